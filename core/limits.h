@@ -1,0 +1,69 @@
+/* Every maximum in one table. Limits are values inside the replica's region, not compile-time constants, so the same
+ * object code runs with every set: `production` in raftd, `tiny` in most simulated schedules (a log that fills, a queue
+ * that overflows, a session table that evicts within the first simulated second), `micro` for exhaustive search.
+ *
+ * limits_valid() holds the relations between them; limits_fingerprint() hashes those that change what replicas agree on,
+ * and peers refuse each other when it differs. */
+#ifndef WW_LIMITS_H
+#define WW_LIMITS_H
+
+#include "base.h"
+
+enum {
+    VOTERS_MAX = 7,          /* of one configuration */
+    MEMBER_ADDRESS_BYTES = 64, /* "host:port", NUL-padded */
+    SUPERBLOCK_COPIES = 4,
+    KV_CHUNK_BYTES = 64,     /* unit of key-value storage: 60 bytes of data and the next chunk */
+    KV_CHUNK_DATA_BYTES = 60,
+    BLOCK_BYTES_MIN = 512,
+};
+
+struct limits {
+    /* storage */
+    uint32_t block_bytes;              /* unit of durable writes; a power of two, at least BLOCK_BYTES_MIN */
+    uint32_t superblock_stride_blocks; /* distance between the copies of the superblock */
+    uint32_t wal_header_blocks;        /* header ring; at least 4 */
+    uint32_t wal_body_blocks;          /* body ring; the log of part 1 is full when it is */
+    uint32_t wal_batch_bytes_max;      /* one batch with its header and padding; a multiple of block_bytes */
+    uint32_t wal_depth;                /* body writes in flight, 1..4 */
+    uint32_t wal_unnamed_max;          /* batches past the last named one, in flight included; > wal_depth */
+    uint32_t wal_reserve_blocks;       /* kept from clients for no-ops of new terms and recovery cuts */
+    uint32_t log_entries_max;          /* entries held; a power of two */
+    /* key-value store */
+    uint32_t key_bytes_max;
+    uint32_t value_bytes_max;
+    uint32_t txn_compares_max;
+    uint32_t txn_writes_max;           /* in one branch */
+    uint32_t kv_keys_max;              /* a power of two; at most 7/8 of it is used */
+    uint32_t kv_chunks_max;
+    uint32_t sessions_max;             /* a power of two */
+    /* queues */
+    uint32_t pending_writes_max;       /* proposals with a waiting client; a power of two */
+    uint32_t pending_reads_max;        /* a power of two */
+    uint32_t inflight_max;             /* AppendEntries sent to one peer and not yet acknowledged, <= INFLIGHT_MAX */
+    uint32_t append_entries_max;       /* entries in one AppendEntries */
+    uint32_t append_bytes_max;         /* bytes of entries in one AppendEntries, unless a single entry is larger */
+    uint32_t apply_per_step_max;       /* entries applied in one step: bounds the step */
+    uint32_t effects_max;              /* in one output */
+    uint32_t frame_bytes_max;          /* largest frame sent or accepted */
+};
+
+enum { INFLIGHT_MAX = 256 };
+
+extern const struct limits limits_production;
+extern const struct limits limits_tiny;
+extern const struct limits limits_micro;
+
+/* The largest encoded command (the body of one entry) that these limits allow. */
+uint32_t limits_command_bytes_max(const struct limits *limits);
+
+/* NULL when the limits are consistent, otherwise the relation that does not hold, as a sentence. */
+const char *limits_problem(const struct limits *limits);
+
+/* Hash of what replicas must agree on; never 0. */
+uint64_t limits_fingerprint(const struct limits *limits);
+
+/* Size of the WAL file, device 0. */
+uint64_t limits_wal_bytes(const struct limits *limits);
+
+#endif

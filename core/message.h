@@ -1,0 +1,130 @@
+/* Frames between replicas: format, encoder, decoder.
+ *
+ *   frame = frame_header, body of a fixed size per type, for append requests followed by entries
+ *
+ * All integers little-endian. `checksum` is XXH3-64, seed 0, over everything behind itself. The decoder accepts any
+ * bytes: it verifies size, checksum, version, type, cluster, fingerprint and every field's range before it returns
+ * anything, and never reads past `count`.
+ *
+ * The same header opens client frames (request.h); `from` is 0 there. */
+#ifndef WW_MESSAGE_H
+#define WW_MESSAGE_H
+
+#include "base.h"
+#include "limits.h"
+
+enum { WIRE_VERSION = 1 };
+
+enum frame_type {
+    FRAME_VOTE_REQUEST = 1,
+    FRAME_VOTE_RESPONSE = 2,
+    FRAME_APPEND_REQUEST = 3,
+    FRAME_APPEND_RESPONSE = 4,
+    FRAME_REFUSAL = 5,
+    FRAME_CLIENT_REQUEST = 16,
+    FRAME_CLIENT_REPLY = 17,
+};
+
+struct frame_header {
+    uint64_t checksum;
+    uint32_t frame_bytes; /* the whole frame, this header included */
+    uint16_t type;        /* enum frame_type */
+    uint16_t version;     /* WIRE_VERSION */
+    uint64_t cluster_id;  /* client frames: 0 means any */
+    uint64_t fingerprint; /* limits_fingerprint(); client frames: 0 */
+    uint64_t from;        /* node id; 0: a client */
+    uint64_t to;          /* node id; 0: a client, or any node */
+    uint64_t instance;    /* the sender's data directory, drawn at format; client frames: request id */
+    uint64_t term;        /* the sender's current term; client frames: 0 */
+};
+STATIC_ASSERT(sizeof(struct frame_header) == 64, "no padding");
+
+enum frame_verdict {
+    FRAME_OK,
+    FRAME_SHORT,             /* fewer bytes than a header, or than frame_bytes says: read on */
+    FRAME_BAD_SIZE,          /* frame_bytes out of range */
+    FRAME_BAD_CHECKSUM,
+    FRAME_BAD_VERSION,
+    FRAME_BAD_TYPE,
+    FRAME_BAD_BODY,          /* a field out of range */
+    FRAME_WRONG_CLUSTER,
+    FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
+    FRAME_WRONG_NODE,        /* addressed to another node, or from no voter */
+    FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
+};
+
+/* A sentence for logs and errors. */
+const char *frame_verdict_text(enum frame_verdict verdict);
+
+/* How long the frame at `bytes` claims to be. FRAME_SHORT with less than a header; FRAME_BAD_SIZE when the claim is
+ * below a header or above frame_bytes_max; else FRAME_OK and *frame_bytes. Used by drivers to cut a stream. */
+enum frame_verdict frame_size(struct slice bytes, uint32_t frame_bytes_max, uint32_t *frame_bytes);
+
+/* Raft 3.4, 9.6 (PreVote). With `pre`, nothing is promised: `term` is the term the candidate would campaign in and
+ * the header carries its current term. */
+struct vote_request {
+    struct log_id last; /* the candidate's last log entry */
+    uint64_t term;      /* the term asked for */
+    bool pre;
+};
+
+struct vote_response {
+    uint64_t term; /* the term that was asked for, so that a pre-candidate can match it (header: the voter's term) */
+    bool pre;
+    bool granted;
+};
+
+/* Raft 3.5. Empty `entries` is the heartbeat. */
+struct append_request {
+    struct log_id prev;
+    uint64_t commit;       /* the leader's commit index */
+    uint64_t round;        /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint32_t entry_count;
+    struct slice entries;  /* entry_count entries, as stored in the WAL; see entry.h */
+};
+
+struct append_response {
+    uint64_t match;     /* success: highest index known durable here and equal to the leader's log */
+    uint64_t round;     /* highest round of this term seen from this leader */
+    struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
+    uint64_t rejected;  /* the prev.index that did not match; 0 means success */
+};
+
+/* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
+struct refusal {
+    enum frame_verdict reason;
+};
+
+struct message {
+    enum frame_type type;
+    uint64_t from;
+    uint64_t to;
+    uint64_t instance;
+    uint64_t term;
+    union {
+        struct vote_request vote_request;
+        struct vote_response vote_response;
+        struct append_request append_request;
+        struct append_response append_response;
+        struct refusal refusal;
+    };
+};
+
+/* Whom to believe: this node's side of the checks that a decoder makes. */
+struct frame_context {
+    uint64_t cluster_id;
+    uint64_t fingerprint;
+    uint32_t frame_bytes_max;
+};
+
+/* Bytes that message_encode() will write. */
+uint32_t message_bytes(const struct message *message);
+
+/* Writes the frame to `to`, which has room for message_bytes(). Entries are copied from message->append_request.entries. */
+void message_encode(const struct message *message, const struct frame_context *context, uint8_t *to);
+
+/* Decodes exactly one whole frame. On FRAME_OK *message is complete, its entries borrow from `bytes`, and each entry's
+ * header has been checked to lie inside. On anything else *message has from and to if the checksum was good, else zero. */
+enum frame_verdict message_decode(struct slice bytes, const struct frame_context *context, struct message *message);
+
+#endif

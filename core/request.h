@@ -1,0 +1,173 @@
+/* The client protocol: requests, replies, and the commands that go through the log.
+ *
+ *   frame = frame_header (message.h; from 0, request id in `instance`), request_header or reply_header, payload
+ *
+ * A client opens a session (REQUEST_REGISTER, itself a log entry; the session id is its index) and numbers its writes
+ * 1, 2, 3... with at most one outstanding per session. The pair (session, sequence) makes a retry on any node safe:
+ * the state machine executes it once and answers a repetition from its cache (Raft 6.3). A client with many writes in
+ * flight holds as many sessions. Reads need no session.
+ *
+ * A key's `version` is the Raft index of the entry that last wrote it; 0 means that there is no such key. It never
+ * repeats, so compare-and-set on it has no ABA. */
+#ifndef WW_REQUEST_H
+#define WW_REQUEST_H
+
+#include "base.h"
+#include "limits.h"
+#include "message.h"
+
+enum request_kind {
+    REQUEST_REGISTER = 1, /* new session; reply.session */
+    REQUEST_PUT = 2,      /* key, value */
+    REQUEST_DELETE = 3,   /* key; REPLY_NOT_FOUND when absent */
+    REQUEST_APPEND = 4,   /* key, value: appended to what is there, or put when absent */
+    REQUEST_CAS = 5,      /* key, value, version: put if the key's version equals; version 0: put if absent */
+    REQUEST_TXN = 6,      /* compares, writes if all hold, writes if not */
+    REQUEST_GET = 7,      /* key; linearizable through ReadIndex */
+    REQUEST_GET_STALE = 8,/* key; this node's applied state, marked REPLY_FLAG_STALE */
+    REQUEST_STATUS = 9,   /* this node's status */
+};
+
+struct request_header {
+    uint64_t session;  /* 0 for register and reads */
+    uint64_t sequence; /* from 1, growing */
+    uint64_t version;  /* CAS */
+    uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
+    uint16_t key_bytes;
+    uint8_t kind; /* enum request_kind */
+    uint8_t zero;
+};
+STATIC_ASSERT(sizeof(struct request_header) == 32, "no padding");
+
+/* A transaction is a list of clauses behind each other, in this order: compares, writes "then", writes "else".
+ * No key is written twice in one branch. */
+enum txn_clause_kind {
+    TXN_IF_EQUAL = 1,     /* version equals (0: absent) */
+    TXN_IF_NOT_EQUAL = 2,
+    TXN_THEN_PUT = 3,
+    TXN_THEN_DELETE = 4,
+    TXN_THEN_APPEND = 5,
+    TXN_ELSE_PUT = 6,
+    TXN_ELSE_DELETE = 7,
+    TXN_ELSE_APPEND = 8,
+};
+
+struct txn_clause_header {
+    uint64_t version; /* compares */
+    uint32_t value_bytes;
+    uint16_t key_bytes;
+    uint8_t kind; /* enum txn_clause_kind */
+    uint8_t zero;
+};
+STATIC_ASSERT(sizeof(struct txn_clause_header) == 16, "no padding");
+
+struct txn_clause {
+    enum txn_clause_kind kind;
+    struct slice key;
+    struct slice value;
+    uint64_t version;
+};
+
+/* A decoded request; key and value borrow from the frame. For REQUEST_TXN `value` is the encoded clause list. */
+struct request {
+    uint64_t request_id; /* chosen by the client, echoed in the reply */
+    enum request_kind kind;
+    uint64_t session;
+    uint64_t sequence;
+    uint64_t version;
+    struct slice key;
+    struct slice value;
+};
+
+enum reply_status {
+    REPLY_OK = 0,
+    REPLY_NOT_FOUND = 1,        /* get, delete: no such key */
+    REPLY_CONDITION_FAILED = 2, /* CAS: reply.version is the current one; TXN: the "else" branch was taken */
+    REPLY_NO_SPACE = 3,         /* the store is full: nothing was written (a log outcome), or the log is full: not proposed */
+    REPLY_TOO_LARGE = 4,        /* key, value or result over its limit; nothing was written */
+    REPLY_NOT_LEADER = 5,       /* reply.leader and address if known; surely not executed by this attempt */
+    REPLY_BUSY = 6,             /* a queue is full or the node is starting; surely not executed by this attempt */
+    REPLY_UNKNOWN = 7,          /* leadership was lost after the write was appended: it may or may not take effect */
+    REPLY_SESSION_EXPIRED = 8,  /* unknown or evicted session: this attempt was not executed, an earlier one may have been */
+    REPLY_STALE_SEQUENCE = 9,   /* a later sequence of the session was executed; this attempt was not */
+    REPLY_BAD_REQUEST = 10,     /* malformed */
+    REPLY_WRONG_CLUSTER = 11,
+};
+
+const char *reply_status_text(enum reply_status status);
+
+enum {
+    REPLY_FLAG_STALE = 1, /* not linearizable: the answer of one node's applied state */
+};
+
+struct reply_header {
+    uint64_t session;  /* register: the new session */
+    uint64_t version;  /* of the key after the operation, 0 when absent; TXN: the entry's index */
+    uint64_t applied;  /* index of the entry that executed it, or the applied index that was read */
+    uint64_t leader;   /* NOT_LEADER: node id, 0 when unknown */
+    uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status */
+    uint8_t status;    /* enum reply_status */
+    uint8_t flags;
+    uint8_t zero[2];
+};
+STATIC_ASSERT(sizeof(struct reply_header) == 40, "no padding");
+
+struct reply {
+    uint64_t request_id;
+    enum reply_status status;
+    uint8_t flags;
+    uint64_t session;
+    uint64_t version;
+    uint64_t applied;
+    uint64_t leader;
+    struct slice value;
+};
+
+/* The payload of a STATUS reply. */
+struct node_status {
+    uint64_t cluster_id;
+    uint64_t node_id;
+    uint64_t leader; /* 0: unknown */
+    uint64_t term;
+    uint64_t last_index;
+    uint64_t durable_index;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t wal_bytes_used;
+    uint64_t wal_bytes_max;
+    uint64_t log_entries_max;
+    uint64_t keys;
+    uint64_t keys_max;
+    uint64_t sessions;
+    uint64_t state_digest; /* equal on replicas with equal applied_index */
+    uint32_t voters;
+    uint8_t role; /* enum raft_role, replica.h */
+    uint8_t zero[3];
+};
+STATIC_ASSERT(sizeof(struct node_status) == 128, "no padding");
+
+uint32_t request_bytes(const struct request *request);
+/* Client side. cluster_id 0 means "whichever answers". */
+void request_encode(const struct request *request, uint64_t cluster_id, uint8_t *to);
+/* Node side: decodes one whole frame of type FRAME_CLIENT_REQUEST. On FRAME_OK *status is REPLY_OK, or the reason why a
+ * well-formed frame is refused (REPLY_TOO_LARGE, REPLY_BAD_REQUEST, REPLY_WRONG_CLUSTER), with request_id set. */
+enum frame_verdict request_decode(struct slice bytes, const struct frame_context *context, const struct limits *limits,
+                                  struct request *request, enum reply_status *status);
+
+uint32_t reply_bytes(const struct reply *reply);
+void reply_encode(const struct reply *reply, uint64_t cluster_id, uint8_t *to);
+enum frame_verdict reply_decode(struct slice bytes, uint32_t frame_bytes_max, struct reply *reply);
+
+/* Transactions: bytes of one clause; appends one clause to `to`; decodes the clause at *offset and moves it, false at a
+ * malformed clause. request_decode() has checked the whole list before anything sees it. */
+uint32_t txn_clause_bytes(const struct txn_clause *clause);
+void txn_clause_encode(const struct txn_clause *clause, uint8_t *to);
+bool txn_clause_decode(struct slice txn, uint32_t *offset, struct txn_clause *clause);
+
+/* The body of an ENTRY_COMMAND is the request without its frame header: request_header, key, value. */
+uint32_t command_bytes(const struct request *request);
+void command_encode(const struct request *request, uint8_t *to);
+/* Total over any bytes; false when malformed. Leaves request_id 0. */
+bool command_decode(struct slice body, const struct limits *limits, struct request *request);
+
+#endif
