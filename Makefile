@@ -1,0 +1,195 @@
+# Whitewater: one Makefile for everything. `make help` lists the targets.
+#
+#   make [MODE=release|fast|debug|sanitize|fuzz] [CC=gcc|clang] [V=1] [TARGET]
+#
+# Every pair of mode and compiler has its own objects under build/MODE/CC/, so none ever mixes with another. The release
+# programs are also reachable as build/raftd, build/raftctl, build/raftsim and build/raftbench.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+MODE ?= release
+CLANG ?= clang
+CLANG_TIDY ?= clang-tidy
+CLANG_FORMAT ?= clang-format
+
+OUT := build/$(MODE)/$(notdir $(CC))
+Q := $(if $(V),,@)
+
+# All cores, unless the caller chose with -j.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# ------------------------------------------------------------------------------------------------------------- flags
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wstrict-prototypes \
+            -Wmissing-prototypes -Wswitch-enum -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wpointer-arith -Werror
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# No -march: the same source gives the same digests everywhere, and a binary runs on every machine of its architecture.
+FLAGS_debug := -O0
+FLAGS_release := -O2
+FLAGS_fast := -O3
+FLAGS_sanitize := -O1 $(SANITIZERS)
+FLAGS_fuzz := -O1 $(SANITIZERS) -fsanitize=fuzzer-no-link
+LINK_sanitize := $(SANITIZERS)
+LINK_fuzz := $(SANITIZERS)
+ifeq ($(FLAGS_$(MODE)),)
+$(error MODE=$(MODE): expected release, fast, debug, sanitize or fuzz)
+endif
+
+# What a room may use: the core and the simulator are plain C11, the rest is Linux.
+FLAGS_core :=
+FLAGS_sim :=
+FLAGS_io := -D_GNU_SOURCE
+FLAGS_cmd := -D_GNU_SOURCE
+FLAGS_tests := -D_GNU_SOURCE
+LIBS_core := -lxxhash
+LIBS_io := -luring
+
+CFLAGS_ALL = -std=c11 -g $(WARNINGS) $(FLAGS_$(MODE)) $(FLAGS_$(firstword $(subst /, ,$*))) -pthread -MMD -MP $(CFLAGS)
+
+# ----------------------------------------------------------------------------------------------------------- sources
+
+LAYERS := io sim core
+$(foreach layer,$(LAYERS),$(eval OBJECTS_$(layer) := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(layer)/*.c)))))
+PROGRAMS := $(patsubst cmd/%.c,$(OUT)/%,$(sort $(wildcard cmd/*.c)))
+TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/*_test.c)))
+FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
+SOURCES := $(sort $(wildcard core/*.[ch] sim/*.[ch] io/*.[ch] cmd/*.[ch] tests/*.[ch]))
+
+# A program is linked with the layers that its main file includes, and with the core.
+layers_of = $(if $(shell grep -l '"\.\./io/' $(1)),io) $(if $(shell grep -l '"\.\./sim/' $(1)),sim) core
+archives_of = $(patsubst %,$(OUT)/lib%.a,$(call layers_of,$(1)))
+libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
+
+# ----------------------------------------------------------------------------------------------------------- building
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
+        lint purity determinism bench bench-sim mutants fuzz clean
+
+## all: build the programs; release mode is the default, and what build/raftd and its friends point to
+all: programs
+
+programs: $(PROGRAMS)
+ifeq ($(MODE),release)
+	$(Q)for program in $(notdir $(PROGRAMS)); do ln -sfn $(MODE)/$(notdir $(CC))/$$program build/$$program; done
+endif
+
+## tests: build the test programs
+tests: $(TESTS)
+
+$(OUT)/%.o: %.c Makefile | build/.deps-build
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "CC    $(MODE) $<")
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
+
+# Rebuilt whole, so that an object whose source is gone does not linger.
+$(foreach layer,$(LAYERS),$(eval $(OUT)/lib$(layer).a: $(OBJECTS_$(layer))))
+$(OUT)/lib%.a:
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "AR    $(MODE) $@")
+	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
+
+define program # output file, source file, extra link flags
+$(1): $(OUT)/$(2:.c=.o) $(call archives_of,$(2))
+	@$(if $(V),,echo "LINK  $(MODE) $$@")
+	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(2))
+endef
+$(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c)))
+$(foreach target,$(TESTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
+$(foreach target,$(FUZZERS),$(eval $(call program,$(target),tests/$(notdir $(target)).c,-fsanitize=fuzzer)))
+
+-include $(wildcard $(OUT)/*/*.d)
+
+## deps: install what is missing for building and testing (Debian packages; asks for nothing else)
+deps:
+	$(Q).ci/deps build test check
+
+build/.deps-%: .ci/deps
+	$(Q).ci/deps $*
+	@mkdir -p build && touch $@
+
+# ------------------------------------------------------------------------------------------------------------ running
+
+## run: ten seconds of hostile schedules, then three real nodes on loopback until Ctrl-C (RUN_SECONDS=5 ends by itself)
+run: programs
+	$(Q)tests/demo
+
+## test: everything that decides whether a change is good, from nothing; T=name runs the tests whose name contains it
+test: programs tests build/.deps-test
+	$(Q)$(MAKE) MODE=debug CC=gcc build/debug/gcc/raftsim
+	$(Q)$(MAKE) MODE=fast CC=gcc build/fast/gcc/raftsim
+	$(Q)$(MAKE) MODE=debug CC=$(CLANG) build/debug/$(notdir $(CLANG))/raftsim
+	$(Q)$(MAKE) MODE=fast CC=$(CLANG) build/fast/$(notdir $(CLANG))/raftsim
+	$(Q)BIN=$(OUT) tests/run $(if $(T),--only $(T)) tests/tidy tests/purity $(TESTS) $(sort $(wildcard tests/*_test.sh)) \
+	    tests/determinism tests/replay tests/schedules
+
+## check: warnings as errors on gcc and clang, format, clang-tidy, purity, layers, tests under ASan and UBSan
+check: check-compilers format-check check-tidy lint purity check-sanitize
+	@echo "check: clean"
+
+check-compilers: build/.deps-check
+	$(Q)$(MAKE) MODE=release CC=gcc programs tests
+	$(Q)$(MAKE) MODE=fast CC=$(CLANG) programs tests
+
+check-tidy: build/.deps-check
+	@echo "TIDY  clang-tidy"
+	$(Q)$(CLANG_TIDY) --quiet $(filter %.c,$(SOURCES)) -- -std=c11 -D_GNU_SOURCE 2>build/clang-tidy.log || \
+	    { cat build/clang-tidy.log; exit 1; }
+
+check-sanitize: build/.deps-build
+	$(Q)$(MAKE) MODE=sanitize CC=gcc programs tests
+	$(Q)BIN=build/sanitize/gcc SCHEDULES=500 tests/run $(if $(T),--only $(T)) \
+	    $(patsubst $(OUT)/%,build/sanitize/gcc/%,$(TESTS)) $(sort $(wildcard tests/*_test.sh)) tests/replay tests/schedules
+
+## format: lay out all sources with clang-format
+format: build/.deps-check
+	$(Q)$(CLANG_FORMAT) -i $(SOURCES)
+
+format-check: build/.deps-check
+	@echo "TIDY  clang-format"
+	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+
+## lint: the house rules that no compiler knows (lengths, layers, READMEs, words)
+lint:
+	$(Q)tests/tidy
+
+## purity: prove that the core is freestanding: headers, undefined symbols, no variables; with gcc and clang
+purity: build/.deps-test
+	$(Q)tests/purity
+
+## bench: raftbench against three nodes on loopback
+bench: programs
+	$(Q)tests/bench
+
+## bench-sim: simulator speed, as the JSON line of a campaign (COUNT=20000)
+bench-sim: programs
+	$(Q)build/raftsim run --count $(or $(COUNT),20000) --jobs $$(nproc) --json
+
+## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one)
+mutants: build/.deps-build
+	$(Q)tests/mutants/run $(M)
+
+FUZZ_SECONDS ?= 60
+## fuzz: every fuzzer for FUZZ_SECONDS (60), starting from tests/corpus/ and from what earlier runs found
+fuzz: build/.deps-check
+ifneq ($(MODE),fuzz)
+	$(Q)$(MAKE) MODE=fuzz CC=$(CLANG) fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+else
+fuzz: $(FUZZERS)
+	$(Q)tests/fuzz $(FUZZ_SECONDS) $(FUZZERS)
+endif
+
+## clean: remove build/
+clean:
+	$(Q)rm -rf build
+
+## help: this list
+help:
+	@awk -F': ' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, substr($$0, length($$1) + 3) }' Makefile
