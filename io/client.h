@@ -1,0 +1,107 @@
+/* The client library: blocking calls with a deadline that find the leader, retry, and execute each write exactly once.
+ *
+ *     struct client_options options = {.endpoints = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003"};
+ *     struct client *client;
+ *     int error = client_open(&options, &client);
+ *     struct client_result result = client_put(client, client_text("colour"), client_text("blue"));
+ *     if (result.outcome != CLIENT_OK)
+ *         fprintf(stderr, "%s\n", client_error_text(client));
+ *     client_close(client);
+ *
+ * Every call ends in one of three outcomes:
+ *   CLIENT_OK       it was executed
+ *   CLIENT_FAILED   it surely changed nothing: refused, not sent, or its condition did not hold; `reason` says why.
+ *                   (A transaction whose comparisons fail has executed its "else" branch, and nothing else.)
+ *   CLIENT_UNKNOWN  a write was sent and its reply never came: it has taken effect, will yet, or never does
+ *
+ * Exactly once (Raft 6.3): the first write registers a session; each write has the next sequence number and keeps it
+ * through all its retries, on whatever node. A session that a full table evicted is replaced: at once if no earlier
+ * attempt of the write can have been executed, otherwise the outcome is unknown and the next write registers anew.
+ *
+ * No threads, no signals, no global state. A client serves one thread at a time; use one each. */
+#ifndef WW_CLIENT_H
+#define WW_CLIENT_H
+
+#include "../core/request.h"
+
+struct client;
+struct client_txn;
+
+/* Zero means the default in brackets. */
+struct client_options {
+    const char *endpoints;       /* "host:port,..."; required; copied */
+    uint64_t cluster_id;         /* nodes of another cluster refuse; [any] */
+    uint64_t timeout_ns;         /* of a whole call with all its retries [5 s] */
+    uint64_t attempt_timeout_ns; /* of waiting for one node [1 s] */
+    uint64_t backoff_ns_min;     /* first pause between rounds of attempts, doubled each time [2 ms] */
+    uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms] */
+    uint64_t seed;               /* of the jitter [from the system] */
+};
+
+enum client_outcome { CLIENT_OK, CLIENT_FAILED, CLIENT_UNKNOWN };
+
+enum client_reason {
+    CLIENT_DONE,             /* CLIENT_OK has no other */
+    CLIENT_NOT_FOUND,        /* get, delete: no such key */
+    CLIENT_CONDITION_FAILED, /* cas, put_if_absent: result.version is the current one; txn: "else" was executed */
+    CLIENT_NO_SPACE,         /* the store or the log is full */
+    CLIENT_TOO_LARGE,        /* key, value or result over its limit */
+    CLIENT_BAD_REQUEST,      /* a transaction that the node finds malformed */
+    CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
+    CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
+    CLIENT_NO_LEADER,        /* no node led until the deadline */
+    CLIENT_UNREACHABLE,      /* no node could be connected to until the deadline */
+    CLIENT_TIMED_OUT,        /* nodes were reached and did not answer until the deadline */
+    CLIENT_SESSION_LOST,     /* unknown: the session was evicted before the fate of an attempt was learnt */
+    CLIENT_NO_MEMORY,        /* of this process */
+};
+
+struct client_result {
+    enum client_outcome outcome;
+    enum client_reason reason;
+    uint64_t
+        version; /* of the key after the call, 0: absent; txn: the index of its entry. CLIENT_OK, CONDITION_FAILED */
+    uint64_t applied;   /* index that executed it, or that was read */
+    bool stale;         /* get_stale: an answer of one node's state, perhaps old */
+    uint32_t attempts;  /* requests sent, registrations included */
+    struct slice value; /* get: borrowed; valid until the next call on this client */
+};
+
+/* 0 and *client, to be closed; or a negative errno: -EINVAL malformed endpoint, -EHOSTUNREACH unknown host, -E2BIG too
+ * many, -ENOMEM. Connects to nobody yet. */
+int client_open(const struct client_options *options, struct client **client) __attribute__((warn_unused_result));
+void client_close(struct client *client); /* NULL is allowed */
+
+/* For the calls that follow; 0: the default. */
+void client_set_timeout(struct client *client, uint64_t timeout_ns);
+
+/* A sentence about the last call, "" after CLIENT_OK. Belongs to the client; valid until its next call. */
+const char *client_error_text(const struct client *client);
+const char *client_outcome_text(enum client_outcome outcome);
+const char *client_reason_text(enum client_reason reason);
+
+/* Keys and values are borrowed for the call only. */
+struct slice client_text(const char *text);
+struct client_result client_get(struct client *client, struct slice key); /* linearizable */
+struct client_result client_get_stale(struct client *client, struct slice key);
+struct client_result client_put(struct client *client, struct slice key, struct slice value);
+struct client_result client_put_if_absent(struct client *client, struct slice key, struct slice value);
+struct client_result client_append(struct client *client, struct slice key, struct slice value);
+struct client_result client_delete(struct client *client, struct slice key);
+/* Writes if the key's version is still `version`; 0: if there is no such key. */
+struct client_result client_cas(struct client *client, struct slice key, uint64_t version, struct slice value);
+
+/* A transaction is built of clauses in any order, and may be committed many times (each is a new write). The builder
+ * copies what it is given; the caller frees it. NULL: no memory. client_txn_add: 0, -ENOMEM, or -EMSGSIZE for a key or
+ * value that no frame can hold. */
+struct client_txn *client_txn_new(void);
+void client_txn_free(struct client_txn *txn);
+int client_txn_add(struct client_txn *txn, const struct txn_clause *clause) __attribute__((warn_unused_result));
+struct client_result client_txn_commit(struct client *client, const struct client_txn *txn);
+
+/* Asks one node about itself, within the call's timeout and without retries. */
+struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status);
+uint32_t client_endpoint_count(const struct client *client);
+const char *client_endpoint_text(const struct client *client, uint32_t endpoint_slot);
+
+#endif
