@@ -1,0 +1,106 @@
+/* Counters of a schedule and of a campaign. */
+#include "coverage.h"
+
+const char *fault_kind_text(enum fault_kind kind)
+{
+    static const char *const texts[FAULT_KINDS] = {
+        [FAULT_LOSS] = "loss",
+        [FAULT_SELECTIVE_LOSS] = "selective_loss",
+        [FAULT_DUPLICATE] = "duplicate",
+        [FAULT_DUPLICATE_LATE] = "duplicate_late",
+        [FAULT_DELAY] = "delay",
+        [FAULT_BIT_FLIP] = "bit_flip",
+        [FAULT_TRUNCATION] = "truncation",
+        [FAULT_FOREIGN_FRAME] = "foreign_frame",
+        [FAULT_SPLIT] = "split",
+        [FAULT_ONE_WAY] = "one_way",
+        [FAULT_PAIR] = "pair",
+        [FAULT_ISOLATED_LEADER] = "isolated_leader",
+        [FAULT_CLIENTS_CUT] = "clients_cut",
+        [FAULT_CLOG] = "clog",
+        [FAULT_DISK_REORDER] = "disk_reorder",
+        [FAULT_DISK_STALL] = "disk_stall",
+        [FAULT_WRITE_LOST] = "write_lost",
+        [FAULT_WRITE_TORN] = "write_torn",
+        [FAULT_WRITE_KEPT] = "write_kept",
+        [FAULT_READ_ERROR] = "read_error",
+        [FAULT_WRITE_ERROR] = "write_error",
+        [FAULT_WRITE_FULL] = "write_full",
+        [FAULT_BAD_SUPERBLOCK] = "bad_superblock",
+        [FAULT_BAD_HEADER] = "bad_header",
+        [FAULT_BAD_BODY] = "bad_body",
+        [FAULT_DRIFT] = "drift",
+        [FAULT_CLOCK_FORWARD] = "clock_forward",
+        [FAULT_CLOCK_BACKWARD] = "clock_backward",
+        [FAULT_CLOCK_RESTART] = "clock_restart",
+        [FAULT_CRASH] = "crash",
+        [FAULT_CRASH_IN_EFFECTS] = "crash_in_effects",
+        [FAULT_CRASH_IN_RECOVERY] = "crash_in_recovery",
+        [FAULT_POWER_LOSS] = "power_loss",
+        [FAULT_FAST_RESTART] = "fast_restart",
+        [FAULT_PAUSE] = "pause",
+        [FAULT_BATCH] = "batch",
+        [FAULT_HEDGE] = "hedge",
+        [FAULT_RETRY] = "retry",
+        [FAULT_ABANDON] = "abandon",
+        [FAULT_MALFORMED_REQUEST] = "malformed_request",
+        [FAULT_STUBBORN_CLIENT] = "stubborn_client",
+        [FAULT_SESSION_LOST] = "session_lost",
+        [FAULT_OUTSIDER] = "outsider",
+    };
+    ASSERT(kind < FAULT_KINDS);
+    return texts[kind];
+}
+
+void coverage_reset(struct coverage *coverage) { memset(coverage, 0, sizeof *coverage); }
+
+/* All members are counters of 64 bits. */
+void coverage_add(struct coverage *sum, const struct coverage *part)
+{
+    STATIC_ASSERT(sizeof(struct coverage) % sizeof(uint64_t) == 0, "counters only");
+    uint64_t to[sizeof(struct coverage) / sizeof(uint64_t)];
+    uint64_t from[ARRAY_COUNT(to)];
+    memcpy(to, sum, sizeof to);
+    memcpy(from, part, sizeof from);
+    for (uint32_t i = 0; i < ARRAY_COUNT(to); i++)
+        to[i] += from[i];
+    memcpy(sum, to, sizeof to);
+}
+
+void coverage_fire(struct coverage *coverage, enum fault_kind kind)
+{
+    ASSERT(kind < FAULT_KINDS);
+    coverage->fired[kind]++;
+}
+
+/* Points that a thousand schedules may miss by chance. */
+static bool fault_is_rare(enum fault_kind kind)
+{
+    return kind == FAULT_BAD_SUPERBLOCK || kind == FAULT_BAD_HEADER || kind == FAULT_BAD_BODY
+           || kind == FAULT_CRASH_IN_RECOVERY || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
+}
+
+static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
+
+static bool event_is_rare(enum event_kind kind) { return kind == EVENT_SUPERBLOCK_REPAIR; }
+
+const char *coverage_gap(const struct coverage *coverage, bool complete)
+{
+    if (coverage->schedules < COVERAGE_SCHEDULES_MIN)
+        return NULL;
+    const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
+    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
+        const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
+        if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
+            return fault_kind_text(kind);
+    }
+    if (!complete)
+        return NULL;
+    for (enum check_kind kind = 0; kind < CHECK_KINDS; kind++)
+        if (coverage->checks[kind] == 0 && (rare || !check_is_rare(kind)))
+            return check_kind_text(kind);
+    for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
+        if (coverage->events[kind] == 0 && (rare || !event_is_rare(kind)))
+            return event_kind_text(kind);
+    return NULL;
+}

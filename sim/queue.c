@@ -1,0 +1,59 @@
+/* A binary heap. Equal times come out in the order in which they went in. */
+#include "queue.h"
+
+void queue_reset(struct queue *queue)
+{
+    queue->count = 0;
+    queue->sequence = 0;
+}
+
+static bool queue_before(const struct queue_event *a, const struct queue_event *b)
+{
+    return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->sequence < b->sequence;
+}
+
+bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uint32_t who, uint32_t slot, uint32_t tag)
+{
+    ASSERT(who <= UINT8_MAX);
+    ASSERT(slot <= UINT16_MAX);
+    if (queue->count == QUEUE_MAX)
+        return false;
+    const struct queue_event event = {
+        .time_ns = time_ns,
+        .sequence = queue->sequence++,
+        .tag = tag,
+        .slot = (uint16_t)slot,
+        .kind = (uint8_t)kind,
+        .who = (uint8_t)who,
+    };
+    uint32_t hole = queue->count++;
+    while (hole > 0 && queue_before(&event, &queue->heap[(hole - 1) / 2])) {
+        queue->heap[hole] = queue->heap[(hole - 1) / 2];
+        hole = (hole - 1) / 2;
+    }
+    queue->heap[hole] = event;
+    return true;
+}
+
+const struct queue_event *queue_first(const struct queue *queue) { return queue->count > 0 ? &queue->heap[0] : NULL; }
+
+struct queue_event queue_pop(struct queue *queue)
+{
+    ASSERT(queue->count > 0);
+    const struct queue_event first = queue->heap[0];
+    const struct queue_event last = queue->heap[--queue->count];
+    uint32_t hole = 0;
+    for (;;) {
+        uint32_t child = 2 * hole + 1;
+        if (child >= queue->count)
+            break;
+        if (child + 1 < queue->count && queue_before(&queue->heap[child + 1], &queue->heap[child]))
+            child++;
+        if (!queue_before(&queue->heap[child], &last))
+            break;
+        queue->heap[hole] = queue->heap[child];
+        hole = child;
+    }
+    queue->heap[hole] = last;
+    return first;
+}

@@ -1,0 +1,41 @@
+/* What is to happen in a simulated world, ordered by (time, sequence). Fixed capacity, no allocation. */
+#ifndef WW_QUEUE_H
+#define WW_QUEUE_H
+
+#include "../core/base.h"
+
+enum queue_kind {
+    QUEUE_PACKET,  /* slot: packet arrives */
+    QUEUE_DISK,    /* who: node, slot: operation, tag: life */
+    QUEUE_TIMER,   /* who: node, tag: life */
+    QUEUE_RESTART, /* who: node, tag: life */
+    QUEUE_CLIENT,  /* who: client, tag: generation of its timer */
+    QUEUE_NEMESIS, /* who: enum nemesis_kind */
+    QUEUE_MEND,    /* who: enum nemesis_kind; what it did ends; slot: node, if one */
+};
+
+struct queue_event {
+    uint64_t time_ns;
+    uint32_t sequence;
+    uint32_t tag;
+    uint16_t slot;
+    uint8_t kind; /* enum queue_kind */
+    uint8_t who;
+};
+
+enum { QUEUE_MAX = 16384 };
+
+struct queue {
+    uint32_t count;
+    uint32_t sequence;
+    struct queue_event heap[QUEUE_MAX];
+};
+
+void queue_reset(struct queue *queue);
+/* False when the queue is full; nothing is queued then. */
+bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uint32_t who, uint32_t slot, uint32_t tag);
+/* NULL when empty; valid until the next call. */
+const struct queue_event *queue_first(const struct queue *queue);
+struct queue_event queue_pop(struct queue *queue);
+
+#endif

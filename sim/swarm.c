@@ -1,0 +1,364 @@
+/* Draws the parameters of a schedule. Order matters: each draw comes from one stream, so a new parameter goes last in its
+ * group's stream (CHOOSE_SWARM, group). */
+#include "swarm.h"
+
+/* Groups of parameters, each with its own stream. */
+enum swarm_group { GROUP_SHAPE, GROUP_RAFT, GROUP_LIMITS, GROUP_NETWORK, GROUP_NEMESIS, GROUP_DISK, GROUP_CLOCK,
+                   GROUP_PROCESS, GROUP_CLIENT };
+
+struct draw {
+    struct swarm *swarm;
+    struct choose *choose;
+    enum swarm_group group;
+};
+
+static uint64_t draw_below(const struct draw *draw, uint64_t n)
+{
+    return choose(draw->choose, CHOOSE_SWARM, draw->group, n);
+}
+
+static bool draw_percent(const struct draw *draw, uint32_t percent) { return draw_below(draw, 100) >= 100 - percent; }
+
+static uint64_t draw_octave(const struct draw *draw, uint64_t low, uint64_t high)
+{
+    return choose_octave(draw->choose, CHOOSE_SWARM, draw->group, low, high);
+}
+
+/* A rate that is off in half of the schedules. */
+static uint32_t draw_rate(const struct draw *draw, uint32_t low, uint32_t high)
+{
+    const uint32_t rate = (uint32_t)draw_octave(draw, low, high);
+    return draw_percent(draw, 50) && draw->swarm->faults ? rate : 0;
+}
+
+const char *profile_text(enum profile profile)
+{
+    static const char *const texts[PROFILE_KINDS] = {
+        [PROFILE_MIXED] = "mixed",       [PROFILE_TIMED] = "timed",     [PROFILE_UNTIMED] = "untimed",
+        [PROFILE_ELECTION] = "election", [PROFILE_STORAGE] = "storage", [PROFILE_QUIET] = "quiet",
+    };
+    ASSERT(profile < PROFILE_KINDS);
+    return texts[profile];
+}
+
+bool profile_parse(const char *text, enum profile *profile)
+{
+    for (enum profile kind = 0; kind < PROFILE_KINDS; kind++) {
+        const char *name = profile_text(kind);
+        uint32_t i = 0;
+        while (name[i] != '\0' && name[i] == text[i])
+            i++;
+        if (name[i] != text[i])
+            continue;
+        *profile = kind;
+        return true;
+    }
+    return false;
+}
+
+static enum profile draw_family(const struct draw *draw, enum profile profile)
+{
+    if (profile != PROFILE_MIXED)
+        return profile;
+    const uint64_t ticket = draw_below(draw, 100);
+    if (ticket < 50)
+        return PROFILE_TIMED;
+    if (ticket < 72)
+        return PROFILE_UNTIMED;
+    if (ticket < 86)
+        return PROFILE_ELECTION;
+    return ticket < 98 ? PROFILE_STORAGE : PROFILE_QUIET;
+}
+
+static void draw_shape(struct swarm *swarm, const struct draw *draw)
+{
+    static const uint8_t sizes[] = { 1, 2, 3, 4, 5, 7 };
+    static const uint8_t percents[] = { 2, 3, 45, 8, 32, 10 };
+    swarm->family = draw_family(draw, swarm->profile);
+    swarm->faults = swarm->family != PROFILE_QUIET;
+    swarm->untimed = swarm->family == PROFILE_UNTIMED;
+    if (swarm->family == PROFILE_ELECTION || swarm->family == PROFILE_STORAGE)
+        swarm->untimed = draw_percent(draw, 25);
+    uint64_t ticket = draw_below(draw, 100);
+    for (uint32_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        swarm->node_count = sizes[i];
+        if (ticket < percents[i])
+            break;
+        ticket -= percents[i];
+    }
+    swarm->client_count = 1 + (uint32_t)draw_below(draw, CLIENTS_MAX);
+    swarm->key_count = 1 + (uint32_t)draw_below(draw, KEYS_MAX);
+    swarm->inputs_max = draw_octave(draw, 100, 2000);
+}
+
+/* Unusual ids: the largest, neighbours of sentinels, far apart, and in no order. */
+static uint64_t draw_id(const struct draw *draw, bool plain, uint32_t slot)
+{
+    const uint64_t other = draw_below(draw, 4);
+    if (plain)
+        return slot + 1;
+    if (other == 0)
+        return UINT64_MAX - slot;
+    if (other == 1)
+        return (1ULL << 63) + slot;
+    return 1 + draw_below(draw, UINT32_MAX) * 8 + slot;
+}
+
+static void draw_raft(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = draw_octave(draw, 1000000, 1000000000);
+    const uint64_t beat = draw_octave(draw, 3, 12);
+    const bool plain = draw_percent(draw, 50);
+    const bool protected = swarm->family != PROFILE_ELECTION || draw_percent(draw, 20);
+    const bool pre_vote = draw_percent(draw, 65) && protected;
+    const bool check_quorum = draw_percent(draw, 65) && protected;
+    const uint64_t cluster_id = 1 + draw_below(draw, UINT32_MAX);
+    memset(swarm->configs, 0, sizeof swarm->configs);
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
+        struct replica_config *config = &swarm->configs[slot];
+        config->cluster_id = cluster_id;
+        config->election_timeout_ns = election_ns;
+        config->heartbeat_interval_ns = election_ns / beat;
+        config->pre_vote = pre_vote;
+        config->check_quorum = check_quorum;
+        config->voter_count = swarm->node_count;
+        config->node_id = draw_id(draw, plain, slot);
+        const char address[] = { 'n', (char)('1' + slot), ':', '1', '\0' };
+        memcpy(config->voters[slot].address, address, sizeof address);
+    }
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
+        for (uint32_t other = 0; other < swarm->node_count; other++) {
+            swarm->configs[slot].voters[other].id = swarm->configs[other].node_id;
+            swarm->configs[slot].voters[other].address[0] = 'n';
+            swarm->configs[slot].voters[other].address[1] = (char)('1' + other);
+            swarm->configs[slot].voters[other].address[2] = ':';
+            swarm->configs[slot].voters[other].address[3] = '1';
+        }
+    swarm->same_seeds = draw_percent(draw, 8);
+}
+
+/* One knob: kept only if all relations between the limits still hold. */
+static void draw_knob(struct swarm *swarm, const struct draw *draw, uint32_t *knob, const uint32_t (*values)[4])
+{
+    const uint32_t old = *knob;
+    *knob = (*values)[draw_below(draw, 4)];
+    if (limits_problem(&swarm->limits) != NULL)
+        *knob = old;
+}
+#define KNOB(name, ...) draw_knob(swarm, draw, &swarm->limits.name, &(const uint32_t[4]){ __VA_ARGS__ })
+
+static void draw_limits(struct swarm *swarm, const struct draw *draw)
+{
+    swarm->limits = limits_tiny;
+    const bool scarce = draw_percent(draw, 12);
+    KNOB(wal_batch_bytes_max, 1024, 1536, 2048, 4096);
+    KNOB(value_bytes_max, 8, 60, 160, 400);
+    KNOB(wal_header_blocks, 4, 4, 5, 8);
+    KNOB(wal_unnamed_max, 2, 3, 3, 3);
+    KNOB(wal_depth, 1, 2, 2, 1);
+    KNOB(wal_reserve_blocks, 4, 8, 24, 32);
+    KNOB(wal_body_blocks, 224, 256, 320, 384);
+    if (scarce) {
+        KNOB(wal_body_blocks, 40, 64, 96, 256);
+        KNOB(log_entries_max, 16, 32, 64, 256);
+    } else {
+        KNOB(log_entries_max, 256, 256, 512, 512);
+    }
+    KNOB(kv_keys_max, 2, 4, 8, 16);
+    KNOB(kv_chunks_max, 4, 12, 40, 80);
+    KNOB(sessions_max, 2, 4, 8, 16);
+    KNOB(pending_writes_max, 1, 2, 8, 16);
+    KNOB(pending_reads_max, 1, 2, 8, 16);
+    KNOB(inflight_max, 1, 2, 4, 16);
+    KNOB(append_entries_max, 1, 2, 8, 32);
+    KNOB(append_bytes_max, 64, 160, 512, 1024);
+    KNOB(apply_per_step_max, 1, 2, 16, 64);
+    KNOB(effects_max, 28, 32, 64, 128);
+    if (swarm->family == PROFILE_ELECTION)
+        KNOB(append_entries_max, 1, 1, 1, 2);
+}
+
+static void draw_network(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    const bool calm = swarm->family == PROFILE_STORAGE;
+    swarm->delay_ns = draw_octave(draw, election_ns / 1000, election_ns / (calm ? 50 : 4));
+    swarm->delay_kind = (enum delay_kind)draw_below(draw, DELAY_KINDS);
+    if (swarm->untimed) {
+        swarm->delay_ns = election_ns / 20;
+        swarm->delay_kind = DELAY_EXPONENTIAL;
+    }
+    swarm->delay_per_link = draw_percent(draw, 40) && swarm->faults;
+    swarm->loss = draw_rate(draw, 1000, calm ? 10000 : 250000);
+    swarm->duplicate = draw_rate(draw, 1000, 250000);
+    swarm->duplicate_late = draw_rate(draw, 500, 60000);
+    swarm->hold_back = draw_rate(draw, 1000, 120000);
+    swarm->bit_flip = draw_rate(draw, 500, 30000);
+    swarm->truncation = draw_rate(draw, 500, 30000);
+    swarm->foreign = draw_rate(draw, 500, 30000);
+    const bool selective = draw_percent(draw, swarm->family == PROFILE_ELECTION ? 70 : 15);
+    const uint64_t kind = draw_below(draw, 2 * SELECTIVE_KINDS);
+    swarm->selective = kind > 0 && kind < SELECTIVE_KINDS ? (enum selective_kind)kind : SELECTIVE_ENTRIES;
+    swarm->selective_loss = (uint32_t)draw_octave(draw, 150000, 900000);
+    if (!selective || !swarm->faults) {
+        swarm->selective = SELECTIVE_NONE;
+        swarm->selective_loss = 0;
+    }
+}
+
+static bool nemesis_wanted(const struct swarm *swarm, enum nemesis_kind kind)
+{
+    const bool storage = kind == NEMESIS_CRASH || kind == NEMESIS_POWER || kind == NEMESIS_STALL || kind == NEMESIS_ROT;
+    if (swarm->family == PROFILE_STORAGE)
+        return storage;
+    return swarm->faults;
+}
+
+static void draw_nemesis(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    swarm->outage_ns = draw_octave(draw, election_ns / 4, 8 * election_ns);
+    for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++) {
+        const bool often = kind == NEMESIS_CRASH && swarm->family == PROFILE_STORAGE;
+        const bool on = draw_percent(draw, often ? 90 : 40);
+        const uint64_t interval_ns = draw_octave(draw, election_ns, (often ? 8 : 64) * election_ns);
+        swarm->nemesis_ns[kind] = on && nemesis_wanted(swarm, kind) ? interval_ns : 0;
+    }
+    if (swarm->node_count < 2)
+        swarm->nemesis_ns[NEMESIS_SPLIT] = swarm->nemesis_ns[NEMESIS_ONE_WAY] = swarm->nemesis_ns[NEMESIS_LEADER] = 0;
+    if (swarm->node_count < 3)
+        swarm->nemesis_ns[NEMESIS_PAIR] = swarm->nemesis_ns[NEMESIS_ROT] = 0;
+}
+
+static void draw_disk(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    swarm->disk_ns = draw_octave(draw, election_ns / 2000, election_ns / 4);
+    swarm->disk_kind = (enum delay_kind)draw_below(draw, DELAY_KINDS);
+    if (swarm->untimed) {
+        swarm->disk_ns = election_ns / 40 * (1 + draw_below(draw, 4));
+        swarm->disk_kind = DELAY_EXPONENTIAL;
+    }
+    const bool uneven = draw_percent(draw, 30) && swarm->faults;
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        const uint32_t factor = (uint32_t)draw_octave(draw, 1, 16);
+        swarm->disk_slowness[slot] = uneven ? factor : 1;
+    }
+    swarm->sector_bytes = swarm->limits.block_bytes >> (draw_percent(draw, 50) ? 2 : 0);
+    swarm->read_error = draw_rate(draw, 5000, 250000);
+    const bool errors = draw_percent(draw, swarm->family == PROFILE_STORAGE ? 40 : 20) && swarm->faults;
+    swarm->write_error = errors ? (uint32_t)draw_octave(draw, 1000, 30000) : 0;
+    swarm->write_full = errors && draw_percent(draw, 50) ? 300000 : 0;
+}
+
+static void draw_clock(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    const int64_t ppm = (int64_t)draw_octave(draw, 50, 400000);
+    swarm->drift = draw_percent(draw, 50) && swarm->faults;
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        const int64_t drift = (int64_t)draw_below(draw, (uint64_t)(2 * ppm + 1)) - ppm;
+        swarm->drift_ppm[slot] = swarm->drift ? (int32_t)drift : 0;
+    }
+    swarm->clock_restart = draw_percent(draw, 60) && swarm->faults;
+    swarm->tick_ns = draw_percent(draw, 50) ? draw_octave(draw, election_ns / 500, election_ns / 10) : 0;
+    swarm->timer_ns = draw_octave(draw, election_ns / 20, election_ns * 2);
+}
+
+static void draw_process(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    const bool crashes = draw_percent(draw, swarm->family == PROFILE_STORAGE ? 70 : 30) && swarm->faults;
+    swarm->effect_crash = crashes ? (uint32_t)draw_octave(draw, 200, 12000) : 0;
+    swarm->fast_restart = draw_percent(draw, 50) && swarm->faults ? 500000 : 0;
+    swarm->downtime_ns = draw_octave(draw, election_ns / 8, 6 * election_ns);
+    swarm->batch = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 20000, 900000) : 0;
+}
+
+static void draw_client(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    swarm->think_ns = draw_octave(draw, election_ns / 64, election_ns);
+    swarm->patience_ns = draw_octave(draw, election_ns / 2, 4 * election_ns);
+    swarm->attempts_max = 1 + (uint32_t)draw_below(draw, 6);
+    swarm->reads = (uint32_t)draw_below(draw, 7) * 100000;
+    swarm->stale_reads = draw_percent(draw, 50) ? 200000 : 0;
+    swarm->transactions = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 50000, 400000) : 0;
+    swarm->malformed = draw_rate(draw, 2000, 60000);
+    swarm->hedge = draw_rate(draw, 5000, 250000);
+    swarm->stubborn = draw_rate(draw, 100000, 900000);
+    swarm->register_again = draw_rate(draw, 5000, 120000);
+}
+
+/* Which faults these parameters allow. Faults of crashes need a crash, and so on: listed as what suffices. */
+static void swarm_count_enabled(const struct swarm *swarm, struct coverage *coverage)
+{
+    const uint64_t *nemesis = swarm->nemesis_ns;
+    const bool crashes = nemesis[NEMESIS_CRASH] != 0 || nemesis[NEMESIS_POWER] != 0 || swarm->effect_crash != 0;
+    const bool on[FAULT_KINDS] = {
+        [FAULT_LOSS] = swarm->loss,
+        [FAULT_SELECTIVE_LOSS] = swarm->selective != SELECTIVE_NONE,
+        [FAULT_DUPLICATE] = swarm->duplicate,
+        [FAULT_DUPLICATE_LATE] = swarm->duplicate_late,
+        [FAULT_DELAY] = swarm->hold_back,
+        [FAULT_BIT_FLIP] = swarm->bit_flip,
+        [FAULT_TRUNCATION] = swarm->truncation,
+        [FAULT_FOREIGN_FRAME] = swarm->foreign,
+        [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
+        [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
+        [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
+        [FAULT_ISOLATED_LEADER] = nemesis[NEMESIS_LEADER],
+        [FAULT_CLIENTS_CUT] = nemesis[NEMESIS_CLIENTS],
+        [FAULT_CLOG] = nemesis[NEMESIS_CLOG],
+        [FAULT_DISK_REORDER] = swarm->faults && swarm->disk_kind != DELAY_CONSTANT,
+        [FAULT_DISK_STALL] = nemesis[NEMESIS_STALL],
+        [FAULT_WRITE_LOST] = crashes,
+        [FAULT_WRITE_TORN] = crashes,
+        [FAULT_WRITE_KEPT] = crashes,
+        [FAULT_READ_ERROR] = swarm->read_error,
+        [FAULT_WRITE_ERROR] = swarm->write_error,
+        [FAULT_WRITE_FULL] = swarm->write_full,
+        [FAULT_BAD_SUPERBLOCK] = nemesis[NEMESIS_ROT],
+        [FAULT_BAD_HEADER] = nemesis[NEMESIS_ROT],
+        [FAULT_BAD_BODY] = nemesis[NEMESIS_ROT],
+        [FAULT_DRIFT] = swarm->drift,
+        [FAULT_CLOCK_FORWARD] = nemesis[NEMESIS_FORWARD],
+        [FAULT_CLOCK_BACKWARD] = nemesis[NEMESIS_BACKWARD],
+        [FAULT_CLOCK_RESTART] = crashes && swarm->clock_restart,
+        [FAULT_CRASH] = nemesis[NEMESIS_CRASH],
+        [FAULT_CRASH_IN_EFFECTS] = swarm->effect_crash,
+        [FAULT_CRASH_IN_RECOVERY] = crashes,
+        [FAULT_POWER_LOSS] = nemesis[NEMESIS_POWER],
+        [FAULT_FAST_RESTART] = crashes && swarm->fast_restart,
+        [FAULT_PAUSE] = nemesis[NEMESIS_PAUSE],
+        [FAULT_BATCH] = swarm->batch,
+        [FAULT_HEDGE] = swarm->hedge && swarm->node_count > 1,
+        [FAULT_RETRY] = swarm->loss,
+        [FAULT_ABANDON] = swarm->loss,
+        [FAULT_MALFORMED_REQUEST] = swarm->malformed,
+        [FAULT_STUBBORN_CLIENT] = swarm->stubborn && swarm->node_count > 1,
+        [FAULT_SESSION_LOST] = swarm->client_count > swarm->limits.sessions_max,
+        [FAULT_OUTSIDER] = swarm->faults && swarm->node_count >= 3,
+    };
+    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        coverage->enabled[kind] += on[kind];
+}
+
+void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *coverage, uint64_t seed,
+                enum profile profile)
+{
+    static void (*const groups[])(struct swarm *, const struct draw *) = {
+        [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft, [GROUP_LIMITS] = draw_limits,
+        [GROUP_NETWORK] = draw_network, [GROUP_NEMESIS] = draw_nemesis, [GROUP_DISK] = draw_disk,
+        [GROUP_CLOCK] = draw_clock,     [GROUP_PROCESS] = draw_process, [GROUP_CLIENT] = draw_client,
+    };
+    memset(swarm, 0, sizeof *swarm);
+    swarm->seed = seed;
+    swarm->profile = profile;
+    for (enum swarm_group group = 0; group < ARRAY_COUNT(groups); group++)
+        groups[group](swarm, &(struct draw){ .swarm = swarm, .choose = choose, .group = group });
+    swarm->safety_ns = 120 * swarm->configs[0].election_timeout_ns;
+    ASSERT(limits_problem(&swarm->limits) == NULL);
+    ASSERT(replica_config_problem(&swarm->configs[0]) == NULL);
+    swarm_count_enabled(swarm, coverage);
+}
