@@ -1,0 +1,491 @@
+/* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
+#include "../io/client.h"
+#include "../io/clock.h"
+#include "../io/text.h"
+#include "../io/txn_text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNKNOWN = 3, EXIT_UNREACHED = 4 };
+
+static const char endpoints_default[] = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003";
+static const char endpoints_variable[] = "WHITEWATER_ENDPOINTS";
+
+enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4 };
+
+enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
+
+struct arguments {
+    struct client_options client;
+    bool json;
+    bool help;
+    uint32_t flags; /* enum flag */
+    uint64_t version;
+    const struct command *command;
+    char **words; /* behind the command */
+    uint32_t word_count;
+};
+
+struct command {
+    const char *name;
+    uint32_t words_min;
+    uint32_t words_max;
+    uint32_t flags;
+    int (*run)(struct client *client, const struct arguments *arguments);
+    const char *usage;
+    const char *help;
+};
+
+static int command_put(struct client *client, const struct arguments *arguments);
+static int command_get(struct client *client, const struct arguments *arguments);
+static int command_del(struct client *client, const struct arguments *arguments);
+static int command_append(struct client *client, const struct arguments *arguments);
+static int command_cas(struct client *client, const struct arguments *arguments);
+static int command_txn(struct client *client, const struct arguments *arguments);
+static int command_status(struct client *client, const struct arguments *arguments);
+
+static const struct command commands[] = {
+    { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
+      "Writes the value and prints the key's new version. VALUE '-' is read from standard input.\n"
+      "  --if-absent   only if there is no such key\n" },
+    { "get", 1, 1, FLAG_STALE, command_get, "get KEY [--stale]",
+      "Prints the value and a newline; with --json also its version. The read is linearizable.\n"
+      "  --stale       one node's state at once, perhaps old\n" },
+    { "del", 1, 1, 0, command_del, "del KEY", "Deletes the key.\n" },
+    { "append", 2, 2, 0, command_append, "append KEY VALUE",
+      "Adds VALUE behind what the key holds, or puts it. VALUE '-' is read from standard input.\n" },
+    { "cas", 2, 2, FLAG_VERSION, command_cas, "cas KEY --version N VALUE",
+      "Writes the value if the key's version still is N; 0: if there is no such key. VALUE '-' is standard input.\n" },
+    { "txn", 0, WORDS_MAX, 0, command_txn, "txn [CLAUSE...]",
+      "Executes all writes behind \"then\" at once if every \"if\" holds, and otherwise all behind \"else\".\n"
+      "Without clauses they are read from standard input, where # begins a comment and words in double quotes may\n"
+      "hold blanks and the escapes \\\" \\\\ \\n \\t \\xHH.\n"
+      "\n"
+      "  clause   if KEY = VERSION | if KEY != VERSION | if KEY absent | if KEY exists | [then|else] WRITE\n"
+      "  WRITE    put KEY VALUE | del KEY | append KEY VALUE\n"
+      "\n"
+      "A write without \"then\" or \"else\" belongs to \"then\". No key may be written twice in one branch.\n"
+      "Exit status 0 when \"then\" was executed, 1 when \"else\" was.\n"
+      "\n"
+      "  raftctl txn if lock absent then put lock me else append waiting me,\n" },
+    { "status", 0, 0, 0, command_status, "status",
+      "Asks every endpoint about itself. Equal digests at equal applied index mean equal state.\n"
+      "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
+};
+
+_Noreturn void core_assert_failed(const char *expression, const char *file, int line)
+{
+    fprintf(stderr, "raftctl: assertion failed: %s (%s:%d)\n", expression, file, line);
+    abort();
+}
+
+/* ---- help and usage ---- */
+
+static void print_help(void)
+{
+    printf("raftctl: reads and writes a Whitewater cluster\n\nusage: raftctl [OPTION...] COMMAND\n\n");
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(commands); slot++)
+        printf("  %s\n", commands[slot].usage);
+    printf(
+        "\n"
+        "  --endpoints A,B,C   nodes to try, host:port each (%s,\n"
+        "                      or the environment's %s)\n"
+        "  --timeout T         of the whole call with its retries, such as 500ms or 10s (5s)\n"
+        "  --cluster-id N      refuse nodes of another cluster (any)\n"
+        "  --json              one JSON object on standard output. In strings, bytes outside 0x20..0x7e are \\u00XX:\n"
+        "                      one character a byte, whatever the encoding of the value\n"
+        "  --help              this, or with a command its own help\n"
+        "  --                  what follows are no options\n"
+        "\n"
+        "A write is executed at most once however often it is retried. It ends as\n"
+        "  ok        executed                                                       exit status 0\n"
+        "  failed    surely changed nothing, and why (not found, condition, ...)    exit status 1\n"
+        "  unknown   sent, and its reply never came: it may or may not take effect  exit status 3\n"
+        "Exit status 2: usage; 4: no node answered, or none led, before the deadline.\n",
+        endpoints_default, endpoints_variable);
+}
+
+static int usage_error(const char *what, const char *word)
+{
+    fprintf(stderr, "raftctl: %s%s%s (raftctl --help)\n", what, word ? ": " : "", word ? word : "");
+    return EXIT_USAGE;
+}
+
+/* ---- results ---- */
+
+static int exit_code_of(const struct client_result *result)
+{
+    switch (result->outcome) {
+    case CLIENT_OK:
+        return EXIT_OK;
+    case CLIENT_UNKNOWN:
+        return EXIT_UNKNOWN;
+    case CLIENT_FAILED:
+        break;
+    }
+    const bool unreached = result->reason == CLIENT_UNREACHABLE || result->reason == CLIENT_NO_LEADER
+                           || result->reason == CLIENT_TIMED_OUT;
+    return unreached ? EXIT_UNREACHED : EXIT_FAILED;
+}
+
+static void print_json(struct client *client, const struct client_result *result, bool with_value)
+{
+    printf("{\"outcome\": \"%s\", \"reason\": \"%s\"", client_outcome_text(result->outcome),
+           client_reason_text(result->reason));
+    if (result->outcome == CLIENT_OK || result->reason == CLIENT_CONDITION_FAILED)
+        printf(", \"version\": %llu, \"applied\": %llu", (unsigned long long)result->version,
+               (unsigned long long)result->applied);
+    if (with_value && result->outcome == CLIENT_OK) {
+        printf(", \"stale\": %s, \"value\": ", result->stale ? "true" : "false");
+        text_write_json(stdout, result->value);
+    }
+    if (result->outcome != CLIENT_OK) {
+        printf(", \"error\": ");
+        text_write_json(stdout, client_text(client_error_text(client)));
+    }
+    printf(", \"attempts\": %u}\n", result->attempts);
+}
+
+static int report(struct client *client, const struct arguments *arguments, const struct client_result *result,
+                  bool with_value)
+{
+    const int code = exit_code_of(result);
+    if (arguments->json) {
+        print_json(client, result, with_value);
+    } else if (result->outcome != CLIENT_OK) {
+        fprintf(stderr, "raftctl: %s: %s", client_outcome_text(result->outcome), client_reason_text(result->reason));
+        if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run != command_txn)
+            fprintf(stderr, ", the version is %llu", (unsigned long long)result->version);
+        fprintf(stderr, " (%s)\n", client_error_text(client));
+    } else if (with_value) {
+        fwrite(result->value.bytes, 1, result->value.count, stdout);
+        putchar('\n');
+    } else {
+        printf("ok, version %llu\n", (unsigned long long)result->version);
+    }
+    if (fflush(stdout) == 0)
+        return code;
+    fprintf(stderr, "raftctl: standard output: %s\n", strerror(errno));
+    return EXIT_FAILED;
+}
+
+/* ---- commands ---- */
+
+/* All of standard input. False: too long for any value, unreadable, or no memory; reported. */
+static bool read_input(struct slice *bytes)
+{
+    const uint32_t bytes_max = limits_production.frame_bytes_max;
+    uint8_t *buffer = malloc((size_t)bytes_max + 1); /* for the life of the process */
+    if (buffer == NULL) {
+        fprintf(stderr, "raftctl: no memory\n");
+        return false;
+    }
+    const size_t count = fread(buffer, 1, (size_t)bytes_max + 1, stdin);
+    if (ferror(stdin)) {
+        fprintf(stderr, "raftctl: standard input: %s\n", strerror(errno));
+        return false;
+    }
+    /* One byte too many is enough for the client to refuse it by name. */
+    *bytes = (struct slice){ .bytes = buffer, .count = (uint32_t)count };
+    return true;
+}
+
+static bool value_of(const char *word, struct slice *value)
+{
+    if (strcmp(word, "-") == 0)
+        return read_input(value);
+    *value = client_text(word);
+    return true;
+}
+
+static int command_put(struct client *client, const struct arguments *arguments)
+{
+    struct slice value;
+    if (!value_of(arguments->words[1], &value))
+        return EXIT_FAILED;
+    const struct slice key = client_text(arguments->words[0]);
+    const struct client_result result =
+        (arguments->flags & FLAG_IF_ABSENT) ? client_put_if_absent(client, key, value) : client_put(client, key, value);
+    return report(client, arguments, &result, false);
+}
+
+static int command_get(struct client *client, const struct arguments *arguments)
+{
+    const struct slice key = client_text(arguments->words[0]);
+    const struct client_result result =
+        (arguments->flags & FLAG_STALE) ? client_get_stale(client, key) : client_get(client, key);
+    return report(client, arguments, &result, true);
+}
+
+static int command_del(struct client *client, const struct arguments *arguments)
+{
+    const struct client_result result = client_delete(client, client_text(arguments->words[0]));
+    return report(client, arguments, &result, false);
+}
+
+static int command_append(struct client *client, const struct arguments *arguments)
+{
+    struct slice value;
+    if (!value_of(arguments->words[1], &value))
+        return EXIT_FAILED;
+    const struct client_result result = client_append(client, client_text(arguments->words[0]), value);
+    return report(client, arguments, &result, false);
+}
+
+static int command_cas(struct client *client, const struct arguments *arguments)
+{
+    if (!(arguments->flags & FLAG_VERSION))
+        return usage_error("cas needs --version N", NULL);
+    struct slice value;
+    if (!value_of(arguments->words[1], &value))
+        return EXIT_FAILED;
+    const struct client_result result = client_cas(client, client_text(arguments->words[0]), arguments->version, value);
+    return report(client, arguments, &result, false);
+}
+
+/* The clauses as words, from the arguments or from standard input. -1: reported. */
+static int txn_words(const struct arguments *arguments, struct slice words[WORDS_MAX])
+{
+    if (arguments->word_count > 0) {
+        for (uint32_t slot = 0; slot < arguments->word_count; slot++)
+            words[slot] = client_text(arguments->words[slot]);
+        return (int)arguments->word_count;
+    }
+    struct slice input;
+    if (!read_input(&input))
+        return -1;
+    char error[TXN_TEXT_ERROR_BYTES];
+    char *text = malloc(input.count + 1U); /* for the life of the process: the words borrow from it */
+    if (text == NULL) {
+        fprintf(stderr, "raftctl: no memory\n");
+        return -1;
+    }
+    memcpy(text, input.bytes, input.count);
+    const int count = txn_text_split(text, input.count, words, error);
+    if (count < 0)
+        fprintf(stderr, "raftctl: txn: %s\n", error);
+    return count;
+}
+
+static int command_txn(struct client *client, const struct arguments *arguments)
+{
+    struct slice words[WORDS_MAX];
+    char error[TXN_TEXT_ERROR_BYTES];
+    const int count = txn_words(arguments, words);
+    struct client_txn *txn = client_txn_new();
+    if (count < 0 || txn == NULL) {
+        client_txn_free(txn);
+        return count < 0 ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (!txn_text_parse(words, (uint32_t)count, txn, error)) {
+        client_txn_free(txn);
+        fprintf(stderr, "raftctl: txn: %s (raftctl txn --help)\n", error);
+        return EXIT_USAGE;
+    }
+    const struct client_result result = client_txn_commit(client, txn);
+    client_txn_free(txn);
+    return report(client, arguments, &result, false);
+}
+
+/* ---- status ---- */
+
+static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
+
+static void print_status_json(const char *endpoint, const struct node_status *status)
+{
+    printf("{\"endpoint\": ");
+    text_write_json(stdout, client_text(endpoint));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } fields[] = {
+        { "cluster_id", status->cluster_id },
+        { "node_id", status->node_id },
+        { "leader", status->leader },
+        { "term", status->term },
+        { "last_index", status->last_index },
+        { "durable_index", status->durable_index },
+        { "commit_index", status->commit_index },
+        { "applied_index", status->applied_index },
+        { "wal_bytes_used", status->wal_bytes_used },
+        { "wal_bytes_max", status->wal_bytes_max },
+        { "log_entries_max", status->log_entries_max },
+        { "keys", status->keys },
+        { "keys_max", status->keys_max },
+        { "sessions", status->sessions },
+        { "voters", status->voters },
+    };
+    printf(", \"role\": \"%s\"", role_text(status->role));
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
+        printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
+    printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
+}
+
+static void print_status_row(const char *endpoint, const struct node_status *status)
+{
+    const uint64_t used = status->wal_bytes_used * 100 / u64_max(status->wal_bytes_max, 1);
+    printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %3llu%% %9llu  %016llx\n", endpoint,
+           (unsigned long long)status->node_id, role_text(status->role), (unsigned long long)status->leader,
+           (unsigned long long)status->term, (unsigned long long)status->commit_index,
+           (unsigned long long)status->applied_index, (unsigned long long)used, (unsigned long long)status->keys,
+           (unsigned long long)status->state_digest);
+}
+
+static int command_status(struct client *client, const struct arguments *arguments)
+{
+    const uint32_t count = client_endpoint_count(client);
+    uint32_t answered = 0;
+    if (arguments->json)
+        printf("{\"nodes\": [");
+    else
+        printf("%-22s %4s  %-13s %6s %6s %10s %10s %4s %9s  %s\n", "endpoint", "node", "role", "leader", "term",
+               "commit", "applied", "log", "keys", "digest");
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const char *endpoint = client_endpoint_text(client, slot);
+        struct node_status status;
+        const bool ok = client_status(client, slot, &status).outcome == CLIENT_OK;
+        answered += ok;
+        if (arguments->json && slot > 0)
+            printf(", ");
+        if (arguments->json && ok) {
+            print_status_json(endpoint, &status);
+        } else if (arguments->json) {
+            printf("{\"endpoint\": ");
+            text_write_json(stdout, client_text(endpoint));
+            printf(", \"error\": ");
+            text_write_json(stdout, client_text(client_error_text(client)));
+            printf("}");
+        } else if (ok) {
+            print_status_row(endpoint, &status);
+        } else {
+            printf("%-22s %4s  %s\n", endpoint, "-", client_error_text(client));
+        }
+    }
+    if (arguments->json)
+        printf("], \"answered\": %u}\n", answered);
+    if (answered == 0)
+        return EXIT_UNREACHED;
+    return answered == count ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- arguments ---- */
+
+static const struct command *command_find(const char *name)
+{
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(commands); slot++)
+        if (strcmp(commands[slot].name, name) == 0)
+            return &commands[slot];
+    return NULL;
+}
+
+/* "--name VALUE" or "--name=VALUE" at argv[*at]. NULL: another option. *at moves over a value of its own. */
+static const char *option_value(char **argv, int argc, int *at, const char *name)
+{
+    const char *word = argv[*at];
+    const size_t bytes = strlen(name);
+    if (strncmp(word, name, bytes) != 0 || (word[bytes] != '\0' && word[bytes] != '='))
+        return NULL;
+    if (word[bytes] == '=')
+        return word + bytes + 1;
+    if (*at + 1 >= argc)
+        return "";
+    return argv[++*at];
+}
+
+/* One option. EXIT_OK, or EXIT_USAGE when reported. */
+static int parse_option(char **argv, int argc, int *at, struct arguments *arguments)
+{
+    const char *word = argv[*at];
+    const char *value;
+    if (strcmp(word, "--help") == 0) {
+        arguments->help = true;
+    } else if (strcmp(word, "--json") == 0) {
+        arguments->json = true;
+    } else if (strcmp(word, "--if-absent") == 0) {
+        arguments->flags |= FLAG_IF_ABSENT;
+    } else if (strcmp(word, "--stale") == 0) {
+        arguments->flags |= FLAG_STALE;
+    } else if ((value = option_value(argv, argc, at, "--endpoints")) != NULL) {
+        arguments->client.endpoints = value;
+    } else if ((value = option_value(argv, argc, at, "--timeout")) != NULL) {
+        if (!text_parse_duration(value, &arguments->client.timeout_ns) || arguments->client.timeout_ns == 0
+            || arguments->client.timeout_ns > 3600 * NS_PER_S)
+            return usage_error("--timeout wants a duration up to 60m such as 500ms or 5s, not", value);
+    } else if ((value = option_value(argv, argc, at, "--cluster-id")) != NULL) {
+        if (!text_parse_u64(value, &arguments->client.cluster_id) || arguments->client.cluster_id == 0)
+            return usage_error("--cluster-id wants a number above 0, not", value);
+    } else if ((value = option_value(argv, argc, at, "--version")) != NULL) {
+        arguments->flags |= FLAG_VERSION;
+        if (!text_parse_u64(value, &arguments->version))
+            return usage_error("--version wants a number, not", value);
+    } else {
+        return usage_error("unknown option", word);
+    }
+    return EXIT_OK;
+}
+
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    char **words = argv + 1; /* words that are no options move to the front */
+    uint32_t count = 0;
+    bool options = true;
+    for (int at = 1; at < argc; at++) {
+        if (options && strcmp(argv[at], "--") == 0) {
+            options = false;
+        } else if (options && strncmp(argv[at], "--", 2) == 0) {
+            const int code = parse_option(argv, argc, &at, arguments);
+            if (code != EXIT_OK)
+                return code;
+        } else {
+            words[count++] = argv[at];
+        }
+    }
+    if (count == 0)
+        return arguments->help ? EXIT_OK
+                               : usage_error("which command? put, get, del, append, cas, txn or status", NULL);
+    arguments->command = command_find(words[0]);
+    if (arguments->command == NULL)
+        return usage_error("unknown command", words[0]);
+    arguments->words = words + 1;
+    arguments->word_count = count - 1;
+    if (arguments->help)
+        return EXIT_OK;
+    if (arguments->word_count < arguments->command->words_min || arguments->word_count > arguments->command->words_max)
+        return usage_error("usage: raftctl", arguments->command->usage);
+    if ((arguments->flags & ~arguments->command->flags) != 0)
+        return usage_error("an option that is not of this command; usage: raftctl", arguments->command->usage);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { .client.timeout_ns = 5 * NS_PER_S };
+    const char *environment = getenv(endpoints_variable);
+    arguments.client.endpoints = environment != NULL && environment[0] != '\0' ? environment : endpoints_default;
+    int code = parse_arguments(argc, argv, &arguments);
+    if (code != EXIT_OK)
+        return code;
+    if (arguments.help && arguments.command == NULL) {
+        print_help();
+        return EXIT_OK;
+    }
+    if (arguments.help) {
+        printf("usage: raftctl [OPTION...] %s\n\n%s", arguments.command->usage, arguments.command->help);
+        return EXIT_OK;
+    }
+    struct client *client = NULL;
+    const int error = client_open(&arguments.client, &client);
+    if (error < 0)
+        return usage_error(error == -EINVAL         ? "--endpoints wants host:port,host:port,... , not"
+                           : error == -E2BIG        ? "--endpoints: too many of them"
+                           : error == -EHOSTUNREACH ? "--endpoints: no such host in"
+                                                    : strerror(-error),
+                           arguments.client.endpoints);
+    code = arguments.command->run(client, &arguments);
+    client_close(client);
+    return code;
+}
