@@ -1,4 +1,5 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
+#include "../core/replica.h"
 #include "../io/client.h"
 #include "../io/clock.h"
 #include "../io/text.h"

@@ -410,8 +410,8 @@ static bool client_fits(const struct request *request)
 {
     if (request->key.count > limits_production.key_bytes_max)
         return false;
-    return request->value.count <= limits_production.frame_bytes_max &&
-           request_bytes(request) <= limits_production.frame_bytes_max;
+    return request->value.count <= limits_production.frame_bytes_max
+           && request_bytes(request) <= limits_production.frame_bytes_max;
 }
 
 /* ---- calls ---- */
@@ -505,7 +505,8 @@ struct client_result client_status(struct client *client, uint32_t endpoint_slot
     ASSERT(endpoint_slot < client->endpoint_count);
     memset(status, 0, sizeof(*status));
     const struct endpoint *endpoint = &client->endpoints[endpoint_slot];
-    const uint64_t deadline_ns = clock_now_ns() + client->options.timeout_ns;
+    const uint64_t deadline_ns =
+        clock_now_ns() + u64_min(client->options.timeout_ns, client->options.attempt_timeout_ns);
     struct client_result result = { .outcome = CLIENT_FAILED, .reason = CLIENT_UNREACHABLE };
     struct request request = { .kind = REQUEST_STATUS };
     struct reply reply = { 0 };

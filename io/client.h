@@ -99,7 +99,7 @@ void client_txn_free(struct client_txn *txn);
 int client_txn_add(struct client_txn *txn, const struct txn_clause *clause) __attribute__((warn_unused_result));
 struct client_result client_txn_commit(struct client *client, const struct client_txn *txn);
 
-/* Asks one node about itself, within the call's timeout and without retries. */
+/* Asks one node about itself, with one attempt. */
 struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status);
 uint32_t client_endpoint_count(const struct client *client);
 const char *client_endpoint_text(const struct client *client, uint32_t endpoint_slot);
