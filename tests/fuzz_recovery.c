@@ -1,0 +1,260 @@
+/* Fuzzer of the start of a life: a valid WAL image, damaged as the input says, sometimes resealed so that the damage has
+ * good checksums; reads that fail; a start.
+ *
+ * The life must end in a role or in EFFECT_STOP, never in an assertion and never in a loop. When it ends in a role, a
+ * second start from what is then on the disk must find the same log and at least the same term: recovery has decided,
+ * and a decision does not change.
+ *
+ * Input: one byte for the base image, then damages of one kind byte with operands, then bits that say which read fails. */
+#include "../core/wal_format.h"
+
+#include "node.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+_Noreturn void core_assert_failed(const char *expression, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, expression);
+    abort();
+}
+
+enum { BASES = 4, DAMAGES_MAX = 12, STEPS_MAX = 20000 };
+
+static struct node *bases[BASES];
+static struct node *older[BASES]; /* the same disks some writes earlier: what a lost write leaves behind */
+
+/* ------------------------------------------------------------------------------------------------------ base images */
+
+static void put(struct node *node, uint64_t session, uint64_t sequence)
+{
+    uint8_t value[120];
+    memset(value, (int)sequence, sizeof value);
+    const struct request request = {
+        .request_id = sequence,
+        .kind = sequence > 0 ? REQUEST_APPEND : REQUEST_REGISTER,
+        .session = session,
+        .sequence = sequence,
+        .key = { .bytes = (const uint8_t *)"k", .count = sequence > 0 ? 1 : 0 },
+        .value = { .bytes = value, .count = sequence > 0 ? (uint32_t)(sequence * 37 % sizeof value) : 0 },
+    };
+    node_request(node, 1, &request);
+}
+
+/* A lone voter that has written; the first batches hold one entry each, the later ones several. */
+static struct node *grow_lone_voter(uint64_t writes, bool settled)
+{
+    const struct replica_config config = node_config(1, 1);
+    struct node *node = node_new(&limits_tiny, &config);
+    node_start(node);
+    node_settle(node);
+    node_tick(node, 1000 * 1000 * 1000);
+    node_settle(node);
+    put(node, 0, 0);
+    node_settle(node);
+    const uint64_t session = node_view(node).last.index;
+    for (uint64_t sequence = 1; sequence <= writes; sequence++) {
+        put(node, session, sequence);
+        if (sequence % 3 != 0)
+            node_settle(node);
+        node->sent_count = 0;
+    }
+    if (settled)
+        node_settle(node);
+    for (uint32_t slot = 0; slot < node->op_count; slot++)
+        if (node->ops[slot].write)
+            node_land(node, slot, 0x5);
+    return node;
+}
+
+static void lead(struct node *node, uint64_t leader, uint64_t term, struct log_id prev, uint32_t count)
+{
+    uint8_t bytes[1024];
+    uint32_t used = 0;
+    for (uint32_t i = 1; i <= count; i++) {
+        const struct entry entry = { .id = { .term = term, .index = prev.index + i }, .kind = ENTRY_NOOP };
+        entry_encode(&entry, bytes + used);
+        used += entry_bytes(0);
+    }
+    const struct message message = {
+        .type = FRAME_APPEND_REQUEST,
+        .from = leader,
+        .to = node->config.node_id,
+        .instance = 1000 + leader,
+        .term = term,
+        .append_request = { .prev = prev, .entry_count = count, .entries = { .bytes = bytes, .count = used } },
+    };
+    node_message(node, &message);
+    node_settle(node);
+    node->sent_count = 0;
+}
+
+/* A follower whose tail was overwritten twice: truncations in the WAL, terms in the superblock. */
+static struct node *grow_follower(bool all)
+{
+    const struct replica_config config = node_config(3, 2);
+    struct node *node = node_new(&limits_tiny, &config);
+    node_start(node);
+    node_settle(node);
+    lead(node, 1, 1, (struct log_id){ 0 }, 6);
+    lead(node, 3, 2, (struct log_id){ .term = 1, .index = 4 }, 5);
+    lead(node, 1, 3, (struct log_id){ .term = 2, .index = 7 }, 4);
+    if (all) {
+        lead(node, 3, 4, (struct log_id){ .term = 1, .index = 2 }, 3);
+        lead(node, 3, 4, (struct log_id){ .term = 4, .index = 5 }, 3);
+    }
+    return node;
+}
+
+static void grow_bases(void)
+{
+    bases[0] = grow_lone_voter(14, true);
+    older[0] = grow_lone_voter(11, true);
+    bases[1] = grow_lone_voter(9, false);
+    older[1] = grow_lone_voter(8, true);
+    bases[2] = grow_follower(true);
+    older[2] = grow_follower(false);
+    bases[3] = grow_follower(false);
+    older[3] = grow_lone_voter(0, true);
+}
+
+/* --------------------------------------------------------------------------------------------------------- damaging */
+
+struct input_bytes {
+    const uint8_t *data;
+    size_t left;
+};
+
+static uint8_t take(struct input_bytes *in)
+{
+    if (in->left == 0)
+        return 0;
+    in->left--;
+    return *in->data++;
+}
+
+/* A block near where something is: superblocks, header ring, the written part of the body and a little beyond. */
+static uint8_t *take_block(struct input_bytes *in, struct node *node)
+{
+    const uint64_t live = wal_body_offset(&node->limits) / node->limits.block_bytes + 32;
+    return node->image + take(in) % live * node->limits.block_bytes;
+}
+
+static void overwrite(uint8_t *block, struct input_bytes *in, uint32_t within)
+{
+    const uint32_t at = take(in) % (within / 4) * 4;
+    const uint8_t bytes = (uint8_t)(1 + take(in) % 8);
+    for (uint32_t i = 0; i < bytes && at + i < within; i++)
+        block[at + i] = take(in);
+}
+
+static void forge_batch(uint8_t *block, struct input_bytes *in, const struct node *node)
+{
+    struct wal_batch_header header;
+    overwrite(block, in, sizeof header + 64);
+    memcpy(&header, block, sizeof header);
+    const uint64_t room = node->image_bytes - (uint64_t)(block - node->image);
+    if (header.run_bytes < sizeof header || header.run_bytes > room || header.run_bytes > 4096)
+        return;
+    memset(block, 0, sizeof header.hash);
+    wal_batch_seal(block);
+}
+
+static void damage(struct node *node, const struct node *past, struct input_bytes *in)
+{
+    const uint32_t block_bytes = node->limits.block_bytes;
+    uint8_t *block = NULL;
+    switch (take(in) % 9) {
+    case 0: /* bit rot */
+        block = take_block(in, node);
+        block[(take(in) * 2u + (take(in) & 1)) % block_bytes] ^= (uint8_t)(1u << (take(in) % 8));
+        break;
+    case 1: /* never written, or trimmed */
+        memset(take_block(in, node), 0, block_bytes);
+        break;
+    case 2:
+        memset(take_block(in, node), take(in) | 1, block_bytes);
+        break;
+    case 3: /* misdirected */
+        block = take_block(in, node);
+        memmove(take_block(in, node), block, block_bytes);
+        break;
+    case 4: /* lost write */
+        block = take_block(in, node);
+        memcpy(block, past->image + (block - node->image), block_bytes);
+        break;
+    case 5:
+        overwrite(take_block(in, node), in, block_bytes);
+        break;
+    case 6: /* plausible: other content under a good checksum */
+        forge_batch(take_block(in, node), in, node);
+        break;
+    case 7:
+        block = take_block(in, node);
+        overwrite(block, in, sizeof(struct wal_name_header) + sizeof(struct wal_batch_header));
+        memset(block, 0, sizeof(struct hash128));
+        wal_name_seal(block, block_bytes);
+        break;
+    default:
+        block = node->image + superblock_offset(&node->limits, take(in) % SUPERBLOCK_COPIES);
+        overwrite(block, in, sizeof(struct superblock));
+        memset(block, 0, sizeof(struct hash128));
+        superblock_seal(block, block_bytes);
+        break;
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- living */
+
+/* Until the replica has a role or has stopped. errors: one bit per read, 1 fails. */
+static bool recovers(struct node *node, struct input_bytes *errors)
+{
+    uint32_t reads = 0;
+    node_start(node);
+    for (uint32_t steps = 0; node->stop == 0 && node_view(node).role == RAFT_STARTING; steps++) {
+        NODE_CHECK(steps < STEPS_MAX, "the start never ends");
+        if (node->op_count == 0) {
+            NODE_CHECK(node->deadline_ns != UINT64_MAX, "the start waits for nothing");
+            node_tick(node, node->deadline_ns > node->now_ns ? node->deadline_ns - node->now_ns : 0);
+            continue;
+        }
+        bool fails = false;
+        if (!node->ops[0].write && errors != NULL && reads++ < 8 * errors->left)
+            fails = errors->data[(reads - 1) / 8] >> ((reads - 1) % 8) & 1;
+        node_complete(node, 0, fails ? DISK_ERROR : DISK_OK);
+    }
+    return node->stop == 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct node *node;
+    if (bases[0] == NULL)
+        grow_bases();
+    if (size < 2)
+        return 0;
+
+    struct input_bytes in = { .data = data, .left = size };
+    const uint32_t base = take(&in) % BASES;
+    const uint32_t damages = take(&in) % DAMAGES_MAX;
+    if (node == NULL)
+        node = node_new(&bases[base]->limits, &bases[base]->config);
+    node->config = bases[base]->config;
+    node->now_ns = 5;
+    memcpy(node->image, bases[base]->image, node->image_bytes);
+    for (uint32_t i = 0; i < damages; i++)
+        damage(node, older[base], &in);
+
+    if (!recovers(node, &in))
+        return 0;
+    struct replica_view first = node_view(node);
+    node_crash(node);
+    NODE_CHECK(recovers(node, NULL), "the second start stops where the first went on");
+    const struct replica_view second = node_view(node);
+    NODE_CHECK(second.last.index >= first.durable_index && second.term >= first.durable_term, "a decision was forgotten");
+
+    node_tick(node, 1000 * 1000 * 1000);
+    node_settle(node);
+    put(node, 2, 1000);
+    node_settle(node);
+    return 0;
+}
