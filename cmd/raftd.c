@@ -1,0 +1,340 @@
+/* raftd: one node of a cluster. Only flags, identity and the order of starting; the node itself is io/node.h. */
+#include "../core/checksum.h"
+#include "../io/datadir.h"
+#include "../io/logger.h"
+#include "../io/node.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define RAFTD_VERSION "0.1"
+
+enum {
+    EXIT_LEFT = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_STOPPED = 3,
+};
+
+struct raftd {
+    uint64_t id;
+    uint64_t cluster_id; /* 0: stored, or derived from the members */
+    uint64_t wal_bytes;
+    uint64_t election_timeout_ms;
+    uint64_t heartbeat_ms;
+    const char *cluster;
+    const char *data;
+    const char *listen;
+    enum io_choice io;
+    enum sync_method sync;
+    bool buffered;
+    enum logger_level log_level;
+    enum logger_format log_format;
+    uint32_t voter_count;
+    struct member voters[VOTERS_MAX];
+    struct endpoint endpoints[VOTERS_MAX];
+};
+
+static const char help[] =
+    "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
+    "\n"
+    "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
+    "\n"
+    "  --id N                    this node's id, one of the cluster's\n"
+    "  --cluster MEMBERS         all 1 to 7 members, the same list on every node; names are resolved once\n"
+    "  --data DIR                data directory; created and formatted when there is none\n"
+    "  --listen HOST:PORT        where to listen, if not at this node's address in --cluster\n"
+    "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
+    "                            a new DIR a hash of MEMBERS)\n"
+    "  --wal-size SIZE           of a new data directory: bytes, or with K, M, G (default 1G)\n"
+    "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
+    "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
+    "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
+    "  --sync auto|inline|thread|dsync|fdatasync\n"
+    "                            how WAL writes become durable; the last two need io_uring\n"
+    "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
+    "  --log-level debug|info|warn|error   (default info)\n"
+    "  --log-format text|json    lines on stderr (default text)\n"
+    "  --help, --version\n"
+    "\n"
+    "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
+    "             3 stopped itself because its data must not be used further (the log says why)\n";
+
+_Noreturn void core_assert_failed(const char *expression, const char *file, int line)
+{
+    fprintf(stderr, "raftd: assertion failed at %s:%d: %s\n", file, line, expression);
+    fflush(stderr);
+    abort();
+}
+
+__attribute__((format(printf, 2, 3))) static _Noreturn void raftd_exit(int status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("raftd: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(status);
+}
+
+/* Decimal digits only, the whole text. */
+static bool number_parse(const char *text, size_t count, uint64_t *number)
+{
+    uint64_t value = 0;
+    if (count == 0 || count > 20)
+        return false;
+    for (size_t at = 0; at < count; at++) {
+        uint64_t digit = (uint64_t)(text[at] - '0');
+        if (text[at] < '0' || text[at] > '9' || value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *number = value;
+    return true;
+}
+
+static bool size_parse(const char *text, uint64_t *bytes)
+{
+    size_t count = strlen(text);
+    int shift = 0;
+    switch (count > 0 ? text[count - 1] : '\0') {
+    case 'K':
+        shift = 10;
+        break;
+    case 'M':
+        shift = 20;
+        break;
+    case 'G':
+        shift = 30;
+        break;
+    default:
+        break;
+    }
+    if (!number_parse(text, count - (shift != 0), bytes) || *bytes > UINT64_MAX >> shift)
+        return false;
+    *bytes <<= shift;
+    return true;
+}
+
+static void raftd_parse_number(const char *flag, const char *value, uint64_t min, uint64_t max, uint64_t *number)
+{
+    if (!number_parse(value, strlen(value), number) || *number < min || *number > max)
+        raftd_exit(EXIT_USAGE, "%s %s: expected a number from %llu to %llu", flag, value, (unsigned long long)min,
+                   (unsigned long long)max);
+}
+
+/* One flag with its value. False when there is no such flag. */
+static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *value)
+{
+    bool valid = true;
+    if (strcmp(flag, "--id") == 0)
+        raftd_parse_number(flag, value, 1, UINT64_MAX - 1, &raftd->id);
+    else if (strcmp(flag, "--cluster-id") == 0)
+        raftd_parse_number(flag, value, 1, UINT64_MAX, &raftd->cluster_id);
+    else if (strcmp(flag, "--election-timeout-ms") == 0)
+        raftd_parse_number(flag, value, 10, 600000, &raftd->election_timeout_ms);
+    else if (strcmp(flag, "--heartbeat-ms") == 0)
+        raftd_parse_number(flag, value, 1, 300000, &raftd->heartbeat_ms);
+    else if (strcmp(flag, "--cluster") == 0)
+        raftd->cluster = value;
+    else if (strcmp(flag, "--data") == 0)
+        raftd->data = value;
+    else if (strcmp(flag, "--listen") == 0)
+        raftd->listen = value;
+    else if (strcmp(flag, "--wal-size") == 0)
+        valid = size_parse(value, &raftd->wal_bytes);
+    else if (strcmp(flag, "--io") == 0)
+        valid = io_choice_parse(value, &raftd->io);
+    else if (strcmp(flag, "--sync") == 0)
+        valid = sync_method_parse(value, &raftd->sync);
+    else if (strcmp(flag, "--log-level") == 0)
+        valid = logger_level_parse(value, &raftd->log_level);
+    else if (strcmp(flag, "--log-format") == 0)
+        valid = logger_format_parse(value, &raftd->log_format);
+    else
+        return false;
+    if (!valid)
+        raftd_exit(EXIT_USAGE, "%s %s: not a value of this flag (see --help)", flag, value);
+    return true;
+}
+
+static void raftd_parse(struct raftd *raftd, int argc, char **argv)
+{
+    for (int at = 1; at < argc; at++) {
+        char flag[32];
+        const char *equals = strchr(argv[at], '=');
+        size_t flag_bytes = equals != NULL ? (size_t)(equals - argv[at]) : strlen(argv[at]);
+        if (strncmp(argv[at], "--", 2) != 0 || flag_bytes >= sizeof(flag))
+            raftd_exit(EXIT_USAGE, "%s: unknown argument (see --help)", argv[at]);
+        memcpy(flag, argv[at], flag_bytes);
+        flag[flag_bytes] = '\0';
+        if (strcmp(argv[at], "--help") == 0) {
+            fputs(help, stdout);
+            exit(EXIT_LEFT);
+        }
+        if (strcmp(argv[at], "--version") == 0) {
+            puts("raftd " RAFTD_VERSION);
+            exit(EXIT_LEFT);
+        }
+        if (strcmp(argv[at], "--unsafe-buffered") == 0) {
+            raftd->buffered = true;
+            continue;
+        }
+        const char *value = equals != NULL ? equals + 1 : at + 1 < argc ? argv[at + 1] : "";
+        if (!raftd_parse_flag(raftd, flag, value))
+            raftd_exit(EXIT_USAGE, "%s: unknown flag (see --help)", flag);
+        if (equals == NULL && ++at == argc)
+            raftd_exit(EXIT_USAGE, "%s: needs a value", flag);
+    }
+    if (raftd->id == 0 || raftd->cluster == NULL || raftd->data == NULL)
+        raftd_exit(EXIT_USAGE, "%s: missing (see --help)",
+                   raftd->id == 0           ? "--id"
+                   : raftd->cluster == NULL ? "--cluster"
+                                            : "--data");
+    if (raftd->data[0] == '\0')
+        raftd_exit(EXIT_USAGE, "--data: needs a directory");
+    struct limits ignored;
+    if (!datadir_limits(raftd->wal_bytes, &ignored))
+        raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 32M to 1024G",
+                   (unsigned long long)raftd->wal_bytes);
+}
+
+static void raftd_parse_member(struct raftd *raftd, const char *text, size_t count)
+{
+    char member[128];
+    snprintf(member, sizeof(member), "%.*s", (int)u64_min(count, sizeof(member) - 1), text);
+    char *equals = strchr(member, '=');
+    uint64_t id = 0;
+    if (equals == NULL || !number_parse(member, (size_t)(equals - member), &id) || id == 0 || id == UINT64_MAX)
+        raftd_exit(EXIT_USAGE, "--cluster: '%s': expected ID=HOST:PORT", member);
+    if (raftd->voter_count == VOTERS_MAX)
+        raftd_exit(EXIT_USAGE, "--cluster: more than %d members", VOTERS_MAX);
+    struct endpoint *endpoint = &raftd->endpoints[raftd->voter_count];
+    int result = endpoint_parse(equals + 1, strlen(equals + 1), endpoint);
+    if (result == -EHOSTUNREACH)
+        raftd_exit(EXIT_FAILED, "--cluster: '%s': no such host", member);
+    if (result < 0)
+        raftd_exit(EXIT_USAGE, "--cluster: '%s': expected ID=HOST:PORT", member);
+    for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
+        if (raftd->voters[slot].id == id || strcmp(raftd->voters[slot].address, endpoint->text) == 0)
+            raftd_exit(EXIT_USAGE, "--cluster: '%s': this id or address occurs twice", member);
+    }
+    struct member *voter = &raftd->voters[raftd->voter_count++];
+    voter->id = id;
+    memcpy(voter->address, endpoint->text, sizeof(voter->address));
+}
+
+/* Sorted by id, so that the order on the command line means nothing. */
+static void raftd_sort_members(struct raftd *raftd)
+{
+    for (uint32_t sorted = 1; sorted < raftd->voter_count; sorted++) {
+        for (uint32_t slot = sorted; slot > 0 && raftd->voters[slot].id < raftd->voters[slot - 1].id; slot--) {
+            struct member voter = raftd->voters[slot];
+            struct endpoint endpoint = raftd->endpoints[slot];
+            raftd->voters[slot] = raftd->voters[slot - 1];
+            raftd->endpoints[slot] = raftd->endpoints[slot - 1];
+            raftd->voters[slot - 1] = voter;
+            raftd->endpoints[slot - 1] = endpoint;
+        }
+    }
+}
+
+static void raftd_parse_cluster(struct raftd *raftd)
+{
+    const char *text = raftd->cluster;
+    for (;;) {
+        size_t count = strcspn(text, ",");
+        raftd_parse_member(raftd, text, count);
+        if (text[count] == '\0')
+            break;
+        text += count + 1;
+    }
+    raftd_sort_members(raftd);
+}
+
+/* Two clusters that share no member list share no cluster id, without anybody having to invent one. */
+static uint64_t raftd_default_cluster_id(const struct raftd *raftd)
+{
+    uint64_t id = checksum64(raftd->voters, raftd->voter_count * sizeof(raftd->voters[0]), 0);
+    return id != 0 ? id : 1;
+}
+
+static int raftd_bind(const struct raftd *raftd, const struct replica_config *config)
+{
+    struct endpoint endpoint = { .address_bytes = 0 };
+    for (uint32_t slot = 0; slot < config->voter_count; slot++) {
+        if (config->voters[slot].id == config->node_id)
+            endpoint = raftd->endpoints[slot];
+    }
+    if (endpoint.address_bytes == 0)
+        raftd_exit(EXIT_USAGE, "--id %llu: not a member of --cluster %s", (unsigned long long)raftd->id,
+                   raftd->cluster);
+    if (raftd->listen != NULL && endpoint_parse(raftd->listen, strlen(raftd->listen), &endpoint) < 0)
+        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine", raftd->listen);
+    int fd = node_bind(&endpoint);
+    if (fd < 0)
+        raftd_exit(EXIT_FAILED, "cannot listen on %s: %s", endpoint.text, strerror(-fd));
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    static struct raftd raftd = {
+        .wal_bytes = UINT64_C(1) << 30,
+        .election_timeout_ms = 500,
+        .heartbeat_ms = 50,
+        .log_level = LOG_LEVEL_INFO,
+    };
+    raftd_parse(&raftd, argc, argv);
+    raftd_parse_cluster(&raftd);
+    struct replica_config config = {
+        .cluster_id = raftd.cluster_id,
+        .node_id = raftd.id,
+        .election_timeout_ns = raftd.election_timeout_ms * 1000000,
+        .heartbeat_interval_ns = raftd.heartbeat_ms * 1000000,
+        .pre_vote = true,
+        .check_quorum = true,
+        .voter_count = raftd.voter_count,
+    };
+    memcpy(config.voters, raftd.voters, sizeof(config.voters));
+    if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
+        raftd_exit(EXIT_FAILED, "no random numbers: %s", strerror(errno));
+    logger_configure(raftd.log_level, raftd.log_format, raftd.id);
+
+    struct replica_config checked = config;
+    checked.cluster_id = raftd_default_cluster_id(&raftd);
+    const char *problem = replica_config_problem(&checked);
+    if (problem != NULL)
+        raftd_exit(EXIT_USAGE, "%s", problem);
+
+    int listen_fd = raftd_bind(&raftd, &config);
+    struct datadir_options options = { .path = raftd.data, .wal_bytes = raftd.wal_bytes, .buffered = raftd.buffered };
+    struct datadir datadir;
+    if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))
+        raftd_exit(EXIT_FAILED, "%s", datadir.error);
+    config.cluster_id = datadir.cluster_id;
+    switch (node_run(&(struct node_options){
+        .limits = &datadir.limits,
+        .config = &config,
+        .endpoints = raftd.endpoints,
+        .data_path = raftd.data,
+        .wal_fd = datadir.wal_fd,
+        .listen_fd = listen_fd,
+        .io = raftd.io,
+        .sync = raftd.sync,
+    })) {
+    case NODE_LEFT:
+        return EXIT_LEFT;
+    case NODE_STOPPED:
+        return EXIT_STOPPED;
+    case NODE_FAILED:
+        return EXIT_FAILED;
+    }
+    return EXIT_FAILED;
+}

@@ -1,0 +1,262 @@
+/* The data directory; see datadir.h. */
+#include "datadir.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LOCK_TRIES = 5,
+    LOCK_WAIT_MS = 50,
+    ZERO_BYTES = 4 * 1024 * 1024,
+    LOG_BYTES_PER_ENTRY = 256, /* log_entries_max follows from the size of the body ring by this */
+    WAL_BLOCKS_MAX = 1 << 28,  /* 1 TiB */
+};
+
+__attribute__((format(printf, 2, 3))) static bool datadir_fail(struct datadir *datadir, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(datadir->error, sizeof(datadir->error), format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static uint32_t power_of_two_below(uint64_t value)
+{
+    uint32_t power = 1;
+    while ((uint64_t)power * 2 <= value && power < 1u << 30)
+        power *= 2;
+    return power;
+}
+
+static bool limits_with_body(uint32_t body_blocks, struct limits *limits)
+{
+    *limits = limits_production;
+    limits->wal_body_blocks = body_blocks;
+    uint64_t body_bytes = (uint64_t)body_blocks * limits->block_bytes;
+    limits->log_entries_max = power_of_two_below(body_bytes / LOG_BYTES_PER_ENTRY);
+    limits->wal_reserve_blocks = u32_min(limits->wal_reserve_blocks, body_blocks / 8);
+    return limits_problem(limits) == NULL;
+}
+
+bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
+{
+    struct limits empty = limits_production;
+    empty.wal_body_blocks = 0;
+    uint64_t blocks = wal_bytes / limits_production.block_bytes;
+    uint64_t fixed_blocks = limits_wal_bytes(&empty) / limits_production.block_bytes;
+    if (blocks <= fixed_blocks || blocks - fixed_blocks > WAL_BLOCKS_MAX)
+        return false;
+    return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
+}
+
+/* After kill -9 the kernel may hold a file of the dead process for a moment (io_uring): hence the retries. */
+static bool datadir_lock(struct datadir *datadir, const char *path)
+{
+    for (int try = 0; try < LOCK_TRIES; try++) {
+        if (flock(datadir->directory_fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return datadir_fail(datadir, "%s: cannot lock: %s", path, strerror(errno));
+        nanosleep(&(struct timespec){ .tv_nsec = (long)(LOCK_WAIT_MS * NS_PER_MS) }, NULL);
+    }
+    return datadir_fail(datadir, "%s: locked by another process: is this node running already?", path);
+}
+
+static bool datadir_open_directory(struct datadir *datadir, const char *path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return datadir_fail(datadir, "%s: cannot create: %s", path, strerror(errno));
+    datadir->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (datadir->directory_fd < 0)
+        return datadir_fail(datadir, "%s: cannot open as a directory: %s", path, strerror(errno));
+    return datadir_lock(datadir, path);
+}
+
+static bool datadir_open_wal(struct datadir *datadir, const struct datadir_options *options, const char *name,
+                             int flags)
+{
+    int direct = options->buffered ? 0 : O_DIRECT;
+    datadir->wal_fd = openat(datadir->directory_fd, name, O_RDWR | O_CLOEXEC | direct | flags, 0600);
+    if (datadir->wal_fd >= 0)
+        return true;
+    if (errno == EINVAL && direct != 0)
+        return datadir_fail(datadir,
+                            "%s/%s: this filesystem has no O_DIRECT: use another one, or --unsafe-buffered for "
+                            "development",
+                            options->path, name);
+    return datadir_fail(datadir, "%s/%s: cannot open: %s", options->path, name, strerror(errno));
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t count, uint64_t offset)
+{
+    while (count > 0) {
+        ssize_t written = pwrite(fd, bytes, count, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? -errno : -ENOSPC;
+        bytes += written;
+        count -= (size_t)written;
+        offset += (uint64_t)written;
+    }
+    return 0;
+}
+
+/* Real zeros, not only reserved extents: a later overwrite must change no metadata of the filesystem, which would cost
+ * a journal commit each time. */
+static int wal_fill(int fd, const struct limits *limits, const uint8_t *superblock, uint8_t *zeros)
+{
+    uint64_t wal_bytes = limits_wal_bytes(limits);
+    int result = -posix_fallocate(fd, 0, (off_t)wal_bytes);
+    if (result == -EOPNOTSUPP || result == -EINVAL)
+        result = 0; /* the zeros will show whether there is room */
+    for (uint64_t offset = 0; result == 0 && offset < wal_bytes; offset += ZERO_BYTES)
+        result = write_all(fd, zeros, u64_min(ZERO_BYTES, wal_bytes - offset), offset);
+    for (uint32_t copy = 0; result == 0 && copy < SUPERBLOCK_COPIES; copy++)
+        result = write_all(fd, superblock, limits->block_bytes, superblock_offset(limits, copy));
+    if (result == 0 && fsync(fd) != 0)
+        result = -errno;
+    return result;
+}
+
+static int wal_build(int fd, const struct limits *limits, const struct replica_config *config)
+{
+    uint64_t instance = 0;
+    while (instance == 0) {
+        if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+            return -EIO;
+    }
+    uint8_t *memory =
+        mmap(NULL, ZERO_BYTES + limits->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    replica_format(limits, config, instance, memory + ZERO_BYTES);
+    int result = wal_fill(fd, limits, memory + ZERO_BYTES, memory);
+    munmap(memory, ZERO_BYTES + limits->block_bytes);
+    return result;
+}
+
+static bool datadir_format(struct datadir *datadir, const struct datadir_options *options,
+                           const struct replica_config *config)
+{
+    if (!datadir_limits(options->wal_bytes, &datadir->limits))
+        return datadir_fail(datadir, "%s/wal: no WAL of %llu bytes is possible: its size is out of range",
+                            options->path, (unsigned long long)options->wal_bytes);
+    if (!datadir_open_wal(datadir, options, "wal.new", O_CREAT | O_TRUNC))
+        return false;
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config);
+    if (result == 0 && renameat(datadir->directory_fd, "wal.new", datadir->directory_fd, "wal") != 0)
+        result = -errno;
+    if (result == 0 && fsync(datadir->directory_fd) != 0)
+        result = -errno;
+    if (result == 0) {
+        datadir->formatted = true;
+        datadir->cluster_id = config->cluster_id;
+        return true;
+    }
+    unlinkat(datadir->directory_fd, "wal.new", 0);
+    return datadir_fail(datadir, "%s/wal: cannot create %llu bytes: %s", options->path,
+                        (unsigned long long)limits_wal_bytes(&datadir->limits), strerror(-result));
+}
+
+/* Any intact copy tells the geometry; whether enough of them agree is for the core to judge. */
+static bool wal_summarize(int fd, struct superblock_summary *summary)
+{
+    uint32_t block_bytes = limits_production.block_bytes;
+    uint8_t *block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool found = false;
+    if (block == MAP_FAILED)
+        return false;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES && !found; copy++) {
+        ssize_t got = pread(fd, block, block_bytes, (off_t)superblock_offset(&limits_production, copy));
+        found = got == (ssize_t)block_bytes && superblock_summarize((struct slice){ block, block_bytes }, summary);
+    }
+    munmap(block, block_bytes);
+    return found;
+}
+
+static bool summary_check(struct datadir *datadir, const struct datadir_options *options,
+                          const struct replica_config *config, const struct superblock_summary *summary)
+{
+    unsigned long long stored_node = summary->node_id, stored_cluster = summary->cluster_id;
+    struct limits *limits = &datadir->limits;
+    bool geometry = limits_with_body(summary->wal_body_blocks, limits) && summary->block_bytes == limits->block_bytes
+                    && summary->superblock_stride_blocks == limits->superblock_stride_blocks
+                    && summary->wal_header_blocks == limits->wal_header_blocks;
+    if (!geometry)
+        return datadir_fail(datadir, "%s/wal: its block or ring sizes are not supported by this program",
+                            options->path);
+    if (config->cluster_id != 0 && config->cluster_id != summary->cluster_id)
+        return datadir_fail(datadir, "%s/wal: belongs to cluster %llu, not to cluster %llu", options->path,
+                            stored_cluster, (unsigned long long)config->cluster_id);
+    if (config->node_id != summary->node_id)
+        return datadir_fail(datadir, "%s/wal: belongs to node %llu, not to node %llu", options->path, stored_node,
+                            (unsigned long long)config->node_id);
+    datadir->cluster_id = summary->cluster_id;
+    return true;
+}
+
+static bool datadir_load(struct datadir *datadir, const struct datadir_options *options,
+                         const struct replica_config *config)
+{
+    struct stat status;
+    struct superblock_summary summary;
+    /* Decide nothing on data that a crashed predecessor left only in caches. */
+    if (fsync(datadir->wal_fd) != 0 || fsync(datadir->directory_fd) != 0)
+        return datadir_fail(datadir, "%s/wal: cannot sync: %s", options->path, strerror(errno));
+    if (fstat(datadir->wal_fd, &status) != 0)
+        return datadir_fail(datadir, "%s/wal: cannot stat: %s", options->path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return datadir_fail(datadir, "%s/wal: not a regular file", options->path);
+    if (!wal_summarize(datadir->wal_fd, &summary))
+        return datadir_fail(datadir, "%s/wal: no intact superblock: a foreign or damaged file (%llu bytes)",
+                            options->path, (unsigned long long)status.st_size);
+    if (!summary_check(datadir, options, config, &summary))
+        return false;
+    uint64_t wal_bytes = limits_wal_bytes(&datadir->limits);
+    if ((uint64_t)status.st_size < wal_bytes)
+        return datadir_fail(datadir, "%s/wal: truncated: %llu bytes of %llu", options->path,
+                            (unsigned long long)status.st_size, (unsigned long long)wal_bytes);
+    return true;
+}
+
+bool datadir_open(struct datadir *datadir, const struct datadir_options *options, const struct replica_config *config,
+                  uint64_t default_cluster_id)
+{
+    *datadir = (struct datadir){ .directory_fd = -1, .wal_fd = -1 };
+    bool open = datadir_open_directory(datadir, options->path);
+    if (open && faccessat(datadir->directory_fd, "wal", F_OK, 0) == 0) {
+        open = datadir_open_wal(datadir, options, "wal", 0) && datadir_load(datadir, options, config);
+    } else if (open && errno == ENOENT) {
+        struct replica_config identity = *config;
+        if (identity.cluster_id == 0)
+            identity.cluster_id = default_cluster_id;
+        ASSERT(identity.cluster_id != 0);
+        open = datadir_format(datadir, options, &identity);
+    } else if (open) {
+        open = datadir_fail(datadir, "%s/wal: cannot access: %s", options->path, strerror(errno));
+    }
+    if (!open)
+        datadir_close(datadir);
+    return open;
+}
+
+void datadir_close(struct datadir *datadir)
+{
+    if (datadir->wal_fd >= 0)
+        close(datadir->wal_fd);
+    if (datadir->directory_fd >= 0)
+        close(datadir->directory_fd);
+    datadir->wal_fd = datadir->directory_fd = -1;
+}

@@ -1,0 +1,38 @@
+/* A node's data directory: creation, lock, and the WAL file as device 0.
+ *
+ *   DIR/wal       the device: superblocks, header ring, body ring (core/inspect.h, core/replica.h)
+ *   DIR/wal.new   the same while it is being formatted; renamed into place when it is durable, removed when found
+ *
+ * Every error is one line that names the file and the cause; nothing stored is changed before all checks have passed. */
+#ifndef WW_DATADIR_H
+#define WW_DATADIR_H
+
+#include "../core/replica.h"
+
+enum { DATADIR_ERROR_BYTES = 512 };
+
+struct datadir_options {
+    const char *path;
+    uint64_t wal_bytes; /* of a new WAL, rounded down to what the geometry allows; ignored when there is one */
+    bool buffered;      /* without O_DIRECT: for development on filesystems that do not have it */
+};
+
+struct datadir {
+    int directory_fd; /* holds the lock */
+    int wal_fd;
+    bool formatted; /* by this start */
+    uint64_t cluster_id;
+    struct limits limits;
+    char error[DATADIR_ERROR_BYTES];
+};
+
+/* The production limits with a WAL file of at most wal_bytes. False when that is too small or too large. */
+bool datadir_limits(uint64_t wal_bytes, struct limits *limits);
+
+/* config: the node's identity; cluster_id 0 takes whatever is stored, and default_cluster_id for a new directory.
+ * False with `error` filled in; then nothing is held. */
+bool datadir_open(struct datadir *datadir, const struct datadir_options *options, const struct replica_config *config,
+                  uint64_t default_cluster_id);
+void datadir_close(struct datadir *datadir);
+
+#endif

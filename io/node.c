@@ -1,0 +1,535 @@
+/* The loop; see node.h. Carries out what the core decides and decides nothing itself. */
+#include "node.h"
+
+#include "../core/inspect.h"
+#include "clock.h"
+#include "connection.h"
+#include "logger.h"
+#include "peers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_MAX = 1024,
+    INPUTS_MAX = 1024, /* of one turn: bounds how long timers wait for it */
+    LISTEN_BACKLOG = 512,
+};
+#define WAIT_NS_MAX NS_PER_S
+#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+#define LEAVE_NS_MAX (5 * NS_PER_S)
+
+/* One input of a turn, and where it came from. */
+struct node_input {
+    struct input input;
+    struct connection *connection; /* frames */
+    uint64_t connection_handle;
+    uint32_t disk_slot; /* completions */
+};
+
+/* A disk operation between its effect and its completion. */
+struct node_disk {
+    bool busy;
+    bool write;
+    uint64_t op_id;
+    uint64_t offset;
+    uint8_t *read_bytes; /* mapped for this read */
+    uint32_t count;
+};
+
+struct node {
+    const struct node_options *options;
+    struct backend *backend;
+    struct replica *replica;
+    struct output output;
+    struct peers peers;
+    uint64_t now_ns;
+    uint64_t peers_wake_ns;
+    uint64_t accept_retry_ns;
+    int signal_fd;
+    bool accepting;
+    bool leaving;
+    bool stopped;
+    uint32_t disk_busy;
+    uint32_t input_count;
+    uint64_t turns;
+    uint64_t steps;
+    struct node_disk disk[IO_DISK_MAX];
+    struct node_input inputs[INPUTS_MAX];
+    struct io_event events[EVENTS_MAX];
+    struct connections connections;
+};
+
+int node_bind(const struct endpoint *endpoint)
+{
+    const int on = 1;
+    int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0
+        || bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_bytes) != 0) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+static void node_submit(struct node *node, const struct io_request *request)
+{
+    node->backend->table->submit(node->backend, request);
+}
+
+static void node_accept(struct node *node)
+{
+    if (node->accepting || node->leaving || node->now_ns < node->accept_retry_ns)
+        return;
+    node->accepting = true;
+    node_submit(node, &(struct io_request){ .kind = IO_ACCEPT, .fd = node->options->listen_fd });
+}
+
+/* Effects ----------------------------------------------------------------------------------------------------------- */
+
+static struct node_disk *node_disk_take(struct node *node, uint32_t *slot)
+{
+    for (*slot = 0; *slot < IO_DISK_MAX; (*slot)++) {
+        if (!node->disk[*slot].busy)
+            return &node->disk[*slot];
+    }
+    UNREACHABLE();
+}
+
+static void effect_disk(struct node *node, const struct effect *effect)
+{
+    uint32_t slot;
+    struct node_disk *disk = node_disk_take(node, &slot);
+    bool write = effect->kind == EFFECT_WRITE;
+    ASSERT(effect->device == DEVICE_WAL);
+    *disk = (struct node_disk){
+        .busy = true,
+        .write = write,
+        .op_id = effect->op_id,
+        .offset = effect->offset,
+        .count = effect->bytes.count,
+    };
+    struct io_request request = {
+        .kind = write ? IO_WRITE : IO_READ,
+        .fd = node->options->wal_fd,
+        .token = slot,
+        .offset = effect->offset,
+        .count = effect->bytes.count,
+    };
+    if (write) {
+        memcpy(&request.bytes, &effect->bytes.bytes, sizeof(request.bytes)); /* the back end only reads it */
+    } else {
+        /* Reads happen in recovery only: their buffers live as long as they do. */
+        disk->read_bytes = mmap(NULL, disk->count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (disk->read_bytes == MAP_FAILED)
+            core_assert_failed("out of memory for a read of the WAL", __FILE__, __LINE__);
+        request.bytes = disk->read_bytes;
+    }
+    node->disk_busy++;
+    node_submit(node, &request);
+}
+
+static void effect_reply(struct node *node, const struct effect *effect)
+{
+    struct connection *connection = connections_find(&node->connections, effect->target);
+    if (connection == NULL || connection_send(&node->connections, connection, effect->bytes))
+        return;
+    /* The client asks faster than it reads. Its session makes a retry safe; a hole in its replies would not be. */
+    LOG(LOG_LEVEL_WARN, "client-dropped", FIELD_TEXT("cause", "it does not read its replies"));
+    connection_drop(&node->connections, connection);
+}
+
+static void effect_refuse(struct node *node, const struct effect *effect, const struct node_input *from)
+{
+    if (from->connection == NULL || connections_find(&node->connections, from->connection_handle) == NULL)
+        return;
+    struct frame_header header = { .from = 0 };
+    if (from->input.bytes.count >= sizeof(header))
+        memcpy(&header, from->input.bytes.bytes, sizeof(header));
+    LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(effect->verdict)),
+        FIELD_NUMBER("from", header.from), FIELD_NUMBER("type", header.type),
+        FIELD_NUMBER("bytes", from->input.bytes.count));
+    if (effect->bytes.count > 0)
+        connection_send(&node->connections, from->connection, effect->bytes);
+    connection_drain(&node->connections, from->connection);
+}
+
+static void effect_stop(struct node *node, const struct effect *effect)
+{
+    node->stopped = true;
+    LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", stop_reason_text(effect->stop)),
+        FIELD_NUMBER("detail", effect->detail), FIELD_TEXT("data", node->options->data_path));
+}
+
+static void node_carry_out(struct node *node, const struct node_input *from)
+{
+    for (uint32_t slot = 0; slot < node->output.effect_count; slot++) {
+        const struct effect *effect = &node->output.effects[slot];
+        switch (effect->kind) {
+        case EFFECT_SEND:
+            peers_send(&node->peers, effect->target, effect->bytes);
+            break;
+        case EFFECT_REPLY:
+            effect_reply(node, effect);
+            break;
+        case EFFECT_WRITE:
+        case EFFECT_READ:
+            effect_disk(node, effect);
+            break;
+        case EFFECT_REFUSE:
+            effect_refuse(node, effect, from);
+            break;
+        case EFFECT_STOP:
+            effect_stop(node, effect);
+            break;
+        }
+    }
+}
+
+static enum logger_level event_level(enum event_kind kind)
+{
+    switch (kind) {
+    case EVENT_RECOVERED:
+    case EVENT_ROLE:
+        return LOG_LEVEL_INFO;
+    case EVENT_QUORUM_LOST:
+    case EVENT_TAIL_CUT:
+    case EVENT_SUPERBLOCK_REPAIR:
+    case EVENT_READ_RETRIED:
+        return LOG_LEVEL_WARN;
+    case EVENT_TERM:
+    case EVENT_VOTE:
+    case EVENT_HARD_STATE:
+    case EVENT_APPEND:
+    case EVENT_TRUNCATE:
+    case EVENT_DURABLE:
+    case EVENT_COMMIT:
+    case EVENT_APPLY:
+    case EVENT_SESSION_EVICTED:
+    case EVENT_READ_ROUND:
+    case EVENT_READ_SERVED:
+    case EVENT_APPEND_REJECTED:
+    case EVENT_BUSY:
+    case EVENT_KINDS:
+        return LOG_LEVEL_DEBUG;
+    }
+    UNREACHABLE();
+}
+
+static void log_role(const struct node *node, const struct event *event)
+{
+    struct replica_view view;
+    replica_inspect(node->replica, &view);
+    LOG(LOG_LEVEL_INFO, "role", FIELD_TEXT("role", raft_role_text((enum raft_role)event->a)),
+        FIELD_NUMBER("term", view.term), FIELD_NUMBER("leader", event->b), FIELD_NUMBER("last", view.last.index),
+        FIELD_NUMBER("commit", view.commit));
+}
+
+static void node_log_events(const struct node *node)
+{
+    uint32_t count = u32_min(node->output.event_count, node->output.event_max);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct event *event = &node->output.events[slot];
+        if (event->kind == EVENT_ROLE)
+            log_role(node, event);
+        else
+            LOG(event_level(event->kind), event_kind_text(event->kind), FIELD_NUMBER("a", event->a),
+                FIELD_NUMBER("b", event->b));
+    }
+}
+
+static void node_step(struct node *node, const struct node_input *from)
+{
+    replica_step(node->replica, &from->input, &node->output);
+    node->steps++;
+    node_carry_out(node, from);
+    node_log_events(node);
+}
+
+/* Inputs ------------------------------------------------------------------------------------------------------------ */
+
+static void input_disk(struct node *node, const struct io_event *event)
+{
+    ASSERT(event->token < IO_DISK_MAX);
+    struct node_disk *disk = &node->disk[event->token];
+    ASSERT(disk->busy);
+    enum disk_result result = DISK_OK;
+    if (event->result < 0) {
+        result = disk->write && (event->result == -ENOSPC || event->result == -EDQUOT) ? DISK_FULL : DISK_ERROR;
+        LOG(disk->write ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, disk->write ? "write-failed" : "read-failed",
+            FIELD_TEXT("cause", strerror(-event->result)), FIELD_TEXT("data", node->options->data_path),
+            FIELD_NUMBER("offset", disk->offset), FIELD_NUMBER("bytes", disk->count));
+    }
+    node->inputs[node->input_count++] = (struct node_input){
+        .input = {
+            .kind = INPUT_DISK,
+            .result = result,
+            .op_id = disk->op_id,
+            .bytes = { disk->read_bytes, disk->read_bytes != NULL ? disk->count : 0 },
+        },
+        .disk_slot = (uint32_t)event->token,
+    };
+}
+
+/* What a peer holds against this node is the operator's first clue: say it, whatever the core makes of it. */
+static void log_refusal(const struct node *node, const struct connection *connection, struct slice frame)
+{
+    struct frame_header header;
+    struct message message;
+    memcpy(&header, frame.bytes, sizeof(header));
+    if (header.type != FRAME_REFUSAL)
+        return;
+    struct frame_context context = {
+        .cluster_id = header.cluster_id,
+        .fingerprint = header.fingerprint,
+        .frame_bytes_max = node->options->limits->frame_bytes_max,
+    };
+    if (message_decode(frame, &context, &message) == FRAME_OK)
+        LOG(LOG_LEVEL_WARN, "refused-by-peer", FIELD_NUMBER("peer", message.from),
+            FIELD_TEXT("address", node->options->endpoints[connection->slot].text),
+            FIELD_TEXT("cause", frame_verdict_text(message.refusal.reason)));
+}
+
+static void input_frame(struct node *node, struct connection *connection, struct slice frame)
+{
+    bool client = connection->kind == CONNECTION_CLIENT;
+    if (connection->kind == CONNECTION_PEER_OUT)
+        log_refusal(node, connection, frame);
+    uint64_t handle = connection_handle(connection);
+    node->inputs[node->input_count++] = (struct node_input){
+        .input = {
+            .kind = client ? INPUT_CLIENT_FRAME : INPUT_PEER_FRAME,
+            .client = client ? handle : 0,
+            .bytes = frame,
+        },
+        .connection = connection,
+        .connection_handle = handle,
+    };
+}
+
+static void input_accepted(struct node *node, int32_t result)
+{
+    node->accepting = false;
+    if (result >= 0) {
+        connections_accept(&node->connections, result);
+    } else if (result != -EINTR && result != -EAGAIN && result != -ECONNABORTED) {
+        LOG(LOG_LEVEL_WARN, "accept-failed", FIELD_TEXT("cause", strerror(-result)));
+        node->accept_retry_ns = node->now_ns + ACCEPT_RETRY_NS;
+    }
+}
+
+static void node_gather(struct node *node, uint32_t event_count)
+{
+    node->input_count = 0;
+    for (uint32_t slot = 0; slot < event_count; slot++) {
+        const struct io_event *event = &node->events[slot];
+        switch (event->kind) {
+        case IO_ACCEPT:
+            input_accepted(node, event->result);
+            break;
+        case IO_CONNECT:
+        case IO_RECEIVE:
+        case IO_SEND:
+            connection_event(&node->connections, event);
+            break;
+        case IO_POLL:
+            node->leaving = true;
+            break;
+        case IO_READ:
+        case IO_WRITE:
+            input_disk(node, event);
+            break;
+        }
+    }
+    struct connection *connection;
+    struct slice frame;
+    while (node->input_count < INPUTS_MAX && connections_frame(&node->connections, &connection, &frame))
+        input_frame(node, connection, frame);
+    if (node->input_count == 0 && node->now_ns >= node->output.deadline_ns)
+        node->inputs[node->input_count++] = (struct node_input){ .input = { .kind = INPUT_TICK } };
+}
+
+static void node_disk_release(struct node *node, uint32_t slot)
+{
+    struct node_disk *disk = &node->disk[slot];
+    ASSERT(disk->busy);
+    ASSERT(node->disk_busy > 0);
+    *disk = (struct node_disk){ .busy = false };
+    node->disk_busy--;
+}
+
+static void node_feed(struct node *node)
+{
+    for (uint32_t slot = 0; slot < node->input_count; slot++) {
+        struct node_input *from = &node->inputs[slot];
+        from->input.now_ns = node->now_ns;
+        from->input.more = slot + 1 < node->input_count;
+        /* An earlier input of this turn may have closed the connection. */
+        if (from->connection != NULL && connections_find(&node->connections, from->connection_handle) == NULL) {
+            from->connection = NULL;
+            from->input.kind = INPUT_TICK;
+        }
+        bool completion = from->input.kind == INPUT_DISK;
+        uint8_t *read_bytes = completion ? node->disk[from->disk_slot].read_bytes : NULL;
+        /* Before the step: it may start the next operation in this very slot. */
+        if (completion)
+            node_disk_release(node, from->disk_slot);
+        node_step(node, from);
+        if (read_bytes != NULL)
+            munmap(read_bytes, from->input.bytes.count);
+        if (node->stopped)
+            return;
+    }
+}
+
+/* The loop ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t node_timeout_ns(const struct node *node)
+{
+    uint64_t wake_ns = u64_min(node->output.deadline_ns, node->peers_wake_ns);
+    if (!node->accepting)
+        wake_ns = u64_min(wake_ns, node->accept_retry_ns);
+    if (node->connections.ready.count > 0)
+        return 0;
+    return wake_ns <= node->now_ns ? 0 : u64_min(wake_ns - node->now_ns, WAIT_NS_MAX);
+}
+
+static bool node_turn(struct node *node)
+{
+    node_accept(node);
+    connections_flush(&node->connections);
+    int count = node->backend->table->collect(node->backend, node_timeout_ns(node), node->events, EVENTS_MAX);
+    if (count < 0) {
+        LOG(LOG_LEVEL_ERROR, "failed", FIELD_TEXT("cause", strerror(-count)),
+            FIELD_TEXT("io", node->backend->table->name));
+        return false;
+    }
+    node->turns++;
+    node->now_ns = clock_now_ns();
+    node_gather(node, (uint32_t)count);
+    node_feed(node);
+    connections_sweep(&node->connections, node->now_ns);
+    node->peers_wake_ns = peers_turn(&node->peers, node->now_ns);
+    return true;
+}
+
+/* Disk writes in flight read the region: they are awaited, everything else is dropped. */
+static void node_leave(struct node *node)
+{
+    uint64_t give_up_ns = clock_now_ns() + LEAVE_NS_MAX;
+    while (node->disk_busy > 0 && clock_now_ns() < give_up_ns) {
+        int count = node->backend->table->collect(node->backend, NS_PER_S, node->events, EVENTS_MAX);
+        for (int slot = 0; slot < count; slot++) {
+            if (node->events[slot].kind == IO_READ || node->events[slot].kind == IO_WRITE)
+                node_disk_release(node, (uint32_t)node->events[slot].token);
+        }
+        if (count < 0)
+            break;
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    LOG(LOG_LEVEL_INFO, "left", FIELD_NUMBER("turns", node->turns), FIELD_NUMBER("steps", node->steps),
+        FIELD_NUMBER("rss_kib_max", (uint64_t)usage.ru_maxrss),
+        FIELD_NUMBER("user_ms", (uint64_t)usage.ru_utime.tv_sec * 1000 + (uint64_t)usage.ru_utime.tv_usec / 1000),
+        FIELD_NUMBER("system_ms", (uint64_t)usage.ru_stime.tv_sec * 1000 + (uint64_t)usage.ru_stime.tv_usec / 1000));
+}
+
+static bool node_memory(struct node *node)
+{
+    const struct limits *limits = node->options->limits;
+    size_t region_bytes = u64_round_up(replica_bytes(limits), REGION_ALIGNMENT);
+    size_t total_bytes = region_bytes + output_bytes(limits);
+    uint8_t *region =
+        mmap(NULL, total_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (region == MAP_FAILED)
+        return false;
+    node->replica = replica_init(region, limits, node->options->config);
+    output_init(&node->output, region + region_bytes, limits);
+    return true;
+}
+
+static int node_signals(void)
+{
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static void node_raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= 2 * CONNECTIONS_MAX)
+        return;
+    limit.rlim_cur = limit.rlim_max < 2 * CONNECTIONS_MAX ? limit.rlim_max : 2 * CONNECTIONS_MAX;
+    setrlimit(RLIMIT_NOFILE, &limit); /* best effort: fewer connections without it */
+}
+
+static bool node_failed(const char *what, int result)
+{
+    LOG(LOG_LEVEL_ERROR, "failed", FIELD_TEXT("what", what), FIELD_TEXT("cause", strerror(-result)));
+    return false;
+}
+
+static bool node_open(struct node *node)
+{
+    const struct node_options *options = node->options;
+    enum sync_method sync = options->sync;
+    node_raise_file_limit();
+    node->signal_fd = node_signals();
+    if (node->signal_fd < 0)
+        return node_failed("signalfd", node->signal_fd);
+    int result = backend_open(options->io, &sync, &node->backend);
+    if (result < 0)
+        return node_failed("opening the I/O back end", result);
+    result = connections_open(&node->connections, node->backend, options->limits);
+    if (result < 0)
+        return node_failed("reserving memory for connections", result);
+    if (!node_memory(node))
+        return node_failed("reserving memory for the replica", -ENOMEM);
+    if (listen(options->listen_fd, LISTEN_BACKLOG) != 0)
+        return node_failed("listening", -errno);
+    node->now_ns = clock_now_ns();
+    peers_init(&node->peers, &node->connections, options->config, options->endpoints);
+    node_submit(node, &(struct io_request){ .kind = IO_POLL, .fd = node->signal_fd });
+    LOG(LOG_LEVEL_INFO, "ready", FIELD_NUMBER("cluster", options->config->cluster_id),
+        FIELD_TEXT("data", options->data_path), FIELD_NUMBER("wal_bytes", limits_wal_bytes(options->limits)),
+        FIELD_TEXT("io", node->backend->table->name), FIELD_TEXT("sync", sync_method_text(sync)));
+    return true;
+}
+
+enum node_outcome node_run(const struct node_options *options)
+{
+    struct node *node = calloc(1, sizeof(*node));
+    if (node == NULL) {
+        node_failed("memory", -ENOMEM);
+        return NODE_FAILED;
+    }
+    node->options = options;
+    bool alive = node_open(node);
+    if (alive) {
+        node_step(node, &(struct node_input){ .input = { .kind = INPUT_START, .now_ns = node->now_ns } });
+        while (alive && !node->leaving && !node->stopped)
+            alive = node_turn(node);
+    }
+    if (node->stopped)
+        return NODE_STOPPED;
+    if (!alive)
+        return NODE_FAILED;
+    node_leave(node);
+    return NODE_LEFT;
+}
