@@ -1,10 +1,10 @@
-/* The seam between the node and the kernel: requests go in, completions come out. Two back ends stand behind it, uring.c
- * and epoll.c. Both complete every request exactly once; neither orders, links or retries anything, and neither
- * knows what the bytes mean.
+/* The seam between the node and the kernel: requests go in, completions come out. Two back ends stand behind it:
+ * uring.c and epoll.c. Both complete every request exactly once; neither orders, links or retries anything, and
+ * neither knows what the bytes mean.
  *
- * Single-threaded: only the thread that opened a back end may call it. The memory that a request names belongs to the
- * back end until its event is collected. At most one accept, receive or poll and one send or connect may be in flight per
- * file descriptor. */
+ * Single-threaded: only the thread that opened a back end may call it. The memory that a request names belongs to
+ * the back end until its event is collected. At most one accept, receive or poll and one send or connect may be in
+ * flight per file descriptor. */
 #ifndef WW_BACKEND_H
 #define WW_BACKEND_H
 
@@ -44,8 +44,8 @@ struct io_event {
     uint64_t token;
 };
 
-/* How a WAL write becomes durable. One small replaceable piece, because the best one depends on kernel, device and load:
- * README.md has the measurements behind the default. */
+/* How a WAL write becomes durable. One small replaceable piece, because the best one depends on kernel, device and
+ * load: README.md has the measurements behind the default. */
 enum sync_method {
     SYNC_AUTO,
     SYNC_INLINE,    /* the loop itself blocks in pwritev2(RWF_DSYNC), after everything else of the turn was submitted */

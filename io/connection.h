@@ -1,16 +1,17 @@
-/* All TCP connections of a node: slots, buffers, and cutting a stream into frames. What a frame means is the core's.
+/* All TCP connections of a node: slots, buffers, and cutting a stream into frames. What a frame means is the
+ * core's.
  *
- * Slots below VOTERS_MAX belong to the connections that this node dials, one per voter slot; the others to whoever dials
- * this node. All memory is reserved once; what is not used costs nothing (MAP_NORESERVE).
+ * Slots below VOTERS_MAX belong to the connections that this node dials, one per voter slot; the others to whoever
+ * dials this node. All memory is reserved once; what is not used costs nothing (MAP_NORESERVE).
  *
  *   FREE -> DIALING -> OPEN            dialed
  *   FREE -> OPEN                       accepted
  *   OPEN -> DRAINING -> LINGERING      refused: send what is queued, say goodbye, discard what still comes
  *   any  -> CLOSED -> FREE             shut down; the slot is free again when the back end holds none of its operations
  *
- * A turn of the loop: connection_event() for each event, connection_frame() until there is none or the turn is full,
- * connection_send() while effects are carried out, connections_flush() once. Frames borrow from the receive buffer until
- * connections_flush(). At most one receive and one send per connection are in flight. */
+ * A turn of the loop: connection_event() for each event, connection_frame() until there is none or the turn is
+ * full, connection_send() while effects are carried out, connections_flush() once. Frames borrow from the receive
+ * buffer until connections_flush(). At most one receive and one send per connection are in flight. */
 #ifndef WW_CONNECTION_H
 #define WW_CONNECTION_H
 

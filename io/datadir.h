@@ -3,7 +3,8 @@
  *   DIR/wal       the device: superblocks, header ring, body ring (core/inspect.h, core/replica.h)
  *   DIR/wal.new   the same while it is being formatted; renamed into place when it is durable, removed when found
  *
- * Every error is one line that names the file and the cause; nothing stored is changed before all checks have passed. */
+ * Every error is one line that names the file and the cause; nothing stored is changed before all checks have
+ * passed. */
 #ifndef WW_DATADIR_H
 #define WW_DATADIR_H
 

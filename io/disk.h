@@ -4,7 +4,8 @@
 
 #include "backend.h"
 
-/* Carries out one IO_READ or IO_WRITE: 0 or a negative errno. A short write is -EIO: nothing is known about its blocks. */
+/* Carries out one IO_READ or IO_WRITE: 0 or a negative errno. A short write is -EIO: nothing is known about its
+ * blocks. */
 int32_t disk_execute(const struct io_request *request);
 
 struct disk_pool;

@@ -1,7 +1,7 @@
 /* Structured log lines on stderr: time, level, event, key=value pairs; as text or as one JSON object a line.
  *
- * One process, one log: the state is static in logger.c. Identical lines are rate-limited, so that a hostile or broken peer
- * cannot fill a disk: see logger_write(). */
+ * One process, one log: the state is static in logger.c. Identical lines are rate-limited, so that a hostile or
+ * broken peer cannot fill a disk: see logger_write(). */
 #ifndef WW_LOGGER_H
 #define WW_LOGGER_H
 

@@ -94,7 +94,7 @@ static void node_accept(struct node *node)
     node_submit(node, &(struct io_request){ .kind = IO_ACCEPT, .fd = node->options->listen_fd });
 }
 
-/* Effects ----------------------------------------------------------------------------------------------------------- */
+/* Effects --------------------------------------------------------------------------------------------- */
 
 static struct node_disk *node_disk_take(struct node *node, uint32_t *slot)
 {
@@ -255,7 +255,7 @@ static void node_step(struct node *node, const struct node_input *from)
     node_log_events(node);
 }
 
-/* Inputs ------------------------------------------------------------------------------------------------------------ */
+/* Inputs ---------------------------------------------------------------------------------------------- */
 
 static void input_disk(struct node *node, const struct io_event *event)
 {
@@ -391,7 +391,7 @@ static void node_feed(struct node *node)
     }
 }
 
-/* The loop ---------------------------------------------------------------------------------------------------------- */
+/* The loop -------------------------------------------------------------------------------------------- */
 
 static uint64_t node_timeout_ns(const struct node *node)
 {

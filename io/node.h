@@ -1,7 +1,8 @@
 /* The node: one replica of the core, driven by one loop over one back end.
  *
  * A turn: collect events -> one clock sample -> inputs, one step each, effects carried out in order -> sends and
- * receives started -> collect again, until the core's deadline at the latest. The core never runs inside a completion. */
+ * receives started -> collect again, until the core's deadline at the latest. The core never runs inside a
+ * completion. */
 #ifndef WW_NODE_H
 #define WW_NODE_H
 

@@ -1,5 +1,5 @@
-/* The other voters: dialing them, and sending to them. A connection that this node dials carries its frames to that peer
- * and, at most, a refusal back; the peer's own frames come on the connection that the peer dials.
+/* The other voters: dialing them, and sending to them. A connection that this node dials carries its frames to
+ * that peer and, at most, a refusal back; the peer's own frames come on the connection that the peer dials.
  *
  *   per peer: waiting (until next_dial_ns) -> connection DIALING -> OPEN (up) -> FREE: waiting again, twice as long */
 #ifndef WW_PEERS_H

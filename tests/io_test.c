@@ -1,0 +1,626 @@
+/* The node's parts on real sockets and real files: both back ends, connections, the data directory. Loopback and a
+ * temporary directory only; every wait is bounded. The whole node is tested as a process, by cluster_test.c. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../core/request.h"
+#include "../io/backend.h"
+#include "../io/clock.h"
+#include "../io/connection.h"
+#include "../io/datadir.h"
+#include "../io/logger.h"
+
+#include "test.h"
+
+enum { EVENTS_MAX = 1024, BLOCK = 4096, WAL_BYTES = 32 << 20 };
+
+static const struct {
+    enum io_choice io;
+    enum sync_method sync;
+} setups[] = {
+    { IO_CHOICE_URING, SYNC_INLINE },    { IO_CHOICE_URING, SYNC_THREAD }, { IO_CHOICE_URING, SYNC_DSYNC },
+    { IO_CHOICE_URING, SYNC_FDATASYNC }, { IO_CHOICE_EPOLL, SYNC_INLINE }, { IO_CHOICE_EPOLL, SYNC_THREAD },
+};
+
+/* NULL where the kernel or a sandbox forbids io_uring: that setup cannot be tested there. */
+static struct backend *setup_open(size_t slot)
+{
+    struct backend *backend = NULL;
+    enum sync_method sync = setups[slot].sync;
+    const int result = backend_open(setups[slot].io, &sync, &backend);
+    if (result == -EPERM || result == -ENOSYS) {
+        EXPECT_EQUAL(setups[slot].io, IO_CHOICE_URING);
+        return NULL;
+    }
+    EXPECT_EQUAL(result, 0);
+    EXPECT_EQUAL(sync, setups[slot].sync);
+    return backend;
+}
+
+static struct io_event events[EVENTS_MAX];
+
+/* The next event; at most ten seconds away. `events` holds what came with it. */
+static struct io_event one_event(struct backend *backend)
+{
+    static int count, next;
+    static struct backend *of;
+    if (of != backend)
+        count = next = 0;
+    of = backend;
+    const uint64_t give_up_ns = clock_now_ns() + 10 * NS_PER_S;
+    while (next == count) {
+        EXPECT(clock_now_ns() < give_up_ns);
+        count = backend->table->collect(backend, NS_PER_S, events, EVENTS_MAX);
+        EXPECT(count >= 0);
+        next = 0;
+    }
+    return events[next++];
+}
+
+static char directory[64];
+
+static const char *directory_new(void)
+{
+    snprintf(directory, sizeof directory, "%s/io_test.XXXXXX", access("build", W_OK) == 0 ? "build" : "/tmp");
+    EXPECT(mkdtemp(directory) != NULL);
+    return directory;
+}
+
+static void directory_remove(const char *path)
+{
+    char entry[320];
+    DIR *listing = opendir(path);
+    if (listing == NULL)
+        return;
+    for (struct dirent *found = readdir(listing); found != NULL; found = readdir(listing)) {
+        if (found->d_name[0] == '.')
+            continue;
+        snprintf(entry, sizeof entry, "%s/%s", path, found->d_name);
+        unlink(entry);
+    }
+    closedir(listing);
+    rmdir(path);
+}
+
+static struct endpoint loopback_endpoint(int fd)
+{
+    struct endpoint endpoint = { .address_bytes = sizeof(struct sockaddr_in) };
+    struct sockaddr_in *address = (struct sockaddr_in *)&endpoint.address;
+    address->sin_family = AF_INET;
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd >= 0) {
+        socklen_t bytes = sizeof(endpoint.address);
+        EXPECT_EQUAL(getsockname(fd, (struct sockaddr *)&endpoint.address, &bytes), 0);
+    }
+    return endpoint;
+}
+
+/* A listening socket on a free port. */
+static int listen_somewhere(int flags)
+{
+    const struct endpoint endpoint = loopback_endpoint(-1);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    EXPECT(fd >= 0);
+    EXPECT_EQUAL(bind(fd, (const struct sockaddr *)&endpoint.address, endpoint.address_bytes), 0);
+    EXPECT_EQUAL(listen(fd, 16), 0);
+    return fd;
+}
+
+/* Disk ------------------------------------------------------------------------------------------------ */
+
+TEST(every_sync_method_writes_and_reads_back)
+{
+    uint8_t *memory = mmap(NULL, 4 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(memory != MAP_FAILED);
+    for (size_t slot = 0; slot < ARRAY_COUNT(setups); slot++) {
+        struct backend *backend = setup_open(slot);
+        if (backend == NULL)
+            continue;
+        char path[128];
+        snprintf(path, sizeof path, "%s/file", directory_new());
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        memset(memory, (int)slot + 1, 2 * BLOCK);
+        memset(memory + 2 * BLOCK, 0, 2 * BLOCK);
+        for (uint32_t half = 0; half < 2; half++)
+            backend->table->submit(backend, &(struct io_request){ .kind = IO_WRITE,
+                                                                  .fd = fd,
+                                                                  .token = half,
+                                                                  .offset = half * BLOCK,
+                                                                  .bytes = memory + half * BLOCK,
+                                                                  .count = BLOCK });
+        uint64_t seen = 0;
+        for (uint32_t half = 0; half < 2; half++) {
+            const struct io_event event = one_event(backend);
+            EXPECT_EQUAL(event.kind, IO_WRITE);
+            EXPECT_EQUAL(event.result, 0);
+            seen |= UINT64_C(1) << event.token;
+        }
+        EXPECT_EQUAL(seen, 3);
+        const struct io_request read = {
+            .kind = IO_READ, .fd = fd, .token = 7, .bytes = memory + 2 * BLOCK, .count = 2 * BLOCK
+        };
+        backend->table->submit(backend, &read);
+        const struct io_event event = one_event(backend);
+        EXPECT_EQUAL(event.kind, IO_READ);
+        EXPECT_EQUAL(event.token, 7);
+        EXPECT_EQUAL(event.result, 0);
+        EXPECT(memcmp(memory, memory + 2 * BLOCK, 2 * BLOCK) == 0);
+        close(fd);
+        backend->table->close(backend);
+        directory_remove(directory);
+    }
+    munmap(memory, 4 * BLOCK);
+}
+
+TEST(disk_errors_are_reported_once_and_as_such)
+{
+    static uint8_t bytes[2 * BLOCK];
+    for (size_t slot = 0; slot < ARRAY_COUNT(setups); slot++) {
+        struct backend *backend = setup_open(slot);
+        if (backend == NULL)
+            continue;
+        char path[128];
+        snprintf(path, sizeof path, "%s/file", directory_new());
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        const int read_only = open(path, O_RDONLY | O_CLOEXEC);
+        EXPECT_EQUAL(ftruncate(fd, BLOCK), 0);
+        /* The file ends inside the range. */
+        backend->table->submit(
+            backend, &(struct io_request){ .kind = IO_READ, .fd = fd, .bytes = bytes, .count = sizeof bytes });
+        EXPECT_EQUAL(one_event(backend).result, -EIO);
+        backend->table->submit(
+            backend, &(struct io_request){ .kind = IO_WRITE, .fd = read_only, .bytes = bytes, .count = BLOCK });
+        EXPECT_EQUAL(one_event(backend).result, -EBADF);
+        EXPECT_EQUAL(backend->table->collect(backend, 0, events, EVENTS_MAX), 0);
+        close(fd);
+        close(read_only);
+        backend->table->close(backend);
+        directory_remove(directory);
+    }
+}
+
+TEST(epoll_refuses_the_ring_only_sync_methods)
+{
+    struct backend *backend = NULL;
+    enum sync_method sync = SYNC_DSYNC;
+    EXPECT_EQUAL(backend_open(IO_CHOICE_EPOLL, &sync, &backend), -ENOTSUP);
+}
+
+/* Sockets --------------------------------------------------------------------------------------------- */
+
+TEST(sockets_accept_connect_send_and_receive)
+{
+    for (size_t slot = 0; slot < ARRAY_COUNT(setups); slot++) {
+        struct backend *backend = setup_open(slot);
+        if (backend == NULL)
+            continue;
+        const struct backend_table *table = backend->table;
+        const int listener = listen_somewhere(table->socket_flags);
+        const struct endpoint endpoint = loopback_endpoint(listener);
+        const int dialer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | table->socket_flags, 0);
+        table->submit(backend, &(struct io_request){ .kind = IO_ACCEPT, .fd = listener, .token = 1 });
+        table->submit(backend, &(struct io_request){ .kind = IO_CONNECT,
+                                                     .fd = dialer,
+                                                     .token = 2,
+                                                     .address = (const struct sockaddr *)&endpoint.address,
+                                                     .address_bytes = endpoint.address_bytes });
+        int accepted = -1;
+        for (int count = 0; count < 2; count++) {
+            const struct io_event event = one_event(backend);
+            EXPECT(event.result >= 0);
+            if (event.kind == IO_ACCEPT)
+                accepted = event.result;
+            else
+                EXPECT_EQUAL(event.token, 2);
+        }
+        EXPECT(accepted >= 0);
+        uint8_t in[16], out[4] = { 'p', 'i', 'n', 'g' };
+        table->submit(backend, &(struct io_request){
+                                   .kind = IO_RECEIVE, .fd = accepted, .token = 3, .bytes = in, .count = sizeof in });
+        table->submit(backend, &(struct io_request){
+                                   .kind = IO_SEND, .fd = dialer, .token = 4, .bytes = out, .count = sizeof out });
+        for (int count = 0; count < 2; count++)
+            EXPECT_EQUAL(one_event(backend).result, 4);
+        EXPECT(memcmp(in, "ping", 4) == 0);
+        /* The end of the stream is an event like any other. */
+        table->submit(backend, &(struct io_request){
+                                   .kind = IO_RECEIVE, .fd = accepted, .token = 5, .bytes = in, .count = sizeof in });
+        table->forget(backend, dialer);
+        close(dialer);
+        const struct io_event end = one_event(backend);
+        EXPECT_EQUAL(end.kind, IO_RECEIVE);
+        EXPECT_EQUAL(end.result, 0);
+        table->forget(backend, accepted);
+        close(accepted);
+        table->close(backend);
+        close(listener);
+    }
+}
+
+TEST(connecting_to_nobody_fails)
+{
+    for (size_t slot = 0; slot < ARRAY_COUNT(setups); slot++) {
+        struct backend *backend = setup_open(slot);
+        if (backend == NULL)
+            continue;
+        const int listener = listen_somewhere(0);
+        const struct endpoint endpoint = loopback_endpoint(listener);
+        close(listener);
+        const int dialer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | backend->table->socket_flags, 0);
+        backend->table->submit(backend, &(struct io_request){ .kind = IO_CONNECT,
+                                                              .fd = dialer,
+                                                              .address = (const struct sockaddr *)&endpoint.address,
+                                                              .address_bytes = endpoint.address_bytes });
+        EXPECT_EQUAL(one_event(backend).result, -ECONNREFUSED);
+        backend->table->forget(backend, dialer);
+        close(dialer);
+        backend->table->close(backend);
+    }
+}
+
+/* Connections ----------------------------------------------------------------------------------------- */
+
+struct table {
+    struct backend *backend;
+    struct connections connections;
+    int outside; /* the test's end of the connection in `inside` */
+    struct connection *inside;
+};
+
+static struct table *table_open(size_t setup)
+{
+    struct table *table = calloc(1, sizeof *table);
+    EXPECT(table != NULL);
+    table->backend = setup_open(setup);
+    if (table->backend == NULL) {
+        free(table);
+        return NULL;
+    }
+    EXPECT_EQUAL(connections_open(&table->connections, table->backend, &limits_tiny), 0);
+    connections_sweep(&table->connections, clock_now_ns());
+    const int listener = listen_somewhere(0);
+    const struct endpoint endpoint = loopback_endpoint(listener);
+    table->outside = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQUAL(connect(table->outside, (const struct sockaddr *)&endpoint.address, endpoint.address_bytes), 0);
+    const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | table->backend->table->socket_flags);
+    EXPECT(fd >= 0);
+    close(listener);
+    connections_accept(&table->connections, fd);
+    table->inside = &table->connections.all[VOTERS_MAX];
+    EXPECT_EQUAL(table->inside->state, CONNECTION_OPEN);
+    connections_flush(&table->connections);
+    return table;
+}
+
+static void table_turn(struct table *table)
+{
+    const int count = table->backend->table->collect(table->backend, NS_PER_S, events, EVENTS_MAX);
+    EXPECT(count >= 0);
+    for (int slot = 0; slot < count; slot++)
+        connection_event(&table->connections, &events[slot]);
+}
+
+static void table_close(struct table *table)
+{
+    if (table->outside >= 0)
+        close(table->outside);
+    connection_drop(&table->connections, table->inside);
+    for (int turn = 0; turn < 20 && table->inside->state != CONNECTION_FREE; turn++) {
+        connections_flush(&table->connections);
+        if (table->inside->state != CONNECTION_FREE)
+            table_turn(table);
+    }
+    EXPECT_EQUAL(table->inside->state, CONNECTION_FREE);
+    EXPECT_EQUAL(table->connections.open_count, 0);
+    EXPECT_EQUAL(table->connections.client_count, 0);
+    connections_close(&table->connections);
+    table->backend->table->close(table->backend);
+    free(table);
+}
+
+static uint32_t request_frame(uint64_t request_id, uint8_t *to)
+{
+    static const uint8_t key[] = "key";
+    const struct request request = { .request_id = request_id, .kind = REQUEST_GET_STALE, .key = { key, 3 } };
+    request_encode(&request, 0, to);
+    return request_bytes(&request);
+}
+
+TEST(frames_are_cut_wherever_the_stream_was)
+{
+    for (size_t setup = 0; setup < ARRAY_COUNT(setups); setup++) {
+        struct table *table = table_open(setup);
+        if (table == NULL)
+            continue;
+        uint8_t stream[64 * 256];
+        uint32_t bytes = 0;
+        for (uint64_t id = 1; id <= 64; id++)
+            bytes += request_frame(id, stream + bytes);
+        /* Pieces of 1, 8, 15, ... bytes, each received before the next is sent. */
+        uint32_t sent = 0, found = 0;
+        for (uint32_t piece = 1; sent < bytes; piece += 7) {
+            const uint32_t count = u32_min(piece, bytes - sent);
+            EXPECT_EQUAL(write(table->outside, stream + sent, count), count);
+            sent += count;
+            table_turn(table);
+            struct connection *connection;
+            struct slice frame;
+            while (connections_frame(&table->connections, &connection, &frame)) {
+                struct frame_header header;
+                memcpy(&header, frame.bytes, sizeof header);
+                EXPECT(connection == table->inside);
+                EXPECT_EQUAL(header.instance, ++found);
+                EXPECT_EQUAL(frame.count, header.frame_bytes);
+            }
+            connections_flush(&table->connections);
+        }
+        EXPECT_EQUAL(found, 64);
+        EXPECT_EQUAL(table->inside->kind, CONNECTION_CLIENT);
+        EXPECT_EQUAL(table->connections.client_count, 1);
+        table_close(table);
+    }
+}
+
+TEST(a_stream_that_cannot_be_cut_is_closed)
+{
+    logger_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, 0);
+    for (size_t setup = 0; setup < ARRAY_COUNT(setups); setup++) {
+        struct table *table = table_open(setup);
+        if (table == NULL)
+            continue;
+        uint8_t hostile[64];
+        memset(hostile, 0xff, sizeof hostile);
+        EXPECT_EQUAL(write(table->outside, hostile, sizeof hostile), (long long)sizeof hostile);
+        table_turn(table);
+        struct connection *connection;
+        struct slice frame;
+        EXPECT(!connections_frame(&table->connections, &connection, &frame));
+        EXPECT_EQUAL(table->inside->state, CONNECTION_CLOSED);
+        EXPECT(connections_find(&table->connections, connection_handle(table->inside)) == NULL);
+        table_close(table);
+    }
+}
+
+/* What a sender queues arrives whole and in order, however the ring wraps; what does not fit is refused whole. */
+TEST(the_send_ring_wraps_and_never_overflows)
+{
+    for (size_t setup = 0; setup < ARRAY_COUNT(setups); setup++) {
+        struct table *table = table_open(setup);
+        if (table == NULL)
+            continue;
+        struct connection *inside = table->inside;
+        uint8_t bytes[1000], got[8192];
+        uint64_t queued = 0, arrived = 0;
+        bool refused = false;
+        for (uint32_t round = 0; round < 300; round++) {
+            const uint32_t count = 1 + round * 7 % sizeof bytes;
+            for (uint32_t at = 0; at < count; at++)
+                bytes[at] = (uint8_t)((queued + at) * 31 >> 3);
+            const uint64_t used = inside->out_tail - inside->out_head;
+            const bool fits = count <= inside->out_capacity - used;
+            EXPECT_EQUAL(connection_send(&table->connections, inside, (struct slice){ bytes, count }), fits);
+            if (fits)
+                queued += count;
+            refused = refused || !fits;
+            if (round % 11 != 0)
+                continue;
+            while (arrived < queued) {
+                connections_flush(&table->connections);
+                table_turn(table);
+                const ssize_t result = recv(table->outside, got, sizeof got, MSG_DONTWAIT);
+                for (ssize_t at = 0; at < result; at++)
+                    EXPECT_EQUAL(got[at], (uint8_t)((arrived + (uint64_t)at) * 31 >> 3));
+                arrived += result > 0 ? (uint64_t)result : 0;
+            }
+        }
+        EXPECT(queued > 4 * (uint64_t)inside->out_capacity);
+        /* Nobody flushes any more: it must fill. */
+        while (connection_send(&table->connections, inside, (struct slice){ bytes, sizeof bytes }))
+            queued += sizeof bytes;
+        EXPECT(inside->out_tail - inside->out_head <= inside->out_capacity);
+        table_close(table);
+    }
+}
+
+TEST(draining_delivers_what_is_queued_and_then_the_end)
+{
+    for (size_t setup = 0; setup < ARRAY_COUNT(setups); setup++) {
+        struct table *table = table_open(setup);
+        if (table == NULL)
+            continue;
+        uint8_t got[16];
+        EXPECT(connection_send(&table->connections, table->inside, (struct slice){ (const uint8_t *)"bye", 3 }));
+        connection_drain(&table->connections, table->inside);
+        EXPECT(!connection_send(&table->connections, table->inside, (struct slice){ (const uint8_t *)"late", 4 }));
+        for (int turn = 0; turn < 20 && table->inside->state != CONNECTION_LINGERING; turn++) {
+            connections_flush(&table->connections);
+            table_turn(table);
+            connections_flush(&table->connections);
+        }
+        EXPECT_EQUAL(table->inside->state, CONNECTION_LINGERING);
+        EXPECT_EQUAL(recv(table->outside, got, sizeof got, MSG_WAITALL), 3);
+        table_close(table);
+    }
+}
+
+/* Data directory -------------------------------------------------------------------------------------- */
+
+static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
+{
+    struct replica_config config = {
+        .cluster_id = cluster_id,
+        .node_id = node_id,
+        .election_timeout_ns = 100 * NS_PER_MS,
+        .heartbeat_interval_ns = 20 * NS_PER_MS,
+        .voter_count = 3,
+    };
+    for (uint32_t slot = 0; slot < 3; slot++)
+        config.voters[slot] = (struct member){ .id = slot + 1, .address = "127.0.0.1:1" };
+    return config;
+}
+
+static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
+{
+    const struct datadir_options options = { .path = directory, .wal_bytes = WAL_BYTES, .buffered = true };
+    const struct replica_config config = voter(node_id, cluster_id);
+    return datadir_open(datadir, &options, &config, 77);
+}
+
+static char *in_directory(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+TEST(a_new_directory_is_formatted_once)
+{
+    struct datadir datadir;
+    directory_new();
+    EXPECT(open_as(&datadir, 1, 0));
+    EXPECT(datadir.formatted);
+    EXPECT_EQUAL(datadir.cluster_id, 77);
+    struct stat status;
+    EXPECT_EQUAL(fstat(datadir.wal_fd, &status), 0);
+    EXPECT_EQUAL(status.st_size, (long long)limits_wal_bytes(&datadir.limits));
+    EXPECT(status.st_size <= WAL_BYTES);
+    EXPECT(limits_problem(&datadir.limits) == NULL);
+    datadir_close(&datadir);
+
+    EXPECT(open_as(&datadir, 1, 0));
+    EXPECT(!datadir.formatted);
+    EXPECT_EQUAL(datadir.cluster_id, 77);
+    EXPECT_EQUAL(limits_wal_bytes(&datadir.limits), (uint64_t)status.st_size);
+    datadir_close(&datadir);
+    directory_remove(directory);
+}
+
+TEST(a_locked_directory_is_refused)
+{
+    struct datadir first, second;
+    directory_new();
+    EXPECT(open_as(&first, 1, 0));
+    EXPECT(!open_as(&second, 1, 0));
+    EXPECT(strstr(second.error, "locked by another process") != NULL);
+    datadir_close(&first);
+    EXPECT(open_as(&second, 1, 0));
+    datadir_close(&second);
+    directory_remove(directory);
+}
+
+TEST(another_identity_is_refused_by_name)
+{
+    struct datadir datadir;
+    directory_new();
+    EXPECT(open_as(&datadir, 1, 0));
+    datadir_close(&datadir);
+    EXPECT(!open_as(&datadir, 2, 0));
+    EXPECT(strstr(datadir.error, "belongs to node 1, not to node 2") != NULL);
+    EXPECT(!open_as(&datadir, 1, 78));
+    EXPECT(strstr(datadir.error, "belongs to cluster 77, not to cluster 78") != NULL);
+    EXPECT(open_as(&datadir, 1, 77));
+    datadir_close(&datadir);
+    directory_remove(directory);
+}
+
+TEST(a_truncated_wal_is_refused_and_left_alone)
+{
+    struct datadir datadir;
+    directory_new();
+    EXPECT(open_as(&datadir, 1, 0));
+    datadir_close(&datadir);
+    EXPECT_EQUAL(truncate(in_directory("wal"), WAL_BYTES / 2), 0);
+    EXPECT(!open_as(&datadir, 1, 0));
+    EXPECT(strstr(datadir.error, "truncated") != NULL);
+    struct stat status;
+    EXPECT_EQUAL(stat(in_directory("wal"), &status), 0);
+    EXPECT_EQUAL(status.st_size, WAL_BYTES / 2);
+    directory_remove(directory);
+}
+
+TEST(a_foreign_wal_is_refused_and_left_alone)
+{
+    struct datadir datadir;
+    char content[7] = { 0 };
+    directory_new();
+    int fd = open(in_directory("wal"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQUAL(write(fd, "foreign", 7), 7);
+    EXPECT(!open_as(&datadir, 1, 0));
+    EXPECT(strstr(datadir.error, "/wal: no intact superblock") != NULL);
+    EXPECT_EQUAL(pread(fd, content, 7, 0), 7);
+    EXPECT(memcmp(content, "foreign", 7) == 0);
+    close(fd);
+    directory_remove(directory);
+}
+
+TEST(an_interrupted_format_is_begun_anew)
+{
+    struct datadir datadir;
+    directory_new();
+    const int fd = open(in_directory("wal.new"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQUAL(write(fd, "half", 4), 4);
+    close(fd);
+    EXPECT(open_as(&datadir, 1, 0));
+    EXPECT(datadir.formatted);
+    datadir_close(&datadir);
+    EXPECT(access(in_directory("wal.new"), F_OK) != 0);
+    directory_remove(directory);
+}
+
+TEST(a_damaged_first_superblock_copy_does_not_hide_the_others)
+{
+    struct datadir datadir;
+    directory_new();
+    EXPECT(open_as(&datadir, 1, 0));
+    EXPECT_EQUAL(pwrite(datadir.wal_fd, "rot", 3, 0), 3);
+    datadir_close(&datadir);
+    EXPECT(open_as(&datadir, 1, 0));
+    EXPECT_EQUAL(datadir.cluster_id, 77);
+    datadir_close(&datadir);
+    directory_remove(directory);
+}
+
+TEST(a_wal_size_out_of_range_is_refused)
+{
+    struct limits limits;
+    EXPECT(!datadir_limits(0, &limits));
+    EXPECT(!datadir_limits(1 << 20, &limits));
+    EXPECT(!datadir_limits(UINT64_MAX, &limits));
+    EXPECT(datadir_limits(UINT64_C(1) << 30, &limits));
+    EXPECT(limits_wal_bytes(&limits) <= UINT64_C(1) << 30);
+}
+
+/* Log ------------------------------------------------------------------------------------------------- */
+
+TEST(identical_log_lines_are_limited_and_json_is_escaped)
+{
+    char text[8192] = { 0 };
+    directory_new();
+    const int file = open(in_directory("log"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int saved = dup(STDERR_FILENO);
+    dup2(file, STDERR_FILENO);
+    logger_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON, 4);
+    for (int line = 0; line < 100; line++)
+        LOG(LOG_LEVEL_WARN, "same", FIELD_TEXT("cause", "a \"quoted\"\n cause"), FIELD_NUMBER("number", 9));
+    LOG(LOG_LEVEL_DEBUG, "hidden", FIELD_NUMBER("number", 1));
+    LOG(LOG_LEVEL_ERROR, "other", FIELD_NUMBER("number", 1));
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    EXPECT(pread(file, text, sizeof text - 1, 0) > 0);
+    close(file);
+    uint32_t same = 0;
+    for (const char *at = strstr(text, "\"same\""); at != NULL; at = strstr(at + 1, "\"same\""))
+        same++;
+    EXPECT_EQUAL(same, 5);
+    EXPECT(strstr(text, "\"node\":4,\"cause\":\"a \\\"quoted\\\"\\u000a cause\",\"number\":9}\n") != NULL);
+    EXPECT(strstr(text, "hidden") == NULL);
+    EXPECT(strstr(text, "\"event\":\"other\"") != NULL);
+    directory_remove(directory);
+}
+
+TEST_MAIN()
