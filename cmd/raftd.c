@@ -3,6 +3,7 @@
 #include "../io/datadir.h"
 #include "../io/logger.h"
 #include "../io/node.h"
+#include "../io/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -83,48 +84,9 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void raftd_exit(int statu
     exit(status);
 }
 
-/* Decimal digits only, the whole text. */
-static bool number_parse(const char *text, size_t count, uint64_t *number)
-{
-    uint64_t value = 0;
-    if (count == 0 || count > 20)
-        return false;
-    for (size_t at = 0; at < count; at++) {
-        uint64_t digit = (uint64_t)(text[at] - '0');
-        if (text[at] < '0' || text[at] > '9' || value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *number = value;
-    return true;
-}
-
-static bool size_parse(const char *text, uint64_t *bytes)
-{
-    size_t count = strlen(text);
-    int shift = 0;
-    switch (count > 0 ? text[count - 1] : '\0') {
-    case 'K':
-        shift = 10;
-        break;
-    case 'M':
-        shift = 20;
-        break;
-    case 'G':
-        shift = 30;
-        break;
-    default:
-        break;
-    }
-    if (!number_parse(text, count - (shift != 0), bytes) || *bytes > UINT64_MAX >> shift)
-        return false;
-    *bytes <<= shift;
-    return true;
-}
-
 static void raftd_parse_number(const char *flag, const char *value, uint64_t min, uint64_t max, uint64_t *number)
 {
-    if (!number_parse(value, strlen(value), number) || *number < min || *number > max)
+    if (!text_parse_u64(value, number) || *number < min || *number > max)
         raftd_exit(EXIT_USAGE, "%s %s: expected a number from %llu to %llu", flag, value, (unsigned long long)min,
                    (unsigned long long)max);
 }
@@ -148,7 +110,7 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
     else if (strcmp(flag, "--listen") == 0)
         raftd->listen = value;
     else if (strcmp(flag, "--wal-size") == 0)
-        valid = size_parse(value, &raftd->wal_bytes);
+        valid = text_parse_bytes(value, &raftd->wal_bytes);
     else if (strcmp(flag, "--io") == 0)
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
@@ -211,19 +173,21 @@ static void raftd_parse_member(struct raftd *raftd, const char *text, size_t cou
     snprintf(member, sizeof(member), "%.*s", (int)u64_min(count, sizeof(member) - 1), text);
     char *equals = strchr(member, '=');
     uint64_t id = 0;
-    if (equals == NULL || !number_parse(member, (size_t)(equals - member), &id) || id == 0 || id == UINT64_MAX)
-        raftd_exit(EXIT_USAGE, "--cluster: '%s': expected ID=HOST:PORT", member);
+    if (equals != NULL)
+        *equals = '\0';
+    if (equals == NULL || !text_parse_u64(member, &id) || id == 0 || id == UINT64_MAX)
+        raftd_exit(EXIT_USAGE, "--cluster: '%.*s': expected ID=HOST:PORT", (int)count, text);
     if (raftd->voter_count == VOTERS_MAX)
         raftd_exit(EXIT_USAGE, "--cluster: more than %d members", VOTERS_MAX);
     struct endpoint *endpoint = &raftd->endpoints[raftd->voter_count];
     int result = endpoint_parse(equals + 1, strlen(equals + 1), endpoint);
     if (result == -EHOSTUNREACH)
-        raftd_exit(EXIT_FAILED, "--cluster: '%s': no such host", member);
+        raftd_exit(EXIT_FAILED, "--cluster: '%.*s': no such host", (int)count, text);
     if (result < 0)
-        raftd_exit(EXIT_USAGE, "--cluster: '%s': expected ID=HOST:PORT", member);
+        raftd_exit(EXIT_USAGE, "--cluster: '%.*s': expected ID=HOST:PORT", (int)count, text);
     for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
         if (raftd->voters[slot].id == id || strcmp(raftd->voters[slot].address, endpoint->text) == 0)
-            raftd_exit(EXIT_USAGE, "--cluster: '%s': this id or address occurs twice", member);
+            raftd_exit(EXIT_USAGE, "--cluster: '%.*s': this id or address occurs twice", (int)count, text);
     }
     struct member *voter = &raftd->voters[raftd->voter_count++];
     voter->id = id;
