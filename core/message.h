@@ -117,10 +117,20 @@ struct frame_context {
     uint32_t frame_bytes_max;
 };
 
+/* The shared part of every codec: size, checksum and version of exactly one whole frame; and its inverse, which writes
+ * the header before a body that is already in place. */
+enum frame_verdict frame_header_decode(struct slice bytes, uint32_t frame_bytes_max, struct frame_header *header);
+void frame_seal(const struct frame_header *header, uint8_t *to);
+
+/* Bytes of an append request with that many bytes of entries. The entries begin message_append_bytes(0) into the frame:
+ * a sender may gather them there and let append_request.entries point at them. */
+uint32_t message_append_bytes(uint32_t entries_bytes);
+
 /* Bytes that message_encode() will write. */
 uint32_t message_bytes(const struct message *message);
 
-/* Writes the frame to `to`, which has room for message_bytes(). Entries are copied from message->append_request.entries. */
+/* Writes the frame to `to`, which has room for message_bytes(). Entries are copied from
+ * message->append_request.entries, unless they are in place already. */
 void message_encode(const struct message *message, const struct frame_context *context, uint8_t *to);
 
 /* Decodes exactly one whole frame. On FRAME_OK *message is complete, its entries borrow from `bytes`, and each entry's

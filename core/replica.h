@@ -37,7 +37,7 @@ enum raft_role {
 const char *raft_role_text(enum raft_role role);
 
 struct member {
-    uint64_t id;                         /* any value but 0 */
+    uint64_t id;                         /* any value but 0 and UINT64_MAX */
     char address[MEMBER_ADDRESS_BYTES];  /* opaque to the core; told to redirected clients */
 };
 
@@ -49,6 +49,7 @@ struct replica_config {
     uint64_t heartbeat_interval_ns; /* below half the election timeout */
     bool pre_vote;       /* Raft 9.6 */
     bool check_quorum;   /* a leader without a majority steps down; voters that hear a leader refuse votes (Raft 6.2, 4.2.3) */
+    uint8_t zero[2];
     uint32_t voter_count; /* 1..VOTERS_MAX */
     struct member voters[VOTERS_MAX];
 };

@@ -1,0 +1,116 @@
+/* The follower's side of log replication (Raft 3.5). */
+#include "raft.h"
+
+static void append_owe(struct replica *replica, uint64_t leader, uint64_t rejected, struct log_id hint)
+{
+    replica->owed.append_to = leader;
+    replica->owed.rejected = rejected;
+    replica->owed.hint = hint;
+}
+
+/* Adds what is missing, replaces what conflicts. Returns the last index that now equals the leader's: less than sent when
+ * the log is full. */
+static uint64_t append_entries(struct replica *replica, struct output *output, const struct append_request *request)
+{
+    uint64_t equal = request->prev.index;
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < request->entry_count; i++) {
+        struct entry entry;
+        offset += entry_decode((struct slice){ .bytes = request->entries.bytes + offset,
+                                               .count = request->entries.count - offset },
+                               &entry);
+        if (entry.id.index <= replica->log.last.index) {
+            if (log_term(replica, entry.id.index) == entry.id.term) {
+                equal = entry.id.index;
+                continue;
+            }
+            /* Only a conflict truncates: an old request that arrives late must not take back what came after it. */
+            ASSERT(entry.id.index > replica->commit);
+            wal_truncate(replica, output, entry.id.index - 1);
+        }
+        /* No-ops may use the reserve, so that a new leader can still open its term. */
+        const uint32_t reserve = entry.kind == ENTRY_NOOP ? 1 : replica->limits.wal_reserve_blocks / 2;
+        if (!wal_append(replica, output, &entry, reserve))
+            break;
+        equal = entry.id.index;
+    }
+    return equal;
+}
+
+static void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal)
+{
+    /* Not the own last index: what lies behind the entries of this request may be an old tail (Raft 3.5, AppendEntries 5). */
+    const uint64_t known = u64_min(commit, equal);
+    if (known <= replica->commit)
+        return;
+    replica->commit = known;
+    output_event(output, EVENT_COMMIT, known, 0);
+}
+
+void append_request(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct append_request *request = &message->append_request;
+    if (message->term < replica->hard.term) {
+        /* A deposed leader learns the term from the frame's header. */
+        append_owe(replica, message->from, u64_max(request->prev.index, 1), (struct log_id){ .term = 0 });
+        return;
+    }
+    if (replica->role == RAFT_LEADER && message->term == replica->hard.term)
+        return; /* two leaders in one term: election safety is broken, and following would hide it */
+    if (message->term > replica->hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
+        election_become_follower(replica, output, message->term, message->from);
+    replica->leader_heard = true;
+    replica->leader_heard_ns = replica->now_ns;
+    election_reset_timer(replica);
+
+    const struct log_id prev = request->prev;
+    if (prev.index > replica->log.last.index || log_term(replica, prev.index) != prev.term) {
+        append_owe(replica, message->from, prev.index, log_conflict_hint(replica, prev.index, prev.term));
+        return;
+    }
+    const uint64_t equal = append_entries(replica, output, request);
+    replica->verified = u64_max(replica->verified, equal);
+    append_commit(replica, output, request->commit, equal);
+    /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
+    const uint64_t durable = u64_min(replica->verified, replica->wal.durable_index);
+    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal)
+        append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
+    replica->round_seen = u64_max(replica->round_seen, request->round);
+}
+
+void append_flush(struct replica *replica, struct output *output)
+{
+    struct owed *owed = &replica->owed;
+    const uint64_t match = u64_min(replica->verified, replica->wal.durable_index);
+    if (replica->role == RAFT_FOLLOWER && replica->leader != 0 && match > replica->acked && owed->append_to == 0)
+        append_owe(replica, replica->leader, 0, (struct log_id){ .term = 0 });
+    if (owed->append_to == 0 || !election_term_durable(replica))
+        return;
+    if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
+        replica->wants_tick = true;
+        return;
+    }
+    const bool rejected = owed->rejected != 0;
+    const struct message message = {
+        .type = FRAME_APPEND_RESPONSE,
+        .from = replica->config.node_id,
+        .to = owed->append_to,
+        .instance = replica->superblock.instance,
+        .term = replica->hard.term,
+        .append_response = {
+            .match = rejected ? 0 : match,
+            .round = owed->append_to == replica->leader ? replica->round_seen : 0,
+            .hint = owed->hint,
+            .rejected = owed->rejected,
+        },
+    };
+    output_message(output, &replica->frame, &message);
+    if (!rejected)
+        replica->acked = u64_max(replica->acked, match);
+    *owed = (struct owed){
+        .vote_to = owed->vote_to,
+        .vote_term = owed->vote_term,
+        .vote_pre = owed->vote_pre,
+        .vote_granted = owed->vote_granted,
+    };
+}

@@ -1,0 +1,192 @@
+/* Clients: admission, routing, and the replies they wait for. Every refusal is definite: the attempt was not executed.
+ * Only REPLY_UNKNOWN leaves it open. */
+#include "raft.h"
+
+static struct pending *pending_at(struct replica *replica, uint32_t position)
+{
+    struct pending *ring = region_at(replica, replica->areas.pending);
+    return &ring[(replica->pending_first + position) & (replica->limits.pending_writes_max - 1)];
+}
+
+static void pending_pop(struct replica *replica)
+{
+    *pending_at(replica, 0) = (struct pending){ .client = 0 };
+    replica->pending_first = (replica->pending_first + 1) & (replica->limits.pending_writes_max - 1);
+    replica->pending_count--;
+}
+
+void client_reply(struct replica *replica, struct output *output, uint64_t client, const struct reply *reply)
+{
+    if (reply->status == REPLY_BUSY || reply->status == REPLY_NO_SPACE)
+        output_event(output, EVENT_BUSY, reply->status, 0);
+    output_reply(output, replica->config.cluster_id, client, reply);
+}
+
+static uint32_t address_bytes(const struct member *member)
+{
+    uint32_t bytes = 0;
+    while (bytes < MEMBER_ADDRESS_BYTES && member->address[bytes] != '\0')
+        bytes++;
+    return bytes;
+}
+
+struct reply client_redirect(const struct replica *replica, uint64_t request_id)
+{
+    struct reply reply = { .request_id = request_id, .status = REPLY_NOT_LEADER, .leader = replica->leader };
+    const uint32_t slot = voter_slot(replica, replica->leader);
+    if (slot < replica->config.voter_count) {
+        const struct member *leader = &replica->config.voters[slot];
+        reply.value = (struct slice){ .bytes = (const uint8_t *)leader->address, .count = address_bytes(leader) };
+    }
+    return reply;
+}
+
+void client_read(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id, struct slice key,
+                 uint8_t flags)
+{
+    struct reply reply = { .request_id = request_id, .flags = flags, .applied = replica->applied };
+    uint32_t value_bytes = 0;
+    reply.version = kv_find(replica, key, &value_bytes);
+    if (reply.version == 0) {
+        reply.status = REPLY_NOT_FOUND;
+    } else {
+        /* Straight into the frame: reply_encode() finds it in place. */
+        uint8_t *value = output->arena + output->arena_used + reply_bytes(&reply);
+        kv_read(replica, key, value);
+        reply.value = (struct slice){ .bytes = value, .count = value_bytes };
+    }
+    client_reply(replica, output, client, &reply);
+}
+
+static void client_status(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id)
+{
+    const struct node_status status = {
+        .cluster_id = replica->config.cluster_id,
+        .node_id = replica->config.node_id,
+        .leader = replica->leader,
+        .term = replica->hard.term,
+        .last_index = replica->log.last.index,
+        .durable_index = replica->wal.durable_index,
+        .commit_index = replica->commit,
+        .applied_index = replica->applied,
+        .wal_bytes_used = wal_used_bytes(replica),
+        .wal_bytes_max = (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes,
+        .log_entries_max = replica->limits.log_entries_max,
+        .keys = replica->kv.keys,
+        .keys_max = replica->limits.kv_keys_max,
+        .sessions = replica->sessions.count,
+        .state_digest = apply_digest(replica),
+        .voters = replica->config.voter_count,
+        .role = (uint8_t)replica->role,
+    };
+    const struct reply reply = {
+        .request_id = request_id,
+        .leader = replica->leader,
+        .applied = replica->applied,
+        .value = { .bytes = (const uint8_t *)&status, .count = sizeof status },
+    };
+    client_reply(replica, output, client, &reply);
+}
+
+/* Puts the command into the log, stamped with the term in which this node leads now. REPLY_OK: it waits there. */
+static enum reply_status client_propose(struct replica *replica, struct output *output, uint64_t client,
+                                        const struct request *request)
+{
+    if (replica->pending_count == replica->limits.pending_writes_max)
+        return REPLY_BUSY;
+    const uint32_t bytes = command_bytes(request);
+    if (!wal_has_room(replica, bytes, replica->limits.wal_reserve_blocks))
+        return REPLY_NO_SPACE;
+    /* The command lies in the input frame just as it goes into the log. */
+    const struct entry entry = {
+        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_COMMAND,
+        .body = { .bytes = request->key.bytes - sizeof(struct request_header), .count = bytes },
+    };
+    if (!wal_append(replica, output, &entry, replica->limits.wal_reserve_blocks))
+        return REPLY_BUSY;
+    *pending_at(replica, replica->pending_count) =
+        (struct pending){ .id = entry.id, .client = client, .request_id = request->request_id };
+    replica->pending_count++;
+    return REPLY_OK;
+}
+
+static void client_request(struct replica *replica, struct output *output, uint64_t client,
+                           const struct request *request)
+{
+    struct reply refusal = { .request_id = request->request_id };
+    if (request->kind == REQUEST_STATUS) {
+        client_status(replica, output, client, request->request_id);
+        return;
+    }
+    if (replica->role == RAFT_STARTING) {
+        refusal.status = REPLY_BUSY;
+    } else if (request->kind == REQUEST_GET_STALE) {
+        client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
+        return;
+    } else if (replica->role != RAFT_LEADER) {
+        refusal = client_redirect(replica, request->request_id);
+    } else if (request->kind == REQUEST_GET) {
+        read_request(replica, output, client, request);
+        return;
+    } else {
+        refusal.status = client_propose(replica, output, client, request);
+        if (refusal.status == REPLY_OK)
+            return;
+    }
+    client_reply(replica, output, client, &refusal);
+}
+
+void client_frame(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct request request;
+    enum reply_status status = REPLY_OK;
+    const enum frame_verdict verdict =
+        request_decode(input->bytes, &replica->frame, &replica->limits, &request, &status);
+    if (verdict != FRAME_OK) {
+        output_effect(output, &(struct effect){
+                                  .kind = EFFECT_REFUSE, .target = input->client, .verdict = verdict });
+        return;
+    }
+    if (status != REPLY_OK) {
+        const struct reply refusal = { .request_id = request.request_id, .status = status };
+        client_reply(replica, output, input->client, &refusal);
+        return;
+    }
+    client_request(replica, output, input->client, &request);
+}
+
+void client_applied(struct replica *replica, struct output *output, struct log_id id, const struct reply *outcome)
+{
+    if (replica->pending_count == 0)
+        return;
+    const struct pending *pending = pending_at(replica, 0);
+    /* The same entry, not just the same index: another leader may have put another entry there. */
+    if (!log_id_equal(pending->id, id))
+        return;
+    struct reply reply = *outcome;
+    reply.request_id = pending->request_id;
+    client_reply(replica, output, pending->client, &reply);
+    pending_pop(replica);
+}
+
+bool client_fail_pending(struct replica *replica, struct output *output)
+{
+    while (replica->pending_count > 0) {
+        const struct pending *pending = pending_at(replica, 0);
+        if (replica->role == RAFT_LEADER && pending->id.term == replica->hard.term)
+            break;
+        if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
+            replica->wants_tick = true;
+            return false;
+        }
+        const struct reply unknown = {
+            .request_id = pending->request_id,
+            .status = REPLY_UNKNOWN,
+            .leader = replica->leader,
+        };
+        client_reply(replica, output, pending->client, &unknown);
+        pending_pop(replica);
+    }
+    return true;
+}

@@ -1,0 +1,255 @@
+#include "raft.h"
+
+bool election_term_durable(const struct replica *replica)
+{
+    return replica->superblock.durable.term == replica->hard.term;
+}
+
+/* Raft 3.4: drawn anew each time, so that split votes do not repeat. */
+void election_reset_timer(struct replica *replica)
+{
+    const uint64_t minimum = replica->config.election_timeout_ns;
+    replica->election_deadline_ns = replica->now_ns + minimum + prng_below(&replica->prng, minimum);
+}
+
+static void election_set_role(struct replica *replica, struct output *output, enum raft_role role, uint64_t leader)
+{
+    if (replica->role == (uint32_t)role && replica->leader == leader)
+        return;
+    replica->role = role;
+    replica->leader = leader;
+    output_event(output, EVENT_ROLE, role, leader);
+}
+
+/* A new term: whatever was promised, verified or owed belonged to the old one. */
+static void election_enter_term(struct replica *replica, struct output *output, uint64_t term, uint64_t vote)
+{
+    ASSERT(term > replica->hard.term);
+    replica->hard = (struct hard_state){ .term = term, .vote = vote };
+    replica->verified = 0;
+    replica->acked = 0;
+    replica->round_seen = 0;
+    replica->owed = (struct owed){ .append_to = 0 };
+    output_event(output, EVENT_TERM, term, 0);
+}
+
+void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader)
+{
+    ASSERT(term >= replica->hard.term);
+    const bool was_leader = replica->role == RAFT_LEADER;
+    if (term > replica->hard.term)
+        election_enter_term(replica, output, term, 0);
+    /* A vote stays: forgetting it within the term would allow a second one (Raft 3.4). */
+    replica->votes = 0;
+    replica->pre_votes = 0;
+    replica->campaign_due = 0;
+    if (was_leader) {
+        replica->leader_heard = false;
+        election_reset_timer(replica);
+    }
+    election_set_role(replica, output, RAFT_FOLLOWER, leader);
+}
+
+/* ---- campaigning ---- */
+
+static uint32_t votes_count(uint32_t votes)
+{
+    uint32_t count = 0;
+    for (; votes != 0; votes &= votes - 1)
+        count++;
+    return count;
+}
+
+static void election_campaign(struct replica *replica, struct output *output)
+{
+    election_enter_term(replica, output, replica->hard.term + 1, replica->config.node_id);
+    output_event(output, EVENT_VOTE, replica->config.node_id, replica->hard.term);
+    replica->votes = 0; /* its own counts when durable: election_flush() */
+    replica->pre_votes = 0;
+    replica->campaign_due = 0;
+    election_reset_timer(replica);
+    election_set_role(replica, output, RAFT_CANDIDATE, 0);
+}
+
+static uint32_t other_voters(const struct replica *replica)
+{
+    const uint32_t all = (1u << replica->config.voter_count) - 1;
+    return all & ~(1u << replica->self);
+}
+
+/* Raft 9.6: asks first whether an election could be won, so that a partitioned node does not raise its term. */
+static void election_pre_campaign(struct replica *replica, struct output *output)
+{
+    replica->pre_votes = 1u << replica->self;
+    replica->votes = 0;
+    replica->campaign_due = other_voters(replica);
+    election_reset_timer(replica);
+    election_set_role(replica, output, RAFT_PRE_CANDIDATE, 0);
+    if (votes_count(replica->pre_votes) >= quorum_size(replica))
+        election_campaign(replica, output);
+}
+
+void election_tick(struct replica *replica, struct output *output)
+{
+    ASSERT(replica->role != RAFT_LEADER);
+    if (replica->now_ns < replica->election_deadline_ns)
+        return;
+    if (replica->config.pre_vote)
+        election_pre_campaign(replica, output);
+    else
+        election_campaign(replica, output);
+}
+
+static void election_send_request(struct replica *replica, struct output *output, uint32_t slot)
+{
+    const bool pre = replica->role == RAFT_PRE_CANDIDATE;
+    const struct message message = {
+        .type = FRAME_VOTE_REQUEST,
+        .from = replica->config.node_id,
+        .to = replica->config.voters[slot].id,
+        .instance = replica->superblock.instance,
+        .term = replica->hard.term,
+        .vote_request = {
+            .last = replica->log.last,
+            .term = pre ? replica->hard.term + 1 : replica->hard.term,
+            .pre = pre,
+        },
+    };
+    output_message(output, &replica->frame, &message);
+}
+
+static void election_count(struct replica *replica, struct output *output, uint32_t slot)
+{
+    replica->votes |= 1u << slot;
+    if (votes_count(replica->votes) >= quorum_size(replica))
+        replicate_become_leader(replica, output);
+}
+
+static bool owed_vote_may_leave(const struct replica *replica)
+{
+    const struct owed *owed = &replica->owed;
+    if (owed->vote_to == 0 || !election_term_durable(replica))
+        return false;
+    if (owed->vote_pre || !owed->vote_granted)
+        return true;
+    /* Raft 3.8: a vote is a promise, and promises survive crashes. */
+    return replica->superblock.durable.vote == owed->vote_to;
+}
+
+static void election_send_vote(struct replica *replica, struct output *output)
+{
+    const struct message message = {
+        .type = FRAME_VOTE_RESPONSE,
+        .from = replica->config.node_id,
+        .to = replica->owed.vote_to,
+        .instance = replica->superblock.instance,
+        .term = replica->hard.term,
+        .vote_response = {
+            .term = replica->owed.vote_term,
+            .pre = replica->owed.vote_pre,
+            .granted = replica->owed.vote_granted,
+        },
+    };
+    output_message(output, &replica->frame, &message);
+    replica->owed.vote_to = 0;
+}
+
+void election_flush(struct replica *replica, struct output *output)
+{
+    const struct hard_state *durable = &replica->superblock.durable;
+    if (replica->role == RAFT_CANDIDATE && durable->term == replica->hard.term
+        && durable->vote == replica->config.node_id && (replica->votes & (1u << replica->self)) == 0) {
+        replica->campaign_due = other_voters(replica);
+        election_count(replica, output, replica->self);
+    }
+    if (owed_vote_may_leave(replica) && output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+        election_send_vote(replica, output);
+    if (replica->role != RAFT_CANDIDATE && replica->role != RAFT_PRE_CANDIDATE)
+        return;
+    if (!election_term_durable(replica))
+        return;
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+        if ((replica->campaign_due & (1u << slot)) == 0)
+            continue;
+        if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
+            replica->wants_tick = true;
+            return;
+        }
+        replica->campaign_due &= ~(1u << slot);
+        election_send_request(replica, output, slot);
+    }
+}
+
+/* ---- voting ---- */
+
+/* Raft 6.2, 4.2.3: whoever hears from a leader does not help to depose it. */
+static bool election_leader_is_alive(const struct replica *replica)
+{
+    if (!replica->config.check_quorum)
+        return false;
+    if (replica->role == RAFT_LEADER)
+        return true;
+    return replica->leader != 0 && replica->leader_heard
+           && replica->now_ns - replica->leader_heard_ns < replica->config.election_timeout_ns;
+}
+
+static void election_owe_vote(struct replica *replica, const struct message *request, bool granted)
+{
+    const struct owed *owed = &replica->owed;
+    const bool promise_waits = owed->vote_to != 0 && owed->vote_granted && !owed->vote_pre;
+    /* Nothing else may push out a vote that waits for the disk. */
+    if (promise_waits && (request->vote_request.pre || !granted))
+        return;
+    replica->owed.vote_to = request->from;
+    replica->owed.vote_term = request->vote_request.term;
+    replica->owed.vote_pre = request->vote_request.pre;
+    replica->owed.vote_granted = granted;
+}
+
+void election_vote_request(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct vote_request *request = &message->vote_request;
+    if (election_leader_is_alive(replica)) {
+        if (request->pre)
+            election_owe_vote(replica, message, false);
+        return;
+    }
+    if (message->term > replica->hard.term)
+        election_become_follower(replica, output, message->term, 0);
+    /* Raft 3.6.1: only a log at least as up to date as the voter's may lead. */
+    const bool up_to_date = log_id_compare(request->last, replica->log.last) >= 0;
+    if (request->pre) {
+        election_owe_vote(replica, message, request->term > replica->hard.term && up_to_date);
+        return;
+    }
+    const bool current = request->term == replica->hard.term;
+    const bool free = replica->hard.vote == 0 || replica->hard.vote == message->from;
+    const bool granted = current && free && up_to_date;
+    if (granted && replica->hard.vote == 0) {
+        replica->hard.vote = message->from;
+        election_reset_timer(replica);
+        output_event(output, EVENT_VOTE, message->from, replica->hard.term);
+    }
+    election_owe_vote(replica, message, granted);
+}
+
+void election_vote_response(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct vote_response *response = &message->vote_response;
+    if (message->term > replica->hard.term) {
+        election_become_follower(replica, output, message->term, 0);
+        return;
+    }
+    if (!response->granted)
+        return;
+    const uint32_t slot = voter_slot(replica, message->from);
+    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->hard.term + 1) {
+        replica->pre_votes |= 1u << slot;
+        if (votes_count(replica->pre_votes) >= quorum_size(replica))
+            election_campaign(replica, output);
+        return;
+    }
+    if (!response->pre && replica->role == RAFT_CANDIDATE && response->term == replica->hard.term)
+        election_count(replica, output, slot);
+}

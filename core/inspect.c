@@ -1,0 +1,154 @@
+/* Views of a replica and of its stored formats, and its internal invariants. */
+#include "inspect.h"
+
+#include "raft.h"
+
+void replica_inspect(const struct replica *replica, struct replica_view *view)
+{
+    *view = (struct replica_view){
+        .role = (enum raft_role)replica->role,
+        .node_id = replica->config.node_id,
+        .leader = replica->leader,
+        .term = replica->hard.term,
+        .vote = replica->hard.vote,
+        .durable_term = replica->superblock.durable.term,
+        .durable_vote = replica->superblock.durable.vote,
+        .last = replica->log.last,
+        .durable_index = replica->wal.durable_index,
+        .commit = replica->commit,
+        .applied = replica->applied,
+        .state_digest = apply_digest(replica),
+        .read_round = replica->round,
+        .read_confirmed = replica->round_confirmed,
+        .votes = replica->votes,
+        .pre_votes = replica->pre_votes,
+        .pending_writes = replica->pending_count,
+        .pending_reads = replica->reads_count,
+        .keys = replica->kv.keys,
+        .sessions = replica->sessions.count,
+        .wal_blocks_used = replica->wal.tail / replica->limits.block_bytes,
+    };
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+        view->match[slot] = replica->peers[slot].match;
+        view->next[slot] = replica->peers[slot].next;
+        view->round_acked[slot] = replica->peers[slot].round_acked;
+    }
+}
+
+void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry)
+{
+    log_entry(replica, index, entry);
+}
+
+uint64_t replica_entry_term(const struct replica *replica, uint64_t index) { return log_term(replica, index); }
+
+static const char *wal_invariant(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    if (wal->named > wal->durable || wal->durable > wal->submitted || wal->submitted > wal->sealed)
+        return "named <= durable <= submitted <= sealed";
+    if (wal->submitted - wal->durable > replica->limits.wal_depth)
+        return "writes in flight within wal_depth";
+    if (wal->submitted - wal->named > replica->limits.wal_unnamed_max)
+        return "unnamed batches within wal_unnamed_max";
+    if (wal->durable_index > replica->log.last.index)
+        return "durable index within the log";
+    if (wal->tail > (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes)
+        return "tail within the body ring";
+    if (sizeof(struct wal_batch_header) + wal->open_bytes > replica->limits.wal_batch_bytes_max)
+        return "open batch within wal_batch_bytes_max";
+    return NULL;
+}
+
+static const char *leader_invariant(const struct replica *replica)
+{
+    if (replica->round_confirmed > replica->round)
+        return "confirmed round within the rounds begun";
+    if (!election_term_durable(replica))
+        return "a leader's term is durable";
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+        const struct peer *peer = &replica->peers[slot];
+        if (slot == replica->self)
+            continue;
+        if (peer->match >= peer->next)
+            return "match < next";
+        if (peer->next > replica->log.last.index + 1)
+            return "next within the log";
+        if (peer->inflight_count > replica->limits.inflight_max)
+            return "requests in flight within inflight_max";
+    }
+    return NULL;
+}
+
+const char *replica_invariant(const struct replica *replica)
+{
+    if (replica->applied > replica->commit)
+        return "applied <= commit";
+    if (replica->commit > replica->log.last.index)
+        return "commit <= last";
+    if (replica->log.last.index >= replica->limits.log_entries_max)
+        return "log within log_entries_max";
+    if (replica->pending_count > replica->limits.pending_writes_max)
+        return "pending writes within their limit";
+    if (replica->reads_count > replica->limits.pending_reads_max || replica->reads_assigned > replica->reads_count)
+        return "pending reads within their limit";
+    if (replica->sessions.count > replica->limits.sessions_max)
+        return "sessions within sessions_max";
+    if (replica->kv.keys >= replica->limits.kv_keys_max || replica->kv.chunks_used > replica->limits.kv_chunks_max)
+        return "store within its limits";
+    if (replica->hard.term < replica->superblock.durable.term)
+        return "the term in memory is not behind the durable one";
+    const char *problem = wal_invariant(replica);
+    if (problem == NULL && replica->role == RAFT_LEADER)
+        problem = leader_invariant(replica);
+    return problem;
+}
+
+/* Everything that can influence a later step: the head, and the used part of each area. */
+uint64_t replica_digest(const struct replica *replica)
+{
+    const struct limits *limits = &replica->limits;
+    const struct areas *areas = &replica->areas;
+    const struct {
+        uint64_t offset;
+        uint64_t bytes;
+    } live[] = {
+        { 0, sizeof *replica },
+        { areas->wal_body, replica->wal.tail + sizeof(struct wal_batch_header) + replica->wal.open_bytes },
+        { areas->kv_slots, (uint64_t)limits->kv_keys_max * sizeof(struct kv_slot) },
+        { areas->kv_chunks, (uint64_t)replica->kv.chunk_fresh * sizeof(struct kv_chunk) },
+        { areas->sessions, (uint64_t)replica->sessions.count * sizeof(struct session) },
+        { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
+        { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
+        { areas->inflight, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t) },
+    };
+    uint64_t digest = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(live); i++) {
+        const uint64_t bytes = u64_min(live[i].bytes, areas->end - live[i].offset);
+        digest = checksum64(region_at_const(replica, live[i].offset), bytes, digest);
+    }
+    return digest;
+}
+
+bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_view *view)
+{
+    struct wal_batch_header header;
+    if (!wal_batch_header_decode(bytes, cluster_id, lsn, &header) || header.run_bytes > bytes.count)
+        return false;
+    if (!wal_batch_body_valid(&header, bytes.bytes))
+        return false;
+    *view = (struct wal_batch_view){
+        .sequence = header.sequence,
+        .lsn = lsn,
+        .durable_sequence = header.durable_sequence,
+        .term = header.term,
+        .hash = header.hash,
+        .prev_hash = header.prev_hash,
+        .truncate_after = header.truncate_after,
+        .first_index = header.first_index,
+        .entry_count = header.entry_count,
+        .run_bytes = header.run_bytes,
+        .entries = { .bytes = bytes.bytes + sizeof header, .count = header.body_bytes },
+    };
+    return true;
+}

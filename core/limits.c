@@ -1,0 +1,188 @@
+/* The three named sets of limits, and the relations that any set must satisfy. */
+#include "limits.h"
+
+#include "checksum.h"
+#include "entry.h"
+#include "message.h"
+#include "request.h"
+#include "wal_format.h"
+
+enum { KIB = 1024, MIB = 1024 * 1024 };
+
+const struct limits limits_production = {
+    .block_bytes = 4 * KIB,
+    .superblock_stride_blocks = MIB / (4 * KIB),
+    .wal_header_blocks = 2048,
+    .wal_body_blocks = 1024 * (MIB / (4 * KIB)),
+    .wal_batch_bytes_max = 256 * KIB,
+    .wal_depth = 2,
+    .wal_unnamed_max = 4,
+    .wal_reserve_blocks = 4096,
+    .log_entries_max = 4 * MIB,
+    .key_bytes_max = 512,
+    .value_bytes_max = 128 * KIB,
+    .txn_compares_max = 64,
+    .txn_writes_max = 64,
+    .kv_keys_max = 2 * MIB,
+    .kv_chunks_max = 8 * MIB,
+    .sessions_max = 8192,
+    .pending_writes_max = 8192,
+    .pending_reads_max = 8192,
+    .inflight_max = 64,
+    .append_entries_max = 4096,
+    .append_bytes_max = 128 * KIB,
+    .apply_per_step_max = 512,
+    .effects_max = 2048,
+    .frame_bytes_max = 256 * KIB,
+};
+
+const struct limits limits_tiny = {
+    .block_bytes = 512,
+    .superblock_stride_blocks = 1,
+    .wal_header_blocks = 4,
+    .wal_body_blocks = 192,
+    .wal_batch_bytes_max = 2048,
+    .wal_depth = 2,
+    .wal_unnamed_max = 3,
+    .wal_reserve_blocks = 24,
+    .log_entries_max = 256,
+    .key_bytes_max = 16,
+    .value_bytes_max = 160,
+    .txn_compares_max = 4,
+    .txn_writes_max = 4,
+    .kv_keys_max = 16,
+    .kv_chunks_max = 40,
+    .sessions_max = 8,
+    .pending_writes_max = 8,
+    .pending_reads_max = 8,
+    .inflight_max = 4,
+    .append_entries_max = 8,
+    .append_bytes_max = 512,
+    .apply_per_step_max = 16,
+    .effects_max = 64,
+    .frame_bytes_max = 1536,
+};
+
+const struct limits limits_micro = {
+    .block_bytes = 512,
+    .superblock_stride_blocks = 1,
+    .wal_header_blocks = 4,
+    .wal_body_blocks = 12,
+    .wal_batch_bytes_max = 512,
+    .wal_depth = 1,
+    .wal_unnamed_max = 2,
+    .wal_reserve_blocks = 4,
+    .log_entries_max = 16,
+    .key_bytes_max = 4,
+    .value_bytes_max = 4,
+    .txn_compares_max = 1,
+    .txn_writes_max = 1,
+    .kv_keys_max = 4,
+    .kv_chunks_max = 4,
+    .sessions_max = 2,
+    .pending_writes_max = 2,
+    .pending_reads_max = 2,
+    .inflight_max = 2,
+    .append_entries_max = 2,
+    .append_bytes_max = 128,
+    .apply_per_step_max = 4,
+    .effects_max = 32,
+    .frame_bytes_max = 512,
+};
+
+static bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
+
+static uint32_t limits_txn_bytes_max(const struct limits *limits)
+{
+    const uint32_t compare = (uint32_t)sizeof(struct txn_clause_header) + limits->key_bytes_max;
+    const uint32_t keys = (uint32_t)sizeof(struct txn_clause_header) + limits->key_bytes_max;
+    return limits->txn_compares_max * compare + 2 * limits->txn_writes_max * keys + limits->value_bytes_max;
+}
+
+uint32_t limits_command_bytes_max(const struct limits *limits)
+{
+    const uint32_t single = limits->key_bytes_max + limits->value_bytes_max;
+    return (uint32_t)sizeof(struct request_header) + u32_max(single, limits_txn_bytes_max(limits));
+}
+
+static const char *limits_storage_problem(const struct limits *limits)
+{
+    if (!is_power_of_two(limits->block_bytes) || limits->block_bytes < BLOCK_BYTES_MIN)
+        return "block_bytes must be a power of two of at least 512";
+    if (limits->superblock_stride_blocks == 0)
+        return "superblock_stride_blocks must not be 0";
+    if (limits->wal_header_blocks < 4)
+        return "wal_header_blocks must be at least 4";
+    if (limits->wal_depth < 1 || limits->wal_depth > 4)
+        return "wal_depth must be in 1..4";
+    if (limits->wal_unnamed_max <= limits->wal_depth || limits->wal_unnamed_max > wal_names_max(limits->block_bytes))
+        return "wal_unnamed_max must be above wal_depth and fit one header block";
+    if (limits->wal_batch_bytes_max % limits->block_bytes != 0)
+        return "wal_batch_bytes_max must be a multiple of block_bytes";
+    if (limits->wal_batch_bytes_max
+        < sizeof(struct wal_batch_header) + entry_bytes(limits_command_bytes_max(limits)))
+        return "wal_batch_bytes_max must hold the largest entry";
+    if (limits->wal_reserve_blocks < 4 || limits->wal_body_blocks <= limits->wal_reserve_blocks
+        || (uint64_t)(limits->wal_body_blocks - limits->wal_reserve_blocks) * limits->block_bytes
+               < limits->wal_batch_bytes_max)
+        return "wal_body_blocks must hold a batch beside wal_reserve_blocks, which must be at least 4";
+    if (!is_power_of_two(limits->log_entries_max) || limits->log_entries_max < 8)
+        return "log_entries_max must be a power of two of at least 8";
+    return NULL;
+}
+
+const char *limits_problem(const struct limits *limits)
+{
+    const char *problem = limits_storage_problem(limits);
+    if (problem != NULL)
+        return problem;
+    if (limits->key_bytes_max == 0 || limits->key_bytes_max > UINT16_MAX)
+        return "key_bytes_max must be in 1..65535";
+    if (limits->value_bytes_max > 64 * MIB)
+        return "value_bytes_max must be at most 64 MiB";
+    if (limits->txn_compares_max > 1024 || limits->txn_writes_max > 1024)
+        return "a transaction has at most 1024 compares and writes";
+    if (!is_power_of_two(limits->kv_keys_max) || limits->kv_chunks_max == 0)
+        return "kv_keys_max must be a power of two and kv_chunks_max not 0";
+    if (limits->sessions_max == 0)
+        return "sessions_max must not be 0";
+    if (!is_power_of_two(limits->pending_writes_max) || !is_power_of_two(limits->pending_reads_max))
+        return "pending_writes_max and pending_reads_max must be powers of two";
+    if (limits->inflight_max == 0 || limits->inflight_max > INFLIGHT_MAX)
+        return "inflight_max must be in 1..256";
+    if (limits->append_entries_max == 0 || limits->apply_per_step_max == 0)
+        return "append_entries_max and apply_per_step_max must not be 0";
+    if (limits->effects_max < 4 * VOTERS_MAX)
+        return "effects_max must be at least 28";
+    if (limits->frame_bytes_max < message_append_bytes(entry_bytes(limits_command_bytes_max(limits)))
+        || limits->frame_bytes_max < message_append_bytes(limits->append_bytes_max))
+        return "frame_bytes_max must hold an append request with append_bytes_max or the largest entry";
+    if (limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + limits->value_bytes_max
+        || limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
+        return "frame_bytes_max must hold the largest reply";
+    return NULL;
+}
+
+/* Sizes of queues and of the WAL may differ between replicas; what decides a command's outcome may not. */
+uint64_t limits_fingerprint(const struct limits *limits)
+{
+    const uint32_t agreed[] = {
+        WIRE_VERSION,
+        limits->key_bytes_max,
+        limits->value_bytes_max,
+        limits->txn_compares_max,
+        limits->txn_writes_max,
+        limits->kv_keys_max,
+        limits->kv_chunks_max,
+        limits->sessions_max,
+        limits->frame_bytes_max,
+    };
+    const uint64_t hash = checksum64(agreed, sizeof agreed, 0);
+    return hash != 0 ? hash : 1;
+}
+
+uint64_t limits_wal_bytes(const struct limits *limits)
+{
+    const uint64_t superblocks = (uint64_t)SUPERBLOCK_COPIES * limits->superblock_stride_blocks;
+    return (superblocks + limits->wal_header_blocks + limits->wal_body_blocks) * limits->block_bytes;
+}

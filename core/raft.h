@@ -1,0 +1,78 @@
+/* The consensus part of the core: which file holds which section of the dissertation (Ongaro 2014).
+ *
+ *   election.c   3.4 leader election, 3.6.1 the vote rule, 3.8 promises wait for the disk, 9.6 PreVote, 6.2 CheckQuorum
+ *   append.c     3.5 the follower's side of replication: consistency check, conflict, acknowledgement
+ *   replicate.c  3.5, 10.2.1 the leader's side: probing, pipelining, back-off, and 3.6.2 the commit rule
+ *   read.c       6.4 linearizable reads by ReadIndex
+ *   apply.c      3.6.3 the state machine, 6.3 exactly-once
+ *   client.c     6.2, 6.3 admission, routing, replies
+ *
+ * Roles and what moves between them:
+ *
+ *   STARTING --recovered--> FOLLOWER --timeout--> PRE_CANDIDATE --majority--> CANDIDATE --majority--> LEADER
+ *   any --higher term, or a leader of this term--> FOLLOWER;  LEADER --no majority heard--> FOLLOWER
+ *
+ * Invariants (I1-I7 of the architecture):
+ *   no frame leaves with a term above superblock.durable.term
+ *   a vote is sent only when superblock.durable holds it; a candidate counts itself only then
+ *   a success is sent only for min(verified, wal.durable_index)
+ *   commit <= last; applied <= commit; entries at or below commit are never truncated */
+#ifndef WW_RAFT_H
+#define WW_RAFT_H
+
+#include "output.h"
+#include "state.h"
+
+/* election.c */
+void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader);
+void election_reset_timer(struct replica *replica);
+void election_tick(struct replica *replica, struct output *output);
+void election_vote_request(struct replica *replica, struct output *output, const struct message *message);
+void election_vote_response(struct replica *replica, struct output *output, const struct message *message);
+/* Sends what the disk allows now: vote requests, and the vote that is owed. Counts the own vote once durable. */
+void election_flush(struct replica *replica, struct output *output);
+/* May frames of the current term leave? */
+bool election_term_durable(const struct replica *replica);
+
+/* append.c */
+void append_request(struct replica *replica, struct output *output, const struct message *message);
+void append_flush(struct replica *replica, struct output *output);
+
+/* replicate.c */
+void replicate_become_leader(struct replica *replica, struct output *output);
+void replicate_response(struct replica *replica, struct output *output, const struct message *message);
+void replicate_tick(struct replica *replica, struct output *output);
+void replicate_flush(struct replica *replica, struct output *output);
+/* The leader's own durability, or a follower's, may have moved the commit index. */
+void replicate_advance_commit(struct replica *replica, struct output *output);
+/* The highest value that a majority of `values` (one per voter) has reached. */
+uint64_t quorum_reached(const uint64_t *values, uint32_t count);
+
+/* read.c */
+void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);
+void read_begin_round(struct replica *replica, struct output *output);
+void read_acked(struct replica *replica);
+void read_serve(struct replica *replica, struct output *output);
+/* Answers what a deposed leader may no longer answer. */
+void read_fail_all(struct replica *replica, struct output *output);
+
+/* apply.c */
+void apply_committed(struct replica *replica, struct output *output);
+uint64_t apply_digest(const struct replica *replica);
+
+/* client.c */
+void client_frame(struct replica *replica, struct output *output, const struct input *input);
+void client_reply(struct replica *replica, struct output *output, uint64_t client, const struct reply *reply);
+/* The reply that sends a client elsewhere; its value borrows from the configuration. */
+struct reply client_redirect(const struct replica *replica, uint64_t request_id);
+/* Answers a read from the applied state. The output has room for the largest frame. */
+void client_read(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id, struct slice key,
+                 uint8_t flags);
+/* The entry at id was applied: answers the client that waits for it. */
+void client_applied(struct replica *replica, struct output *output, struct log_id id, const struct reply *outcome);
+/* Proposals of a lost leadership: their clients learn that the outcome is unknown. False: the output is full, some wait. */
+bool client_fail_pending(struct replica *replica, struct output *output);
+/* Largest reply without a value of the store. */
+enum { CLIENT_REPLY_SMALL_BYTES = 256 };
+
+#endif

@@ -1,0 +1,252 @@
+/* One replica: the layout of its region, its configuration, and the step that everything goes through. */
+#include "raft.h"
+
+#include "inspect.h"
+
+const char *replica_config_problem(const struct replica_config *config)
+{
+    if (config->cluster_id == 0)
+        return "the cluster id must not be 0";
+    if (config->voter_count < 1 || config->voter_count > VOTERS_MAX)
+        return "a cluster has 1 to 7 voters";
+    if (config->heartbeat_interval_ns == 0 || config->heartbeat_interval_ns > config->election_timeout_ns / 2)
+        return "the heartbeat interval must be positive and at most half the election timeout";
+    bool self_found = false;
+    for (uint32_t i = 0; i < config->voter_count; i++) {
+        const uint64_t id = config->voters[i].id;
+        if (id == 0 || id == UINT64_MAX)
+            return "node ids 0 and 2^64-1 are reserved";
+        self_found = self_found || id == config->node_id;
+        for (uint32_t j = 0; j < i; j++)
+            if (config->voters[j].id == id)
+                return "two voters have the same id";
+    }
+    return self_found ? NULL : "the node id is not among the voters";
+}
+
+static uint64_t area_take(uint64_t *end, uint64_t bytes, uint64_t alignment)
+{
+    const uint64_t start = u64_round_up(*end, alignment);
+    *end = start + bytes;
+    return start;
+}
+
+static struct areas areas_of(const struct limits *limits)
+{
+    uint64_t end = sizeof(struct replica);
+    struct areas areas;
+    /* Blocks first and on their own pages: O_DIRECT wants aligned memory. */
+    areas.wal_superblock = area_take(&end, limits->block_bytes, REGION_ALIGNMENT);
+    areas.wal_name = area_take(&end, limits->block_bytes, limits->block_bytes);
+    areas.wal_body = area_take(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes, limits->block_bytes);
+    areas.log_slots = area_take(&end, (uint64_t)limits->log_entries_max * sizeof(struct log_slot), 64);
+    areas.kv_slots = area_take(&end, (uint64_t)limits->kv_keys_max * sizeof(struct kv_slot), 64);
+    areas.kv_chunks = area_take(&end, (uint64_t)limits->kv_chunks_max * sizeof(struct kv_chunk), 64);
+    areas.sessions = area_take(&end, (uint64_t)limits->sessions_max * sizeof(struct session), 64);
+    areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
+    areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
+    areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
+    areas.inflight = area_take(&end, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t), 64);
+    areas.end = u64_round_up(end, REGION_ALIGNMENT);
+    return areas;
+}
+
+size_t replica_bytes(const struct limits *limits)
+{
+    ASSERT(limits_problem(limits) == NULL);
+    return (size_t)areas_of(limits).end;
+}
+
+struct replica *replica_init(void *region, const struct limits *limits, const struct replica_config *config)
+{
+    struct replica *replica = region;
+    ASSERT((uintptr_t)region % REGION_ALIGNMENT == 0);
+    ASSERT(limits_problem(limits) == NULL);
+    ASSERT(replica_config_problem(config) == NULL);
+    replica->limits = *limits;
+    replica->config = *config;
+    replica->areas = areas_of(limits);
+    replica->frame = (struct frame_context){
+        .cluster_id = config->cluster_id,
+        .fingerprint = limits_fingerprint(limits),
+        .frame_bytes_max = limits->frame_bytes_max,
+    };
+    prng_seed(&replica->prng, config->seed);
+    replica->self = voter_slot(replica, config->node_id);
+    replica->role = RAFT_STARTING;
+    replica->wal.open_truncate_after = WAL_NO_TRUNCATION;
+    return replica;
+}
+
+void replica_stop(struct replica *replica, struct output *output, enum stop_reason reason, uint64_t detail)
+{
+    if (replica->role == RAFT_STOPPED)
+        return;
+    replica->role = RAFT_STOPPED;
+    replica->leader = 0;
+    output_event(output, EVENT_ROLE, RAFT_STOPPED, 0);
+    output_effect(output, &(struct effect){ .kind = EFFECT_STOP, .stop = reason, .detail = detail });
+}
+
+/* ---- frames of peers ---- */
+
+static void peer_refuse(struct replica *replica, struct output *output, const struct message *message,
+                        enum frame_verdict verdict)
+{
+    struct effect refuse = { .kind = EFFECT_REFUSE, .target = message->from, .verdict = verdict };
+    const bool explain = verdict >= FRAME_WRONG_CLUSTER && message->type != FRAME_REFUSAL;
+    if (explain) {
+        const struct message refusal = {
+            .type = FRAME_REFUSAL,
+            .from = replica->config.node_id,
+            .to = message->from,
+            .instance = replica->superblock.instance,
+            .refusal = { .reason = verdict },
+        };
+        const uint32_t bytes = message_bytes(&refusal);
+        uint8_t *frame = output_take(output, bytes);
+        message_encode(&refusal, &replica->frame, frame);
+        refuse.bytes = (struct slice){ .bytes = frame, .count = bytes };
+    }
+    output_effect(output, &refuse);
+}
+
+/* A node is its data directory: the first one that speaks for an id is the one, since another has promised nothing. */
+static enum frame_verdict peer_verdict(struct replica *replica, const struct message *message)
+{
+    const uint32_t slot = voter_slot(replica, message->from);
+    if (message->to != replica->config.node_id || slot == VOTERS_MAX)
+        return FRAME_WRONG_NODE;
+    if (slot == replica->self)
+        return FRAME_DUPLICATE_NODE;
+    if (message->instance == 0)
+        return FRAME_BAD_BODY;
+    struct peer *peer = &replica->peers[slot];
+    if (peer->instance == 0)
+        peer->instance = message->instance;
+    return peer->instance == message->instance ? FRAME_OK : FRAME_DUPLICATE_NODE;
+}
+
+static void peer_refused(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (message->to != replica->config.node_id)
+        return;
+    /* Later it may be the other one who is wrong; a node that nobody ever listened to is the newcomer. */
+    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->peer_heard) {
+        replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
+        return;
+    }
+    output_effect(output, &(struct effect){
+                              .kind = EFFECT_REFUSE, .target = message->from, .verdict = message->refusal.reason });
+}
+
+static void peer_frame(struct replica *replica, struct output *output, struct slice bytes)
+{
+    struct message message;
+    enum frame_verdict verdict = message_decode(bytes, &replica->frame, &message);
+    if (replica->role == RAFT_STARTING)
+        return;
+    if (verdict == FRAME_OK && message.type == FRAME_REFUSAL) {
+        peer_refused(replica, output, &message);
+        return;
+    }
+    if (verdict == FRAME_OK)
+        verdict = peer_verdict(replica, &message);
+    if (verdict != FRAME_OK) {
+        peer_refuse(replica, output, &message, verdict);
+        return;
+    }
+    replica->peer_heard = true;
+    switch (message.type) {
+    case FRAME_VOTE_REQUEST: election_vote_request(replica, output, &message); return;
+    case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
+    case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
+    case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
+    case FRAME_REFUSAL:
+    case FRAME_CLIENT_REQUEST:
+    case FRAME_CLIENT_REPLY: break;
+    }
+    UNREACHABLE();
+}
+
+/* ---- the step ---- */
+
+static void disk_completed(struct replica *replica, struct output *output, const struct input *input)
+{
+    if (wal_operation_of(input->op_id) == WAL_READ)
+        recovery_read(replica, output, input);
+    else
+        wal_written(replica, output, input->op_id, input->result);
+    if (replica->role == RAFT_STOPPED)
+        return;
+    if (replica->recovery.phase == RECOVERY_WRITE)
+        recovery_advance(replica, output);
+    if (replica->recovery.phase == RECOVERY_DONE && replica->role == RAFT_STARTING) {
+        election_reset_timer(replica);
+        election_become_follower(replica, output, replica->hard.term, 0);
+    }
+    replicate_advance_commit(replica, output);
+}
+
+static void step_input(struct replica *replica, struct output *output, const struct input *input)
+{
+    switch (input->kind) {
+    case INPUT_START:
+        recovery_start(replica, output);
+        return;
+    case INPUT_TICK:
+        return;
+    case INPUT_PEER_FRAME:
+        peer_frame(replica, output, input->bytes);
+        return;
+    case INPUT_CLIENT_FRAME:
+        client_frame(replica, output, input);
+        return;
+    case INPUT_DISK:
+        disk_completed(replica, output, input);
+        return;
+    }
+    UNREACHABLE();
+}
+
+/* Timers come after the input: the message that resets one may have waited while the process was paused. */
+static void step_timers(struct replica *replica, struct output *output)
+{
+    if (replica->role == RAFT_LEADER)
+        replicate_tick(replica, output);
+    else
+        election_tick(replica, output);
+}
+
+/* Everything that may wait for the last of several inputs, so that one write and one frame serve them all. */
+static void step_flush(struct replica *replica, struct output *output)
+{
+    election_flush(replica, output);
+    replicate_advance_commit(replica, output);
+    read_begin_round(replica, output);
+    wal_flush(replica, output);
+    append_flush(replica, output);
+    replicate_flush(replica, output);
+    apply_committed(replica, output);
+    read_serve(replica, output);
+    read_fail_all(replica, output);
+}
+
+void replica_step(struct replica *replica, const struct input *input, struct output *output)
+{
+    output_reset(output);
+    if (replica->role == RAFT_STOPPED)
+        return;
+    replica->now_ns = u64_max(replica->now_ns, input->now_ns);
+    replica->wants_tick = false;
+    step_input(replica, output, input);
+    if (replica->role == RAFT_STOPPED || replica->role == RAFT_STARTING)
+        return;
+    step_timers(replica, output);
+    if (!input->more)
+        step_flush(replica, output);
+    output->deadline_ns =
+        replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+    if (replica->wants_tick || input->more)
+        output->deadline_ns = replica->now_ns;
+}

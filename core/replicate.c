@@ -1,0 +1,267 @@
+/* The leader's side of log replication (Raft 3.5, 10.2.1), and the commit rule (3.6.2).
+ *
+ * Each peer is in one of two states (struct peer):
+ *
+ *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
+ *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are sent.
+ *
+ *   PROBE --success--> REPLICATE;  REPLICATE --rejection--> PROBE, with next behind what the hint allows
+ *
+ * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
+ * Invariant: match < next; match is what the peer reported durable in this term, and only grows. */
+#include "raft.h"
+
+static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
+{
+    uint64_t *rings = region_at(replica, replica->areas.inflight);
+    return rings + (size_t)slot * replica->limits.inflight_max;
+}
+
+static void inflight_clear(struct replica *replica, uint32_t slot)
+{
+    struct peer *peer = &replica->peers[slot];
+    memset(inflight_ring(replica, slot), 0, replica->limits.inflight_max * sizeof(uint64_t));
+    peer->inflight_first = 0;
+    peer->inflight_count = 0;
+}
+
+static void inflight_add(struct replica *replica, uint32_t slot, uint64_t last_index)
+{
+    struct peer *peer = &replica->peers[slot];
+    ASSERT(peer->inflight_count < replica->limits.inflight_max);
+    inflight_ring(replica, slot)[(peer->inflight_first + peer->inflight_count) % replica->limits.inflight_max] =
+        last_index;
+    peer->inflight_count++;
+}
+
+static void inflight_free(struct replica *replica, uint32_t slot, uint64_t match)
+{
+    struct peer *peer = &replica->peers[slot];
+    uint64_t *ring = inflight_ring(replica, slot);
+    while (peer->inflight_count > 0 && ring[peer->inflight_first] <= match) {
+        ring[peer->inflight_first] = 0;
+        peer->inflight_first = (peer->inflight_first + 1) % replica->limits.inflight_max;
+        peer->inflight_count--;
+    }
+}
+
+void replicate_become_leader(struct replica *replica, struct output *output)
+{
+    ASSERT(replica->role == RAFT_CANDIDATE);
+    ASSERT(election_term_durable(replica));
+    replica->role = RAFT_LEADER;
+    replica->leader = replica->config.node_id;
+    replica->campaign_due = 0;
+    replica->owed = (struct owed){ .append_to = 0 };
+    replica->round = 0;
+    replica->round_confirmed = 0;
+    /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
+    replica->reads_assigned = 0;
+    replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+        struct peer *peer = &replica->peers[slot];
+        peer->match = 0;
+        peer->next = replica->log.last.index + 1;
+        peer->round_acked = 0;
+        peer->heard_ns = replica->now_ns;
+        peer->state = PEER_PROBE;
+        peer->probe_sent = false;
+        peer->heartbeat_due = true;
+        inflight_clear(replica, slot);
+    }
+    output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
+    /* Raft 6.4, 3.6.2: an entry of its own term lets it commit, and know what is committed. A full log leaves it without:
+     * it then serves no linearizable read and accepts no write, but keeps the others from electing in vain. */
+    const struct entry noop = {
+        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_NOOP,
+    };
+    if (!wal_append(replica, output, &noop, 1))
+        output_event(output, EVENT_BUSY, REPLY_NO_SPACE, 0);
+}
+
+uint64_t quorum_reached(const uint64_t *values, uint32_t count)
+{
+    uint64_t sorted[VOTERS_MAX];
+    ASSERT(count >= 1 && count <= VOTERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && sorted[at - 1] < values[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = values[i];
+    }
+    return sorted[count / 2]; /* descending: count / 2 + 1 values are at least this */
+}
+
+void replicate_advance_commit(struct replica *replica, struct output *output)
+{
+    if (replica->role != RAFT_LEADER)
+        return;
+    uint64_t match[VOTERS_MAX];
+    /* It counts itself like any other: only what its own disk holds (Raft 10.2.1). */
+    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, replica->wal.durable_index);
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+        match[slot] = replica->peers[slot].match;
+    const uint64_t reached = quorum_reached(match, replica->config.voter_count);
+    if (reached <= replica->commit)
+        return;
+    /* Raft 3.6.2 (5.4.2 of the paper, Figure 8): only an entry of the own term commits by counting. */
+    if (log_term(replica, reached) != replica->hard.term)
+        return;
+    replica->commit = reached;
+    output_event(output, EVENT_COMMIT, reached, 0);
+}
+
+static void replicate_rejected(struct replica *replica, struct output *output, uint32_t slot,
+                               const struct append_response *response)
+{
+    struct peer *peer = &replica->peers[slot];
+    /* Late: the peer has since confirmed that position, or this probe is not the one in flight. */
+    if (response->rejected <= peer->match)
+        return;
+    if (peer->state == PEER_PROBE && response->rejected != peer->next - 1)
+        return;
+    const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term);
+    peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
+    peer->state = PEER_PROBE;
+    peer->probe_sent = false;
+    inflight_clear(replica, slot);
+    output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
+}
+
+void replicate_response(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct append_response *response = &message->append_response;
+    if (message->term > replica->hard.term) {
+        election_become_follower(replica, output, message->term, 0);
+        return;
+    }
+    /* What was said in another term, or to another leader, promises nothing to this one. */
+    if (replica->role != RAFT_LEADER || message->term != replica->hard.term)
+        return;
+    const uint32_t slot = voter_slot(replica, message->from);
+    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    struct peer *peer = &replica->peers[slot];
+    peer->heard_ns = replica->now_ns;
+    if (response->round > peer->round_acked && response->round <= replica->round) {
+        peer->round_acked = response->round;
+        read_acked(replica);
+    }
+    if (response->rejected != 0) {
+        replicate_rejected(replica, output, slot, response);
+        return;
+    }
+    if (response->match > replica->log.last.index)
+        return;
+    if (response->match > peer->match) {
+        peer->match = response->match;
+        peer->next = u64_max(peer->next, peer->match + 1);
+        inflight_free(replica, slot, peer->match);
+        replicate_advance_commit(replica, output);
+    }
+    peer->state = PEER_REPLICATE;
+    peer->probe_sent = false;
+}
+
+static void check_quorum(struct replica *replica, struct output *output)
+{
+    if (!replica->config.check_quorum)
+        return;
+    uint64_t heard[VOTERS_MAX];
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+        heard[slot] = slot == replica->self ? replica->now_ns : replica->peers[slot].heard_ns;
+    const uint64_t majority_heard_ns = quorum_reached(heard, replica->config.voter_count);
+    if (replica->now_ns - majority_heard_ns < replica->config.election_timeout_ns)
+        return;
+    output_event(output, EVENT_QUORUM_LOST, replica->now_ns - majority_heard_ns, 0);
+    election_become_follower(replica, output, replica->hard.term, 0);
+}
+
+void replicate_tick(struct replica *replica, struct output *output)
+{
+    ASSERT(replica->role == RAFT_LEADER);
+    check_quorum(replica, output);
+    if (replica->role != RAFT_LEADER || replica->now_ns < replica->heartbeat_deadline_ns)
+        return;
+    replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+        replica->peers[slot].heartbeat_due = slot != replica->self;
+}
+
+/* Gathers entries from `next` into the frame that is being built. */
+static void replicate_gather(const struct replica *replica, uint64_t next, uint32_t room, uint8_t *to,
+                             struct append_request *request)
+{
+    const struct limits *limits = &replica->limits;
+    uint32_t used = 0;
+    for (uint64_t index = next; index <= replica->log.last.index; index++) {
+        const struct slice bytes = log_entry_bytes(replica, index);
+        if (request->entry_count == limits->append_entries_max || used + bytes.count > room)
+            break;
+        if (used > 0 && used + bytes.count > limits->append_bytes_max)
+            break;
+        memcpy(to + used, bytes.bytes, bytes.count);
+        used += bytes.count;
+        request->entry_count++;
+    }
+    request->entries = (struct slice){ .bytes = to, .count = used };
+}
+
+static void replicate_send(struct replica *replica, struct output *output, uint32_t slot, bool with_entries)
+{
+    struct peer *peer = &replica->peers[slot];
+    const uint64_t prev_index = peer->next - 1;
+    struct message message = {
+        .type = FRAME_APPEND_REQUEST,
+        .from = replica->config.node_id,
+        .to = replica->config.voters[slot].id,
+        .instance = replica->superblock.instance,
+        .term = replica->hard.term,
+        .append_request = {
+            .prev = { .term = log_term(replica, prev_index), .index = prev_index },
+            .commit = replica->commit,
+            .round = replica->round,
+        },
+    };
+    uint8_t *frame = output->arena + output->arena_used;
+    if (with_entries)
+        replicate_gather(replica, peer->next, replica->limits.frame_bytes_max - message_append_bytes(0),
+                         frame + message_append_bytes(0), &message.append_request);
+    const uint64_t sent = prev_index + message.append_request.entry_count;
+    output_message(output, &replica->frame, &message);
+    peer->heartbeat_due = false;
+    if (peer->state == PEER_PROBE) {
+        peer->probe_sent = true;
+    } else if (message.append_request.entry_count > 0) {
+        inflight_add(replica, slot, sent);
+        peer->next = sent + 1;
+    }
+}
+
+void replicate_flush(struct replica *replica, struct output *output)
+{
+    if (replica->role != RAFT_LEADER)
+        return;
+    ASSERT(election_term_durable(replica));
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+        struct peer *peer = &replica->peers[slot];
+        if (slot == replica->self)
+            continue;
+        const bool behind = peer->next <= replica->log.last.index;
+        const bool window = peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due
+                                                      : peer->inflight_count < replica->limits.inflight_max;
+        const bool entries = behind && window;
+        const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
+        if (!entries && !probe && !peer->heartbeat_due)
+            continue;
+        if (!output_room(output, 1, replica->limits.frame_bytes_max)) {
+            replica->wants_tick = true;
+            return;
+        }
+        replicate_send(replica, output, slot, entries);
+        /* One request per peer and step keeps the step short; the rest of the window follows at once. */
+        if (peer->state == PEER_REPLICATE && peer->next <= replica->log.last.index
+            && peer->inflight_count < replica->limits.inflight_max)
+            replica->wants_tick = true;
+    }
+}

@@ -1,0 +1,172 @@
+/* The state of one replica: the head of its region. Private to the core.
+ *
+ * Arrays whose size depends on the limits follow in the same region; `areas` holds their offsets and the accessors below
+ * turn them into pointers for the length of a step. Nothing in the region is a pointer, padding is zero, dead slots are
+ * zeroed: so memcpy clones and hashing is sound. */
+#ifndef WW_STATE_H
+#define WW_STATE_H
+
+#include "base.h"
+#include "checksum.h"
+#include "kv.h"
+#include "limits.h"
+#include "log.h"
+#include "message.h"
+#include "prng.h"
+#include "replica.h"
+#include "session.h"
+#include "wal.h"
+#include "wal_format.h"
+
+/* Offsets into the region, bytes from its start. */
+struct areas {
+    uint64_t wal_body;       /* mirror of the body ring: batches are built here and written from here */
+    uint64_t wal_name;       /* one block: the header ring's write in flight */
+    uint64_t wal_superblock; /* one block: the superblock write in flight */
+    uint64_t log_slots;
+    uint64_t kv_slots;
+    uint64_t kv_chunks;
+    uint64_t sessions;
+    uint64_t pending;
+    uint64_t reads;          /* stride read_bytes */
+    uint64_t read_bytes;
+    uint64_t inflight;       /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t end;
+};
+
+/* Raft 3.8: what must be durable before anything is promised in a term. */
+struct hard_state {
+    uint64_t term;
+    uint64_t vote; /* node id, 0: none, VOTE_UNKNOWN: given, to whom is lost */
+};
+
+/* The superblock's copies are written one after the other, so that a crash tears at most one of four. */
+struct superblock_writer {
+    struct hard_state durable;
+    struct hard_state writing;
+    uint64_t sequence;
+    uint64_t instance;
+    uint32_t copy; /* the one in flight */
+    bool busy;
+    bool rewrite;  /* recovery found damaged or differing copies */
+    uint8_t zero[2];
+};
+
+/* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
+enum peer_state {
+    PEER_PROBE,     /* where the logs agree is being looked for: one append request at a time */
+    PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests */
+};
+
+struct peer {
+    uint64_t match;          /* known durable there; 0 <= match < next */
+    uint64_t next;           /* first entry to send */
+    uint64_t round_acked;    /* highest ReadIndex round of this term echoed by it */
+    uint64_t heard_ns;       /* when it last answered in this term (CheckQuorum) */
+    uint64_t instance;       /* its data directory, once seen; 0: not yet */
+    uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
+    uint32_t inflight_count;
+    uint8_t state;           /* enum peer_state */
+    bool probe_sent;
+    bool heartbeat_due;
+    uint8_t zero[5];
+};
+
+/* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
+struct owed {
+    uint64_t append_to;   /* 0: nothing owed */
+    uint64_t rejected;    /* 0: success */
+    struct log_id hint;
+    uint64_t vote_to;     /* 0: nothing owed */
+    uint64_t vote_term;
+    bool vote_pre;
+    bool vote_granted;
+    uint8_t zero[6];
+};
+
+/* A proposal whose client waits. FIFO, indices ascending. */
+struct pending {
+    struct log_id id;
+    uint64_t client;
+    uint64_t request_id;
+};
+
+/* A linearizable read that waits, followed by its key in the area. */
+struct read {
+    uint64_t client;
+    uint64_t request_id;
+    uint64_t round;  /* 0: not yet part of a round */
+    uint64_t index;  /* the state machine must have applied it */
+    uint32_t key_bytes;
+    uint32_t zero;
+};
+
+struct replica {
+    struct limits limits;
+    struct replica_config config;
+    struct frame_context frame;
+    struct areas areas;
+    struct prng prng;
+    uint64_t now_ns;
+
+    /* Raft 3.1: every server */
+    struct hard_state hard;     /* in memory; superblock.durable is what may be promised */
+    uint32_t role;              /* enum raft_role */
+    uint32_t self;              /* slot in config.voters */
+    uint64_t leader;            /* node id, 0: unknown */
+    uint64_t commit;
+    uint64_t applied;
+    uint64_t election_deadline_ns;
+    uint64_t leader_heard_ns;   /* last contact of a current leader */
+    bool leader_heard;          /* leader_heard_ns means something */
+    bool peer_heard;            /* any valid peer frame in this life */
+    bool wants_tick;            /* work is left for another step at once */
+    uint8_t zero0;
+    uint32_t votes;             /* bit per slot */
+    uint32_t pre_votes;
+    uint32_t campaign_due;      /* bit per slot: vote request still to be sent */
+
+    /* follower */
+    uint64_t verified;          /* log known equal to this term's leader's up to here */
+    uint64_t acked;             /* highest match reported in this term */
+    uint64_t round_seen;
+    struct owed owed;
+
+    /* leader */
+    uint64_t heartbeat_deadline_ns;
+    uint64_t round;             /* latest ReadIndex round begun */
+    uint64_t round_confirmed;   /* latest one that a majority acknowledged */
+    struct peer peers[VOTERS_MAX];
+    uint32_t pending_first;
+    uint32_t pending_count;
+    uint32_t reads_first;
+    uint32_t reads_count;
+    uint32_t reads_assigned;    /* of them, the first ones belong to a round */
+    uint32_t zero1;
+
+    struct superblock_writer superblock;
+    struct log log;
+    struct wal wal;
+    struct recovery recovery;
+    struct kv kv;
+    struct session_table sessions;
+};
+
+static inline void *region_at(struct replica *replica, uint64_t offset) { return (uint8_t *)replica + offset; }
+static inline const void *region_at_const(const struct replica *replica, uint64_t offset)
+{
+    return (const uint8_t *)replica + offset;
+}
+
+static inline uint32_t quorum_size(const struct replica *replica) { return replica->config.voter_count / 2 + 1; }
+
+/* Slot of a node id among the voters; VOTERS_MAX when it is none. */
+static inline uint32_t voter_slot(const struct replica *replica, uint64_t node_id)
+{
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+        if (replica->config.voters[slot].id == node_id)
+            return slot;
+    return VOTERS_MAX;
+}
+
+#endif

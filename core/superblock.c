@@ -1,0 +1,76 @@
+/* The superblock: what a node must never forget, and who it is (storage design 2.7). */
+#include "inspect.h"
+#include "state.h"
+
+uint64_t superblock_offset(const struct limits *limits, uint32_t copy)
+{
+    ASSERT(copy < SUPERBLOCK_COPIES);
+    return (uint64_t)copy * limits->superblock_stride_blocks * limits->block_bytes;
+}
+
+void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
+                     uint8_t *block)
+{
+    struct superblock superblock = {
+        .magic = SUPERBLOCK_MAGIC,
+        .version = STORED_VERSION,
+        .voter_count = (uint16_t)config->voter_count,
+        .cluster_id = config->cluster_id,
+        .node_id = config->node_id,
+        .instance = writer->instance,
+        .sequence = writer->sequence,
+        .term = writer->writing.term,
+        .vote = writer->writing.vote,
+        .block_bytes = limits->block_bytes,
+        .superblock_stride_blocks = limits->superblock_stride_blocks,
+        .wal_header_blocks = limits->wal_header_blocks,
+        .wal_body_blocks = limits->wal_body_blocks,
+    };
+    for (uint32_t slot = 0; slot < config->voter_count; slot++)
+        superblock.voters[slot] = config->voters[slot].id;
+    memset(block, 0, limits->block_bytes);
+    memcpy(block, &superblock, sizeof superblock);
+    superblock_seal(block, limits->block_bytes);
+}
+
+void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
+{
+    ASSERT(limits_problem(limits) == NULL);
+    ASSERT(replica_config_problem(config) == NULL);
+    ASSERT(instance != 0);
+    struct superblock_writer writer = { .sequence = 1, .instance = instance };
+    superblock_fill(limits, config, &writer, block);
+}
+
+bool superblock_summarize(struct slice block, struct superblock_summary *summary)
+{
+    struct superblock superblock;
+    if (!superblock_decode(block, &superblock))
+        return false;
+    *summary = (struct superblock_summary){
+        .cluster_id = superblock.cluster_id,
+        .node_id = superblock.node_id,
+        .version = superblock.version,
+        .block_bytes = superblock.block_bytes,
+        .superblock_stride_blocks = superblock.superblock_stride_blocks,
+        .wal_header_blocks = superblock.wal_header_blocks,
+        .wal_body_blocks = superblock.wal_body_blocks,
+    };
+    return true;
+}
+
+bool superblock_inspect(struct slice block, const struct replica_config *config, struct superblock_view *view)
+{
+    struct superblock superblock;
+    if (!superblock_decode(block, &superblock) || superblock.version != STORED_VERSION)
+        return false;
+    if (superblock.cluster_id != config->cluster_id || superblock.node_id != config->node_id)
+        return false;
+    *view = (struct superblock_view){
+        .sequence = superblock.sequence,
+        .term = superblock.term,
+        .vote = superblock.vote,
+        .instance = superblock.instance,
+    };
+    return true;
+}

@@ -1,0 +1,61 @@
+/* The names of roles, events and stop reasons, as logs and transcripts print them. */
+#include "replica.h"
+
+const char *raft_role_text(enum raft_role role)
+{
+    switch (role) {
+    case RAFT_STARTING: return "starting";
+    case RAFT_FOLLOWER: return "follower";
+    case RAFT_PRE_CANDIDATE: return "pre-candidate";
+    case RAFT_CANDIDATE: return "candidate";
+    case RAFT_LEADER: return "leader";
+    case RAFT_STOPPED: return "stopped";
+    }
+    return "unknown role";
+}
+
+const char *stop_reason_text(enum stop_reason reason)
+{
+    switch (reason) {
+    case STOP_WRITE_FAILED: return "a durable write failed";
+    case STOP_NO_SUPERBLOCK: return "no two superblock copies agree: the promises of this node are lost, "
+                                    "remove it from the cluster and add it again under a new id";
+    case STOP_WRONG_CLUSTER: return "the data belongs to another cluster";
+    case STOP_WRONG_NODE: return "the data belongs to another node";
+    case STOP_WRONG_VERSION: return "the data has another format version";
+    case STOP_WRONG_GEOMETRY: return "the data was formatted with other block or ring sizes";
+    case STOP_WRONG_VOTERS: return "the stored voters are not the configured ones";
+    case STOP_WAL_DAMAGED: return "a durable log entry cannot be read";
+    case STOP_READ_FAILED: return "the device cannot be read";
+    case STOP_WAL_FULL: return "the log is full";
+    case STOP_DUPLICATE_NODE: return "another data directory already uses this node id";
+    }
+    return "unknown reason";
+}
+
+const char *event_kind_text(enum event_kind kind)
+{
+    switch (kind) {
+    case EVENT_ROLE: return "role";
+    case EVENT_TERM: return "term";
+    case EVENT_VOTE: return "vote";
+    case EVENT_HARD_STATE: return "hard-state";
+    case EVENT_APPEND: return "append";
+    case EVENT_TRUNCATE: return "truncate";
+    case EVENT_DURABLE: return "durable";
+    case EVENT_COMMIT: return "commit";
+    case EVENT_APPLY: return "apply";
+    case EVENT_SESSION_EVICTED: return "session-evicted";
+    case EVENT_READ_ROUND: return "read-round";
+    case EVENT_READ_SERVED: return "read-served";
+    case EVENT_APPEND_REJECTED: return "append-rejected";
+    case EVENT_QUORUM_LOST: return "quorum-lost";
+    case EVENT_RECOVERED: return "recovered";
+    case EVENT_TAIL_CUT: return "tail-cut";
+    case EVENT_SUPERBLOCK_REPAIR: return "superblock-repair";
+    case EVENT_READ_RETRIED: return "read-retried";
+    case EVENT_BUSY: return "busy";
+    case EVENT_KINDS: break;
+    }
+    return "unknown event";
+}

@@ -1,0 +1,126 @@
+/* Sealing and verifying what lies on device 0. Nothing here knows a replica. */
+#include "wal_format.h"
+
+#include "entry.h"
+
+/* Bytes of another cluster or of another place must fail: both go into the seed. */
+static uint64_t place_seed(uint64_t cluster_id, uint64_t place)
+{
+    return cluster_id ^ ((place + 1) * 0x9e3779b97f4a7c15ULL);
+}
+
+static struct hash128 batch_header_hash(const struct wal_batch_header *header)
+{
+    const size_t skip = sizeof header->hash;
+    return checksum128((const uint8_t *)header + skip, sizeof *header - skip,
+                       place_seed(header->cluster_id, header->lsn));
+}
+
+void wal_batch_seal(uint8_t *run)
+{
+    struct wal_batch_header header;
+    memcpy(&header, run, sizeof header);
+    ASSERT(header.magic == WAL_BATCH_MAGIC);
+    ASSERT(header.run_bytes >= sizeof header + header.body_bytes);
+    const uint64_t seed = place_seed(header.cluster_id, header.lsn);
+    header.body_hash = checksum128(run + sizeof header, header.run_bytes - sizeof header, seed);
+    header.hash = batch_header_hash(&header);
+    memcpy(run, &header, sizeof header);
+}
+
+static bool batch_header_intact(const struct wal_batch_header *header, uint64_t cluster_id)
+{
+    if (header->magic != WAL_BATCH_MAGIC || header->version != STORED_VERSION)
+        return false;
+    if (header->cluster_id != cluster_id)
+        return false;
+    if (!hash128_equal(header->hash, batch_header_hash(header)))
+        return false;
+    if (header->run_bytes < sizeof *header || header->body_bytes > header->run_bytes - sizeof *header)
+        return false;
+    return header->kind == WAL_BATCH_APPEND || header->kind == WAL_BATCH_CUT;
+}
+
+bool wal_batch_header_decode(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_header *header)
+{
+    if (bytes.count < sizeof *header)
+        return false;
+    memcpy(header, bytes.bytes, sizeof *header);
+    return header->lsn == lsn && batch_header_intact(header, cluster_id);
+}
+
+bool wal_batch_body_valid(const struct wal_batch_header *header, const uint8_t *run)
+{
+    const uint8_t *body = run + sizeof *header;
+    const struct hash128 hash =
+        checksum128(body, header->run_bytes - sizeof *header, place_seed(header->cluster_id, header->lsn));
+    if (!hash128_equal(hash, header->body_hash))
+        return false;
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < header->entry_count; i++) {
+        struct entry entry;
+        const uint32_t bytes =
+            entry_decode((struct slice){ .bytes = body + offset, .count = header->body_bytes - offset }, &entry);
+        if (bytes == 0 || entry.id.index != header->first_index + i)
+            return false;
+        offset += bytes;
+    }
+    return offset == header->body_bytes;
+}
+
+static struct hash128 block_hash(const uint8_t *block, uint32_t block_bytes, uint64_t seed)
+{
+    const uint32_t skip = (uint32_t)sizeof(struct hash128);
+    return checksum128(block + skip, block_bytes - skip, seed);
+}
+
+void wal_name_seal(uint8_t *block, uint32_t block_bytes)
+{
+    struct wal_name_header name;
+    memcpy(&name, block, sizeof name);
+    ASSERT(name.magic == WAL_NAME_MAGIC);
+    name.hash = block_hash(block, block_bytes, place_seed(name.cluster_id, name.sequence));
+    memcpy(block, &name.hash, sizeof name.hash);
+}
+
+bool wal_name_decode(struct slice block, uint64_t cluster_id, struct wal_name_header *name)
+{
+    if (block.count < BLOCK_BYTES_MIN)
+        return false;
+    memcpy(name, block.bytes, sizeof *name);
+    if (name->magic != WAL_NAME_MAGIC || name->version != STORED_VERSION || name->cluster_id != cluster_id)
+        return false;
+    if (name->count == 0 || name->count > wal_names_max(block.count))
+        return false;
+    return hash128_equal(name->hash, block_hash(block.bytes, block.count, place_seed(cluster_id, name->sequence)));
+}
+
+bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct wal_batch_header *header)
+{
+    ASSERT(at < wal_names_max(block.count));
+    memcpy(header, block.bytes + sizeof(struct wal_name_header) + at * sizeof *header, sizeof *header);
+    return batch_header_intact(header, cluster_id);
+}
+
+void superblock_seal(uint8_t *block, uint32_t block_bytes)
+{
+    struct superblock superblock;
+    memcpy(&superblock, block, sizeof superblock);
+    ASSERT(superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes);
+    superblock.hash = block_hash(block, block_bytes, 0);
+    memcpy(block, &superblock.hash, sizeof superblock.hash);
+}
+
+bool superblock_decode(struct slice block, struct superblock *superblock)
+{
+    if (block.count < BLOCK_BYTES_MIN)
+        return false;
+    memcpy(superblock, block.bytes, sizeof *superblock);
+    if (superblock->magic != SUPERBLOCK_MAGIC)
+        return false;
+    /* Another version may have moved everything behind `version`: its size cannot be trusted, only its hash. */
+    const uint32_t block_bytes = superblock->block_bytes;
+    if (block_bytes < BLOCK_BYTES_MIN || block_bytes > block.count)
+        return false;
+    return hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0));
+}

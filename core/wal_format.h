@@ -1,0 +1,120 @@
+/* The stored format of device 0, the WAL file. All integers little-endian; every struct lies at the start of a block.
+ *
+ *   superblock zone   SUPERBLOCK_COPIES blocks, superblock_stride_blocks apart
+ *   header ring       wal_header_blocks blocks; each names the latest durable batches ("named" means "was durable")
+ *   body ring         batches behind each other, addressed by lsn: byte position since format, taken modulo the ring
+ *
+ *   batch = wal_batch_header, entries (entry.h), zeros up to run_bytes; run_bytes is a multiple of the block
+ *   name  = wal_name_header, count wal_batch_headers, zeros up to the block
+ *
+ * A batch is valid at lsn when its header hash (seeded with cluster and lsn) and its body hash hold. It belongs to the
+ * log when besides its prev_hash is the header hash of the batch before it, and its sequence is larger.
+ * Truncation is an append: a batch with truncate_after = j says that entries behind j are gone, then adds its own.
+ *
+ * The ring does not wrap in this version: the log is full at its end (wal_head_* in the superblock are there for the
+ * version that moves the head). */
+#ifndef WW_WAL_FORMAT_H
+#define WW_WAL_FORMAT_H
+
+#include "base.h"
+#include "checksum.h"
+#include "limits.h"
+
+enum {
+    SUPERBLOCK_MAGIC = 0x53425757, /* "WWBS" */
+    WAL_BATCH_MAGIC = 0x42575757,  /* "WWWB" */
+    WAL_NAME_MAGIC = 0x4e575757,   /* "WWWN" */
+    STORED_VERSION = 1,
+};
+
+enum wal_batch_kind {
+    WAL_BATCH_APPEND = 1, /* entries, perhaps behind a truncation */
+    WAL_BATCH_CUT = 2,    /* no entries: recovery ended the log here (storage design 2.8, step 6) */
+};
+
+#define WAL_NO_TRUNCATION UINT64_MAX
+
+struct wal_batch_header {
+    struct hash128 hash;       /* of the rest of this header */
+    struct hash128 prev_hash;  /* hash of the batch before; zero for the first */
+    struct hash128 body_hash;  /* of run_bytes behind this header, padding included */
+    uint32_t magic;
+    uint16_t version;
+    uint16_t kind;             /* enum wal_batch_kind */
+    uint64_t cluster_id;
+    uint64_t sequence;         /* from 1, growing; not dense: recovery skips */
+    uint64_t lsn;              /* of this header */
+    uint64_t term;             /* the replica's term when it was sealed */
+    uint64_t durable_sequence; /* all batches up to it were known durable */
+    uint64_t truncate_after;   /* WAL_NO_TRUNCATION, or the last index kept */
+    uint64_t first_index;      /* of its entries; 0 when it has none */
+    uint32_t entry_count;
+    uint32_t run_bytes;
+    uint32_t body_bytes;       /* entries without padding */
+    uint32_t zero;
+};
+STATIC_ASSERT(sizeof(struct wal_batch_header) == 128, "no padding");
+
+struct wal_name_header {
+    struct hash128 hash;       /* of the rest of the block */
+    uint32_t magic;
+    uint16_t version;
+    uint16_t count;            /* batch headers behind, oldest first; the last is the newest durable batch */
+    uint64_t cluster_id;
+    uint64_t sequence;         /* of name writes, growing; slot = sequence modulo the ring */
+    uint64_t durable_sequence; /* batch sequence of the last one named */
+    uint64_t term;
+    uint64_t zero;
+};
+STATIC_ASSERT(sizeof(struct wal_name_header) == 64, "no padding");
+
+struct superblock {
+    struct hash128 hash;       /* of the rest of the block */
+    uint32_t magic;
+    uint16_t version;
+    uint16_t voter_count;
+    uint64_t cluster_id;
+    uint64_t node_id;
+    uint64_t instance;         /* names this data directory */
+    uint64_t sequence;         /* grows with every new content */
+    uint64_t term;
+    uint64_t vote;             /* 0: none; VOTE_UNKNOWN: given, to whom is lost */
+    uint64_t wal_head_lsn;     /* where the log begins: always 0 in this version */
+    uint64_t wal_head_sequence;
+    struct hash128 wal_head_prev_hash;
+    uint32_t block_bytes;
+    uint32_t superblock_stride_blocks;
+    uint32_t wal_header_blocks;
+    uint32_t wal_body_blocks;
+    uint64_t voters[VOTERS_MAX];
+};
+STATIC_ASSERT(sizeof(struct superblock) == 176, "no padding");
+STATIC_ASSERT(sizeof(struct superblock) <= BLOCK_BYTES_MIN, "fits the smallest block");
+
+#define VOTE_UNKNOWN UINT64_MAX
+
+/* Batch headers that one block of the header ring names. */
+static inline uint32_t wal_names_max(uint32_t block_bytes)
+{
+    return (block_bytes - (uint32_t)sizeof(struct wal_name_header)) / (uint32_t)sizeof(struct wal_batch_header);
+}
+
+/* Seals a batch: `run` begins with a header whose hash fields are still zero, and holds run_bytes with padding. */
+void wal_batch_seal(uint8_t *run);
+
+/* The header of a batch at lsn: intact by itself? Copies it out. */
+bool wal_batch_header_decode(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_header *header);
+/* The body behind an intact header: `run` holds run_bytes. Hash and entries verified. */
+bool wal_batch_body_valid(const struct wal_batch_header *header, const uint8_t *run);
+
+/* One block of the header ring. */
+void wal_name_seal(uint8_t *block, uint32_t block_bytes);
+bool wal_name_decode(struct slice block, uint64_t cluster_id, struct wal_name_header *name);
+/* The header named at position `at` of the block, verified by itself; false when it is damaged. */
+bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct wal_batch_header *header);
+
+void superblock_seal(uint8_t *block, uint32_t block_bytes);
+/* Intact by itself, of any version, cluster and node. */
+bool superblock_decode(struct slice block, struct superblock *superblock);
+
+#endif
