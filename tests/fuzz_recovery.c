@@ -1,9 +1,9 @@
 /* Fuzzer of the start of a life: a valid WAL image, damaged as the input says, sometimes resealed so that the damage has
  * good checksums; reads that fail; a start.
  *
- * The life must end in a role or in EFFECT_STOP, never in an assertion and never in a loop. When it ends in a role, a
- * second start from what is then on the disk must find the same log and at least the same term: recovery has decided,
- * and a decision does not change.
+ * The life must end in a role or in EFFECT_STOP, never in an assertion and never in a loop. When it ends in a role
+ * and every block could be read in the end, a second start from what is then on the disk must find at least the same log
+ * and the same term: recovery has decided, and a decision does not change.
  *
  * Input: one byte for the base image, then damages of one kind byte with operands, then bits that say which read fails. */
 #include "../core/wal_format.h"
@@ -18,7 +18,7 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
     abort();
 }
 
-enum { BASES = 4, DAMAGES_MAX = 12, STEPS_MAX = 20000 };
+enum { BASES = 4, DAMAGES_MAX = 12, STEPS_MAX = 20000, READ_TRIES = 3 };
 
 static struct node *bases[BASES];
 static struct node *older[BASES]; /* the same disks some writes earlier: what a lost write leaves behind */
@@ -153,10 +153,28 @@ static void forge_batch(uint8_t *block, struct input_bytes *in, const struct nod
     overwrite(block, in, sizeof header + 64);
     memcpy(&header, block, sizeof header);
     const uint64_t room = node->image_bytes - (uint64_t)(block - node->image);
-    if (header.run_bytes < sizeof header || header.run_bytes > room || header.run_bytes > 4096)
+    if (header.magic != WAL_BATCH_MAGIC || header.run_bytes < sizeof header || header.run_bytes > room)
         return;
-    memset(block, 0, sizeof header.hash);
-    wal_batch_seal(block);
+    if (header.body_bytes <= header.run_bytes - sizeof header)
+        wal_batch_seal(block);
+}
+
+static void forge_name(uint8_t *block, struct input_bytes *in, uint32_t block_bytes)
+{
+    struct wal_name_header name;
+    overwrite(block, in, sizeof name + sizeof(struct wal_batch_header));
+    memcpy(&name, block, sizeof name);
+    if (name.magic == WAL_NAME_MAGIC)
+        wal_name_seal(block, block_bytes);
+}
+
+static void forge_superblock(uint8_t *block, struct input_bytes *in, uint32_t block_bytes)
+{
+    struct superblock superblock;
+    overwrite(block, in, sizeof superblock);
+    memcpy(&superblock, block, sizeof superblock);
+    if (superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes)
+        superblock_seal(block, block_bytes);
 }
 
 static void damage(struct node *node, const struct node *past, struct input_bytes *in)
@@ -189,26 +207,27 @@ static void damage(struct node *node, const struct node *past, struct input_byte
         forge_batch(take_block(in, node), in, node);
         break;
     case 7:
-        block = take_block(in, node);
-        overwrite(block, in, sizeof(struct wal_name_header) + sizeof(struct wal_batch_header));
-        memset(block, 0, sizeof(struct hash128));
-        wal_name_seal(block, block_bytes);
+        forge_name(node->image + wal_header_offset(&node->limits) + take(in) % 4 * block_bytes, in, block_bytes);
         break;
     default:
-        block = node->image + superblock_offset(&node->limits, take(in) % SUPERBLOCK_COPIES);
-        overwrite(block, in, sizeof(struct superblock));
-        memset(block, 0, sizeof(struct hash128));
-        superblock_seal(block, block_bytes);
+        forge_superblock(node->image + superblock_offset(&node->limits, take(in) % SUPERBLOCK_COPIES), in, block_bytes);
         break;
     }
 }
 
 /* ----------------------------------------------------------------------------------------------------------- living */
 
+struct ending {
+    bool has_role;     /* otherwise it stopped */
+    bool lost_a_block; /* some block failed as often as the replica asked for it */
+};
+
 /* Until the replica has a role or has stopped. errors: one bit per read, 1 fails. */
-static bool recovers(struct node *node, struct input_bytes *errors)
+static struct ending live(struct node *node, const struct input_bytes *errors)
 {
+    struct ending ending = { false, false };
     uint32_t reads = 0;
+    uint32_t failures = 0;
     node_start(node);
     for (uint32_t steps = 0; node->stop == 0 && node_view(node).role == RAFT_STARTING; steps++) {
         NODE_CHECK(steps < STEPS_MAX, "the start never ends");
@@ -218,11 +237,16 @@ static bool recovers(struct node *node, struct input_bytes *errors)
             continue;
         }
         bool fails = false;
-        if (!node->ops[0].write && errors != NULL && reads++ < 8 * errors->left)
-            fails = errors->data[(reads - 1) / 8] >> ((reads - 1) % 8) & 1;
+        if (!node->ops[0].write && errors != NULL && reads < 8 * errors->left) {
+            fails = errors->data[reads / 8] >> (reads % 8) & 1;
+            reads++;
+        }
+        failures = fails && node->ops[0].bytes == node->limits.block_bytes ? failures + 1 : 0;
+        ending.lost_a_block = ending.lost_a_block || failures >= READ_TRIES;
         node_complete(node, 0, fails ? DISK_ERROR : DISK_OK);
     }
-    return node->stop == 0;
+    ending.has_role = node->stop == 0;
+    return ending;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -244,11 +268,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < damages; i++)
         damage(node, older[base], &in);
 
-    if (!recovers(node, &in))
+    const struct ending ending = live(node, &in);
+    if (!ending.has_role || ending.lost_a_block)
         return 0;
-    struct replica_view first = node_view(node);
+    const struct replica_view first = node_view(node);
     node_crash(node);
-    NODE_CHECK(recovers(node, NULL), "the second start stops where the first went on");
+    NODE_CHECK(live(node, NULL).has_role, "the second start stops where the first went on");
     const struct replica_view second = node_view(node);
     NODE_CHECK(second.last.index >= first.durable_index && second.term >= first.durable_term, "a decision was forgotten");
 
