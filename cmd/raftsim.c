@@ -1,0 +1,518 @@
+/* raftsim: lives of whole clusters, from seeds. `run` many, `replay` one, `digest` a fixed set.
+ *
+ * The simulator itself is in sim/; here are options, progress, reports and exit codes. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../core/checksum.h"
+#include "../sim/campaign.h"
+#include "../sim/coverage.h"
+#include "../sim/world.h"
+
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_INTERNAL = 1, /* no memory, no process, no file */
+    EXIT_USAGE = 2,
+    EXIT_SAFETY = 3,
+    EXIT_LINEARIZABILITY = 4,
+    EXIT_LIVENESS = 5,
+    EXIT_CRASH = 6,
+    EXIT_VACUOUS = 7,
+    EXIT_INTERRUPTED = 130,
+};
+
+enum { TRACE_VERSION = 1, DIGEST_COUNT = 200, HANG_MS = 60000 };
+
+static const char usage[] =
+    "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
+    "\n"
+    "  raftsim run    [options]              many schedules, with all checkers\n"
+    "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run\n"
+    "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
+    "\n"
+    "  -h, --help    this text; after a command: its options\n"
+    "\n"
+    "exit codes: 0 passed, 1 no memory or file, 2 usage, 3 safety violated, 4 not linearizable, 5 no progress after\n"
+    "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 130 interrupted\n";
+
+static const char usage_run[] =
+    "raftsim run [options]: many schedules, with all checkers\n"
+    "\n"
+    "  --seed S         first seed (1); schedule n has seed S + n\n"
+    "  --count N        schedules (10000)\n"
+    "  --jobs J         worker processes (all processors)\n"
+    "  --profile NAME   mixed (default), timed, untimed, election, storage, quiet\n"
+    "  --json           ends with one JSON object on standard output\n"
+    "  --keep-going     collects all failures instead of stopping at the first\n"
+    "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
+    "  --quiet          no progress line\n"
+    "\n"
+    "A campaign of at least 1000 schedules in which an enabled fault, or with the mixed profile any fault, event or\n"
+    "checker, never happened fails with code 7; some rare ones count from 20000 schedules on.\n";
+
+static const char usage_replay[] =
+    "raftsim replay SEED|FILE [options]: one schedule again, with the black-box linearizability search\n"
+    "\n"
+    "  --profile NAME   of the run that the seed comes from (mixed); a FILE knows its own\n"
+    "  --verbose        one line per step: step, time, node, input, effects, events, digest\n"
+    "  --quiet          no parameters, only the result\n";
+
+static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
+                                   "\n"
+                                   "  --count N        schedules (200), seeds from --seed on (1)\n"
+                                   "  --profile NAME   mixed by default\n";
+
+struct options {
+    uint64_t seed;
+    uint64_t count;
+    uint32_t jobs;
+    enum profile profile;
+    bool json;
+    bool keep_going;
+    bool quiet;
+    bool verbose;
+    const char *trace_dir;
+    const char *target;  /* replay: seed or file */
+    bool profile_given;
+};
+
+static volatile sig_atomic_t interrupted;
+static struct world *current_world; /* for failed assertions: whose step it was */
+
+static void interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+/* A worker leaves word for its parent; a replay tells the user. */
+_Noreturn void core_assert_failed(const char *expression, const char *file, int line)
+{
+    char text[200];
+    snprintf(text, sizeof text, "assertion failed at %s:%d: %s", file, line, expression);
+    if (!campaign_report_assertion(text)) {
+        fprintf(stderr, "raftsim: %s\n", text);
+        if (current_world != NULL)
+            fprintf(stderr, "raftsim: seed %" PRIu64 ", step %" PRIu64 ", %" PRIu64 " ns\n",
+                    current_world->scene.swarm.seed, current_world->scene.step, current_world->scene.now_ns);
+    }
+    fflush(stdout);
+    _exit(EXIT_CRASH);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool parse_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    if (*text < '0' || *text > '9')
+        return false;
+    *number = strtoull(text, &end, 0);
+    return errno == 0 && *end == '\0';
+}
+
+static int usage_error(const char *format, const char *what, const char *value)
+{
+    fprintf(stderr, "raftsim: ");
+    if (strcmp(format, "value") == 0)
+        fprintf(stderr, "--%s: %s is not a valid value", what, value);
+    else
+        fprintf(stderr, "%s: %s", what, value);
+    fprintf(stderr, " (try raftsim --help)\n");
+    return EXIT_USAGE;
+}
+
+enum option_key { OPTION_SEED = 256, OPTION_COUNT, OPTION_JOBS, OPTION_PROFILE, OPTION_JSON, OPTION_KEEP_GOING,
+                  OPTION_TRACE_DIR, OPTION_QUIET, OPTION_VERBOSE };
+
+/* One table for all commands; `allowed` lists the keys that the command knows. */
+static const struct option option_table[] = {
+    { "seed", required_argument, NULL, OPTION_SEED },
+    { "count", required_argument, NULL, OPTION_COUNT },
+    { "jobs", required_argument, NULL, OPTION_JOBS },
+    { "profile", required_argument, NULL, OPTION_PROFILE },
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "keep-going", no_argument, NULL, OPTION_KEEP_GOING },
+    { "trace-dir", required_argument, NULL, OPTION_TRACE_DIR },
+    { "quiet", no_argument, NULL, OPTION_QUIET },
+    { "verbose", no_argument, NULL, OPTION_VERBOSE },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
+};
+
+static bool option_set(struct options *options, int key, const char *value)
+{
+    uint64_t jobs;
+    switch (key) {
+    case OPTION_SEED: return parse_number(value, &options->seed);
+    case OPTION_COUNT: return parse_number(value, &options->count) && options->count > 0;
+    case OPTION_JOBS:
+        if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
+            return false;
+        options->jobs = (uint32_t)jobs;
+        return true;
+    case OPTION_PROFILE:
+        options->profile_given = true;
+        return profile_parse(value, &options->profile);
+    case OPTION_JSON: return options->json = true;
+    case OPTION_KEEP_GOING: return options->keep_going = true;
+    case OPTION_TRACE_DIR: options->trace_dir = value; return true;
+    case OPTION_QUIET: return options->quiet = true;
+    case OPTION_VERBOSE: return options->verbose = true;
+    default: return false;
+    }
+}
+
+/* -1: go on; otherwise the exit code. */
+static int parse_options(int argc, char **argv, const char *help, const char *allowed, bool wants_target,
+                         struct options *options)
+{
+    int key;
+    int slot = -1;
+    opterr = 0;
+    optind = 1;
+    while ((key = getopt_long(argc, argv, "+h", option_table, &slot)) != -1) {
+        if (key == 'h') {
+            fputs(help, stdout);
+            return EXIT_OK;
+        }
+        if (key == '?' || slot < 0)
+            return usage_error("", argv[optind - 1], "unknown option, or its value is missing");
+        char name[32];
+        snprintf(name, sizeof name, " %s ", option_table[slot].name);
+        if (strstr(allowed, name) == NULL)
+            return usage_error("", argv[optind - 1], "not an option of this command");
+        if (!option_set(options, key, optarg))
+            return usage_error("value", option_table[slot].name, optarg != NULL ? optarg : "nothing");
+        slot = -1;
+    }
+    if (wants_target && optind < argc) {
+        options->target = argv[optind++];
+        if (optind < argc) /* options may follow it */
+            return parse_options(argc - optind + 1, argv + optind - 1, help, allowed, false, options);
+        return -1;
+    }
+    if (wants_target)
+        return usage_error("", "replay", "needs a seed or a trace file");
+    if (optind < argc)
+        return usage_error("", argv[optind], "unexpected argument");
+    return -1;
+}
+
+static enum exit_code exit_code_of(enum outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_PASSED: return EXIT_OK;
+    case OUTCOME_UNSAFE: return EXIT_SAFETY;
+    case OUTCOME_NOT_LINEARIZABLE: return EXIT_LINEARIZABILITY;
+    case OUTCOME_STUCK: return EXIT_LIVENESS;
+    case OUTCOME_CRASHED: return EXIT_CRASH;
+    }
+    return EXIT_INTERNAL;
+}
+
+/* Which build this is: the hash of the program itself. */
+static uint64_t build_id(void)
+{
+    FILE *file = fopen("/proc/self/exe", "rb");
+    uint8_t bytes[65536];
+    uint64_t id = 0;
+    size_t count;
+    if (file == NULL)
+        return 0;
+    while ((count = fread(bytes, 1, sizeof bytes, file)) > 0)
+        id = checksum64(bytes, count, id);
+    fclose(file);
+    return id;
+}
+
+static void write_trace(const struct options *options, const struct campaign_failure *failure)
+{
+    char path[4096];
+    const uint64_t seed = options->seed + failure->number;
+    snprintf(path, sizeof path, "%s/raftsim-%s-%" PRIu64 ".trace", options->trace_dir, profile_text(options->profile),
+             seed);
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        fprintf(stderr, "raftsim: %s: %s\n", path, strerror(errno));
+        return;
+    }
+    fprintf(file, "raftsim-trace %d\n", TRACE_VERSION);
+    fprintf(file, "build %016" PRIx64 "\n", build_id());
+    fprintf(file, "seed %" PRIu64 "\n", seed);
+    fprintf(file, "profile %s\n", profile_text(options->profile));
+    fprintf(file, "outcome %s\n", outcome_text(failure->outcome));
+    fprintf(file, "checker %s\n", failure->checker);
+    fprintf(file, "step %" PRIu64 "\n", failure->step);
+    fprintf(file, "digest %016" PRIx64 "\n", failure->digest);
+    fprintf(file, "text %s\n", failure->text);
+    const bool written = !ferror(file);
+    if (fclose(file) != 0 || !written)
+        fprintf(stderr, "raftsim: %s: cannot be written\n", path);
+    fprintf(stderr, "  trace:  %s\n  replay: raftsim replay %s --verbose\n", path, path);
+}
+
+static void report_failure(const struct options *options, const struct campaign_failure *failure)
+{
+    fprintf(stderr, "raftsim: seed %" PRIu64 ": %s: %s", options->seed + failure->number,
+            outcome_text(failure->outcome), failure->checker);
+    if (failure->step > 0)
+        fprintf(stderr, " at step %" PRIu64, failure->step);
+    if (failure->node != UINT32_MAX)
+        fprintf(stderr, ", node n%" PRIu32, failure->node);
+    fprintf(stderr, "\n  %s\n", failure->text);
+    write_trace(options, failure);
+}
+
+static void print_progress(const struct options *options, const struct campaign_progress *progress, uint64_t spent_ms)
+{
+    static uint64_t last_ms;
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    const bool last = progress->over;
+    if (options->quiet || (!last && spent_ms - last_ms < (terminal ? 200U : 10000U)))
+        return;
+    last_ms = spent_ms;
+    const uint64_t rate = spent_ms > 0 ? progress->done * 1000 / spent_ms : 0;
+    const uint64_t left = options->count > progress->done ? options->count - progress->done : 0;
+    fprintf(stderr, "%sraftsim: %" PRIu64 "/%" PRIu64 " schedules, %" PRIu64 "/s, %" PRIu64 " failures",
+            terminal ? "\r\033[K" : "", progress->done, options->count, rate, progress->failures);
+    if (!last && rate > 0)
+        fprintf(stderr, ", %" PRIu64 " s to go", left / rate);
+    fputs(terminal && !last ? "" : "\n", stderr);
+    fflush(stderr);
+}
+
+static void print_counters(const char *name, const uint64_t *counts, uint32_t kinds, const char *(*text)(uint32_t))
+{
+    printf(",\"%s\":{", name);
+    for (uint32_t kind = 0; kind < kinds; kind++)
+        printf("%s\"%s\":%" PRIu64, kind > 0 ? "," : "", text(kind), counts[kind]);
+    putchar('}');
+}
+
+static const char *text_of_fault(uint32_t kind) { return fault_kind_text((enum fault_kind)kind); }
+static const char *text_of_check(uint32_t kind) { return check_kind_text((enum check_kind)kind); }
+static const char *text_of_event(uint32_t kind) { return event_kind_text((enum event_kind)kind); }
+static const char *text_of_reply(uint32_t kind) { return reply_status_text((enum reply_status)kind); }
+static const char *text_of_verdict(uint32_t kind) { return frame_verdict_text((enum frame_verdict)kind); }
+
+/* Decimal fractions without floating point: value / scale with two digits. */
+static void print_ratio(const char *name, uint64_t value, uint64_t scale)
+{
+    const uint64_t hundredths = scale > 0 ? value * 100 / scale : 0;
+    printf(",\"%s\":%" PRIu64 ".%02" PRIu64, name, hundredths / 100, hundredths % 100);
+}
+
+static void print_json(const struct options *options, const struct coverage *sum,
+                       const struct campaign_progress *progress, uint64_t spent_ms)
+{
+    const uint64_t schedules = progress->done;
+    printf("{\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, schedules, progress->failures);
+    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed,
+           profile_text(options->profile), options->jobs);
+    print_ratio("seconds", spent_ms, 1000);
+    print_ratio("schedules_per_second", schedules * 1000, spent_ms > 0 ? spent_ms : 1);
+    printf(",\"inputs\":%" PRIu64, sum->inputs);
+    print_ratio("inputs_mean", sum->inputs, sum->schedules);
+    print_ratio("simulated_seconds", sum->simulated_ns / 1000000, 1000);
+    printf(",\"client_ops\":%" PRIu64 ",\"client_ops_answered\":%" PRIu64, sum->calls, sum->calls_answered);
+    print_ratio("client_ops_mean", sum->calls, sum->schedules);
+    print_ratio("nodes_mean", sum->nodes, sum->schedules);
+    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"log_full\":%" PRIu64 ",\"dropped\":%" PRIu64,
+           sum->schedules_untimed, sum->schedules_searched, sum->schedules_log_full, sum->dropped);
+    print_counters("faults", sum->fired, FAULT_KINDS, text_of_fault);
+    print_counters("faults_enabled", sum->enabled, FAULT_KINDS, text_of_fault);
+    print_counters("checks", sum->checks, CHECK_KINDS, text_of_check);
+    print_counters("events", sum->events, EVENT_KINDS, text_of_event);
+    print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
+    print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);
+    puts("}");
+}
+
+static int finish_run(const struct options *options, struct campaign *campaign,
+                      const struct campaign_progress *progress, uint64_t spent_ms)
+{
+    const struct campaign_failure *failures;
+    struct coverage sum;
+    const uint32_t count = campaign_failures(campaign, &failures);
+    campaign_coverage(campaign, &sum);
+    for (uint32_t i = 0; i < (options->keep_going ? count : u32_min(count, 1)); i++)
+        report_failure(options, &failures[i]);
+    const char *gap = coverage_gap(&sum, options->profile == PROFILE_MIXED);
+    if (options->json)
+        print_json(options, &sum, progress, spent_ms);
+    else
+        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64 " client operations, %" PRIu64
+               " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
+               progress->done, progress->failures, sum.inputs, sum.calls, sum.simulated_ns / 1000000000,
+               spent_ms / 1000, spent_ms % 1000);
+    if (count > 0)
+        return (int)exit_code_of(failures[0].outcome);
+    if (interrupted)
+        return EXIT_INTERRUPTED;
+    if (gap == NULL)
+        return EXIT_OK;
+    fprintf(stderr, "raftsim: vacuous: in %" PRIu64 " schedules \"%s\" never happened\n", sum.schedules, gap);
+    return EXIT_VACUOUS;
+}
+
+static int run(const struct options *options)
+{
+    const struct campaign_options campaign_options = {
+        .seed = options->seed,
+        .count = options->count,
+        .jobs = options->jobs,
+        .profile = options->profile,
+        .keep_going = options->keep_going,
+        .hang_ms = HANG_MS,
+    };
+    if (access(options->trace_dir, W_OK) != 0) {
+        fprintf(stderr, "raftsim: --trace-dir %s: %s\n", options->trace_dir, strerror(errno));
+        return EXIT_USAGE;
+    }
+    const struct sigaction action = { .sa_handler = interrupt };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    const uint64_t start_ms = now_ms();
+    struct campaign *campaign = campaign_start(&campaign_options);
+    if (campaign == NULL) {
+        fprintf(stderr, "raftsim: cannot start workers: %s\n", strerror(errno));
+        return EXIT_INTERNAL;
+    }
+    struct campaign_progress progress;
+    for (;;) {
+        campaign_poll(campaign, now_ms(), &progress);
+        if (interrupted)
+            campaign_stop(campaign);
+        print_progress(options, &progress, now_ms() - start_ms);
+        if (progress.over)
+            break;
+        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+    }
+    const int code = finish_run(options, campaign, &progress, now_ms() - start_ms);
+    campaign_free(campaign);
+    return code;
+}
+
+/* Reads seed and profile from a trace file; 0, or the exit code. */
+static int read_trace(struct options *options)
+{
+    char line[512];
+    char word[64];
+    int version = 0;
+    bool seed = false;
+    FILE *file = fopen(options->target, "r");
+    if (file == NULL) {
+        fprintf(stderr, "raftsim: %s: %s\n", options->target, strerror(errno));
+        return EXIT_USAGE;
+    }
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "seed %" SCNu64, &options->seed) == 1)
+            seed = true;
+        if (sscanf(line, "profile %63s", word) == 1 && !profile_parse(word, &options->profile))
+            seed = false;
+        if (sscanf(line, "raftsim-trace %d", &version) == 1 && version != TRACE_VERSION)
+            break;
+    }
+    fclose(file);
+    if (seed && version == TRACE_VERSION)
+        return 0;
+    fprintf(stderr, "raftsim: %s: not a trace file of version %d\n", options->target, TRACE_VERSION);
+    return EXIT_USAGE;
+}
+
+static int replay(struct options *options)
+{
+    if (!parse_number(options->target, &options->seed)) {
+        const int code = read_trace(options);
+        if (code != 0)
+            return code;
+    }
+    struct world *world = world_new();
+    struct world_result result;
+    const struct world_options world_options = {
+        .seed = options->seed,
+        .profile = options->profile,
+        .search = true,
+        .transcript = options->verbose ? stdout : NULL,
+    };
+    current_world = world;
+    if (world == NULL || !world_run(world, &world_options, &result)) {
+        fprintf(stderr, "raftsim: out of memory\n");
+        return EXIT_INTERNAL;
+    }
+    if (!options->verbose && !options->quiet)
+        swarm_print(&world->scene.swarm, stdout);
+    const enum outcome outcome = outcome_of(result.failure);
+    printf("seed %" PRIu64 ": %s after %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64 " ns; digest %016" PRIx64 "\n",
+           options->seed, outcome_text(outcome), result.steps, world->scene.coverage.calls, world->scene.now_ns,
+           result.digest);
+    if (result.failure != NULL)
+        printf("%s at step %" PRIu64 ": %s\n", check_kind_text(result.failure->kind), result.failure->step,
+               result.failure->text);
+    world_free(world);
+    return (int)exit_code_of(outcome);
+}
+
+static int digest(const struct options *options)
+{
+    struct world *world = world_new();
+    uint64_t sum = 0;
+    current_world = world;
+    for (uint64_t n = 0; n < options->count; n++) {
+        const struct world_options world_options = {
+            .seed = options->seed + n,
+            .profile = options->profile,
+            .deep = true,
+        };
+        struct world_result result;
+        if (world == NULL || !world_run(world, &world_options, &result)) {
+            fprintf(stderr, "raftsim: out of memory\n");
+            return EXIT_INTERNAL;
+        }
+        sum = checksum64(&result.digest, sizeof result.digest, sum);
+    }
+    printf("%016" PRIx64 "\n", sum);
+    world_free(world);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options options = { .seed = 1, .count = 10000, .trace_dir = "." };
+    options.jobs = processors > 0 ? u32_min((uint32_t)processors, CAMPAIGN_JOBS_MAX) : 1;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : EXIT_OK;
+    }
+    int code;
+    if (strcmp(argv[1], "run") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_run, " seed count jobs profile json keep-going trace-dir quiet ",
+                             false, &options);
+        return code >= 0 ? code : run(&options);
+    }
+    if (strcmp(argv[1], "replay") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_replay, " profile verbose quiet ", true, &options);
+        return code >= 0 ? code : replay(&options);
+    }
+    if (strcmp(argv[1], "digest") == 0) {
+        options.count = DIGEST_COUNT;
+        code = parse_options(argc - 1, argv + 1, usage_digest, " seed count profile ", false, &options);
+        return code >= 0 ? code : digest(&options);
+    }
+    return usage_error("", argv[1], "unknown command");
+}

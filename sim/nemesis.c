@@ -1,0 +1,222 @@
+/* Each kind of trouble comes at exponential intervals, drawn from its own stream. */
+#include "nemesis.h"
+
+#include "node.h"
+
+static uint64_t draw(struct world *world, enum nemesis_kind kind, uint64_t n)
+{
+    return choose(&world->scene.choose, CHOOSE_NEMESIS, kind, n);
+}
+
+static void nemesis_schedule(struct world *world, enum nemesis_kind kind)
+{
+    struct scene *scene = &world->scene;
+    const uint64_t mean_ns = scene->swarm.nemesis_ns[kind];
+    if (mean_ns == 0)
+        return;
+    const uint64_t wait_ns = 1 + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, kind, mean_ns);
+    const bool queued = queue_push(&scene->queue, scene->now_ns + wait_ns, QUEUE_NEMESIS, kind, 0, 0);
+    ASSERT(queued);
+}
+
+void nemesis_start(struct world *world)
+{
+    for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)
+        nemesis_schedule(world, kind);
+}
+
+static uint64_t nemesis_outage_ns(struct world *world, enum nemesis_kind kind)
+{
+    struct scene *scene = &world->scene;
+    return 1 + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, kind, scene->swarm.outage_ns);
+}
+
+static void nemesis_schedule_mend(struct world *world, enum nemesis_kind kind)
+{
+    struct scene *scene = &world->scene;
+    const uint64_t at_ns = scene->now_ns + nemesis_outage_ns(world, kind);
+    const bool queued = queue_push(&scene->queue, at_ns, QUEUE_MEND, kind, 0, 0);
+    ASSERT(queued);
+}
+
+/* A node that is up, the leader in a quarter of the cases; NULL if none is. */
+static struct node *nemesis_victim(struct world *world, enum nemesis_kind kind)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    const bool leader = draw(world, kind, 4) == 3;
+    const uint32_t first = (uint32_t)draw(world, kind, count);
+    struct node *victim = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct node *node = &world->nodes[(first + i) % count];
+        if (node->state != NODE_UP)
+            continue;
+        if (victim == NULL || (leader && node->role == RAFT_LEADER))
+            victim = node;
+    }
+    return victim;
+}
+
+/* A true subset of the nodes, as bits. */
+static uint32_t nemesis_side(struct world *world, enum nemesis_kind kind)
+{
+    const uint32_t all = (1U << world->scene.swarm.node_count) - 1;
+    return 1 + (uint32_t)draw(world, kind, all - 1);
+}
+
+/* Cuts what goes from the nodes in `from` to those in `to`, and the clients of one side from the other. */
+static void nemesis_cut_sides(struct world *world, enum nemesis_kind kind, uint32_t from, uint32_t to)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    for (uint32_t a = 0; a < count; a++)
+        for (uint32_t b = 0; b < count; b++)
+            if ((from >> a & 1) != 0 && (to >> b & 1) != 0)
+                network_cut(&world->network, a, b, kind);
+}
+
+static void nemesis_split(struct world *world, enum nemesis_kind kind)
+{
+    const uint32_t all = (1U << world->scene.swarm.node_count) - 1;
+    const uint32_t side = nemesis_side(world, kind);
+    nemesis_cut_sides(world, kind, side, all & ~side);
+    if (kind == NEMESIS_SPLIT)
+        nemesis_cut_sides(world, kind, all & ~side, side);
+    nemesis_schedule_mend(world, kind);
+}
+
+static void nemesis_pair(struct world *world)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    const uint32_t a = (uint32_t)draw(world, NEMESIS_PAIR, count);
+    const uint32_t b = (a + 1 + (uint32_t)draw(world, NEMESIS_PAIR, count - 1)) % count;
+    network_cut(&world->network, a, b, NEMESIS_PAIR);
+    network_cut(&world->network, b, a, NEMESIS_PAIR);
+    nemesis_schedule_mend(world, NEMESIS_PAIR);
+}
+
+/* Deaf, mute, or both; its clients can still talk to it. */
+static void nemesis_isolate_leader(struct world *world)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    const uint64_t mode = draw(world, NEMESIS_LEADER, 3);
+    for (uint32_t slot = 0; slot < count; slot++) {
+        if (world->nodes[slot].state != NODE_UP || world->nodes[slot].role != RAFT_LEADER)
+            continue;
+        for (uint32_t other = 0; other < count; other++) {
+            if (mode != 1 && other != slot)
+                network_cut(&world->network, slot, other, NEMESIS_LEADER);
+            if (mode != 2 && other != slot)
+                network_cut(&world->network, other, slot, NEMESIS_LEADER);
+        }
+        nemesis_schedule_mend(world, NEMESIS_LEADER);
+        return;
+    }
+}
+
+static void nemesis_cut_clients(struct world *world)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    for (uint32_t client = 0; client < swarm->client_count; client++)
+        for (uint32_t node = 0; node < swarm->node_count; node++) {
+            const uint64_t mode = draw(world, NEMESIS_CLIENTS, 4);
+            if (mode == 1 || mode == 3)
+                network_cut(&world->network, ENDPOINT_CLIENT + client, node, NEMESIS_CLIENTS);
+            if (mode == 2 || mode == 3)
+                network_cut(&world->network, node, ENDPOINT_CLIENT + client, NEMESIS_CLIENTS);
+        }
+    nemesis_schedule_mend(world, NEMESIS_CLIENTS);
+}
+
+/* One link, or all that leaves a node, holds everything and lets it go at once. */
+static void nemesis_clog(struct world *world)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    const uint64_t until_ns = world->scene.now_ns + nemesis_outage_ns(world, NEMESIS_CLOG);
+    const uint32_t from = (uint32_t)draw(world, NEMESIS_CLOG, count);
+    const uint32_t to = (uint32_t)draw(world, NEMESIS_CLOG, count);
+    const bool all = draw(world, NEMESIS_CLOG, 2) == 1;
+    for (uint32_t other = 0; other < ENDPOINTS; other++)
+        if (other != from && (all || other == to))
+            network_clog(&world->network, from, other, until_ns);
+}
+
+static void nemesis_jump(struct world *world, enum nemesis_kind kind)
+{
+    struct scene *scene = &world->scene;
+    const uint64_t election_ns = scene_election_ns(scene);
+    struct node *node = nemesis_victim(world, kind);
+    const uint64_t by_ns = choose_octave(&scene->choose, CHOOSE_NEMESIS, kind, election_ns / 16, 4 * election_ns);
+    if (node == NULL)
+        return;
+    if (kind == NEMESIS_FORWARD) {
+        clock_jump_forward(&node->clock, scene->now_ns, by_ns);
+        coverage_fire(&scene->coverage, FAULT_CLOCK_FORWARD);
+        node_arm_timer(world, node);
+    } else {
+        clock_jump_backward(&node->clock, scene->now_ns, by_ns);
+        coverage_fire(&scene->coverage, FAULT_CLOCK_BACKWARD);
+    }
+}
+
+/* The atlas: damage only ever touches a minority of the nodes, so that a majority keeps all that was acknowledged. */
+static void nemesis_rot(struct world *world)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    struct node *node = &world->nodes[draw(world, NEMESIS_ROT, count)];
+    uint32_t damaged = 0;
+    for (uint32_t slot = 0; slot < count; slot++)
+        damaged += world->nodes[slot].disk.damaged;
+    if (!node->disk.damaged && damaged >= (count - 1) / 2)
+        return;
+    disk_rot(&node->disk, &world->scene);
+}
+
+static void nemesis_power(struct world *world)
+{
+    coverage_fire(&world->scene.coverage, FAULT_POWER_LOSS);
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++)
+        if (world->nodes[slot].state == NODE_UP)
+            node_crash(world, &world->nodes[slot]);
+}
+
+static void nemesis_strike_node(struct world *world, enum nemesis_kind kind)
+{
+    struct scene *scene = &world->scene;
+    struct node *node = nemesis_victim(world, kind);
+    if (node == NULL)
+        return;
+    if (kind == NEMESIS_CRASH) {
+        coverage_fire(&scene->coverage, FAULT_CRASH);
+        node_crash(world, node);
+    } else if (kind == NEMESIS_PAUSE) {
+        coverage_fire(&scene->coverage, FAULT_PAUSE);
+        node->resume_ns = scene->now_ns + nemesis_outage_ns(world, kind);
+    } else {
+        disk_stall(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind));
+    }
+}
+
+void nemesis_strike(struct world *world, enum nemesis_kind kind)
+{
+    if (world->scene.healed)
+        return;
+    nemesis_schedule(world, kind);
+    switch (kind) {
+    case NEMESIS_SPLIT:
+    case NEMESIS_ONE_WAY: nemesis_split(world, kind); return;
+    case NEMESIS_PAIR: nemesis_pair(world); return;
+    case NEMESIS_LEADER: nemesis_isolate_leader(world); return;
+    case NEMESIS_CLIENTS: nemesis_cut_clients(world); return;
+    case NEMESIS_CLOG: nemesis_clog(world); return;
+    case NEMESIS_CRASH:
+    case NEMESIS_PAUSE:
+    case NEMESIS_STALL: nemesis_strike_node(world, kind); return;
+    case NEMESIS_POWER: nemesis_power(world); return;
+    case NEMESIS_FORWARD:
+    case NEMESIS_BACKWARD: nemesis_jump(world, kind); return;
+    case NEMESIS_ROT: nemesis_rot(world); return;
+    case NEMESIS_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+void nemesis_mend(struct world *world, enum nemesis_kind kind) { network_mend(&world->network, kind); }

@@ -1,0 +1,275 @@
+/* Links and the packets on them. */
+#include "network.h"
+
+#include <stdlib.h>
+
+#include "../core/checksum.h"
+
+STATIC_ASSERT(NEMESIS_KINDS < 16, "one bit of `cut` for each nemesis, one for outsiders");
+
+bool network_init(struct network *network)
+{
+    network->arena = malloc(NETWORK_ARENA_BYTES);
+    return network->arena != NULL;
+}
+
+void network_free(struct network *network) { free(network->arena); }
+
+static uint32_t network_link(uint32_t from, uint32_t to)
+{
+    ASSERT(from < ENDPOINTS);
+    ASSERT(to < ENDPOINTS);
+    return from * ENDPOINTS + to;
+}
+
+void network_reset(struct network *network, struct scene *scene)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const struct message heartbeat = { .type = FRAME_APPEND_REQUEST };
+    network->heartbeat_bytes = message_bytes(&heartbeat);
+    network->packet_count = 0;
+    network->arena_used = 0;
+    network->packet_free = 0;
+    memset(network->buffer_free, 0, sizeof network->buffer_free);
+    memset(network->cut, 0, sizeof network->cut);
+    memset(network->clogged_ns, 0, sizeof network->clogged_ns);
+    for (uint32_t from = 0; from < ENDPOINTS; from++)
+        for (uint32_t to = 0; to < ENDPOINTS; to++) {
+            network->delay_ns[from][to] = swarm->delay_ns;
+            network->delay_kind[from][to] = (uint8_t)swarm->delay_kind;
+            if (!swarm->delay_per_link)
+                continue;
+            const uint32_t link = network_link(from, to);
+            network->delay_ns[from][to] =
+                choose_octave(&scene->choose, CHOOSE_DELAY, link, swarm->delay_ns / 8 + 1, swarm->delay_ns * 8);
+            if (!swarm->untimed)
+                network->delay_kind[from][to] = (uint8_t)choose(&scene->choose, CHOOSE_DELAY, link, DELAY_KINDS);
+        }
+}
+
+struct slice network_bytes(const struct network *network, uint32_t slot)
+{
+    ASSERT(slot < network->packet_count);
+    const struct packet *packet = &network->packets[slot];
+    return (struct slice){ .bytes = network->arena + packet->offset, .count = packet->bytes };
+}
+
+void network_release(struct network *network, uint32_t slot)
+{
+    ASSERT(slot < network->packet_count);
+    struct packet *packet = &network->packets[slot];
+    memcpy(network->arena + packet->offset, &network->buffer_free[packet->class], sizeof(uint32_t));
+    network->buffer_free[packet->class] = packet->offset + 1;
+    packet->next = network->packet_free;
+    network->packet_free = (uint16_t)(slot + 1);
+}
+
+/* PACKETS_MAX when there is no room: the frame is dropped, as a switch would. */
+static uint32_t network_allocate(struct network *network, uint32_t bytes)
+{
+    uint32_t class = 0;
+    while (((uint32_t)PACKET_BYTES_MIN << class) < bytes)
+        class++;
+    ASSERT(class < PACKET_CLASSES);
+    uint32_t offset;
+    if (network->packet_free == 0 && network->packet_count == PACKETS_MAX)
+        return PACKETS_MAX;
+    if (network->buffer_free[class] != 0) {
+        offset = network->buffer_free[class] - 1;
+        memcpy(&network->buffer_free[class], network->arena + offset, sizeof(uint32_t));
+    } else {
+        if (network->arena_used + ((uint32_t)PACKET_BYTES_MIN << class) > NETWORK_ARENA_BYTES)
+            return PACKETS_MAX;
+        offset = network->arena_used;
+        network->arena_used += (uint32_t)PACKET_BYTES_MIN << class;
+    }
+    uint32_t slot = network->packet_count;
+    if (network->packet_free != 0) {
+        slot = network->packet_free - 1U;
+        network->packet_free = network->packets[slot].next;
+    } else {
+        network->packet_count++;
+    }
+    network->packets[slot] = (struct packet){ .offset = offset, .bytes = bytes, .class = (uint8_t)class };
+    return slot;
+}
+
+static bool network_selected(const struct network *network, enum selective_kind selective,
+                             const struct frame_header *header)
+{
+    switch (selective) {
+    case SELECTIVE_NONE: return false;
+    case SELECTIVE_ENTRIES:
+        return header->type == FRAME_APPEND_REQUEST && header->frame_bytes > network->heartbeat_bytes;
+    case SELECTIVE_APPEND_RESPONSES: return header->type == FRAME_APPEND_RESPONSE;
+    case SELECTIVE_VOTE_REQUESTS: return header->type == FRAME_VOTE_REQUEST;
+    case SELECTIVE_VOTE_RESPONSES: return header->type == FRAME_VOTE_RESPONSE;
+    case SELECTIVE_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+/* An intact frame that the receiver must still not believe. The instance stays: another one would be a second data
+ * directory under the same id, which rightly ends the node. */
+static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    memcpy(&header, bytes, sizeof header);
+    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 6)) {
+    case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
+    case 1: header.fingerprint ^= 1; break;
+    case 2: header.version++; break;
+    case 3: header.type = 11; break;
+    case 4: header.to ^= 5; break;
+    default: header.from ^= 1ULL << 40; break;
+    }
+    memcpy(bytes, &header, sizeof header);
+    header.checksum = checksum64(bytes + sizeof header.checksum, count - sizeof header.checksum, 0);
+    memcpy(bytes, &header.checksum, sizeof header.checksum);
+}
+
+static void network_damage(struct network *network, struct scene *scene, struct packet *packet, uint32_t link)
+{
+    const struct swarm *swarm = &scene->swarm;
+    uint8_t *bytes = network->arena + packet->offset;
+    const bool between_nodes = packet->from < ENDPOINT_CLIENT && packet->to < ENDPOINT_CLIENT;
+    if (between_nodes && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->foreign)) {
+        network_estrange(scene, link, bytes, packet->bytes);
+        coverage_fire(&scene->coverage, FAULT_FOREIGN_FRAME);
+    }
+    if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->bit_flip)) {
+        /* Distinct bits, so that the frame does differ. */
+        const uint64_t bits = 1 + choose(&scene->choose, CHOOSE_DAMAGE, link, 3);
+        const uint64_t first = choose(&scene->choose, CHOOSE_DAMAGE, link, 8ULL * packet->bytes);
+        for (uint64_t i = 0; i < bits; i++) {
+            const uint64_t bit = (first + 13 * i) % (8ULL * packet->bytes);
+            bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+        }
+        packet->damaged = true;
+        coverage_fire(&scene->coverage, FAULT_BIT_FLIP);
+    }
+    if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->truncation)) {
+        packet->bytes = (uint32_t)choose(&scene->choose, CHOOSE_DAMAGE, link, packet->bytes);
+        packet->damaged = true;
+        coverage_fire(&scene->coverage, FAULT_TRUNCATION);
+    }
+}
+
+static uint64_t network_delay(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
+{
+    const uint32_t link = network_link(from, to);
+    if (scene->healed)
+        return 1 + scene_delay(scene, CHOOSE_DELAY, link, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
+    uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
+                                        network->delay_ns[from][to]);
+    if (choose_chance(&scene->choose, CHOOSE_DELAY, link, scene->swarm.hold_back)) {
+        delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, 4 * delay_ns + scene_election_ns(scene) / 4);
+        coverage_fire(&scene->coverage, FAULT_DELAY);
+    }
+    return delay_ns;
+}
+
+static bool network_post(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame,
+                         uint64_t extra_ns)
+{
+    const uint32_t slot = network_allocate(network, frame.count);
+    if (slot == PACKETS_MAX) {
+        scene->coverage.dropped++;
+        return false;
+    }
+    struct packet *packet = &network->packets[slot];
+    packet->from = (uint8_t)from;
+    packet->to = (uint8_t)to;
+    memcpy(network->arena + packet->offset, frame.bytes, frame.count);
+    if (!scene->healed)
+        network_damage(network, scene, packet, network_link(from, to));
+    uint64_t at_ns = scene->now_ns + extra_ns + network_delay(network, scene, from, to);
+    if (at_ns < network->clogged_ns[from][to]) {
+        at_ns = network->clogged_ns[from][to];
+        coverage_fire(&scene->coverage, FAULT_CLOG);
+    }
+    if (queue_push(&scene->queue, at_ns, QUEUE_PACKET, to, slot, 0))
+        return true;
+    network_release(network, slot);
+    scene->coverage.dropped++;
+    return false;
+}
+
+/* True when a cut swallows the frame; counts each reason. */
+static bool network_swallow(const struct network *network, struct scene *scene, uint32_t from, uint32_t to)
+{
+    static const enum fault_kind faults[NEMESIS_KINDS] = {
+        [NEMESIS_SPLIT] = FAULT_SPLIT,           [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
+        [NEMESIS_PAIR] = FAULT_PAIR,             [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
+        [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT,
+    };
+    const uint16_t cut = network->cut[from][to];
+    for (uint32_t kind = NEMESIS_SPLIT; kind <= NEMESIS_CLIENTS; kind++)
+        if ((cut & (1U << kind)) != 0)
+            coverage_fire(&scene->coverage, faults[kind]);
+    if ((cut & (1U << CUT_OUTSIDER)) != 0)
+        coverage_fire(&scene->coverage, FAULT_OUTSIDER);
+    return cut != 0;
+}
+
+uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const uint32_t link = network_link(from, to);
+    struct frame_header header;
+    ASSERT(frame.count >= sizeof header);
+    memcpy(&header, frame.bytes, sizeof header);
+    if (network_swallow(network, scene, from, to))
+        return 0;
+    if (scene->healed)
+        return network_post(network, scene, from, to, frame, 0);
+    if (choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->loss)) {
+        coverage_fire(&scene->coverage, FAULT_LOSS);
+        return 0;
+    }
+    if (network_selected(network, swarm->selective, &header)
+        && choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->selective_loss)) {
+        coverage_fire(&scene->coverage, FAULT_SELECTIVE_LOSS);
+        return 0;
+    }
+    uint32_t copies = network_post(network, scene, from, to, frame, 0);
+    if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate)) {
+        copies += network_post(network, scene, from, to, frame, 0);
+        coverage_fire(&scene->coverage, FAULT_DUPLICATE);
+    }
+    if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate_late)) {
+        const uint64_t election_ns = scene_election_ns(scene);
+        const uint64_t late_ns = choose_octave(&scene->choose, CHOOSE_DUPLICATE, link, election_ns, 16 * election_ns);
+        copies += network_post(network, scene, from, to, frame, late_ns);
+        coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
+    }
+    return copies;
+}
+
+void network_cut(struct network *network, uint32_t from, uint32_t to, uint32_t reason)
+{
+    (void)network_link(from, to);
+    network->cut[from][to] |= (uint16_t)(1U << reason);
+}
+
+void network_mend(struct network *network, uint32_t reason)
+{
+    for (uint32_t from = 0; from < ENDPOINTS; from++)
+        for (uint32_t to = 0; to < ENDPOINTS; to++)
+            network->cut[from][to] &= (uint16_t)~(1U << reason);
+}
+
+void network_clog(struct network *network, uint32_t from, uint32_t to, uint64_t until_ns)
+{
+    (void)network_link(from, to);
+    network->clogged_ns[from][to] = u64_max(network->clogged_ns[from][to], until_ns);
+}
+
+void network_heal(struct network *network)
+{
+    for (uint32_t from = 0; from < ENDPOINTS; from++)
+        for (uint32_t to = 0; to < ENDPOINTS; to++) {
+            network->cut[from][to] &= (uint16_t)(1U << CUT_OUTSIDER);
+            network->clogged_ns[from][to] = 0;
+        }
+}

@@ -1,0 +1,141 @@
+/* The life of one node: starts, crashes, pauses, stops; its timer. */
+#include "node.h"
+
+bool node_paused(const struct world *world, const struct node *node)
+{
+    return node->state == NODE_UP && world->scene.now_ns < node->resume_ns;
+}
+
+void node_start(struct world *world, struct node *node)
+{
+    struct scene *scene = &world->scene;
+    const struct swarm *swarm = &scene->swarm;
+    struct replica_config config = swarm->configs[node->slot];
+    const uint64_t seed = choose(&scene->choose, CHOOSE_LIFE, node->slot, UINT64_MAX);
+    ASSERT(node->state == NODE_DOWN);
+    config.seed = swarm->same_seeds ? swarm->seed : seed;
+    memset(node->region, 0, replica_bytes(&swarm->limits));
+    node->replica = replica_init(node->region, &swarm->limits, &config);
+    node->state = NODE_UP;
+    node->life++;
+    node->role = RAFT_STARTING;
+    node->resume_ns = 0;
+    node->timer_armed = false;
+    node->owed = false;
+    clock_start(&node->clock, scene, node->slot);
+    node->shown_ns = 0;
+    check_node_started(scene->check, node->slot);
+    world_feed(world, node, &(struct input){ .kind = INPUT_START }, ENDPOINTS);
+}
+
+static void node_schedule_restart(struct world *world, struct node *node)
+{
+    struct scene *scene = &world->scene;
+    const uint64_t election_ns = scene_election_ns(scene);
+    const bool fast = choose_chance(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.fast_restart);
+    uint64_t down_ns = choose_exponential(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.downtime_ns);
+    if (fast)
+        down_ns = choose(&scene->choose, CHOOSE_LIFE, node->slot, election_ns / 16 + 1);
+    if (scene->healed)
+        down_ns = election_ns / 16;
+    if (fast && !scene->healed)
+        coverage_fire(&scene->coverage, FAULT_FAST_RESTART);
+    const bool queued =
+        queue_push(&scene->queue, scene->now_ns + 1 + down_ns, QUEUE_RESTART, node->slot, 0, node->life);
+    ASSERT(queued);
+}
+
+/* The process is gone; what its disk had in flight is decided now. */
+static void node_end(struct world *world, struct node *node)
+{
+    disk_crash(&node->disk, &world->scene);
+    check_node_crashed(world->scene.check, node->slot);
+    node->owed = false;
+    node->role = RAFT_STOPPED;
+}
+
+void node_crash(struct world *world, struct node *node)
+{
+    ASSERT(node->state == NODE_UP);
+    if (node->role == RAFT_STARTING)
+        coverage_fire(&world->scene.coverage, FAULT_CRASH_IN_RECOVERY);
+    node_end(world, node);
+    node->state = NODE_DOWN;
+    node_schedule_restart(world, node);
+}
+
+/* Whether an injected fault explains that the node gave up, and whether a restart helps. */
+enum explanation { UNEXPLAINED, EXPLAINED_FOR_NOW, EXPLAINED_FOR_GOOD };
+
+static enum explanation node_explain(const struct node *node, enum stop_reason reason)
+{
+    switch (reason) {
+    case STOP_WRITE_FAILED: return node->disk.write_failed ? EXPLAINED_FOR_NOW : UNEXPLAINED;
+    case STOP_NO_SUPERBLOCK:
+    case STOP_WAL_DAMAGED:
+    case STOP_READ_FAILED: return node->disk.damaged ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
+    case STOP_WAL_FULL: return node->disk.wal_full ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
+    case STOP_WRONG_CLUSTER:
+    case STOP_WRONG_NODE:
+    case STOP_WRONG_VERSION:
+    case STOP_WRONG_GEOMETRY:
+    case STOP_WRONG_VOTERS:
+    case STOP_DUPLICATE_NODE: return UNEXPLAINED;
+    }
+    return UNEXPLAINED;
+}
+
+void node_stop(struct world *world, struct node *node, const struct effect *effect)
+{
+    struct check *check = world->scene.check;
+    const enum explanation explanation = node_explain(node, effect->stop);
+    check_count(check, CHECK_STOP);
+    if (explanation == UNEXPLAINED)
+        check_fail(check, CHECK_STOP, node->slot, "stopped without a fault that explains it: %s (detail %llu)",
+                   stop_reason_text(effect->stop), (unsigned long long)effect->detail);
+    node->stop = effect->stop;
+    node_end(world, node);
+    node->state = explanation == EXPLAINED_FOR_NOW ? NODE_DOWN : NODE_STOPPED;
+    if (node->state == NODE_DOWN)
+        node_schedule_restart(world, node);
+}
+
+void node_arm_timer(struct world *world, struct node *node)
+{
+    struct scene *scene = &world->scene;
+    uint64_t at_ns;
+    if (node->deadline_ns == UINT64_MAX)
+        return;
+    if (node->clock.untimed) {
+        if (node->timer_armed)
+            return;
+        at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, CHOOSE_TIMER, node->slot, scene->swarm.timer_ns);
+        if (node->deadline_ns <= node->shown_ns)
+            at_ns = scene->now_ns;
+    } else {
+        at_ns = clock_due(&node->clock, scene->now_ns, node->deadline_ns);
+        if (node->timer_armed && node->timer_ns <= at_ns)
+            return;
+    }
+    node->timer_armed = true;
+    node->timer_ns = at_ns;
+    const bool queued = queue_push(&scene->queue, at_ns, QUEUE_TIMER, node->slot, 0, node->life);
+    ASSERT(queued);
+}
+
+/* Timers are not cancelled: one that went off early arms the next. */
+void node_timer(struct world *world, struct node *node)
+{
+    if (node->timer_armed && world->scene.now_ns < node->timer_ns)
+        return;
+    node->timer_armed = false;
+    if (node->deadline_ns == UINT64_MAX)
+        return;
+    if (node->clock.untimed)
+        clock_fire(&node->clock, node->deadline_ns);
+    else if (clock_read(&node->clock, world->scene.now_ns) < node->deadline_ns) {
+        node_arm_timer(world, node);
+        return;
+    }
+    world_feed(world, node, &(struct input){ .kind = INPUT_TICK }, ENDPOINTS);
+}

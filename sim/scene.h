@@ -1,0 +1,50 @@
+/* What all parts of a simulated world share: the true time, the choices, the parameters, what is to come, the counters. */
+#ifndef WW_SCENE_H
+#define WW_SCENE_H
+
+#include "check.h"
+#include "choose.h"
+#include "coverage.h"
+#include "queue.h"
+#include "swarm.h"
+
+/* Ends of links: node slots, then clients, the last of which is the prober of the liveness phase. */
+enum {
+    ENDPOINT_CLIENT = VOTERS_MAX,
+    CLIENT_PROBER = CLIENTS_MAX,
+    CLIENT_SLOTS = CLIENTS_MAX + 1,
+    ENDPOINTS = ENDPOINT_CLIENT + CLIENT_SLOTS,
+};
+STATIC_ASSERT(ENDPOINTS * ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
+
+struct scene {
+    struct choose choose;
+    struct swarm swarm;
+    struct queue queue;
+    struct coverage coverage;
+    struct check *check;
+    uint64_t now_ns;  /* true time, which no node sees */
+    uint64_t step;    /* inputs fed so far */
+    bool healed;      /* the liveness phase: no new faults, everything quick */
+};
+
+static inline uint64_t scene_election_ns(const struct scene *scene)
+{
+    return scene->swarm.configs[0].election_timeout_ns;
+}
+
+/* One delay from a distribution around `typical`. */
+static inline uint64_t scene_delay(struct scene *scene, enum choose_kind kind, uint32_t who, enum delay_kind distribution,
+                                   uint64_t typical_ns)
+{
+    switch (distribution) {
+    case DELAY_CONSTANT: return typical_ns;
+    case DELAY_UNIFORM: return choose(&scene->choose, kind, who, 2 * typical_ns + 1);
+    case DELAY_EXPONENTIAL: return choose_exponential(&scene->choose, kind, who, typical_ns);
+    case DELAY_HEAVY: return choose_heavy(&scene->choose, kind, who, typical_ns);
+    case DELAY_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+#endif

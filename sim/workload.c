@@ -1,0 +1,330 @@
+/* Clients: calls, retries, replies. */
+#include "workload.h"
+
+#include "workload_call.h"
+
+enum prober_script { PROBER_REGISTER, PROBER_WRITE, PROBER_DELETE, PROBER_READ, PROBER_DONE };
+
+static struct client *workload_client(struct workload *workload, uint32_t slot)
+{
+    ASSERT(slot < CLIENT_SLOTS);
+    return &workload->clients[slot];
+}
+
+static void client_arm(struct workload *workload, struct scene *scene, uint32_t slot, uint64_t delay_ns)
+{
+    struct client *client = workload_client(workload, slot);
+    client->timer++;
+    const bool queued =
+        queue_push(&scene->queue, scene->now_ns + 1 + delay_ns, QUEUE_CLIENT, slot, 0, client->timer);
+    ASSERT(queued);
+}
+
+void workload_reset(struct workload *workload, struct scene *scene)
+{
+    const struct swarm *swarm = &scene->swarm;
+    workload->calls = 0;
+    workload->open = 0;
+    workload->no_space = false;
+    for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
+        struct client *client = &workload->clients[slot];
+        memset(client, 0, offsetof(struct client, key));
+        client->state = slot < swarm->client_count ? CLIENT_IDLE : CLIENT_DONE;
+        client->stubborn = choose_chance(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->stubborn);
+        client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+        if (client->state == CLIENT_IDLE)
+            client_arm(workload, scene, slot, choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, swarm->think_ns + 1));
+    }
+}
+
+static uint32_t client_send(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
+                            uint32_t node)
+{
+    struct client *client = workload_client(workload, slot);
+    const struct slice frame = { .bytes = workload->frame, .count = request_bytes(&client->request) };
+    return network_send(network, scene, ENDPOINT_CLIENT + slot, node, frame);
+}
+
+/* Request ids name call and attempt: a reply to an earlier attempt is as good, a refusal of one is not. */
+static uint64_t client_attempt_id(const struct client *client)
+{
+    return ((uint64_t)client->call + 1) << 20 | u32_min(client->attempts, (1U << 20) - 1);
+}
+
+static void client_attempt(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
+{
+    struct client *client = workload_client(workload, slot);
+    const struct swarm *swarm = &scene->swarm;
+    client->state = CLIENT_WAITING;
+    client->attempts++;
+    client->attempt_id = client_attempt_id(client);
+    client->request.request_id = client->attempt_id;
+    if (client->attempts > 1)
+        coverage_fire(&scene->coverage, FAULT_RETRY);
+    ASSERT(request_bytes(&client->request) <= CLIENT_FRAME_BYTES_MAX);
+    const bool anonymous = choose(&scene->choose, CHOOSE_CLIENT, slot, 8) == 7;
+    request_encode(&client->request, anonymous ? 0 : swarm->configs[0].cluster_id, workload->frame);
+    client->copies += client_send(workload, scene, network, slot, client->node);
+    if (!scene->healed && choose_chance(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->hedge)) {
+        const uint32_t other = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+        client->copies += client_send(workload, scene, network, slot, other);
+        coverage_fire(&scene->coverage, FAULT_HEDGE);
+    }
+    const uint64_t patience_ns = scene->healed ? scene_election_ns(scene) : swarm->patience_ns;
+    client_arm(workload, scene, slot, patience_ns);
+}
+
+static void client_invoke(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
+{
+    struct client *client = workload_client(workload, slot);
+    client->call = workload->calls++;
+    client->attempts = 0;
+    client->copies = 0;
+    workload->open++;
+    scene->coverage.calls++;
+    check_invoked(scene->check, client->call, slot, &client->request, scene->now_ns);
+    client_attempt(workload, scene, network, slot);
+}
+
+static void client_begin(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
+{
+    struct client *client = workload_client(workload, slot);
+    if (slot == CLIENT_PROBER) {
+        static const enum request_kind kinds[] = {
+            [PROBER_REGISTER] = REQUEST_REGISTER,
+            [PROBER_WRITE] = REQUEST_PUT,
+            [PROBER_DELETE] = REQUEST_DELETE,
+            [PROBER_READ] = REQUEST_GET,
+        };
+        ASSERT(client->script < PROBER_DONE);
+        workload_fixed_request(workload, scene, slot, kinds[client->script]);
+    } else {
+        if (choose_chance(&scene->choose, CHOOSE_CLIENT, slot, scene->swarm.malformed)) {
+            const struct slice garbage = workload_draw_garbage(workload, scene, slot);
+            network_send(network, scene, ENDPOINT_CLIENT + slot, client->node, garbage);
+            coverage_fire(&scene->coverage, FAULT_MALFORMED_REQUEST);
+        }
+        workload_draw_request(workload, scene, slot);
+    }
+    client_invoke(workload, scene, network, slot);
+}
+
+/* The call is over. The prober goes on with its script, the others think. */
+static void client_finish(struct workload *workload, struct scene *scene, uint32_t slot)
+{
+    struct client *client = workload_client(workload, slot);
+    ASSERT(workload->open > 0);
+    workload->open--;
+    client->timer++;
+    client->state = CLIENT_IDLE;
+    if (slot == CLIENT_PROBER ? client->script == PROBER_DONE : scene->healed) {
+        client->state = CLIENT_DONE;
+        return;
+    }
+    const uint64_t think_ns = choose_exponential(&scene->choose, CHOOSE_CLIENT_TIME, slot, scene->swarm.think_ns);
+    client_arm(workload, scene, slot, slot == CLIENT_PROBER ? 0 : think_ns);
+}
+
+static void client_abandon(struct workload *workload, struct scene *scene, uint32_t slot)
+{
+    check_abandoned(scene->check, workload->clients[slot].call, scene->now_ns);
+    coverage_fire(&scene->coverage, FAULT_ABANDON);
+    client_finish(workload, scene, slot);
+}
+
+/* A refusal says that this attempt had no effect. It settles the call only if there was no other copy of the request. */
+static void client_refused(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
+{
+    const struct client *client = workload_client(workload, slot);
+    if (client->copies > 1) {
+        client_abandon(workload, scene, slot);
+        return;
+    }
+    check_returned(scene->check, client->call, reply, scene->now_ns);
+    scene->coverage.calls_answered++;
+    client_finish(workload, scene, slot);
+}
+
+static void prober_advance(struct workload *workload, struct client *client, enum reply_status status)
+{
+    const enum prober_script script = (enum prober_script)client->script;
+    const bool no_space = status == REPLY_NO_SPACE;
+    switch (script) {
+    case PROBER_REGISTER: client->script = no_space ? PROBER_READ : PROBER_WRITE; break;
+    case PROBER_WRITE: client->script = no_space ? PROBER_DELETE : PROBER_READ; break;
+    case PROBER_DELETE: client->script = PROBER_READ; break;
+    case PROBER_READ: client->script = PROBER_DONE; break;
+    case PROBER_DONE: UNREACHABLE();
+    }
+    /* A delete always fits a store, so only a full log refuses it. */
+    if (no_space && script != PROBER_WRITE)
+        workload->no_space = true;
+}
+
+static void client_answered(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
+{
+    struct client *client = workload_client(workload, slot);
+    check_returned(scene->check, client->call, reply, scene->now_ns);
+    scene->coverage.calls_answered++;
+    if (client->request.kind == REQUEST_REGISTER && reply->status == REPLY_OK) {
+        client->session = reply->session;
+        client->sequence = 0;
+    } else if (client->request.kind != REQUEST_TXN && client->request.kind != REQUEST_REGISTER) {
+        client->versions[client->key_slot] = reply->version;
+    }
+    if (slot == CLIENT_PROBER)
+        prober_advance(workload, client, reply->status);
+    client_finish(workload, scene, slot);
+}
+
+static void client_pause(struct workload *workload, struct scene *scene, uint32_t slot)
+{
+    struct client *client = workload_client(workload, slot);
+    const uint64_t pause_ns = scene_election_ns(scene) / 32;
+    client->state = CLIENT_PAUSING;
+    client_arm(workload, scene, slot, 1 + choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, pause_ns + 1));
+}
+
+static void client_reroute(struct workload *workload, struct scene *scene, uint32_t slot, uint64_t leader)
+{
+    struct client *client = workload_client(workload, slot);
+    const struct swarm *swarm = &scene->swarm;
+    if (client->stubborn && !scene->healed) {
+        coverage_fire(&scene->coverage, FAULT_STUBBORN_CLIENT);
+        return;
+    }
+    for (uint32_t node = 0; node < swarm->node_count; node++)
+        if (leader != 0 && swarm->configs[node].node_id == leader && node != client->node) {
+            client->node = node;
+            return;
+        }
+    client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+}
+
+/* Turned away, or without an answer: tries again, elsewhere perhaps, until it gives up. */
+static void client_turned_away(struct workload *workload, struct scene *scene, uint32_t slot,
+                               const struct reply *reply)
+{
+    struct client *client = workload_client(workload, slot);
+    client_reroute(workload, scene, slot, reply != NULL ? reply->leader : 0);
+    if (scene->healed || client->attempts < scene->swarm.attempts_max) {
+        client_pause(workload, scene, slot);
+        return;
+    }
+    const bool definite = reply != NULL && (reply->status == REPLY_NOT_LEADER || reply->status == REPLY_BUSY);
+    if (definite)
+        client_refused(workload, scene, slot, reply);
+    else
+        client_abandon(workload, scene, slot);
+}
+
+static void client_expired(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
+{
+    struct client *client = workload_client(workload, slot);
+    client->session = 0;
+    client->sequence = 0;
+    client->script = PROBER_REGISTER;
+    coverage_fire(&scene->coverage, FAULT_SESSION_LOST);
+    client_refused(workload, scene, slot, reply);
+}
+
+static void client_take(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
+{
+    struct client *client = workload_client(workload, slot);
+    const bool latest = reply->request_id == client->attempt_id && client->state == CLIENT_WAITING;
+    switch (reply->status) {
+    case REPLY_OK:
+    case REPLY_NOT_FOUND:
+    case REPLY_CONDITION_FAILED:
+    case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;
+    case REPLY_NO_SPACE:
+        /* The log's answer or the queue's, for want of room: with other copies about, only the former is final. */
+        if (client->copies <= 1) {
+            client_answered(workload, scene, slot, reply);
+        } else {
+            if (slot == CLIENT_PROBER)
+                prober_advance(workload, client, reply->status);
+            client_abandon(workload, scene, slot);
+        }
+        return;
+    case REPLY_NOT_LEADER:
+    case REPLY_BUSY:
+    case REPLY_UNKNOWN:
+        if (latest)
+            client_turned_away(workload, scene, slot, reply);
+        return;
+    case REPLY_SESSION_EXPIRED: client_expired(workload, scene, slot, reply); return;
+    case REPLY_STALE_SEQUENCE:
+        check_fail(scene->check, CHECK_EXACTLY_ONCE, UINT32_MAX, "call %u was told that its sequence is stale, yet it "
+                   "is the latest of its session", client->call);
+        return;
+    case REPLY_BAD_REQUEST:
+    case REPLY_WRONG_CLUSTER:
+        check_fail(scene->check, CHECK_WRITE, UINT32_MAX, "call %u is well-formed, yet was answered: %s", client->call,
+                   reply_status_text(reply->status));
+        return;
+    }
+    UNREACHABLE();
+}
+
+void workload_receive(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
+                      struct slice frame)
+{
+    struct client *client = workload_client(workload, slot);
+    struct reply reply;
+    (void)network;
+    if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) != FRAME_OK)
+        return;
+    const bool busy = client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING;
+    if (!busy || reply.request_id >> 20 != (uint64_t)client->call + 1)
+        return;
+    ASSERT((uint32_t)reply.status < REPLY_STATUSES);
+    scene->coverage.replies[reply.status]++;
+    client_take(workload, scene, slot, &reply);
+}
+
+void workload_timer(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
+                    uint32_t timer)
+{
+    struct client *client = workload_client(workload, slot);
+    if (timer != client->timer)
+        return;
+    switch (client->state) {
+    case CLIENT_IDLE: client_begin(workload, scene, network, slot); return;
+    case CLIENT_WAITING: client_turned_away(workload, scene, slot, NULL); return;
+    case CLIENT_PAUSING: client_attempt(workload, scene, network, slot); return;
+    case CLIENT_DONE: return;
+    }
+    UNREACHABLE();
+}
+
+void workload_heal(struct workload *workload, struct scene *scene)
+{
+    for (uint32_t slot = 0; slot < CLIENTS_MAX; slot++) {
+        struct client *client = &workload->clients[slot];
+        if (client->state == CLIENT_IDLE)
+            client->state = CLIENT_DONE;
+        if (client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING)
+            client_arm(workload, scene, slot, scene_election_ns(scene) / 2);
+    }
+    struct client *prober = &workload->clients[CLIENT_PROBER];
+    prober->state = CLIENT_IDLE;
+    client_arm(workload, scene, CLIENT_PROBER, 0);
+}
+
+bool workload_settled(const struct workload *workload)
+{
+    return workload->open == 0 && workload->clients[CLIENT_PROBER].script == PROBER_DONE;
+}
+
+void workload_close(struct workload *workload, struct scene *scene)
+{
+    for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
+        struct client *client = &workload->clients[slot];
+        if (client->state != CLIENT_WAITING && client->state != CLIENT_PAUSING)
+            continue;
+        check_abandoned(scene->check, client->call, scene->now_ns);
+        workload->open--;
+        client->state = CLIENT_DONE;
+    }
+}

@@ -1,0 +1,197 @@
+/* Drawing of requests: kinds, keys, values whose bytes name the call, transactions. */
+#include "workload_call.h"
+
+#include "../core/checksum.h"
+#include "../core/prng.h"
+
+static uint64_t draw(struct scene *scene, uint32_t client, uint64_t n)
+{
+    return choose(&scene->choose, CHOOSE_CLIENT, client, n);
+}
+
+/* Keys differ in their last byte and, where limits allow, in length. */
+static struct slice workload_key(struct scene *scene, uint8_t *to, uint32_t slot)
+{
+    const uint32_t room = u32_min(scene->swarm.limits.key_bytes_max, CLIENT_KEY_BYTES_MAX);
+    const uint32_t bytes = slot == 0 ? 1 : slot == 1 ? room : 1 + (room - 1) / (slot + 1);
+    memset(to, 'k', bytes);
+    to[bytes - 1] = (uint8_t)('a' + slot);
+    return (struct slice){ .bytes = to, .count = bytes };
+}
+
+/* No two calls write the same bytes, unless they are too few to differ. */
+static void workload_fill(uint8_t *to, uint32_t bytes, uint64_t name)
+{
+    uint64_t state = name + 1;
+    for (uint32_t i = 0; i < bytes; i += 8) {
+        const uint64_t word = prng_mix(&state);
+        memcpy(to + i, &word, u32_min(8, bytes - i));
+    }
+}
+
+static uint32_t workload_value_bytes(struct scene *scene, uint32_t client)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const uint32_t most = u32_min(limits->value_bytes_max, CLIENT_VALUE_BYTES_MAX - 1);
+    switch (draw(scene, client, 6)) {
+    case 0:
+    case 1: return (uint32_t)draw(scene, client, u32_min(most, 16) + 1);
+    case 2:
+    case 3: return (uint32_t)draw(scene, client, most + 1);
+    case 4: return u32_min(most, limits->append_bytes_max);
+    default: return most;
+    }
+}
+
+struct txn_draw {
+    struct workload *workload;
+    struct scene *scene;
+    uint32_t client;
+    uint32_t bytes;
+    uint8_t keys[KEYS_MAX][CLIENT_KEY_BYTES_MAX];
+};
+
+static void txn_add(struct txn_draw *txn, enum txn_clause_kind kind, uint32_t key_slot, uint64_t version,
+                    uint32_t value_bytes)
+{
+    uint8_t value[16];
+    struct client *client = &txn->workload->clients[txn->client];
+    ASSERT(value_bytes <= sizeof value);
+    workload_fill(value, value_bytes, ((uint64_t)txn->workload->calls << 8) + txn->bytes);
+    const struct txn_clause clause = {
+        .kind = kind,
+        .key = workload_key(txn->scene, txn->keys[key_slot], key_slot),
+        .value = { .bytes = value, .count = value_bytes },
+        .version = version,
+    };
+    ASSERT(txn->bytes + txn_clause_bytes(&clause) <= CLIENT_VALUE_BYTES_MAX);
+    txn_clause_encode(&clause, client->value + txn->bytes);
+    txn->bytes += txn_clause_bytes(&clause);
+}
+
+/* One branch: a run of neighbouring keys, so that none is written twice. */
+static void txn_add_branch(struct txn_draw *txn, enum txn_clause_kind put, uint32_t writes)
+{
+    struct scene *scene = txn->scene;
+    const uint32_t first = (uint32_t)draw(scene, txn->client, scene->swarm.key_count);
+    const uint32_t value_max = u32_min(scene->swarm.limits.value_bytes_max / 8, 16);
+    for (uint32_t i = 0; i < u32_min(writes, scene->swarm.key_count); i++) {
+        const enum txn_clause_kind kind = (enum txn_clause_kind)((uint64_t)put + draw(scene, txn->client, 3));
+        const bool bare = kind == TXN_THEN_DELETE || kind == TXN_ELSE_DELETE;
+        const uint32_t bytes = bare ? 0 : (uint32_t)draw(scene, txn->client, value_max + 1);
+        txn_add(txn, kind, (first + i) % scene->swarm.key_count, 0, bytes);
+    }
+}
+
+static struct slice workload_draw_txn(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const struct client *client = &workload->clients[client_slot];
+    struct txn_draw txn = { .workload = workload, .scene = scene, .client = client_slot };
+    const uint32_t compares = (uint32_t)draw(scene, client_slot, u32_min(limits->txn_compares_max, 2) + 1);
+    for (uint32_t i = 0; i < compares; i++) {
+        const uint32_t key_slot = (uint32_t)draw(scene, client_slot, scene->swarm.key_count);
+        const bool seen = draw(scene, client_slot, 3) > 0;
+        const enum txn_clause_kind kind = draw(scene, client_slot, 3) > 0 ? TXN_IF_EQUAL : TXN_IF_NOT_EQUAL;
+        txn_add(&txn, kind, key_slot, seen ? client->versions[key_slot] : 0, 0);
+    }
+    const uint32_t writes = u32_min(limits->txn_writes_max, 2);
+    txn_add_branch(&txn, TXN_THEN_PUT, 1 + (uint32_t)draw(scene, client_slot, writes));
+    txn_add_branch(&txn, TXN_ELSE_PUT, (uint32_t)draw(scene, client_slot, writes + 1));
+    return (struct slice){ .bytes = workload->clients[client_slot].value, .count = txn.bytes };
+}
+
+static enum request_kind workload_draw_write(struct scene *scene, uint32_t client)
+{
+    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client, scene->swarm.transactions))
+        return REQUEST_TXN;
+    switch (draw(scene, client, 8)) {
+    case 0:
+    case 1:
+    case 2: return REQUEST_PUT;
+    case 3: return REQUEST_DELETE;
+    case 4:
+    case 5: return REQUEST_APPEND;
+    default: return REQUEST_CAS;
+    }
+}
+
+static enum request_kind workload_draw_kind(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    struct client *client = &workload->clients[client_slot];
+    const struct swarm *swarm = &scene->swarm;
+    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->reads)) {
+        const bool stale = choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->stale_reads);
+        return stale ? REQUEST_GET_STALE : REQUEST_GET;
+    }
+    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->register_again))
+        client->session = 0;
+    return client->session == 0 ? REQUEST_REGISTER : workload_draw_write(scene, client_slot);
+}
+
+static void workload_build(struct workload *workload, struct scene *scene, uint32_t client_slot, enum request_kind kind,
+                           uint32_t value_bytes)
+{
+    struct client *client = &workload->clients[client_slot];
+    struct request *request = &client->request;
+    const struct slice value = { .bytes = client->value, .count = value_bytes };
+    *request = (struct request){ .kind = kind };
+    if (kind != REQUEST_REGISTER && kind != REQUEST_TXN)
+        request->key = workload_key(scene, client->key, client->key_slot);
+    if (kind == REQUEST_PUT || kind == REQUEST_APPEND || kind == REQUEST_CAS) {
+        workload_fill(client->value, value_bytes, (uint64_t)workload->calls << 8);
+        request->value = value;
+    }
+    if (kind == REQUEST_REGISTER || kind == REQUEST_GET || kind == REQUEST_GET_STALE)
+        return;
+    request->session = client->session;
+    request->sequence = ++client->sequence;
+}
+
+void workload_draw_request(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    struct client *client = &workload->clients[client_slot];
+    const enum request_kind kind = workload_draw_kind(workload, scene, client_slot);
+    client->key_slot = (uint8_t)draw(scene, client_slot, scene->swarm.key_count);
+    workload_build(workload, scene, client_slot, kind, workload_value_bytes(scene, client_slot));
+    if (kind == REQUEST_CAS && draw(scene, client_slot, 4) > 0)
+        client->request.version = client->versions[client->key_slot];
+    if (kind == REQUEST_TXN)
+        client->request.value = workload_draw_txn(workload, scene, client_slot);
+    if (kind == REQUEST_PUT && choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.malformed)) {
+        /* One byte over the limit: must be refused whatever the state. */
+        workload_fill(client->value, limits->value_bytes_max + 1, (uint64_t)workload->calls << 8);
+        client->request.value.count = limits->value_bytes_max + 1;
+        coverage_fire(&scene->coverage, FAULT_MALFORMED_REQUEST);
+    }
+}
+
+void workload_fixed_request(struct workload *workload, struct scene *scene, uint32_t client_slot,
+                            enum request_kind kind)
+{
+    workload->clients[client_slot].key_slot = 0;
+    workload_build(workload, scene, client_slot, kind, u32_min(scene->swarm.limits.value_bytes_max, 8));
+}
+
+struct slice workload_draw_garbage(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    struct request request = { .kind = REQUEST_PUT, .session = 1, .sequence = 1 };
+    uint8_t key[CLIENT_KEY_BYTES_MAX];
+    request.key = workload_key(scene, key, 0);
+    const uint32_t bytes = request_bytes(&request);
+    request_encode(&request, scene->swarm.configs[0].cluster_id, workload->frame);
+    struct request_header header;
+    uint8_t *body = workload->frame + sizeof(struct frame_header);
+    memcpy(&header, body, sizeof header);
+    switch (draw(scene, client_slot, 4)) {
+    case 0: header.key_bytes = (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
+    case 1: header.value_bytes = (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
+    case 2: header.kind = (uint8_t)(REQUEST_STATUS + 1 + draw(scene, client_slot, 200)); break;
+    default: header.sequence = 0; break;
+    }
+    memcpy(body, &header, sizeof header);
+    const uint64_t checksum = checksum64(workload->frame + sizeof checksum, bytes - sizeof checksum, 0);
+    memcpy(workload->frame, &checksum, sizeof checksum);
+    return (struct slice){ .bytes = workload->frame, .count = bytes };
+}

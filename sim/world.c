@@ -1,0 +1,395 @@
+/* The loop of a schedule: takes what comes next, feeds it, carries out what follows. */
+#include "world.h"
+
+#include <stdlib.h>
+
+#include "../core/checksum.h"
+#include "../core/inspect.h"
+#include "liveness.h"
+#include "nemesis.h"
+#include "node.h"
+#include "transcript.h"
+
+struct world *world_new(void)
+{
+    struct world *world = calloc(1, sizeof *world);
+    if (world == NULL)
+        return NULL;
+    world->scene.check = check_new();
+    if (world->scene.check == NULL || !network_init(&world->network)) {
+        world_free(world);
+        return NULL;
+    }
+    return world;
+}
+
+void world_free(struct world *world)
+{
+    if (world == NULL)
+        return;
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        disk_free(&world->nodes[slot].disk);
+        free(world->nodes[slot].region);
+    }
+    if (world->scene.check != NULL)
+        check_free(world->scene.check);
+    network_free(&world->network);
+    free(world->output_region);
+    free(world);
+}
+
+/* Memory grows to what the largest schedule so far has needed. */
+static bool world_reserve(void **region, size_t *capacity_bytes, size_t bytes)
+{
+    if (bytes <= *capacity_bytes)
+        return true;
+    free(*region);
+    *capacity_bytes = u64_round_up(bytes, REGION_ALIGNMENT);
+    *region = aligned_alloc(REGION_ALIGNMENT, *capacity_bytes);
+    return *region != NULL;
+}
+
+static void node_format(struct world *world, struct node *node)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    uint8_t block[8192];
+    ASSERT(swarm->limits.block_bytes <= sizeof block);
+    const uint64_t instance = 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, UINT64_MAX - 1);
+    replica_format(&swarm->limits, &swarm->configs[node->slot], instance, block);
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy),
+                 (struct slice){ .bytes = block, .count = swarm->limits.block_bytes });
+}
+
+static bool world_reset_nodes(struct world *world)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
+        struct node *node = &world->nodes[slot];
+        if (!world_reserve(&node->region, &node->region_capacity_bytes, replica_bytes(&swarm->limits)))
+            return false;
+        if (!disk_reset(&node->disk, &world->scene, slot))
+            return false;
+        node->state = NODE_DOWN;
+        node->stop = 0;
+        node->slot = slot;
+        node->life = 0;
+        node->outsider = false;
+        node->deadline_ns = UINT64_MAX;
+        node->clock = (struct clock){ 0 };
+    }
+    return true;
+}
+
+static bool world_reset(struct world *world, const struct world_options *options)
+{
+    struct scene *scene = &world->scene;
+    const struct swarm *swarm = &scene->swarm;
+    choose_reset(&scene->choose, options->seed);
+    coverage_reset(&scene->coverage);
+    queue_reset(&scene->queue);
+    swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
+    scene->now_ns = 0;
+    scene->step = 0;
+    scene->healed = false;
+    world->transcript = options->transcript;
+    world->digest = options->seed;
+    const struct check_setup setup = {
+        .limits = &swarm->limits,
+        .node_count = swarm->node_count,
+        .configs = swarm->configs,
+        .check_quorum = swarm->configs[0].check_quorum,
+    };
+    check_reset(scene->check, &setup);
+    network_reset(&world->network, scene);
+    if (!world_reserve(&world->output_region, &world->output_capacity_bytes, output_bytes(&swarm->limits)))
+        return false;
+    output_init(&world->output, world->output_region, &swarm->limits);
+    if (!world_reset_nodes(world))
+        return false;
+    workload_reset(&world->workload, scene);
+    nemesis_start(world);
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
+        node_format(world, &world->nodes[slot]);
+        const bool queued = queue_push(&scene->queue, 0, QUEUE_RESTART, slot, 0, 0);
+        ASSERT(queued);
+    }
+    return true;
+}
+
+static void world_mix(struct world *world, uint64_t value)
+{
+    const uint64_t digest = (world->digest ^ value) * 0x9e3779b97f4a7c15ULL;
+    world->digest = digest ^ (digest >> 29);
+}
+
+/* All that a step showed. Frames count by their own checksum, writes by place, events by what they say. */
+static void world_mix_step(struct world *world, const struct node *node, const struct input *input)
+{
+    const struct output *output = &world->output;
+    world_mix(world, world->scene.now_ns);
+    world_mix(world, ((uint64_t)node->slot << 32) | ((uint64_t)input->kind << 16) | output->effect_count);
+    world_mix(world, output->deadline_ns);
+    for (uint32_t i = 0; i < output->effect_count; i++) {
+        const struct effect *effect = &output->effects[i];
+        uint64_t checksum = 0;
+        if (effect->kind == EFFECT_SEND || effect->kind == EFFECT_REPLY)
+            memcpy(&checksum, effect->bytes.bytes, sizeof checksum);
+        world_mix(world, checksum ^ effect->offset);
+        world_mix(world, effect->target + effect->op_id + effect->bytes.count);
+    }
+    for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
+        world_mix(world, ((uint64_t)output->events[i].kind << 56) ^ output->events[i].a);
+        world_mix(world, output->events[i].b);
+    }
+}
+
+static void world_note_events(struct world *world, struct node *node)
+{
+    const struct output *output = &world->output;
+    ASSERT(output->event_count <= output->event_max);
+    for (uint32_t i = 0; i < output->event_count; i++) {
+        const struct event *event = &output->events[i];
+        ASSERT((uint32_t)event->kind < EVENT_KINDS);
+        world->scene.coverage.events[event->kind]++;
+        if (event->kind == EVENT_ROLE)
+            node->role = (enum raft_role)event->a;
+    }
+}
+
+static uint32_t world_slot_of(const struct world *world, uint64_t node_id)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    uint32_t slot = 0;
+    while (slot < swarm->node_count && swarm->configs[slot].node_id != node_id)
+        slot++;
+    ASSERT(slot < swarm->node_count);
+    return slot;
+}
+
+static void world_carry_out(struct world *world, struct node *node, const struct effect *effect, uint32_t from)
+{
+    struct scene *scene = &world->scene;
+    switch (effect->kind) {
+    case EFFECT_SEND:
+        check_send(scene->check, node->slot, effect->bytes);
+        network_send(&world->network, scene, node->slot, world_slot_of(world, effect->target), effect->bytes);
+        return;
+    case EFFECT_REPLY:
+        check_reply(scene->check, node->slot, effect->bytes);
+        ASSERT(effect->target >= ENDPOINT_CLIENT && effect->target < ENDPOINTS);
+        network_send(&world->network, scene, node->slot, (uint32_t)effect->target, effect->bytes);
+        return;
+    case EFFECT_WRITE:
+    case EFFECT_READ: disk_submit(&node->disk, scene, effect, node->life); return;
+    case EFFECT_REFUSE:
+        ASSERT((uint32_t)effect->verdict < FRAME_VERDICTS);
+        scene->coverage.refusals[effect->verdict]++;
+        if (effect->bytes.count > 0 && from < ENDPOINTS)
+            network_send(&world->network, scene, node->slot, from, effect->bytes);
+        return;
+    case EFFECT_STOP: node_stop(world, node, effect); return;
+    }
+    UNREACHABLE();
+}
+
+/* A failed write must end the node (storage design 2.8: never retried). */
+static void world_check_write_failure(struct world *world, const struct node *node, const struct input *input)
+{
+    if (input->kind != INPUT_DISK || !node->disk.write_failed)
+        return;
+    const struct output *output = &world->output;
+    const bool stops = output->effect_count > 0 && output->effects[output->effect_count - 1].kind == EFFECT_STOP;
+    check_count(world->scene.check, CHECK_STOP);
+    if (!stops)
+        check_fail(world->scene.check, CHECK_STOP, node->slot, "a write failed and the node goes on");
+}
+
+void world_feed(struct world *world, struct node *node, struct input *input, uint32_t from)
+{
+    struct scene *scene = &world->scene;
+    struct output *output = &world->output;
+    ASSERT(node->state == NODE_UP);
+    scene->step++;
+    check_set_step(scene->check, scene->step);
+    input->now_ns = clock_read(&node->clock, scene->now_ns);
+    node->shown_ns = u64_max(node->shown_ns, input->now_ns);
+    node->owed = input->more;
+    replica_step(node->replica, input, output);
+    world_note_events(world, node);
+    world_mix_step(world, node, input);
+    if (world->transcript != NULL)
+        transcript_step(world, node, input, from);
+    check_step(scene->check, node->slot, node->replica, output);
+    world_check_write_failure(world, node, input);
+    node->deadline_ns = output->deadline_ns;
+    uint32_t crash_at = UINT32_MAX;
+    if (!scene->healed && choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.effect_crash))
+        crash_at = (uint32_t)choose(&scene->choose, CHOOSE_EFFECT, node->slot, output->effect_count + 1);
+    for (uint32_t i = 0; i < output->effect_count && i != crash_at && node->state == NODE_UP; i++)
+        world_carry_out(world, node, &output->effects[i], from);
+    if (node->state != NODE_UP)
+        return;
+    if (crash_at != UINT32_MAX) {
+        coverage_fire(&scene->coverage, FAULT_CRASH_IN_EFFECTS);
+        node_crash(world, node);
+        return;
+    }
+    node_arm_timer(world, node);
+}
+
+/* Whether what comes next goes to the same node so soon that the two may be fed as one batch. */
+static bool world_draw_more(struct world *world, const struct node *node)
+{
+    struct scene *scene = &world->scene;
+    const struct queue_event *next = queue_first(&scene->queue);
+    if (next == NULL || (next->kind != QUEUE_PACKET && next->kind != QUEUE_DISK) || next->who != node->slot)
+        return false;
+    if (next->time_ns > scene->now_ns + scene_election_ns(scene) / 64)
+        return false;
+    if (!choose_chance(&scene->choose, CHOOSE_BATCH, node->slot, scene->swarm.batch))
+        return false;
+    coverage_fire(&scene->coverage, FAULT_BATCH);
+    return true;
+}
+
+static void world_receive(struct world *world, const struct queue_event *event)
+{
+    const struct packet packet = world->network.packets[event->slot];
+    const struct slice bytes = network_bytes(&world->network, event->slot);
+    ASSERT(packet.to == event->who);
+    if (packet.to >= ENDPOINT_CLIENT) {
+        workload_receive(&world->workload, &world->scene, &world->network, packet.to - ENDPOINT_CLIENT, bytes);
+    } else if (world->nodes[packet.to].state == NODE_UP) {
+        struct node *node = &world->nodes[packet.to];
+        struct input input = { .kind = INPUT_PEER_FRAME, .bytes = bytes, .more = world_draw_more(world, node) };
+        if (packet.from >= ENDPOINT_CLIENT) {
+            input.kind = INPUT_CLIENT_FRAME;
+            input.client = packet.from;
+        }
+        world_feed(world, node, &input, packet.from);
+    }
+    network_release(&world->network, event->slot);
+}
+
+/* Events of a node that is paused wait for it, in order. */
+static bool world_deferred(struct world *world, const struct queue_event *event)
+{
+    const enum queue_kind kind = (enum queue_kind)event->kind;
+    if (kind != QUEUE_PACKET && kind != QUEUE_DISK && kind != QUEUE_TIMER)
+        return false;
+    if (event->who >= VOTERS_MAX || event->who >= world->scene.swarm.node_count)
+        return false;
+    const struct node *node = &world->nodes[event->who];
+    if (!node_paused(world, node))
+        return false;
+    const bool queued = queue_push(&world->scene.queue, node->resume_ns, kind, event->who, event->slot, event->tag);
+    ASSERT(queued);
+    return true;
+}
+
+static void world_disk(struct world *world, const struct queue_event *event)
+{
+    struct node *node = &world->nodes[event->who];
+    if (node->state != NODE_UP || node->life != event->tag)
+        return;
+    struct input input = disk_complete(&node->disk, &world->scene, event->slot);
+    input.more = world_draw_more(world, node);
+    world_feed(world, node, &input, ENDPOINTS);
+}
+
+static void world_happen(struct world *world, const struct queue_event *event)
+{
+    struct node *node = &world->nodes[event->who % VOTERS_MAX];
+    switch ((enum queue_kind)event->kind) {
+    case QUEUE_PACKET: world_receive(world, event); return;
+    case QUEUE_DISK: world_disk(world, event); return;
+    case QUEUE_TIMER:
+        if (node->state == NODE_UP && node->life == event->tag)
+            node_timer(world, node);
+        return;
+    case QUEUE_RESTART:
+        if (node->state == NODE_DOWN && node->life == event->tag && !node->outsider)
+            node_start(world, node);
+        return;
+    case QUEUE_CLIENT:
+        workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag);
+        return;
+    case QUEUE_NEMESIS: nemesis_strike(world, (enum nemesis_kind)event->who); return;
+    case QUEUE_MEND: nemesis_mend(world, (enum nemesis_kind)event->who); return;
+    }
+    UNREACHABLE();
+}
+
+/* Keeps the promise of `more`: the other input follows before anything else is fed to that node later on. */
+static void world_settle_debt(struct world *world)
+{
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
+        struct node *node = &world->nodes[slot];
+        if (node->owed && node->state == NODE_UP && !node_paused(world, node))
+            world_feed(world, node, &(struct input){ .kind = INPUT_TICK }, ENDPOINTS);
+    }
+}
+
+static bool world_advance(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    if (scene->queue.count == 0)
+        return false;
+    bool owed = false;
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
+        owed |= world->nodes[slot].owed;
+    const struct queue_event event = queue_pop(&scene->queue);
+    ASSERT(event.time_ns >= scene->now_ns);
+    scene->now_ns = event.time_ns;
+    if (world_deferred(world, &event))
+        return true;
+    const uint64_t step = scene->step;
+    world_happen(world, &event);
+    if (owed && scene->step == step)
+        world_settle_debt(world);
+    return true;
+}
+
+static void world_close(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    struct scene *scene = &world->scene;
+    struct coverage *coverage = &scene->coverage;
+    workload_close(&world->workload, scene);
+    if (!check_result(scene->check)->failed)
+        check_finish(scene->check, options->search);
+    for (uint32_t slot = 0; options->deep && slot < scene->swarm.node_count; slot++)
+        if (world->nodes[slot].state == NODE_UP)
+            world_mix(world, replica_digest(world->nodes[slot].replica));
+    coverage->schedules = 1;
+    coverage->inputs = scene->step;
+    coverage->simulated_ns = scene->now_ns;
+    coverage->nodes = scene->swarm.node_count;
+    coverage->schedules_untimed = scene->swarm.untimed;
+    coverage->schedules_searched = options->search;
+    memcpy(coverage->checks, check_counts(scene->check), sizeof coverage->checks);
+    const struct check_failure *failure = check_result(scene->check);
+    result->failure = failure->failed ? failure : NULL;
+    result->digest = world->digest;
+    result->steps = scene->step;
+}
+
+bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    struct scene *scene = &world->scene;
+    const struct check_failure *failure = check_result(scene->check);
+    if (!world_reset(world, options))
+        return false;
+    if (options->transcript != NULL)
+        swarm_print(&scene->swarm, options->transcript);
+    while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns)
+        if (!world_advance(world))
+            break;
+    if (!failure->failed)
+        liveness_begin(world);
+    while (!failure->failed && !liveness_over(world))
+        if (!world_advance(world))
+            break;
+    world_close(world, options, result);
+    return true;
+}
