@@ -136,8 +136,10 @@ static bool parse_switch(const char *word, struct settings *settings)
 static const char *parse_option(const char *name, const char *value, struct settings *settings)
 {
     struct bench_options *bench = &settings->bench;
-    if (strcmp(name, "--endpoints") == 0)
-        return bench->endpoints = value, NULL;
+    if (strcmp(name, "--endpoints") == 0) {
+        bench->endpoints = value;
+        return NULL;
+    }
     if (strcmp(name, "--cluster-id") == 0)
         return text_parse_u64(value, &bench->cluster_id) ? NULL : "a number";
     if (strcmp(name, "--inflight") == 0)

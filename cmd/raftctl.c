@@ -121,12 +121,9 @@ static int usage_error(const char *what, const char *word)
 static int exit_code_of(const struct client_result *result)
 {
     switch (result->outcome) {
-    case CLIENT_OK:
-        return EXIT_OK;
-    case CLIENT_UNKNOWN:
-        return EXIT_UNKNOWN;
-    case CLIENT_FAILED:
-        break;
+    case CLIENT_OK: return EXIT_OK;
+    case CLIENT_UNKNOWN: return EXIT_UNKNOWN;
+    case CLIENT_FAILED: break;
     }
     const bool unreached = result->reason == CLIENT_UNREACHABLE || result->reason == CLIENT_NO_LEADER
                            || result->reason == CLIENT_TIMED_OUT;
@@ -158,10 +155,12 @@ static int report(struct client *client, const struct arguments *arguments, cons
     if (arguments->json) {
         print_json(client, result, with_value);
     } else if (result->outcome != CLIENT_OK) {
-        fprintf(stderr, "raftctl: %s: %s", client_outcome_text(result->outcome), client_reason_text(result->reason));
+        fprintf(stderr, "raftctl: %s: %s", client_outcome_text(result->outcome), client_error_text(client));
         if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run != command_txn)
             fprintf(stderr, ", the version is %llu", (unsigned long long)result->version);
-        fprintf(stderr, " (%s)\n", client_error_text(client));
+        if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run == command_txn)
+            fprintf(stderr, ", \"else\" was executed");
+        fputc('\n', stderr);
     } else if (with_value) {
         fwrite(result->value.bytes, 1, result->value.count, stdout);
         putchar('\n');

@@ -44,8 +44,9 @@ struct bench {
     uint64_t keys_issued;
     uint64_t rate_start_ns; /* open loop: due times count from here */
     uint64_t rate_issued;
-    bool counting; /* count_max applies */
-    bool relocate; /* the leader is not where we thought */
+    bool counting;             /* count_max applies */
+    enum reply_status refusal; /* the latest that was not REPLY_OK, for messages */
+    bool relocate;             /* the leader is not where we thought */
     uint8_t *key;
     uint8_t *value;
     uint8_t *frame;
@@ -129,12 +130,9 @@ void bench_measure(struct bench *bench)
 static uint64_t bench_draw_key(struct bench *bench)
 {
     switch (bench->options.keys) {
-    case BENCH_KEYS_FIXED:
-        return 0;
-    case BENCH_KEYS_SEQUENTIAL:
-        return bench->keys_issued++;
-    case BENCH_KEYS_RANDOM:
-        return prng_below(&bench->prng, bench->options.key_count);
+    case BENCH_KEYS_FIXED: return 0;
+    case BENCH_KEYS_SEQUENTIAL: return bench->keys_issued++;
+    case BENCH_KEYS_RANDOM: return prng_below(&bench->prng, bench->options.key_count);
     }
     UNREACHABLE();
 }
@@ -238,12 +236,29 @@ static void bench_pause(struct bench *bench, uint32_t slot_number)
         bench->paused_until_ns = bench->now_ns + pause_ns;
 }
 
+static void bench_idle(struct bench *bench, uint32_t slot_number)
+{
+    bench->slots[slot_number].state = SLOT_IDLE;
+    bench->idle[bench->idle_count++] = slot_number;
+}
+
+/* Paused after an operation that was refused: there is nothing to send again. */
+static bool bench_rests(const struct bench *bench, uint32_t slot_number)
+{
+    const struct slot *slot = &bench->slots[slot_number];
+    return slot->state == SLOT_PAUSED && !slot->has_request && (slot->read || slot->session != 0);
+}
+
 static void bench_resume(struct bench *bench)
 {
     bench->paused_count = 0;
     for (uint32_t number = 0; number < bench->options.inflight; number++) {
         if (bench->slots[number].state != SLOT_PAUSED)
             continue;
+        if (bench_rests(bench, number)) {
+            bench_idle(bench, number);
+            continue;
+        }
         bench->report.retries++;
         bench_send(bench, number);
     }
@@ -254,12 +269,13 @@ static void bench_end(struct bench *bench, uint32_t slot_number, bool executed)
     struct slot *slot = &bench->slots[slot_number];
     ASSERT(slot->has_request);
     slot->has_request = false;
-    slot->state = SLOT_IDLE;
-    bench->idle[bench->idle_count++] = slot_number;
-    if (executed)
+    if (executed) {
         histogram_add(slot->read ? &bench->report.reads : &bench->report.writes, bench->now_ns - slot->since_ns);
-    else
-        bench->report.failures++;
+        bench_idle(bench, slot_number);
+        return;
+    }
+    bench->report.failures++;
+    bench_pause(bench, slot_number); /* a store that is full stays full for a while */
 }
 
 /* A session is open: goes on with the write that waits for it, if any. */
@@ -272,8 +288,7 @@ static void bench_registered(struct bench *bench, uint32_t slot_number, uint64_t
         bench_send(bench, slot_number);
         return;
     }
-    slot->state = SLOT_IDLE;
-    bench->idle[bench->idle_count++] = slot_number;
+    bench_idle(bench, slot_number);
 }
 
 static void bench_take(struct bench *bench, const struct reply *reply)
@@ -286,6 +301,8 @@ static void bench_take(struct bench *bench, const struct reply *reply)
     if (!waits || reply->request_id >> 32 != slot->generation)
         return;
     bench->report.statuses[reply->status]++;
+    if (reply->status != REPLY_OK)
+        bench->refusal = reply->status;
     switch (reply->status) {
     case REPLY_OK:
     case REPLY_NOT_FOUND:
@@ -299,9 +316,7 @@ static void bench_take(struct bench *bench, const struct reply *reply)
         bench->relocate = true;
         bench_pause(bench, number);
         return;
-    case REPLY_BUSY:
-        bench_pause(bench, number);
-        return;
+    case REPLY_BUSY: bench_pause(bench, number); return;
     case REPLY_SESSION_EXPIRED:
         slot->session = 0;
         bench_pause(bench, number);
@@ -369,6 +384,8 @@ static bool bench_relocate(struct bench *bench, char error[BENCH_ERROR_BYTES])
         return false;
     bench->paused_count = 0;
     for (uint32_t number = 0; number < bench->options.inflight; number++) {
+        if (bench_rests(bench, number))
+            bench_idle(bench, number);
         if (bench->slots[number].state == SLOT_IDLE)
             continue;
         bench->report.retries++;
@@ -412,8 +429,9 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
     }
     while (bench_outstanding(bench) > 0) {
         if (clock_now_ns() >= deadline_ns) {
-            snprintf(error, BENCH_ERROR_BYTES, "%s: %u of %u sessions were not opened in time", bench_leader(bench),
-                     bench_outstanding(bench), bench->options.inflight);
+            snprintf(error, BENCH_ERROR_BYTES, "%s: %u of %u sessions were not opened in time; last: %s",
+                     bench_leader(bench), bench_outstanding(bench), bench->options.inflight,
+                     reply_status_text(bench->refusal));
             return false;
         }
         if (!bench_turn(bench, u64_min(deadline_ns, clock_now_ns() + NS_PER_S), error))

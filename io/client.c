@@ -72,12 +72,9 @@ const char *client_error_text(const struct client *client) { return client->erro
 const char *client_outcome_text(enum client_outcome outcome)
 {
     switch (outcome) {
-    case CLIENT_OK:
-        return "ok";
-    case CLIENT_FAILED:
-        return "failed";
-    case CLIENT_UNKNOWN:
-        return "unknown";
+    case CLIENT_OK: return "ok";
+    case CLIENT_FAILED: return "failed";
+    case CLIENT_UNKNOWN: return "unknown";
     }
     UNREACHABLE();
 }
@@ -85,32 +82,19 @@ const char *client_outcome_text(enum client_outcome outcome)
 const char *client_reason_text(enum client_reason reason)
 {
     switch (reason) {
-    case CLIENT_DONE:
-        return "done";
-    case CLIENT_NOT_FOUND:
-        return "not found";
-    case CLIENT_CONDITION_FAILED:
-        return "condition failed";
-    case CLIENT_NO_SPACE:
-        return "no space";
-    case CLIENT_TOO_LARGE:
-        return "too large";
-    case CLIENT_BAD_REQUEST:
-        return "bad request";
-    case CLIENT_WRONG_CLUSTER:
-        return "wrong cluster";
-    case CLIENT_BUSY:
-        return "busy";
-    case CLIENT_NO_LEADER:
-        return "no leader";
-    case CLIENT_UNREACHABLE:
-        return "unreachable";
-    case CLIENT_TIMED_OUT:
-        return "timed out";
-    case CLIENT_SESSION_LOST:
-        return "session lost";
-    case CLIENT_NO_MEMORY:
-        return "no memory";
+    case CLIENT_DONE: return "done";
+    case CLIENT_NOT_FOUND: return "not found";
+    case CLIENT_CONDITION_FAILED: return "condition failed";
+    case CLIENT_NO_SPACE: return "no space";
+    case CLIENT_TOO_LARGE: return "too large";
+    case CLIENT_BAD_REQUEST: return "bad request";
+    case CLIENT_WRONG_CLUSTER: return "wrong cluster";
+    case CLIENT_BUSY: return "busy";
+    case CLIENT_NO_LEADER: return "no leader";
+    case CLIENT_UNREACHABLE: return "unreachable";
+    case CLIENT_TIMED_OUT: return "timed out";
+    case CLIENT_SESSION_LOST: return "session lost";
+    case CLIENT_NO_MEMORY: return "no memory";
     }
     UNREACHABLE();
 }
@@ -289,17 +273,14 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
-    case REPLY_WRONG_CLUSTER:
-        return true;
+    case REPLY_WRONG_CLUSTER: return true;
     case REPLY_NO_SPACE:
         /* A full log says nothing of earlier attempts. */
         if (!run->doubtful)
             return true;
         client_pause(client, run);
         return false;
-    case REPLY_NOT_LEADER:
-        client_follow(client, run);
-        return false;
+    case REPLY_NOT_LEADER: client_follow(client, run); return false;
     case REPLY_BUSY:
         run->reason = run->doubtful ? run->reason : CLIENT_BUSY;
         client_error(client, "%s is busy", client->target.text);
@@ -340,29 +321,18 @@ static void client_run(struct client *client, struct client_run *run, struct req
 static enum client_reason client_reason_of(enum reply_status status)
 {
     switch (status) {
-    case REPLY_OK:
-        return CLIENT_DONE;
-    case REPLY_NOT_FOUND:
-        return CLIENT_NOT_FOUND;
-    case REPLY_CONDITION_FAILED:
-        return CLIENT_CONDITION_FAILED;
-    case REPLY_NO_SPACE:
-        return CLIENT_NO_SPACE;
-    case REPLY_TOO_LARGE:
-        return CLIENT_TOO_LARGE;
-    case REPLY_BAD_REQUEST:
-        return CLIENT_BAD_REQUEST;
-    case REPLY_WRONG_CLUSTER:
-        return CLIENT_WRONG_CLUSTER;
-    case REPLY_NOT_LEADER:
-        return CLIENT_NO_LEADER;
-    case REPLY_BUSY:
-        return CLIENT_BUSY;
-    case REPLY_UNKNOWN:
-        return CLIENT_TIMED_OUT;
+    case REPLY_OK: return CLIENT_DONE;
+    case REPLY_NOT_FOUND: return CLIENT_NOT_FOUND;
+    case REPLY_CONDITION_FAILED: return CLIENT_CONDITION_FAILED;
+    case REPLY_NO_SPACE: return CLIENT_NO_SPACE;
+    case REPLY_TOO_LARGE: return CLIENT_TOO_LARGE;
+    case REPLY_BAD_REQUEST: return CLIENT_BAD_REQUEST;
+    case REPLY_WRONG_CLUSTER: return CLIENT_WRONG_CLUSTER;
+    case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
+    case REPLY_BUSY: return CLIENT_BUSY;
+    case REPLY_UNKNOWN: return CLIENT_TIMED_OUT;
     case REPLY_SESSION_EXPIRED:
-    case REPLY_STALE_SEQUENCE:
-        return CLIENT_SESSION_LOST;
+    case REPLY_STALE_SEQUENCE: return CLIENT_SESSION_LOST;
     }
     UNREACHABLE();
 }
@@ -395,7 +365,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     }
     const bool unknown = run->doubtful && client_status_local(reply->status);
     result.outcome = unknown ? CLIENT_UNKNOWN : CLIENT_FAILED;
-    client_error(client, "%s: %s", client->target.text, reply_status_text(reply->status));
+    client_error(client, "%s (%s)", reply_status_text(reply->status), client->target.text);
     return result;
 }
 
@@ -562,16 +532,13 @@ static struct client_txn_part *client_txn_part(struct client_txn *txn, enum txn_
 {
     switch (kind) {
     case TXN_IF_EQUAL:
-    case TXN_IF_NOT_EQUAL:
-        return &txn->parts[0];
+    case TXN_IF_NOT_EQUAL: return &txn->parts[0];
     case TXN_THEN_PUT:
     case TXN_THEN_DELETE:
-    case TXN_THEN_APPEND:
-        return &txn->parts[1];
+    case TXN_THEN_APPEND: return &txn->parts[1];
     case TXN_ELSE_PUT:
     case TXN_ELSE_DELETE:
-    case TXN_ELSE_APPEND:
-        return &txn->parts[2];
+    case TXN_ELSE_APPEND: return &txn->parts[2];
     }
     UNREACHABLE();
 }

@@ -78,9 +78,9 @@ int endpoint_connect(const struct endpoint *endpoint)
         return -errno;
     const int on = 1;
     /* Requests are small and answered one by one: waiting for more bytes would only add delay. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-        (connect(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_bytes) == 0 ||
-         errno == EINPROGRESS))
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0
+        && (connect(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_bytes) == 0
+            || errno == EINPROGRESS))
         return fd;
     const int error = -errno;
     close(fd);

@@ -22,22 +22,15 @@ static uint32_t txn_unescape(const char *text, uint32_t bytes, char *value)
         return 0;
     switch (text[0]) {
     case '"':
-    case '\\':
-        *value = text[0];
-        return 1;
-    case 'n':
-        *value = '\n';
-        return 1;
-    case 't':
-        *value = '\t';
-        return 1;
+    case '\\': *value = text[0]; return 1;
+    case 'n': *value = '\n'; return 1;
+    case 't': *value = '\t'; return 1;
     case 'x':
         if (bytes < 3 || txn_hex_digit(text[1]) < 0 || txn_hex_digit(text[2]) < 0)
             return 0;
         *value = (char)(txn_hex_digit(text[1]) * 16 + txn_hex_digit(text[2]));
         return 3;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
