@@ -28,7 +28,7 @@ enum linear_outcome {
     LINEAR_REFUSED,   /* surely no effect: the call constrains nothing and is dropped */
 };
 
-enum { LINEAR_TXN_PARTS = 8 };
+enum { LINEAR_TXN_PARTS = 16 };
 
 /* One clause of a transaction. */
 struct linear_part {
@@ -47,7 +47,7 @@ struct linear_op {
     uint64_t returned;         /* UINT64_MAX: never */
     struct linear_value value; /* written, or read */
     uint64_t expected;         /* CAS: the version required */
-    uint64_t version;          /* reported by the reply: of the key after the call; CAS failed: current one. Only with a known outcome */
+    uint64_t version;          /* of the reply: the key's after the call; CAS failed: current one. With a known outcome */
     uint32_t part_count;       /* TXN */
     struct linear_part parts[LINEAR_TXN_PARTS];
 };

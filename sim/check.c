@@ -1,0 +1,242 @@
+/* The checker's life, its failure, and the hook after each step. What is checked lies in the files beside (check_state.h).
+ *
+ * A hook does work in proportion to what changed: new log entries, advanced indices, landed blocks. Memory is kept from
+ * schedule to schedule and grows only. */
+#include "check_state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kind_texts[] = {
+    [CHECK_ELECTION_SAFETY] = "election_safety",
+    [CHECK_LEADER_APPEND_ONLY] = "leader_append_only",
+    [CHECK_LOG_MATCHING] = "log_matching",
+    [CHECK_LEADER_COMPLETENESS] = "leader_completeness",
+    [CHECK_STATE_MACHINE] = "state_machine",
+    [CHECK_DURABLE_QUORUM] = "durable_quorum",
+    [CHECK_MONOTONE] = "monotone",
+    [CHECK_EXACTLY_ONCE] = "exactly_once",
+    [CHECK_READ] = "read",
+    [CHECK_WRITE] = "write",
+    [CHECK_LIMITS] = "limits",
+    [CHECK_PINNED] = "pinned",
+    [CHECK_PROMISE_VOTE] = "promise_vote",
+    [CHECK_PROMISE_TERM] = "promise_term",
+    [CHECK_PROMISE_APPEND] = "promise_append",
+    [CHECK_PROMISE_REPLY] = "promise_reply",
+    [CHECK_LEDGER_VOTE] = "ledger_vote",
+    [CHECK_LEDGER_MATCH] = "ledger_match",
+    [CHECK_LEDGER_ROUND] = "ledger_round",
+    [CHECK_RECOVERY] = "recovery",
+    [CHECK_LINEAR] = "linear",
+    [CHECK_LIVENESS] = "liveness",
+    [CHECK_STOP] = "stop",
+};
+STATIC_ASSERT(ARRAY_COUNT(kind_texts) == CHECK_KINDS, "a text for each kind");
+
+const char *check_kind_text(enum check_kind kind)
+{
+    ASSERT(kind < CHECK_KINDS);
+    return kind_texts[kind];
+}
+
+void *check_grow(void *memory, uint32_t *max, uint32_t count, size_t bytes)
+{
+    if (count <= *max)
+        return memory;
+    const uint32_t grown = u32_max(count, *max * 2);
+    memory = realloc(memory, grown * bytes);
+    ASSERT(memory != NULL);
+    *max = grown;
+    return memory;
+}
+
+struct check *check_new(void)
+{
+    struct check *check = calloc(1, sizeof *check);
+    ASSERT(check != NULL);
+    return check;
+}
+
+void check_free(struct check *check)
+{
+    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
+        free(check->nodes[node].memory.links);
+        free(check->nodes[node].disk.links);
+    }
+    free(check->commits);
+    free(check->digests);
+    free(check->results);
+    free(check->entries);
+    free(check->entry_used);
+    free(check->terms);
+    free(check->term_slots);
+    free(check->keys);
+    free(check->key_slots);
+    free(check->versions);
+    free(check->sessions);
+    free(check->calls);
+    free(check->history);
+    free(check);
+}
+
+static void *resize(void *memory, uint64_t count, size_t bytes)
+{
+    memory = realloc(memory, count * bytes);
+    ASSERT(memory != NULL);
+    return memory;
+}
+
+/* Room for every log index that these limits allow. */
+static void check_size(struct check *check, uint64_t index_max)
+{
+    if (index_max <= check->index_max)
+        return;
+    check->index_max = index_max;
+    check->commits = resize(check->commits, index_max + 1, sizeof *check->commits);
+    check->digests = resize(check->digests, index_max + 1, sizeof *check->digests);
+    check->results = resize(check->results, index_max + 1, sizeof *check->results);
+    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
+        struct ghost_node *ghost = &check->nodes[node];
+        ghost->memory.links = resize(ghost->memory.links, index_max + 1, sizeof(struct link));
+        ghost->disk.links = resize(ghost->disk.links, index_max + 1, sizeof(struct link));
+        ghost->memory.links[0] = ghost->disk.links[0] = (struct link){ .term = 0 };
+    }
+}
+
+void check_reset(struct check *check, const struct check_setup *setup)
+{
+    ASSERT(setup->node_count >= 1);
+    ASSERT(setup->node_count <= VOTERS_MAX);
+    check->setup = *setup;
+    check->limits = *setup->limits;
+    check->failure.failed = false;
+    check->step = 0;
+    check->quorum = setup->node_count / 2 + 1;
+    check->frame = (struct frame_context){ .cluster_id = setup->configs[0].cluster_id,
+                                           .fingerprint = limits_fingerprint(setup->limits),
+                                           .frame_bytes_max = setup->limits->frame_bytes_max };
+    check->unsearchable = false;
+    memset(check->counts, 0, sizeof check->counts);
+    check_size(check, setup->limits->log_entries_max);
+    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
+        struct ghost_node *ghost = &check->nodes[node];
+        struct link *const memory = ghost->memory.links, *const disk = ghost->disk.links;
+        *ghost = (struct ghost_node){ .memory = { .links = memory }, .disk = { .links = disk } };
+    }
+    check->committed = check->digested = check->acknowledged = 0;
+    check->commits[0] = (struct ghost_commit){ .term = 0 };
+    check->call_count = 0;
+    check_log_reset(check);
+    check_promise_reset(check);
+    check_model_reset(check);
+}
+
+const struct check_failure *check_result(const struct check *check) { return &check->failure; }
+
+const uint64_t *check_counts(const struct check *check) { return check->counts; }
+
+void check_count(struct check *check, enum check_kind kind) { check->counts[kind]++; }
+
+uint64_t check_committed(const struct check *check) { return check->committed; }
+
+void check_set_step(struct check *check, uint64_t step) { check->step = step; }
+
+void check_fail(struct check *check, enum check_kind kind, uint32_t node, const char *format, ...)
+{
+    if (check->failure.failed)
+        return;
+    check->failure = (struct check_failure){ .failed = true, .kind = kind, .node = node, .step = check->step };
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(check->failure.text, sizeof check->failure.text, format, arguments);
+    va_end(arguments);
+}
+
+uint32_t check_slot(const struct check *check, uint64_t node_id)
+{
+    const struct replica_config *config = &check->setup.configs[0];
+    for (uint32_t slot = 0; slot < check->setup.node_count; slot++)
+        if (config->voters[slot].id == node_id)
+            return slot;
+    return VOTERS_MAX;
+}
+
+static void life_end(struct ghost_node *ghost)
+{
+    ghost->serving = false;
+    ghost->memory.last = 0;
+    ghost->audited = 0;
+    ghost->view = (struct replica_view){ .role = RAFT_STARTING };
+}
+
+void check_node_started(struct check *check, uint32_t node)
+{
+    ASSERT(node < check->setup.node_count);
+    life_end(&check->nodes[node]);
+}
+
+void check_node_crashed(struct check *check, uint32_t node)
+{
+    ASSERT(node < check->setup.node_count);
+    life_end(&check->nodes[node]);
+}
+
+/* I7 within a life. */
+static void step_monotone(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct replica_view *before = &check->nodes[node].view;
+    check_count(check, CHECK_MONOTONE);
+    if (view->term < before->term)
+        check_fail(check, CHECK_MONOTONE, node, "term fell from %llu to %llu", (unsigned long long)before->term,
+                   (unsigned long long)view->term);
+    if (view->term == before->term && before->vote != 0 && view->vote != before->vote)
+        check_fail(check, CHECK_MONOTONE, node, "vote in term %llu changed from %llu to %llu",
+                   (unsigned long long)view->term, (unsigned long long)before->vote, (unsigned long long)view->vote);
+    if (view->commit < before->commit || view->applied < before->applied)
+        check_fail(check, CHECK_MONOTONE, node, "commit %llu, applied %llu went back to %llu, %llu",
+                   (unsigned long long)before->commit, (unsigned long long)before->applied,
+                   (unsigned long long)view->commit, (unsigned long long)view->applied);
+    if (view->applied > view->commit || view->commit > view->last.index)
+        check_fail(check, CHECK_MONOTONE, node, "applied %llu, commit %llu, last %llu are out of order",
+                   (unsigned long long)view->applied, (unsigned long long)view->commit,
+                   (unsigned long long)view->last.index);
+}
+
+void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    ASSERT(node < check->setup.node_count);
+    if (check->failure.failed)
+        return;
+    check_count(check, CHECK_LIMITS);
+    const char *problem = replica_invariant(replica);
+    if (problem != NULL) {
+        check_fail(check, CHECK_LIMITS, node, "%s", problem);
+        return;
+    }
+    struct replica_view view;
+    replica_inspect(replica, &view);
+    if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
+        return;
+    if (view.last.index > check->index_max) {
+        check_fail(check, CHECK_LIMITS, node, "log of %llu entries", (unsigned long long)view.last.index);
+        return;
+    }
+    check_log_follow(check, node, replica, &view, output);
+    if (!ghost->serving)
+        check_disk_recovered(check, node, &view);
+    ghost->serving = true;
+    step_monotone(check, node, &view);
+    if (check->failure.failed)
+        return;
+    if (view.role == RAFT_LEADER && (ghost->view.role != RAFT_LEADER || ghost->view.term != view.term))
+        check_log_new_leader(check, node, &view);
+    check_promise_follow(check, node, &view);
+    check_log_commit(check, node, &view);
+    if (!check->failure.failed)
+        check_model_follow(check, node, replica, &view, output);
+    ghost->view = view;
+}

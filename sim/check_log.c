@@ -1,0 +1,257 @@
+/* Logs in memory and what is committed: I1 to I4, and the commit rule.
+ *
+ * The ghost of a log is one chain hash per entry. What changed in a step is found from the events, and independently of
+ * them from the terms at the end of the log; a creeping comparison of one entry per step catches what both miss. */
+#include "check_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENTRY_TABLE_MIN = 1024 };
+
+static void entry_table_size(struct check *check, uint32_t slots)
+{
+    free(check->entries);
+    free(check->entry_used);
+    check->entries = calloc(slots, sizeof *check->entries);
+    check->entry_used = calloc(slots, sizeof *check->entry_used);
+    ASSERT(check->entries != NULL && check->entry_used != NULL);
+    check->entry_mask = slots - 1;
+    check->entry_count = 0;
+}
+
+void check_log_reset(struct check *check)
+{
+    if (check->entries == NULL)
+        entry_table_size(check, ENTRY_TABLE_MIN);
+    for (uint32_t i = 0; i < check->entry_count; i++)
+        check->entries[check->entry_used[i]].index = 0;
+    check->entry_count = 0;
+}
+
+static struct ghost_entry *entry_find(struct check *check, uint64_t index, uint64_t term)
+{
+    uint64_t hash = index * UINT64_C(0x9e3779b97f4a7c15) + term * UINT64_C(0xc2b2ae3d27d4eb4f);
+    uint32_t slot = (uint32_t)(hash >> 32) & check->entry_mask;
+    while (check->entries[slot].index != 0 && (check->entries[slot].index != index || check->entries[slot].term != term))
+        slot = (slot + 1) & check->entry_mask;
+    return &check->entries[slot];
+}
+
+static void entry_insert(struct check *check, const struct ghost_entry *entry)
+{
+    struct ghost_entry *slot = entry_find(check, entry->index, entry->term);
+    ASSERT(slot->index == 0);
+    *slot = *entry;
+    check->entry_used[check->entry_count++] = (uint32_t)(slot - check->entries);
+}
+
+static void entry_table_grow(struct check *check)
+{
+    struct ghost_entry *old = check->entries;
+    uint32_t *used = check->entry_used;
+    const uint32_t count = check->entry_count;
+    check->entries = NULL;
+    check->entry_used = NULL;
+    entry_table_size(check, (check->entry_mask + 1) * 2);
+    for (uint32_t i = 0; i < count; i++)
+        entry_insert(check, &old[used[i]]);
+    free(old);
+    free(used);
+}
+
+void check_log_match(struct check *check, uint32_t node, uint64_t index, struct link link)
+{
+    const struct ghost_entry *known = entry_find(check, index, link.term);
+    check_count(check, CHECK_LOG_MATCHING);
+    if (known->index != 0) {
+        if (known->chain != link.chain)
+            check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu of term %llu, or one before it, differs from another node's",
+                       (unsigned long long)index, (unsigned long long)link.term);
+        return;
+    }
+    entry_insert(check, &(struct ghost_entry){ .index = index, .term = link.term, .chain = link.chain });
+    if (check->entry_count * 2 > check->entry_mask)
+        entry_table_grow(check);
+}
+
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, const char *where)
+{
+    if (kept >= log->last || kept >= check->committed)
+        return;
+    check_count(check, CHECK_DURABLE_QUORUM);
+    if (log->links[kept + 1].chain == check->commits[kept + 1].link.chain)
+        check_fail(check, CHECK_DURABLE_QUORUM, node, "removes the committed entry %llu from its %s",
+                   (unsigned long long)(kept + 1), where);
+}
+
+/* The lowest index whose entry may have changed. */
+static uint64_t follow_from(const struct ghost_log *log, const struct replica *replica, const struct replica_view *view,
+                            const struct output *output)
+{
+    uint64_t from = u64_min(log->last, view->last.index) + 1;
+    if (output->event_count > output->event_max)
+        return 1;
+    for (uint32_t i = 0; i < output->event_count; i++) {
+        const struct event *event = &output->events[i];
+        if (event->kind == EVENT_APPEND)
+            from = u64_min(from, u64_max(event->a, 1));
+        if (event->kind == EVENT_TRUNCATE)
+            from = u64_min(from, event->a + 1);
+    }
+    while (from > 1 && replica_entry_term(replica, from - 1) != log->links[from - 1].term)
+        from--;
+    return from;
+}
+
+static struct link follow_link(const struct ghost_log *log, const struct replica *replica, uint64_t index)
+{
+    struct entry entry;
+    replica_entry(replica, index, &entry);
+    return (struct link){ .term = entry.id.term,
+                          .chain = link_chain(log->links[index - 1].chain, entry.id.term, entry.kind, entry.body) };
+}
+
+/* I2, and what this node reported to the leader of its present term. */
+static void follow_removed(struct check *check, uint32_t node, const struct replica_view *view, uint64_t kept)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    check_log_removed(check, node, &ghost->memory, kept, "log");
+    if (ghost->view.role == RAFT_LEADER && view->role == RAFT_LEADER && ghost->view.term == view->term)
+        check_fail(check, CHECK_LEADER_APPEND_ONLY, node, "leader of term %llu removes its entry %llu",
+                   (unsigned long long)view->term, (unsigned long long)(kept + 1));
+    if (ghost->acked_term == view->term && kept < ghost->acked_index)
+        check_fail(check, CHECK_PROMISE_APPEND, node, "removes entry %llu, reported to the leader of the same term %llu",
+                   (unsigned long long)(kept + 1), (unsigned long long)view->term);
+}
+
+/* Compares one entry that is not expected to have changed. */
+static void follow_audit(struct check *check, uint32_t node, const struct replica *replica)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    if (ghost->memory.last == 0)
+        return;
+    ghost->audited = ghost->audited % ghost->memory.last + 1;
+    if (follow_link(&ghost->memory, replica, ghost->audited).chain != ghost->memory.links[ghost->audited].chain)
+        check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu changed in place", (unsigned long long)ghost->audited);
+}
+
+void check_log_follow(struct check *check, uint32_t node, const struct replica *replica, const struct replica_view *view,
+                      const struct output *output)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_log *log = &ghost->memory;
+    uint64_t from = follow_from(log, replica, view, output);
+    const uint64_t last = view->last.index;
+    check_count(check, CHECK_LEADER_APPEND_ONLY);
+    /* An event may speak of an entry that is the same as before. */
+    while (from <= log->last && from <= last && follow_link(log, replica, from).chain == log->links[from].chain)
+        from++;
+    if (from <= log->last) {
+        follow_removed(check, node, view, from - 1);
+        log->last = from - 1;
+    }
+    for (uint64_t index = from; index <= last; index++) {
+        const struct link link = follow_link(log, replica, index);
+        if (link.term < log->links[index - 1].term || link.term > view->term)
+            check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu has term %llu behind term %llu, in term %llu",
+                       (unsigned long long)index, (unsigned long long)link.term,
+                       (unsigned long long)log->links[index - 1].term, (unsigned long long)view->term);
+        log->links[index] = link;
+        log->last = index;
+        check_log_match(check, node, index, link);
+    }
+    if (view->last.term != log->links[last].term)
+        check_fail(check, CHECK_LOG_MATCHING, node, "last entry %llu is said to be of term %llu, and is of term %llu",
+                   (unsigned long long)last, (unsigned long long)view->last.term,
+                   (unsigned long long)log->links[last].term);
+    if (!check->failure.failed)
+        follow_audit(check, node, replica);
+}
+
+/* I4: what was committed in an earlier term is in the log of the leader of a later one. A stale candidate may still win a
+ * lower term after a commit in a higher one: nothing is demanded of it. */
+static void leader_complete(struct check *check, uint32_t node, uint64_t term)
+{
+    const struct ghost_log *log = &check->nodes[node].memory;
+    uint64_t index = check->committed;
+    while (index > 0 && check->commits[index].term >= term)
+        index--;
+    check_count(check, CHECK_LEADER_COMPLETENESS);
+    if (index > 0 && (log->last < index || log->links[index].chain != check->commits[index].link.chain))
+        check_fail(check, CHECK_LEADER_COMPLETENESS, node, "leader of term %llu lacks the entry %llu, committed in term %llu",
+                   (unsigned long long)term, (unsigned long long)index, (unsigned long long)check->commits[index].term);
+}
+
+void check_log_new_leader(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    struct ghost_term *promises = check_promise_term(check, view->term);
+    check_count(check, CHECK_ELECTION_SAFETY);
+    if (promises->leader != 0)
+        check_fail(check, CHECK_ELECTION_SAFETY, node, "leads term %llu, which node %llu has led",
+                   (unsigned long long)view->term, (unsigned long long)promises->leader);
+    promises->leader = view->node_id;
+    uint32_t votes = 0;
+    for (uint32_t voter = 0; voter < check->setup.node_count; voter++)
+        votes += voter == node ? promises->voted[voter] == view->node_id : promises->granted[voter] == view->node_id;
+    check_count(check, CHECK_LEDGER_VOTE);
+    if (votes < check->quorum)
+        check_fail(check, CHECK_LEDGER_VOTE, node, "leads term %llu, for which it was promised %u of %u votes",
+                   (unsigned long long)view->term, votes, check->quorum);
+    leader_complete(check, node, view->term);
+}
+
+/* Leaders of later terms than the one that commits now must have had the entries all along. */
+static void commit_later_leaders(struct check *check, uint64_t index, uint64_t term)
+{
+    for (uint32_t other = 0; other < check->setup.node_count; other++) {
+        const struct ghost_node *ghost = &check->nodes[other];
+        if (ghost->serving && ghost->view.role == RAFT_LEADER && ghost->view.term > term
+            && check->commits[index].term < ghost->view.term)
+            leader_complete(check, other, ghost->view.term);
+    }
+}
+
+/* I6, WB-commit: a leader commits only entries of its own term by counting (Raft 5.4.2), durable on a majority. */
+static void commit_lead(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct ghost_log *log = &check->nodes[node].memory;
+    const uint64_t index = view->commit;
+    const struct link link = log->links[index];
+    check_count(check, CHECK_DURABLE_QUORUM);
+    if (link.term != view->term)
+        check_fail(check, CHECK_DURABLE_QUORUM, node, "leader of term %llu commits entry %llu of term %llu by counting",
+                   (unsigned long long)view->term, (unsigned long long)index, (unsigned long long)link.term);
+    const uint32_t holders = check_disk_holders(check, index, link.chain);
+    if (holders < check->quorum)
+        check_fail(check, CHECK_DURABLE_QUORUM, node, "commits entry %llu of term %llu, durable on %u of %u disks",
+                   (unsigned long long)index, (unsigned long long)link.term, holders, check->quorum);
+    const uint64_t known = u64_min(index, check->committed);
+    if (log->links[known].chain != check->commits[known].link.chain)
+        check_fail(check, CHECK_LEADER_COMPLETENESS, node, "commits entry %llu, but another one was committed there",
+                   (unsigned long long)known);
+    if (check->failure.failed || index <= check->committed)
+        return;
+    for (uint64_t i = check->committed + 1; i <= index; i++)
+        check->commits[i] = (struct ghost_commit){ .link = log->links[i], .term = view->term };
+    check->committed = index;
+    commit_later_leaders(check, index, view->term);
+}
+
+void check_log_commit(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    if (view->commit <= ghost->view.commit)
+        return;
+    if (view->role == RAFT_LEADER) {
+        commit_lead(check, node, view);
+        return;
+    }
+    check_count(check, CHECK_STATE_MACHINE);
+    if (view->commit > check->committed)
+        check_fail(check, CHECK_STATE_MACHINE, node, "commits entry %llu, which no leader has committed",
+                   (unsigned long long)view->commit);
+    else if (ghost->memory.links[view->commit].chain != check->commits[view->commit].link.chain)
+        check_fail(check, CHECK_STATE_MACHINE, node, "commits entry %llu, but another one was committed there",
+                   (unsigned long long)view->commit);
+}

@@ -1,0 +1,319 @@
+/* Promises: the audit of who makes them and the ledger of who believes in them.
+ *
+ * The audit looks at every frame before it leaves: what it promises is in the sender's disk image already. The ledger
+ * remembers, per term, what was promised to whom, and no crash erases it; every belief of a replica (a vote, a match, an
+ * acknowledged round) is compared with it as it appears. Neither waits for a schedule in which the broken promise hurts. */
+#include "check_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TERM_TABLE_MIN = 256 };
+
+void check_promise_reset(struct check *check)
+{
+    if (check->term_slots == NULL) {
+        check->term_slots = calloc(TERM_TABLE_MIN, sizeof *check->term_slots);
+        ASSERT(check->term_slots != NULL);
+        check->term_mask = TERM_TABLE_MIN - 1;
+    }
+    if (check->term_count > 0)
+        memset(check->term_slots, 0, (check->term_mask + 1) * sizeof *check->term_slots);
+    check->term_count = 0;
+}
+
+static uint32_t *term_slot(const struct check *check, uint64_t term)
+{
+    uint32_t slot = (uint32_t)(term * 2654435761u) & check->term_mask;
+    while (check->term_slots[slot] != 0 && check->terms[check->term_slots[slot] - 1].term != term)
+        slot = (slot + 1) & check->term_mask;
+    return &check->term_slots[slot];
+}
+
+static void term_table_grow(struct check *check)
+{
+    free(check->term_slots);
+    check->term_mask = check->term_mask * 2 + 1;
+    check->term_slots = calloc(check->term_mask + 1, sizeof *check->term_slots);
+    ASSERT(check->term_slots != NULL);
+    for (uint32_t i = 0; i < check->term_count; i++)
+        *term_slot(check, check->terms[i].term) = i + 1;
+}
+
+/* The pointer is good until the next call. */
+struct ghost_term *check_promise_term(struct check *check, uint64_t term)
+{
+    uint32_t *slot = term_slot(check, term);
+    if (*slot == 0) {
+        check->terms = check_grow(check->terms, &check->term_max, check->term_count + 1, sizeof *check->terms);
+        check->terms[check->term_count++] = (struct ghost_term){ .term = term };
+        *slot = check->term_count;
+        if (check->term_count * 2 > check->term_mask)
+            term_table_grow(check);
+    }
+    return &check->terms[*term_slot(check, term) - 1];
+}
+
+/* ---- audit: what leaves a node ---- */
+
+static void audit_vote_request(struct check *check, uint32_t node, const struct message *message)
+{
+    if (message->vote_request.pre)
+        return;
+    const uint64_t term = message->vote_request.term;
+    check_count(check, CHECK_PROMISE_VOTE);
+    if (check_promise_term(check, term)->voted[node] != message->from)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "campaigns in term %llu before its own vote is on its disk",
+                   (unsigned long long)term);
+}
+
+static void audit_vote_response(struct check *check, uint32_t node, const struct message *message)
+{
+    const struct vote_response *response = &message->vote_response;
+    const uint32_t candidate = check_slot(check, message->to);
+    if (!response->granted || candidate == VOTERS_MAX)
+        return;
+    struct ghost_term *promises = check_promise_term(check, response->term);
+    if (response->pre) {
+        promises->pre_granted[candidate] |= 1u << node;
+        return;
+    }
+    check_count(check, CHECK_PROMISE_VOTE);
+    if (promises->voted[node] != message->to)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "votes for %llu in term %llu; its disk has the vote %llu there",
+                   (unsigned long long)message->to, (unsigned long long)response->term,
+                   (unsigned long long)promises->voted[node]);
+    if (promises->granted[node] != 0 && promises->granted[node] != message->to)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "votes for %llu in term %llu, after it voted for %llu",
+                   (unsigned long long)message->to, (unsigned long long)response->term,
+                   (unsigned long long)promises->granted[node]);
+    promises->granted[node] = message->to;
+}
+
+/* WB-match at the sender: the leader's entries up to `match` are on this disk. */
+static void audit_match(struct check *check, uint32_t node, const struct message *message)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t match = message->append_response.match;
+    check_count(check, CHECK_PROMISE_APPEND);
+    if (match > ghost->disk.last) {
+        check_fail(check, CHECK_PROMISE_APPEND, node, "reports match %llu; its disk ends at %llu",
+                   (unsigned long long)match, (unsigned long long)ghost->disk.last);
+        return;
+    }
+    const struct link link = ghost->disk.links[match];
+    const uint32_t slot = check_slot(check, message->to);
+    const struct ghost_node *leader = slot < VOTERS_MAX ? &check->nodes[slot] : NULL;
+    if (leader != NULL && leader->serving && leader->view.role == RAFT_LEADER && leader->view.term == message->term
+        && (match > leader->memory.last || leader->memory.links[match].chain != link.chain))
+        check_fail(check, CHECK_PROMISE_APPEND, node, "reports match %llu, where its disk differs from the leader's log",
+                   (unsigned long long)match);
+    struct ghost_term *promises = check_promise_term(check, message->term);
+    if (match > promises->acked[node].index) {
+        promises->acked[node] = (struct log_id){ .term = link.term, .index = match };
+        promises->acked_chain[node] = link.chain;
+    }
+    if (ghost->acked_term != message->term) {
+        ghost->acked_term = message->term;
+        ghost->acked_index = 0;
+    }
+    ghost->acked_index = u64_max(ghost->acked_index, match);
+    ghost->promised_index = u64_max(ghost->promised_index, match);
+}
+
+static void audit_append_response(struct check *check, uint32_t node, const struct message *message)
+{
+    struct ghost_term *promises = check_promise_term(check, message->term);
+    promises->echoed[node] = u64_max(promises->echoed[node], message->append_response.round);
+    if (message->append_response.rejected == 0)
+        audit_match(check, node, message);
+}
+
+/* What a leader sends is its log. */
+static void audit_append_request(struct check *check, uint32_t node, const struct message *message)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const struct append_request *request = &message->append_request;
+    const struct log_id prev = request->prev;
+    check_count(check, CHECK_LOG_MATCHING);
+    if (prev.index > ghost->memory.last || ghost->memory.links[prev.index].term != prev.term)
+        check_fail(check, CHECK_LOG_MATCHING, node, "sends entries behind (%llu, %llu), which is not in its log",
+                   (unsigned long long)prev.term, (unsigned long long)prev.index);
+    if (check_promise_term(check, message->term)->leader != message->from)
+        check_fail(check, CHECK_ELECTION_SAFETY, node, "sends entries in term %llu, which it does not lead",
+                   (unsigned long long)message->term);
+    if (request->commit > check->committed)
+        check_fail(check, CHECK_STATE_MACHINE, node, "tells of commit %llu, beyond %llu",
+                   (unsigned long long)request->commit, (unsigned long long)check->committed);
+}
+
+void check_send(struct check *check, uint32_t node, struct slice frame)
+{
+    ASSERT(node < check->setup.node_count);
+    if (check->failure.failed)
+        return;
+    struct ghost_node *ghost = &check->nodes[node];
+    struct message message;
+    if (message_decode(frame, &check->frame, &message) != FRAME_OK || message.type == FRAME_REFUSAL)
+        return;
+    check_count(check, CHECK_PROMISE_TERM);
+    if (message.term > ghost->hard.term) {
+        check_fail(check, CHECK_PROMISE_TERM, node, "speaks in term %llu; its disk has term %llu",
+                   (unsigned long long)message.term, (unsigned long long)ghost->hard.term);
+        return;
+    }
+    ghost->promised_term = u64_max(ghost->promised_term, message.term);
+    switch (message.type) {
+    case FRAME_VOTE_REQUEST: audit_vote_request(check, node, &message); break;
+    case FRAME_VOTE_RESPONSE: audit_vote_response(check, node, &message); break;
+    case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
+    case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
+    case FRAME_REFUSAL:
+    case FRAME_CLIENT_REQUEST:
+    case FRAME_CLIENT_REPLY: break;
+    }
+}
+
+/* ---- ledger: what a node believes ---- */
+
+/* The replica's own view of its disk. */
+static void ledger_disk(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t durable = view->durable_index;
+    if (durable <= ghost->memory.last && !check_disk_holds(ghost, durable, ghost->memory.links[durable].chain))
+        check_fail(check, CHECK_PROMISE_APPEND, node, "believes that entry %llu is on its disk, which ends at %llu",
+                   (unsigned long long)durable, (unsigned long long)ghost->disk.last);
+    if (ghost->hard_damaged)
+        return;
+    if (view->durable_term > ghost->hard.term)
+        check_fail(check, CHECK_PROMISE_TERM, node, "believes that term %llu is on its disk, which has %llu",
+                   (unsigned long long)view->durable_term, (unsigned long long)ghost->hard.term);
+    if (view->durable_term == ghost->hard.term && view->durable_vote != 0 && view->durable_vote != ghost->hard.vote)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "believes that the vote %llu is on its disk, which has %llu",
+                   (unsigned long long)view->durable_vote, (unsigned long long)ghost->hard.vote);
+}
+
+static void ledger_votes(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct replica_view *before = &check->nodes[node].view;
+    if (view->term == before->term && view->role == before->role && view->votes == before->votes)
+        return;
+    const struct ghost_term *promises = check_promise_term(check, view->term);
+    for (uint32_t voter = 0; voter < check->setup.node_count; voter++) {
+        if ((view->votes >> voter & 1) == 0)
+            continue;
+        check_count(check, CHECK_LEDGER_VOTE);
+        const uint64_t promised = voter == node ? promises->voted[voter] : promises->granted[voter];
+        if (promised != view->node_id)
+            check_fail(check, CHECK_LEDGER_VOTE, node, "counts a vote in term %llu that node %llu never gave it",
+                       (unsigned long long)view->term, (unsigned long long)check->setup.configs[voter].node_id);
+    }
+}
+
+static void ledger_pre_votes(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const uint32_t others = view->pre_votes & ~(1u << node);
+    if (others == 0 || others == (check->nodes[node].view.pre_votes & ~(1u << node)))
+        return;
+    check_count(check, CHECK_LEDGER_VOTE);
+    if ((others & ~check_promise_term(check, view->term + 1)->pre_granted[node]) != 0)
+        check_fail(check, CHECK_LEDGER_VOTE, node, "counts a pre-vote for term %llu that nobody gave it",
+                   (unsigned long long)(view->term + 1));
+}
+
+/* The latest term that the node can know of: in it, it may have replaced what it had reported before. */
+static uint64_t heard_of_term(const struct ghost_node *ghost)
+{
+    const uint64_t disk = u64_max(ghost->hard.term, ghost->disk_term);
+    return u64_max(disk, u64_max(ghost->promised_term, ghost->view.term));
+}
+
+/* WB-match at the leader. */
+static void ledger_match(struct check *check, uint32_t node, uint32_t peer, const struct replica_view *view)
+{
+    const struct ghost_node *ghost = &check->nodes[node], *other = &check->nodes[peer];
+    const uint64_t match = view->match[peer];
+    if (match == 0)
+        return;
+    check_count(check, CHECK_LEDGER_MATCH);
+    if (match > ghost->memory.last) {
+        check_fail(check, CHECK_LEDGER_MATCH, node, "believes that node %llu has entry %llu, which it does not have itself",
+                   (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)match);
+        return;
+    }
+    const uint64_t chain = ghost->memory.links[match].chain;
+    if (peer == node) {
+        if (!check_disk_holds(ghost, match, chain))
+            check_fail(check, CHECK_LEDGER_MATCH, node, "counts itself for entry %llu; its disk ends at %llu",
+                       (unsigned long long)match, (unsigned long long)ghost->disk.last);
+        check->nodes[node].promised_index = u64_max(ghost->promised_index, match);
+        return;
+    }
+    const struct ghost_term *promises = check_promise_term(check, view->term);
+    const uint64_t acked = promises->acked[peer].index;
+    if (match > acked || (match == acked && promises->acked_chain[peer] != chain))
+        check_fail(check, CHECK_LEDGER_MATCH, node, "believes match %llu of node %llu, which reported %llu in term %llu",
+                   (unsigned long long)match, (unsigned long long)check->setup.configs[peer].node_id,
+                   (unsigned long long)acked, (unsigned long long)view->term);
+    else if (heard_of_term(other) <= view->term && !check_disk_holds(other, match, chain))
+        check_fail(check, CHECK_LEDGER_MATCH, node, "believes match %llu of node %llu, whose disk does not hold that entry",
+                   (unsigned long long)match, (unsigned long long)check->setup.configs[peer].node_id);
+}
+
+/* Raft 6.4: a majority has answered this very round. */
+static void ledger_rounds(struct check *check, uint32_t node, const struct replica_view *view, bool same)
+{
+    const struct replica_view *before = &check->nodes[node].view;
+    const struct ghost_term *promises = check_promise_term(check, view->term);
+    uint32_t echoes = 0;
+    for (uint32_t peer = 0; peer < check->setup.node_count; peer++) {
+        echoes += peer == node || promises->echoed[peer] >= view->read_confirmed;
+        if (peer == node || (same && view->round_acked[peer] == before->round_acked[peer]))
+            continue;
+        check_count(check, CHECK_LEDGER_ROUND);
+        if (view->round_acked[peer] > promises->echoed[peer])
+            check_fail(check, CHECK_LEDGER_ROUND, node, "believes that node %llu answered round %llu; it answered %llu",
+                       (unsigned long long)check->setup.configs[peer].node_id,
+                       (unsigned long long)view->round_acked[peer], (unsigned long long)promises->echoed[peer]);
+    }
+    if (same && view->read_confirmed == before->read_confirmed)
+        return;
+    if (view->read_confirmed > view->read_round || (view->read_confirmed > 0 && echoes < check->quorum))
+        check_fail(check, CHECK_LEDGER_ROUND, node, "takes round %llu for confirmed, which %u of %u have answered",
+                   (unsigned long long)view->read_confirmed, echoes, check->quorum);
+}
+
+void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct replica_view *before = &check->nodes[node].view;
+    ledger_disk(check, node, view);
+    if (view->role == RAFT_CANDIDATE || view->role == RAFT_LEADER)
+        ledger_votes(check, node, view);
+    if (view->role == RAFT_PRE_CANDIDATE)
+        ledger_pre_votes(check, node, view);
+    if (view->role != RAFT_LEADER)
+        return;
+    const bool same = before->role == RAFT_LEADER && before->term == view->term;
+    for (uint32_t peer = 0; peer < check->setup.node_count; peer++)
+        if (!same || view->match[peer] != before->match[peer])
+            ledger_match(check, node, peer, view);
+    ledger_rounds(check, node, view, same);
+}
+
+/* An outcome that a client hears is committed and durable on a majority. */
+void check_reply(struct check *check, uint32_t node, struct slice frame)
+{
+    struct reply reply;
+    if (check->failure.failed || reply_decode(frame, check->limits.frame_bytes_max, &reply) != FRAME_OK)
+        return;
+    if (reply.applied == 0)
+        return;
+    check_count(check, CHECK_PROMISE_REPLY);
+    if (reply.applied > check->committed)
+        check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu; %llu are committed",
+                   (unsigned long long)reply.applied, (unsigned long long)check->committed);
+    else if (check_disk_holders(check, reply.applied, check->commits[reply.applied].link.chain) < check->quorum)
+        check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu, which is not durable on a majority",
+                   (unsigned long long)reply.applied);
+}
