@@ -28,7 +28,7 @@
 enum { PROCESSES_MAX = 64, PATH_BYTES = 512, ARGUMENTS_MAX = 48, OUTPUT_BYTES = 16 * 1024, NODES_MAX = VOTERS_MAX };
 
 static pid_t process_pids[PROCESSES_MAX];
-static char process_root[PATH_BYTES];
+static char process_root[PATH_BYTES / 2];
 static bool process_failed; /* set while a test runs, cleared when it held */
 
 /* ---- paths ---- */
@@ -288,7 +288,7 @@ static inline void cluster_init(struct cluster *cluster, uint32_t node_count)
         snprintf(cluster->members + members, PATH_BYTES - members, "%s%u=%s", comma, (unsigned)slot + 1,
                  cluster->address[slot]);
         snprintf(cluster->endpoints + endpoints, PATH_BYTES - endpoints, "%s%s", comma, cluster->address[slot]);
-        snprintf(cluster->data[slot], PATH_BYTES, "%.400s/node%u", process_root, (unsigned)slot + 1);
+        snprintf(cluster->data[slot], PATH_BYTES, "%s/node%u", process_root, (unsigned)slot + 1);
     }
 }
 

@@ -1,0 +1,550 @@
+/* The programs as their users meet them: what raftctl and raftbench print and how they exit, and every kind of bad input
+ * against real nodes: one clear line that names the thing, a status that is not 0 or a refused request, and stored data
+ * that stays as it was. */
+#include "../core/checksum.h"
+#include "../core/inspect.h"
+#include "../io/client.h"
+#include "../io/datadir.h"
+#include "../io/link.h"
+
+#include "process.h"
+
+#include <sys/mman.h>
+
+enum { WAL_BYTES = 40 * 1024 * 1024, FOREVER_MS = 20000 };
+
+/* ---- helpers ---- */
+
+static void small_cluster(struct cluster *cluster, uint32_t node_count)
+{
+    process_begin();
+    cluster_init(cluster, node_count);
+    cluster->flags[0] = "--wal-size=40M";
+    cluster_start_all(cluster);
+    EXPECT(cluster_leader(cluster, FOREVER_MS) < node_count);
+}
+
+static void small_cluster_end(struct cluster *cluster)
+{
+    for (uint32_t slot = 0; slot < cluster->node_count; slot++)
+        if (cluster->pid[slot] != 0)
+            EXPECT_EQUAL(cluster_kill(cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
+#define CTL(cluster, ...) RUN("raftctl", "--endpoints", (cluster)->endpoints, "--timeout", "10s", __VA_ARGS__)
+
+static void expect_contains(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL) {
+        printf("'%s' does not contain '%s'\n", text, part);
+        EXPECT(false);
+    }
+}
+
+/* One line that names the program and the thing. */
+static void expect_error(const struct process_result *result, int status, const char *part)
+{
+    if (result->status != status)
+        printf("it said: %s%s\n", result->out, result->error);
+    EXPECT_EQUAL(result->status, status);
+    expect_contains(result->error, part);
+}
+
+static void expect_one_line(const struct process_result *result)
+{
+    const char *end = strchr(result->error, '\n');
+    EXPECT(end != NULL && end[1] == '\0');
+}
+
+static uint64_t digest_of_file(const char *directory, const char *name)
+{
+    char path[PATH_BYTES + 8];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ASSERT(fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0);
+    void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    ASSERT(bytes != MAP_FAILED);
+    const uint64_t digest = checksum64(bytes, (size_t)status.st_size, (uint64_t)status.st_size);
+    munmap(bytes, (size_t)status.st_size);
+    close(fd);
+    return digest;
+}
+
+/* Starts a raftd that must end by itself and leave the WAL in `data` as it is. */
+static struct process_result raftd_fails(const char *const *argv, const char *data)
+{
+    const uint64_t before = digest_of_file(data, "wal");
+    const struct process_result result = process_run_limited(argv, (struct slice){ .count = 0 }, 0);
+    EXPECT(digest_of_file(data, "wal") == before);
+    return result;
+}
+
+/* Overwrites bytes of the WAL of a node that is down, or cuts it. */
+static void damage(const char *data, uint64_t offset, const char *bytes, uint64_t truncate_to)
+{
+    char path[PATH_BYTES + 8];
+    snprintf(path, sizeof path, "%s/wal", data);
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ASSERT(fd >= 0);
+    if (bytes != NULL)
+        ASSERT(pwrite(fd, bytes, strlen(bytes), (off_t)offset) == (ssize_t)strlen(bytes));
+    else
+        ASSERT(ftruncate(fd, (off_t)truncate_to) == 0);
+    close(fd);
+}
+
+/* Waits until the node's log has a line with this text. */
+static bool log_says(const struct cluster *cluster, uint32_t slot, const char *text, uint64_t timeout_ms)
+{
+    char path[PATH_BYTES + 8];
+    static char log[256 * 1024];
+    snprintf(path, sizeof path, "%s.log", cluster->data[slot]);
+    const uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+    for (;;) {
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ASSERT(fd >= 0);
+        const ssize_t count = read(fd, log, sizeof log - 1);
+        close(fd);
+        log[count > 0 ? count : 0] = '\0';
+        if (strstr(log, text) != NULL)
+            return true;
+        if (clock_now_ns() >= deadline_ns)
+            return false;
+        sleep_ms(20);
+    }
+}
+
+/* ---- raftctl and raftbench ---- */
+
+TEST(raftctl_says_what_happened_and_exits_accordingly)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 3);
+    struct process_result result = CTL(&cluster, "put", "colour", "blue");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "ok, version ");
+    result = CTL(&cluster, "get", "colour");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT_TEXT(result.out, "blue\n");
+    result = CTL(&cluster, "put", "colour", "red", "--if-absent");
+    expect_error(&result, 1, "failed: condition failed");
+    result = CTL(&cluster, "append", "colour", "-green");
+    EXPECT_EQUAL(result.status, 0);
+    unsigned long long version = 0;
+    EXPECT_EQUAL(sscanf(result.out, "ok, version %llu", &version), 1);
+    char number[24];
+    snprintf(number, sizeof number, "%llu", version);
+    result = CTL(&cluster, "cas", "colour", "--version", number, "grey");
+    EXPECT_EQUAL(result.status, 0);
+    result = CTL(&cluster, "cas", "colour", "--version", number, "black");
+    expect_error(&result, 1, "condition failed");
+    result = CTL(&cluster, "get", "colour", "--stale");
+    EXPECT_EQUAL(result.status, 0);
+    result = CTL(&cluster, "--json", "get", "colour");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "\"outcome\": \"ok\"");
+    expect_contains(result.out, "\"value\": \"grey\"");
+    result = CTL(&cluster, "del", "colour");
+    EXPECT_EQUAL(result.status, 0);
+    result = CTL(&cluster, "get", "colour");
+    expect_error(&result, 1, "key not found");
+    expect_one_line(&result);
+    small_cluster_end(&cluster);
+}
+
+TEST(raftctl_takes_transactions_from_arguments_and_from_standard_input)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    struct process_result result =
+        CTL(&cluster, "txn", "if", "lock", "absent", "then", "put", "lock", "me", "else", "append", "queue", "me,");
+    EXPECT_EQUAL(result.status, 0);
+    const char *const argv[] = { "raftctl", "--endpoints", cluster.endpoints, "txn", NULL };
+    const struct slice text = client_text("if lock absent # taken\nthen put lock you\n"
+                                          "else append queue \"you,\\x21\\n\" else put seen yes\n");
+    result = process_run_limited(argv, text, 0);
+    expect_error(&result, 1, "\"else\" was executed");
+    result = CTL(&cluster, "--json", "get", "queue");
+    expect_contains(result.out, "\"value\": \"you,!\\u000a\"");
+    result = CTL(&cluster, "get", "lock");
+    EXPECT_TEXT(result.out, "me\n");
+    result = CTL(&cluster, "txn", "put", "a", "1", "put", "a", "2");
+    expect_error(&result, 1, "malformed request");
+    result = CTL(&cluster, "txn", "if", "a", "~", "3");
+    expect_error(&result, 2, "word 3, '~': expected =, !=, absent or exists");
+    small_cluster_end(&cluster);
+}
+
+TEST(raftctl_status_shows_every_endpoint_and_whether_it_answers)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 3);
+    EXPECT(cluster_agrees(&cluster, FOREVER_MS));
+    struct process_result result = CTL(&cluster, "status");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "leader");
+    expect_contains(result.out, "follower");
+    EXPECT_EQUAL(cluster_kill(&cluster, 2, SIGTERM), 0);
+    result = CTL(&cluster, "status");
+    EXPECT_EQUAL(result.status, 1);
+    char row[64];
+    snprintf(row, sizeof row, "-  %s: ", cluster.address[2]);
+    expect_contains(result.out, row);
+    result = CTL(&cluster, "--json", "status");
+    expect_contains(result.out, "\"answered\": 2}");
+    small_cluster_end(&cluster);
+}
+
+TEST(raftctl_tells_unreachable_from_failed_and_both_from_wrong_usage)
+{
+    process_begin();
+    struct cluster cluster; /* never started */
+    cluster_init(&cluster, 1);
+    struct process_result result = RUN("raftctl", "--endpoints", cluster.endpoints, "--timeout", "300ms", "get", "a");
+    expect_error(&result, 4, cluster.address[0]);
+    expect_one_line(&result);
+    result = RUN("raftctl", "--endpoints", cluster.endpoints, "status");
+    EXPECT_EQUAL(result.status, 4);
+    result = RUN("raftctl", "--colour", "get", "a");
+    expect_error(&result, 2, "--colour");
+    result = RUN("raftctl", "frobnicate");
+    expect_error(&result, 2, "frobnicate");
+    result = RUN("raftctl", "get");
+    expect_error(&result, 2, "get KEY");
+    result = RUN("raftctl", "get", "a", "--if-absent");
+    expect_error(&result, 2, "get KEY");
+    result = RUN("raftctl", "--timeout", "soon", "get", "a");
+    expect_error(&result, 2, "soon");
+    result = RUN("raftctl", "--endpoints", "localhost", "get", "a");
+    expect_error(&result, 2, "--endpoints");
+    result = RUN("raftctl", "cas", "a", "1");
+    expect_error(&result, 2, "--version");
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        const char *const argv[] = { slot == 0 ? "raftctl" : "raftbench", "--help", NULL };
+        result = process_run_limited(argv, (struct slice){ .count = 0 }, 0);
+        EXPECT_EQUAL(result.status, 0);
+        expect_contains(result.out, "--endpoints");
+        EXPECT_TEXT(result.error, "");
+    }
+    process_end();
+}
+
+TEST(raftbench_counts_what_it_was_asked_for)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 3);
+    struct process_result result = RUN("raftbench", "--endpoints", cluster.endpoints, "--inflight", "8", "--count",
+                                       "500", "--warmup", "0s", "--keys", "seq", "--json", "--quiet");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "\"operations\": 500,");
+    expect_contains(result.out, "\"refused\": 0,");
+    struct node_status status;
+    struct client *client = cluster_client(&cluster, FOREVER_MS);
+    EXPECT_EQUAL(client_status(client, cluster_leader(&cluster, FOREVER_MS), &status).outcome, CLIENT_OK);
+    client_close(client);
+    EXPECT_EQUAL(status.keys, 500); /* each write executed once, on a key of its own */
+    result = RUN("raftbench", "--endpoints", cluster.endpoints, "--inflight", "4", "--rate", "200", "--duration", "1s",
+                 "--warmup", "0s", "--reads", "50", "--quiet", "--json");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "\"loop\": \"open\"");
+    result = RUN("raftbench", "--endpoints", cluster.endpoints, "--reads", "100", "--stale", "--all", "--inflight", "6",
+                 "--count", "300", "--warmup", "0s", "--quiet");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "300");
+    result = RUN("raftbench", "--inflight", "0");
+    expect_error(&result, 2, "--inflight");
+    result = RUN("raftbench", "--speed", "11");
+    expect_error(&result, 2, "--speed");
+    small_cluster_end(&cluster);
+}
+
+/* ---- bad input: requests ---- */
+
+TEST(client_of_another_cluster_is_refused)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    struct process_result result = CTL(&cluster, "--cluster-id", "77", "put", "a", "1");
+    expect_error(&result, 1, "wrong cluster id");
+    expect_one_line(&result);
+    result = CTL(&cluster, "get", "a");
+    expect_error(&result, 1, "key not found");
+    small_cluster_end(&cluster);
+}
+
+TEST(value_over_the_limit_is_refused_and_changes_nothing)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    const char *const argv[] = { "raftctl", "--endpoints", cluster.endpoints, "put", "a", "-", NULL };
+    const uint32_t limit = limits_production.value_bytes_max;
+    char *bytes = malloc(limits_production.frame_bytes_max + 1U);
+    ASSERT(bytes != NULL);
+    memset(bytes, 'x', limits_production.frame_bytes_max + 1U);
+    const uint32_t too_large[] = { limit + 1, limits_production.frame_bytes_max + 1U };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(too_large); slot++) {
+        const struct slice input = { .bytes = (const uint8_t *)bytes, .count = too_large[slot] };
+        const struct process_result result = process_run_limited(argv, input, 0);
+        expect_error(&result, 1, slot == 0 ? "too large" : "over the limit");
+    }
+    struct process_result result = CTL(&cluster, "get", "a");
+    expect_error(&result, 1, "key not found");
+    const struct slice input = { .bytes = (const uint8_t *)bytes, .count = limit };
+    result = process_run_limited(argv, input, 0);
+    free(bytes);
+    EXPECT_EQUAL(result.status, 0);
+    small_cluster_end(&cluster);
+}
+
+TEST(bytes_that_are_no_frame_close_the_connection_and_nothing_else)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    struct endpoint endpoint;
+    EXPECT_EQUAL(endpoint_parse(cluster.address[0], strlen(cluster.address[0]), &endpoint), 0);
+    struct link link;
+    link_init(&link);
+    const uint64_t deadline_ns = clock_now_ns() + FOREVER_MS * NS_PER_MS;
+    EXPECT_EQUAL(link_connect(&link, &endpoint, deadline_ns), 0);
+    bool sent = false;
+    static const char text[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: lost\r\nAccept: anything at all\r\n\r\n";
+    EXPECT_EQUAL(link_send(&link, client_text(text), deadline_ns, &sent), 0);
+    struct reply reply;
+    EXPECT(link_receive(&link, 1, deadline_ns, &reply) == -ECONNRESET);
+    link_deinit(&link);
+    const struct process_result result = CTL(&cluster, "put", "a", "1");
+    EXPECT_EQUAL(result.status, 0);
+    small_cluster_end(&cluster);
+}
+
+/* ---- bad input: peers ---- */
+
+/* Sends a vote request as node 2 with a context of ours, for a term that would depose any leader. */
+static void send_as_peer(const struct cluster *cluster, const struct frame_context *context)
+{
+    struct endpoint endpoint;
+    EXPECT_EQUAL(endpoint_parse(cluster->address[0], strlen(cluster->address[0]), &endpoint), 0);
+    const struct message message = { .type = FRAME_VOTE_REQUEST,
+                                     .from = 2,
+                                     .to = 1,
+                                     .instance = 99,
+                                     .term = 1000000,
+                                     .vote_request = { .last = { .term = 1000000, .index = 1000000 },
+                                                       .term = 1000000 } };
+    uint8_t frame[512];
+    ASSERT(message_bytes(&message) <= sizeof frame);
+    message_encode(&message, context, frame);
+    struct link link;
+    bool sent = false;
+    link_init(&link);
+    const uint64_t deadline_ns = clock_now_ns() + FOREVER_MS * NS_PER_MS;
+    EXPECT_EQUAL(link_connect(&link, &endpoint, deadline_ns), 0);
+    const struct slice bytes = { .bytes = frame, .count = message_bytes(&message) };
+    EXPECT_EQUAL(link_send(&link, bytes, deadline_ns, &sent), 0);
+    struct reply reply;
+    EXPECT(link_receive(&link, 1, deadline_ns, &reply) < 0); /* a refusal, which is no reply, or the end */
+    link_deinit(&link);
+}
+
+TEST(peer_with_another_fingerprint_or_cluster_is_refused_and_named)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 3);
+    struct node_status before;
+    struct node_status after;
+    struct client *client = cluster_client(&cluster, FOREVER_MS);
+    EXPECT_EQUAL(client_status(client, 0, &before).outcome, CLIENT_OK);
+    const uint64_t fingerprint = limits_fingerprint(&limits_production);
+    const uint32_t bytes_max = limits_production.frame_bytes_max;
+    send_as_peer(&cluster, &(struct frame_context){ before.cluster_id, fingerprint + 1, bytes_max });
+    EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_FINGERPRINT), FOREVER_MS));
+    send_as_peer(&cluster, &(struct frame_context){ before.cluster_id + 1, fingerprint, bytes_max });
+    EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_CLUSTER), FOREVER_MS));
+    EXPECT_EQUAL(client_status(client, 0, &after).outcome, CLIENT_OK);
+    EXPECT(after.term == before.term);
+    client_close(client);
+    small_cluster_end(&cluster);
+}
+
+TEST(second_node_with_the_id_of_another_stops_itself)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 3);
+    struct process_result result = CTL(&cluster, "put", "a", "1");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(cluster_agrees(&cluster, FOREVER_MS));
+    char listen[32];
+    char data[PATH_BYTES];
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", (unsigned)process_free_port());
+    snprintf(data, sizeof data, "%s/impostor", process_root);
+    result = RUN("raftd", "--id", "3", "--cluster", cluster.members, "--data", data, "--listen", listen, "--wal-size",
+                 "40M");
+    expect_error(&result, 3, stop_reason_text(STOP_DUPLICATE_NODE));
+    EXPECT_EQUAL(cluster_find_dead(&cluster), 3);
+    EXPECT(cluster_agrees(&cluster, FOREVER_MS));
+    result = CTL(&cluster, "get", "a");
+    EXPECT_TEXT(result.out, "1\n");
+    small_cluster_end(&cluster);
+}
+
+/* ---- bad input: data and resources ---- */
+
+/* A one-node cluster with some data, stopped. */
+static void node_with_data(struct cluster *cluster)
+{
+    small_cluster(cluster, 1);
+    struct client *client = cluster_client(cluster, FOREVER_MS);
+    for (uint32_t i = 0; i < 20; i++)
+        EXPECT_EQUAL(client_append(client, client_text("a"), client_text("1")).outcome, CLIENT_OK);
+    client_close(client);
+    EXPECT_EQUAL(cluster_kill(cluster, 0, SIGTERM), 0);
+}
+
+/* The data is as good as before. */
+static void expect_data(struct cluster *cluster)
+{
+    cluster_start(cluster, 0);
+    const struct process_result result = CTL(cluster, "get", "a");
+    EXPECT_TEXT(result.out, "11111111111111111111\n");
+    small_cluster_end(cluster);
+}
+
+TEST(data_directory_of_another_node_or_cluster_is_not_touched)
+{
+    struct cluster cluster;
+    node_with_data(&cluster);
+    const char *data = cluster.data[0];
+    char members[128];
+    snprintf(members, sizeof members, "1=%s,2=127.0.0.1:%u", cluster.address[0], (unsigned)process_free_port());
+    struct process_result result =
+        raftd_fails(ARGUMENTS("raftd", "--id", "2", "--cluster", members, "--data", data), data);
+    expect_error(&result, 1, "belongs to node 1");
+    expect_contains(result.error, data);
+    result = raftd_fails(
+        ARGUMENTS("raftd", "--id", "1", "--cluster", cluster.members, "--data", data, "--cluster-id", "77"), data);
+    expect_error(&result, 1, "belongs to cluster");
+    expect_contains(result.error, "not to cluster 77");
+    result = raftd_fails(ARGUMENTS("raftd", "--id", "1", "--cluster", members, "--data", data), data);
+    expect_error(&result, 3, stop_reason_text(STOP_WRONG_VOTERS));
+    expect_data(&cluster);
+}
+
+TEST(data_directory_in_use_is_not_touched)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    char listen[32];
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", (unsigned)process_free_port());
+    const struct process_result result =
+        RUN("raftd", "--id", "1", "--cluster", cluster.members, "--data", cluster.data[0], "--listen", listen);
+    expect_error(&result, 1, "locked by another process");
+    expect_one_line(&result);
+    expect_contains(result.error, cluster.data[0]);
+    small_cluster_end(&cluster);
+}
+
+TEST(truncated_foreign_and_damaged_wal_files_are_named_and_left_alone)
+{
+    struct cluster cluster;
+    node_with_data(&cluster);
+    const char *data = cluster.data[0];
+    const char *const *argv = ARGUMENTS("raftd", "--id", "1", "--cluster", cluster.members, "--data", data);
+    struct limits limits;
+    EXPECT(datadir_limits(WAL_BYTES, &limits));
+
+    damage(data, wal_body_offset(&limits) + 20, "bit rot", 0); /* the first batch, which many others follow */
+    struct process_result result = raftd_fails(argv, data);
+    expect_error(&result, 3, stop_reason_text(STOP_WAL_DAMAGED));
+
+    damage(data, 0, NULL, WAL_BYTES / 2);
+    result = raftd_fails(argv, data);
+    expect_error(&result, 1, "truncated");
+    expect_contains(result.error, data);
+    expect_one_line(&result);
+
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        damage(data, superblock_offset(&limits, copy), "#!/bin/sh\necho I am no superblock\n", 0);
+    result = raftd_fails(argv, data);
+    expect_error(&result, 1, "foreign or damaged");
+    expect_contains(result.error, data);
+    expect_one_line(&result);
+    process_end();
+}
+
+TEST(port_in_use_is_named)
+{
+    struct cluster cluster;
+    node_with_data(&cluster);
+    struct endpoint endpoint;
+    EXPECT_EQUAL(endpoint_parse(cluster.address[0], strlen(cluster.address[0]), &endpoint), 0);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1; /* connections of the node that was here may still linger */
+    EXPECT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    EXPECT_EQUAL(bind(fd, (const struct sockaddr *)&endpoint.address, endpoint.address_bytes), 0);
+    EXPECT_EQUAL(listen(fd, 1), 0);
+    const struct process_result result = raftd_fails(
+        ARGUMENTS("raftd", "--id", "1", "--cluster", cluster.members, "--data", cluster.data[0]), cluster.data[0]);
+    close(fd);
+    expect_error(&result, 1, cluster.address[0]);
+    expect_contains(result.error, "Address already in use");
+    expect_one_line(&result);
+    expect_data(&cluster);
+}
+
+TEST(full_disk_is_named_and_leaves_no_half_made_directory)
+{
+    process_begin();
+    struct cluster cluster;
+    cluster_init(&cluster, 1);
+    cluster.flags[0] = "--wal-size=40M";
+    const char *data = cluster.data[0];
+    const char *const *argv =
+        ARGUMENTS("raftd", "--id", "1", "--cluster", cluster.members, "--data", data, "--wal-size", "40M");
+    const struct process_result result = process_run_limited(argv, (struct slice){ .count = 0 }, WAL_BYTES / 4);
+    expect_error(&result, 1, data);
+    expect_contains(result.error, "cannot create");
+    expect_one_line(&result);
+    char path[PATH_BYTES + 8];
+    snprintf(path, sizeof path, "%s/wal", data);
+    EXPECT(access(path, F_OK) != 0);
+    snprintf(path, sizeof path, "%s/wal.new", data);
+    EXPECT(access(path, F_OK) != 0);
+    cluster_start(&cluster, 0); /* there is room again */
+    EXPECT(cluster_leader(&cluster, FOREVER_MS) == 0);
+    small_cluster_end(&cluster);
+}
+
+TEST(raftd_names_the_flag_that_is_wrong)
+{
+    process_begin();
+    static const struct {
+        const char *flag;
+        const char *value;
+        const char *part;
+    } cases[] = {
+        { "--frob", "1", "--frob" },
+        { "--io", "floppy", "--io floppy" },
+        { "--id", "0", "--id 0" },
+        { "--id", "9", "--id 9" },
+        { "--wal-size", "1M", "--wal-size" },
+        { "--wal-size", "lots", "--wal-size lots" },
+        { "--cluster", "1=nowhere", "--cluster" },
+        { "--cluster", "1=127.0.0.1:7001,1=127.0.0.1:7002", "twice" },
+        { "--heartbeat-ms", "400", "heartbeat" },
+        { "--listen", "here", "--listen" },
+    };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(cases); slot++) {
+        const struct process_result result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:1", "--data",
+                                                 "/nonexistent/x", cases[slot].flag, cases[slot].value);
+        expect_error(&result, 2, cases[slot].part);
+        expect_one_line(&result);
+    }
+    const struct process_result result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:1");
+    expect_error(&result, 2, "--data");
+    process_end();
+}
+
+TEST_MAIN()
