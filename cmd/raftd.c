@@ -86,15 +86,18 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void raftd_exit(int statu
 
 static void raftd_parse_number(const char *flag, const char *value, uint64_t min, uint64_t max, uint64_t *number)
 {
+    if (value[0] == '\0')
+        return;
     if (!text_parse_u64(value, number) || *number < min || *number > max)
         raftd_exit(EXIT_USAGE, "%s %s: expected a number from %llu to %llu", flag, value, (unsigned long long)min,
                    (unsigned long long)max);
 }
 
-/* One flag with its value. False when there is no such flag. */
-static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *value)
+/* One flag with its value, NULL when there is none. False when there is no such flag. */
+static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *given)
 {
     bool valid = true;
+    const char *value = given != NULL ? given : "";
     if (strcmp(flag, "--id") == 0)
         raftd_parse_number(flag, value, 1, UINT64_MAX - 1, &raftd->id);
     else if (strcmp(flag, "--cluster-id") == 0)
@@ -121,9 +124,30 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         valid = logger_format_parse(value, &raftd->log_format);
     else
         return false;
+    if (value[0] == '\0' || strncmp(value, "--", 2) == 0)
+        raftd_exit(EXIT_USAGE, "%s: needs a value", flag);
     if (!valid)
         raftd_exit(EXIT_USAGE, "%s %s: not a value of this flag (see --help)", flag, value);
     return true;
+}
+
+/* What the flags say together. */
+static void raftd_check(const struct raftd *raftd)
+{
+    if (raftd->id == 0 || raftd->cluster == NULL || raftd->data == NULL)
+        raftd_exit(EXIT_USAGE, "%s: missing (see --help)",
+                   raftd->id == 0           ? "--id"
+                   : raftd->cluster == NULL ? "--cluster"
+                                            : "--data");
+    struct limits ignored;
+    if (!datadir_limits(raftd->wal_bytes, &ignored))
+        raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 32M to 1024G",
+                   (unsigned long long)raftd->wal_bytes);
+    if (raftd->io == IO_CHOICE_EPOLL && (raftd->sync == SYNC_DSYNC || raftd->sync == SYNC_FDATASYNC))
+        raftd_exit(EXIT_USAGE, "--sync %s: needs io_uring, not --io epoll", sync_method_text(raftd->sync));
+    if (2 * raftd->heartbeat_ms > raftd->election_timeout_ms)
+        raftd_exit(EXIT_USAGE, "--heartbeat-ms %llu: must be at most half of --election-timeout-ms, %llu",
+                   (unsigned long long)raftd->heartbeat_ms, (unsigned long long)raftd->election_timeout_ms);
 }
 
 static void raftd_parse(struct raftd *raftd, int argc, char **argv)
@@ -148,23 +172,11 @@ static void raftd_parse(struct raftd *raftd, int argc, char **argv)
             raftd->buffered = true;
             continue;
         }
-        const char *value = equals != NULL ? equals + 1 : at + 1 < argc ? argv[at + 1] : "";
+        const char *value = equals != NULL ? equals + 1 : at + 1 < argc ? argv[++at] : NULL;
         if (!raftd_parse_flag(raftd, flag, value))
             raftd_exit(EXIT_USAGE, "%s: unknown flag (see --help)", flag);
-        if (equals == NULL && ++at == argc)
-            raftd_exit(EXIT_USAGE, "%s: needs a value", flag);
     }
-    if (raftd->id == 0 || raftd->cluster == NULL || raftd->data == NULL)
-        raftd_exit(EXIT_USAGE, "%s: missing (see --help)",
-                   raftd->id == 0           ? "--id"
-                   : raftd->cluster == NULL ? "--cluster"
-                                            : "--data");
-    if (raftd->data[0] == '\0')
-        raftd_exit(EXIT_USAGE, "--data: needs a directory");
-    struct limits ignored;
-    if (!datadir_limits(raftd->wal_bytes, &ignored))
-        raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 32M to 1024G",
-                   (unsigned long long)raftd->wal_bytes);
+    raftd_check(raftd);
 }
 
 static void raftd_parse_member(struct raftd *raftd, const char *text, size_t count)
@@ -220,6 +232,11 @@ static void raftd_parse_cluster(struct raftd *raftd)
         text += count + 1;
     }
     raftd_sort_members(raftd);
+    for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
+        if (raftd->voters[slot].id == raftd->id)
+            return;
+    }
+    raftd_exit(EXIT_USAGE, "--id %llu: not a member of --cluster %s", (unsigned long long)raftd->id, raftd->cluster);
 }
 
 /* Two clusters that share no member list share no cluster id, without anybody having to invent one. */
@@ -236,9 +253,7 @@ static int raftd_bind(const struct raftd *raftd, const struct replica_config *co
         if (config->voters[slot].id == config->node_id)
             endpoint = raftd->endpoints[slot];
     }
-    if (endpoint.address_bytes == 0)
-        raftd_exit(EXIT_USAGE, "--id %llu: not a member of --cluster %s", (unsigned long long)raftd->id,
-                   raftd->cluster);
+    ASSERT(endpoint.address_bytes > 0);
     if (raftd->listen != NULL && endpoint_parse(raftd->listen, strlen(raftd->listen), &endpoint) < 0)
         raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine", raftd->listen);
     int fd = node_bind(&endpoint);
@@ -293,12 +308,9 @@ int main(int argc, char **argv)
         .io = raftd.io,
         .sync = raftd.sync,
     })) {
-    case NODE_LEFT:
-        return EXIT_LEFT;
-    case NODE_STOPPED:
-        return EXIT_STOPPED;
-    case NODE_FAILED:
-        return EXIT_FAILED;
+    case NODE_LEFT: return EXIT_LEFT;
+    case NODE_STOPPED: return EXIT_STOPPED;
+    case NODE_FAILED: return EXIT_FAILED;
     }
     return EXIT_FAILED;
 }

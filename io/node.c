@@ -175,22 +175,12 @@ static void node_carry_out(struct node *node, const struct node_input *from)
     for (uint32_t slot = 0; slot < node->output.effect_count; slot++) {
         const struct effect *effect = &node->output.effects[slot];
         switch (effect->kind) {
-        case EFFECT_SEND:
-            peers_send(&node->peers, effect->target, effect->bytes);
-            break;
-        case EFFECT_REPLY:
-            effect_reply(node, effect);
-            break;
+        case EFFECT_SEND: peers_send(&node->peers, effect->target, effect->bytes); break;
+        case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
-        case EFFECT_READ:
-            effect_disk(node, effect);
-            break;
-        case EFFECT_REFUSE:
-            effect_refuse(node, effect, from);
-            break;
-        case EFFECT_STOP:
-            effect_stop(node, effect);
-            break;
+        case EFFECT_READ: effect_disk(node, effect); break;
+        case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
+        case EFFECT_STOP: effect_stop(node, effect); break;
         }
     }
 }
@@ -199,13 +189,11 @@ static enum logger_level event_level(enum event_kind kind)
 {
     switch (kind) {
     case EVENT_RECOVERED:
-    case EVENT_ROLE:
-        return LOG_LEVEL_INFO;
+    case EVENT_ROLE: return LOG_LEVEL_INFO;
     case EVENT_QUORUM_LOST:
     case EVENT_TAIL_CUT:
     case EVENT_SUPERBLOCK_REPAIR:
-    case EVENT_READ_RETRIED:
-        return LOG_LEVEL_WARN;
+    case EVENT_READ_RETRIED: return LOG_LEVEL_WARN;
     case EVENT_TERM:
     case EVENT_VOTE:
     case EVENT_HARD_STATE:
@@ -219,8 +207,7 @@ static enum logger_level event_level(enum event_kind kind)
     case EVENT_READ_SERVED:
     case EVENT_APPEND_REJECTED:
     case EVENT_BUSY:
-    case EVENT_KINDS:
-        return LOG_LEVEL_DEBUG;
+    case EVENT_KINDS: return LOG_LEVEL_DEBUG;
     }
     UNREACHABLE();
 }
@@ -333,21 +320,13 @@ static void node_gather(struct node *node, uint32_t event_count)
     for (uint32_t slot = 0; slot < event_count; slot++) {
         const struct io_event *event = &node->events[slot];
         switch (event->kind) {
-        case IO_ACCEPT:
-            input_accepted(node, event->result);
-            break;
+        case IO_ACCEPT: input_accepted(node, event->result); break;
         case IO_CONNECT:
         case IO_RECEIVE:
-        case IO_SEND:
-            connection_event(&node->connections, event);
-            break;
-        case IO_POLL:
-            node->leaving = true;
-            break;
+        case IO_SEND: connection_event(&node->connections, event); break;
+        case IO_POLL: node->leaving = true; break;
         case IO_READ:
-        case IO_WRITE:
-            input_disk(node, event);
-            break;
+        case IO_WRITE: input_disk(node, event); break;
         }
     }
     struct connection *connection;
@@ -494,6 +473,8 @@ static bool node_open(struct node *node)
     if (node->signal_fd < 0)
         return node_failed("signalfd", node->signal_fd);
     int result = backend_open(options->io, &sync, &node->backend);
+    if (result == -ENOTSUP)
+        return node_failed("this --sync method, which needs io_uring", result);
     if (result < 0)
         return node_failed("opening the I/O back end", result);
     result = connections_open(&node->connections, node->backend, options->limits);

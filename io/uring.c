@@ -4,7 +4,7 @@
  * A request's life: submit() fills a queue entry; collect() enters the kernel once and turns completions into events.
  * Socket operations carry kind and token in user_data; disk operations carry the slot of their `struct uring_disk`.
  *
- *   disk: FREE -> WRITING -> (SYNC_FDATASYNC: SYNCING ->) FREE
+ *   disk: FREE -> WRITING -> (SYNC_FDATASYNC: WRITTEN ->) FREE
  *         FREE -> READING -> (short read: READING ->) FREE */
 #include "backend.h"
 #include "clock.h"
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
     RING_ENTRIES_MAX = 1024,
@@ -27,7 +28,12 @@ enum {
 /* In user_data beside enum io_kind: the disk pool's eventfd. */
 enum { KIND_POOL = 100 };
 
-enum disk_state { DISK_FREE, DISK_READING, DISK_WRITING, DISK_SYNCING };
+enum disk_state {
+    DISK_FREE,
+    DISK_READING,
+    DISK_WRITING,
+    DISK_WRITTEN, /* not yet durable: waits for the fdatasync at the end of collect() */
+};
 
 struct uring_disk {
     enum disk_state state;
@@ -41,6 +47,7 @@ struct uring {
     enum sync_method sync;
     struct disk_pool *pool; /* SYNC_THREAD only */
     struct uring_disk disk[IO_DISK_MAX];
+    uint32_t written_count; /* slots in DISK_WRITTEN */
     uint32_t inline_count;
     struct io_request inline_writes[IO_DISK_MAX]; /* SYNC_INLINE: to be carried out by the next collect() */
     uint32_t ready_count;
@@ -79,19 +86,14 @@ static void uring_disk_start(struct uring *uring, uint32_t slot)
     uint32_t count = request->count - disk->done_bytes;
     uint64_t offset = request->offset + disk->done_bytes;
     switch (disk->state) {
-    case DISK_READING:
-        io_uring_prep_read(sqe, request->fd, bytes, count, offset);
-        break;
+    case DISK_READING: io_uring_prep_read(sqe, request->fd, bytes, count, offset); break;
     case DISK_WRITING:
         io_uring_prep_write(sqe, request->fd, bytes, count, offset);
         if (uring->sync == SYNC_DSYNC)
             sqe->rw_flags = RWF_DSYNC;
         break;
-    case DISK_SYNCING:
-        io_uring_prep_fsync(sqe, request->fd, IORING_FSYNC_DATASYNC);
-        break;
-    case DISK_FREE:
-        UNREACHABLE();
+    case DISK_WRITTEN:
+    case DISK_FREE: UNREACHABLE();
     }
     io_uring_sqe_set_data64(sqe, user_data_pack((uint32_t)request->kind, slot));
 }
@@ -121,7 +123,7 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
 {
     struct uring_disk *disk = &uring->disk[slot];
     ASSERT(slot < IO_DISK_MAX);
-    ASSERT(disk->state != DISK_FREE);
+    ASSERT(disk->state == DISK_READING || disk->state == DISK_WRITING);
     int32_t outcome = 0;
     if (disk->state == DISK_READING) {
         bool retry = result == -EINTR || result == -EAGAIN;
@@ -132,16 +134,13 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
             return false;
         }
         outcome = result < 0 ? result : result == 0 ? -EIO : 0;
-    } else if (disk->state == DISK_WRITING) {
+    } else {
         outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -EIO : 0;
         if (outcome == 0 && uring->sync == SYNC_FDATASYNC) {
-            disk->state = DISK_SYNCING;
-            disk->done_bytes = 0;
-            uring_disk_start(uring, slot);
+            disk->state = DISK_WRITTEN;
+            uring->written_count++;
             return false;
         }
-    } else {
-        outcome = result;
     }
     *event = (struct io_event){ .kind = disk->request.kind, .result = outcome, .token = disk->request.token };
     disk->state = DISK_FREE;
@@ -157,24 +156,15 @@ static void uring_submit(struct backend *backend, const struct io_request *reque
     }
     struct io_uring_sqe *sqe = uring_sqe(uring);
     switch (request->kind) {
-    case IO_ACCEPT:
-        io_uring_prep_accept(sqe, request->fd, NULL, NULL, SOCK_CLOEXEC);
-        break;
-    case IO_CONNECT:
-        io_uring_prep_connect(sqe, request->fd, request->address, request->address_bytes);
-        break;
-    case IO_RECEIVE:
-        io_uring_prep_recv(sqe, request->fd, request->bytes, request->count, 0);
-        break;
+    case IO_ACCEPT: io_uring_prep_accept(sqe, request->fd, NULL, NULL, SOCK_CLOEXEC); break;
+    case IO_CONNECT: io_uring_prep_connect(sqe, request->fd, request->address, request->address_bytes); break;
+    case IO_RECEIVE: io_uring_prep_recv(sqe, request->fd, request->bytes, request->count, 0); break;
     case IO_SEND:
         io_uring_prep_send(sqe, request->fd, request->bytes, request->count, MSG_NOSIGNAL | MSG_WAITALL);
         break;
-    case IO_POLL:
-        io_uring_prep_poll_add(sqe, request->fd, POLLIN);
-        break;
+    case IO_POLL: io_uring_prep_poll_add(sqe, request->fd, POLLIN); break;
     case IO_READ:
-    case IO_WRITE:
-        UNREACHABLE();
+    case IO_WRITE: UNREACHABLE();
     }
     io_uring_sqe_set_data64(sqe, user_data_pack((uint32_t)request->kind, request->token));
 }
@@ -221,6 +211,28 @@ static void uring_write_inline(struct uring *uring)
     uring->inline_count = 0;
 }
 
+/* One fdatasync makes all writes to its file durable that have completed before it. */
+static uint32_t uring_sync_written(struct uring *uring, struct io_event *events)
+{
+    uint32_t count = 0;
+    int fd = -1;
+    int32_t result = 0;
+    for (uint32_t slot = 0; slot < IO_DISK_MAX && count < uring->written_count; slot++) {
+        struct uring_disk *disk = &uring->disk[slot];
+        if (disk->state != DISK_WRITTEN)
+            continue;
+        if (disk->request.fd != fd) {
+            fd = disk->request.fd;
+            result = fdatasync(fd) == 0 ? 0 : -errno;
+        }
+        events[count++] = (struct io_event){ .kind = IO_WRITE, .result = result, .token = disk->request.token };
+        disk->state = DISK_FREE;
+    }
+    ASSERT(count == uring->written_count);
+    uring->written_count = 0;
+    return count;
+}
+
 static int uring_enter(struct uring *uring, uint64_t timeout_ns)
 {
     struct io_uring_cqe *cqe = NULL;
@@ -259,6 +271,8 @@ static int uring_collect(struct backend *backend, uint64_t timeout_ns, struct io
         if (batch < BATCH_MAX)
             break;
     }
+    if (uring->written_count > 0)
+        count += uring_sync_written(uring, events + count);
     return (int)count;
 }
 
