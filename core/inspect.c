@@ -45,6 +45,8 @@ uint64_t replica_entry_term(const struct replica *replica, uint64_t index) { ret
 static const char *wal_invariant(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
+    if (replica->recovery.phase < RECOVERY_WRITE)
+        return NULL; /* the log is being walked; what is named is not known yet */
     if (wal->named > wal->durable || wal->durable > wal->submitted || wal->submitted > wal->sealed)
         return "named <= durable <= submitted <= sealed";
     if (wal->submitted - wal->durable > replica->limits.wal_depth)
