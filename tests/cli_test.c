@@ -483,7 +483,11 @@ TEST(port_in_use_is_named)
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1; /* connections of the node that was here may still linger */
     EXPECT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-    EXPECT_EQUAL(bind(fd, (const struct sockaddr *)&endpoint.address, endpoint.address_bytes), 0);
+    /* The kernel may hold an io_uring listener for some milliseconds after its process has gone. */
+    for (int try = 0; bind(fd, (const struct sockaddr *)&endpoint.address, endpoint.address_bytes) != 0; try++) {
+        EXPECT(errno == EADDRINUSE && try < 200);
+        sleep_ms(10);
+    }
     EXPECT_EQUAL(listen(fd, 1), 0);
     const struct process_result result = raftd_fails(
         ARGUMENTS("raftd", "--id", "1", "--cluster", cluster.members, "--data", cluster.data[0]), cluster.data[0]);
