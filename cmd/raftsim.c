@@ -14,6 +14,7 @@
 #include "../core/checksum.h"
 #include "../sim/campaign.h"
 #include "../sim/coverage.h"
+#include "../sim/transcript.h"
 #include "../sim/world.h"
 
 enum exit_code {
@@ -456,6 +457,8 @@ static int replay(struct options *options)
     }
     if (!options->verbose && !options->quiet)
         swarm_print(&world->scene.swarm, stdout);
+    if (!options->quiet)
+        transcript_nodes(world, stdout);
     const enum outcome outcome = outcome_of(result.failure);
     printf("seed %" PRIu64 ": %s after %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64 " ns; digest %016" PRIx64 "\n",
            options->seed, outcome_text(outcome), result.steps, world->scene.coverage.calls, world->scene.now_ns,

@@ -135,13 +135,11 @@ static bool campaign_fork(struct campaign *campaign, struct campaign_worker *wor
     worker->hung = false;
     worker->assertion[0] = '\0';
     fflush(NULL);
-    worker->pid = fork();
-    if (worker->pid == 0)
+    const pid_t pid = fork();
+    if (pid == 0)
         campaign_work(campaign, worker, parent);
-    if (worker->pid > 0)
-        return true;
-    worker->pid = 0;
-    return false;
+    worker->pid = pid > 0 ? pid : 0;
+    return pid > 0;
 }
 
 struct campaign *campaign_start(const struct campaign_options *options)

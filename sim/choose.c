@@ -70,7 +70,7 @@ uint64_t choose_exponential(struct choose *chooser, enum choose_kind kind, uint3
 uint64_t choose_heavy(struct choose *chooser, enum choose_kind kind, uint32_t who, uint64_t mean)
 {
     const uint64_t word = choose_next(chooser, kind, who) | 1;
-    const uint64_t zeros = u64_min((uint64_t)__builtin_clzll(word), 11);
+    const uint64_t zeros = u64_min((uint64_t)__builtin_clzll(word), 8);
     ASSERT(mean < UINT64_MAX >> 32);
     const uint64_t base = mean << zeros;
     return base / 4 + ((base * (word & 0xffff)) >> 17);

@@ -61,7 +61,7 @@ uint64_t choose_between(struct choose *choose, enum choose_kind kind, uint32_t w
 uint64_t choose_octave(struct choose *choose, enum choose_kind kind, uint32_t who, uint64_t low, uint64_t high);
 /* Exponential with about this mean, by a piecewise linear quantile function. */
 uint64_t choose_exponential(struct choose *choose, enum choose_kind kind, uint32_t who, uint64_t mean);
-/* Most of the mean or less, one in 2^k around 2^k times it: the tail of a loaded machine, cut at 1024 means. */
+/* Most of the mean or less, one in 2^k around 2^k times it: the tail of a loaded machine, cut at 256 means. */
 uint64_t choose_heavy(struct choose *choose, enum choose_kind kind, uint32_t who, uint64_t mean);
 
 #endif

@@ -61,6 +61,7 @@ void liveness_begin(struct world *world)
     world->heal_ns = scene->now_ns;
     world->heal_step = scene->step;
     network_heal(&world->network);
+    queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns + scene_election_ns(scene) / 64);
     liveness_draw_outsiders(world);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         struct node *node = &world->nodes[slot];

@@ -11,9 +11,8 @@ void node_start(struct world *world, struct node *node)
     struct scene *scene = &world->scene;
     const struct swarm *swarm = &scene->swarm;
     struct replica_config config = swarm->configs[node->slot];
-    const uint64_t seed = choose(&scene->choose, CHOOSE_LIFE, node->slot, UINT64_MAX);
     ASSERT(node->state == NODE_DOWN);
-    config.seed = swarm->same_seeds ? swarm->seed : seed;
+    config.seed = choose(&scene->choose, CHOOSE_LIFE, node->slot, UINT64_MAX);
     memset(node->region, 0, replica_bytes(&swarm->limits));
     node->replica = replica_init(node->region, &swarm->limits, &config);
     node->state = NODE_UP;

@@ -37,23 +37,38 @@ bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uin
 
 const struct queue_event *queue_first(const struct queue *queue) { return queue->count > 0 ? &queue->heap[0] : NULL; }
 
-struct queue_event queue_pop(struct queue *queue)
+/* Puts an event into the hole at the top of a subtree, or below. */
+static void queue_sift(struct queue *queue, uint32_t hole, struct queue_event event)
 {
-    ASSERT(queue->count > 0);
-    const struct queue_event first = queue->heap[0];
-    const struct queue_event last = queue->heap[--queue->count];
-    uint32_t hole = 0;
     for (;;) {
         uint32_t child = 2 * hole + 1;
         if (child >= queue->count)
             break;
         if (child + 1 < queue->count && queue_before(&queue->heap[child + 1], &queue->heap[child]))
             child++;
-        if (!queue_before(&queue->heap[child], &last))
+        if (!queue_before(&queue->heap[child], &event))
             break;
         queue->heap[hole] = queue->heap[child];
         hole = child;
     }
-    queue->heap[hole] = last;
+    queue->heap[hole] = event;
+}
+
+struct queue_event queue_pop(struct queue *queue)
+{
+    ASSERT(queue->count > 0);
+    const struct queue_event first = queue->heap[0];
+    queue->count--;
+    if (queue->count > 0)
+        queue_sift(queue, 0, queue->heap[queue->count]);
     return first;
+}
+
+void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns)
+{
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (queue->heap[i].kind == kind)
+            queue->heap[i].time_ns = u64_min(queue->heap[i].time_ns, latest_ns);
+    for (uint32_t i = queue->count / 2; i > 0; i--)
+        queue_sift(queue, i - 1, queue->heap[i - 1]);
 }

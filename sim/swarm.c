@@ -98,7 +98,7 @@ static uint64_t draw_id(const struct draw *draw, bool plain, uint32_t slot)
     if (plain)
         return slot + 1;
     if (other == 0)
-        return UINT64_MAX - slot;
+        return UINT64_MAX - 1 - slot; /* 0 and the largest are reserved */
     if (other == 1)
         return (1ULL << 63) + slot;
     return 1 + draw_below(draw, UINT32_MAX) * 8 + slot;
@@ -134,7 +134,6 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
             swarm->configs[slot].voters[other].address[2] = ':';
             swarm->configs[slot].voters[other].address[3] = '1';
         }
-    swarm->same_seeds = draw_percent(draw, 8);
 }
 
 /* One knob: kept only if all relations between the limits still hold. */

@@ -72,7 +72,6 @@ struct swarm {
 
     struct limits limits;
     struct replica_config configs[VOTERS_MAX]; /* seed is set anew for each life */
-    bool same_seeds;       /* equal election timeouts everywhere */
 
     uint64_t delay_ns;     /* typical, of a link */
     enum delay_kind delay_kind;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "../core/inspect.h"
+#include "node.h"
 
 static const char *frame_type_text(uint16_t type)
 {
@@ -92,4 +93,26 @@ void transcript_step(struct world *world, const struct node *node, const struct 
         fprintf(file, " [%s %" PRIu64 " %" PRIu64 "]", event_kind_text(event->kind), event->a, event->b);
     }
     fprintf(file, " #%016" PRIx64 "\n", replica_digest(node->replica));
+}
+
+void transcript_nodes(const struct world *world, FILE *file)
+{
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
+        const struct node *node = &world->nodes[slot];
+        struct replica_view view;
+        fprintf(file, "node      n%" PRIu32 " life %" PRIu32 "%s%s%s: ", slot, node->life,
+                node->outsider ? ", outsider" : "", node->disk.damaged ? ", damaged" : "",
+                node_paused(world, node) ? ", paused" : "");
+        if (node->state != NODE_UP) {
+            fprintf(file, "%s\n", node->state == NODE_DOWN ? "down" : stop_reason_text(node->stop));
+            continue;
+        }
+        replica_inspect(node->replica, &view);
+        fprintf(file,
+                "%s term=%" PRIu64 " vote=%" PRIu64 " leader=%" PRIu64 " last=%" PRIu64 ".%" PRIu64 " durable=%" PRIu64
+                " commit=%" PRIu64 " applied=%" PRIu64 " wal=%" PRIu64 "/%" PRIu32 " blocks state=%016" PRIx64 "\n",
+                raft_role_text(view.role), view.term, view.vote, view.leader, view.last.term, view.last.index,
+                view.durable_index, view.commit, view.applied, view.wal_blocks_used,
+                world->scene.swarm.limits.wal_body_blocks, view.state_digest);
+    }
 }

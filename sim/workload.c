@@ -180,7 +180,7 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
 static void client_pause(struct workload *workload, struct scene *scene, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
-    const uint64_t pause_ns = scene_election_ns(scene) / 32;
+    const uint64_t pause_ns = scene_election_ns(scene) / (scene->healed ? 4 : 32);
     client->state = CLIENT_PAUSING;
     client_arm(workload, scene, slot, 1 + choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, pause_ns + 1));
 }
