@@ -53,6 +53,8 @@ struct superblock_view {
     uint64_t term;
     uint64_t vote;
     uint64_t instance;
+    struct hash128 hash;   /* names the content */
+    struct hash128 parent; /* of the content before */
 };
 bool superblock_inspect(struct slice block, const struct replica_config *config, struct superblock_view *view);
 

@@ -60,25 +60,6 @@ static bool superblock_voters_equal(const struct superblock *superblock, const s
     return true;
 }
 
-/* The highest sequence on which at least two intact copies agree; SUPERBLOCK_COPIES if there is none. */
-static uint32_t superblock_choose(const struct recovery *recovery)
-{
-    uint32_t chosen = SUPERBLOCK_COPIES;
-    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++) {
-        uint32_t agreeing = 0;
-        for (uint32_t j = 0; j < SUPERBLOCK_COPIES; j++)
-            if (recovery->superblock_valid[i] && recovery->superblock_valid[j]
-                && hash128_equal(recovery->superblocks[i].hash, recovery->superblocks[j].hash))
-                agreeing++;
-        if (agreeing < 2)
-            continue;
-        if (chosen == SUPERBLOCK_COPIES
-            || recovery->superblocks[i].sequence > recovery->superblocks[chosen].sequence)
-            chosen = i;
-    }
-    return chosen;
-}
-
 /* Is this the directory that the configuration means? */
 static bool superblock_belongs(struct replica *replica, struct output *output, const struct superblock *superblock)
 {
@@ -102,10 +83,29 @@ static bool superblock_belongs(struct replica *replica, struct output *output, c
     return false;
 }
 
+/* Copies that differ get the content of the one that counts. */
+static void superblock_repair(struct replica *replica, struct output *output, const struct superblock *superblock)
+{
+    const struct recovery *recovery = &replica->recovery;
+    uint32_t bad = 0;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        if (recovery->superblock_valid[copy] != 0
+            && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
+            continue;
+        replica->superblock.due |= 1u << copy;
+        bad++;
+    }
+    uint8_t *block = region_at(replica, replica->areas.wal_superblock);
+    memset(block, 0, replica->limits.block_bytes);
+    memcpy(block, superblock, sizeof *superblock);
+    if (bad > 0)
+        output_event(output, EVENT_SUPERBLOCK_REPAIR, bad, 0);
+}
+
 static void superblock_adopt(struct replica *replica, struct output *output)
 {
     struct recovery *recovery = &replica->recovery;
-    const uint32_t chosen = superblock_choose(recovery);
+    const uint32_t chosen = superblock_choose(recovery->superblocks, recovery->superblock_valid);
     if (chosen == SUPERBLOCK_COPIES) {
         replica_stop(replica, output, STOP_NO_SUPERBLOCK, 0);
         return;
@@ -113,21 +113,13 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     const struct superblock *superblock = &recovery->superblocks[chosen];
     if (!superblock_belongs(replica, output, superblock))
         return;
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
-        const bool valid = recovery->superblock_valid[copy] != 0;
-        if (valid)
-            recovery->superblock_sequence_max =
-                u64_max(recovery->superblock_sequence_max, recovery->superblocks[copy].sequence);
-        if (!valid || !hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
-            recovery->superblocks_bad++;
-    }
     replica->hard = (struct hard_state){ .term = superblock->term, .vote = superblock->vote };
     replica->superblock.durable = replica->hard;
-    replica->superblock.sequence = recovery->superblock_sequence_max;
+    replica->superblock.writing = replica->hard;
+    replica->superblock.hash = superblock->hash;
+    replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
-    replica->superblock.rewrite = recovery->superblocks_bad > 0;
-    if (recovery->superblocks_bad > 0)
-        output_event(output, EVENT_SUPERBLOCK_REPAIR, recovery->superblocks_bad, 0);
+    superblock_repair(replica, output, superblock);
     recovery->phase = RECOVERY_NAMES;
 }
 
@@ -300,7 +292,7 @@ void recovery_advance(struct replica *replica, struct output *output)
     ASSERT(replica->recovery.phase == RECOVERY_WRITE);
     wal_flush(replica, output);
     const struct superblock_writer *writer = &replica->superblock;
-    if (writer->busy || writer->rewrite)
+    if (writer->due != 0)
         return;
     if (replica->hard.term != writer->durable.term || replica->hard.vote != writer->durable.vote)
         return;

@@ -40,16 +40,20 @@ struct hard_state {
     uint64_t vote; /* node id, 0: none, VOTE_UNKNOWN: given, to whom is lost */
 };
 
-/* The superblock's copies are written one after the other, so that a crash tears at most one of four. */
+/* The superblock's copies are written one after the other, so that a crash tears at most one of four.
+ *
+ *   idle (due 0) --hard state differs--> all copies due --each completion--> one less due --none--> durable, idle
+ *
+ * Recovery starts it with only the copies due that differ from the one that counts, and with that content unchanged:
+ * a repair must not leave fewer copies of what is promised than it found. */
 struct superblock_writer {
-    struct hard_state durable;
-    struct hard_state writing;
+    struct hard_state durable; /* on all copies */
+    struct hard_state writing; /* in the block of areas.wal_superblock */
+    struct hash128 hash;       /* of that block */
     uint64_t sequence;
     uint64_t instance;
-    uint32_t copy; /* the one in flight */
-    bool busy;
-    bool rewrite;  /* recovery found damaged or differing copies */
-    uint8_t zero[2];
+    uint32_t due;              /* bit per copy still to be written */
+    uint32_t in_flight;        /* 0 or 1 */
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */

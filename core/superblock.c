@@ -12,6 +12,7 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
                      uint8_t *block)
 {
     struct superblock superblock = {
+        .parent = writer->hash,
         .magic = SUPERBLOCK_MAGIC,
         .version = STORED_VERSION,
         .voter_count = (uint16_t)config->voter_count,
@@ -31,6 +32,7 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
     memset(block, 0, limits->block_bytes);
     memcpy(block, &superblock, sizeof superblock);
     superblock_seal(block, limits->block_bytes);
+    memcpy(&writer->hash, block, sizeof writer->hash);
 }
 
 void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
@@ -71,6 +73,8 @@ bool superblock_inspect(struct slice block, const struct replica_config *config,
         .term = superblock.term,
         .vote = superblock.vote,
         .instance = superblock.instance,
+        .hash = superblock.hash,
+        .parent = superblock.parent,
     };
     return true;
 }

@@ -248,31 +248,31 @@ static void wal_submit_name(struct replica *replica, struct output *output)
                    block, block_bytes);
 }
 
-static void superblock_submit_copy(struct replica *replica, struct output *output)
-{
-    const uint32_t copy = replica->superblock.copy;
-    wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy),
-                   region_at(replica, replica->areas.wal_superblock), replica->limits.block_bytes);
-}
-
 static void superblock_submit(struct replica *replica, struct output *output)
 {
     struct superblock_writer *writer = &replica->superblock;
-    const bool differs =
-        replica->hard.term != writer->durable.term || replica->hard.vote != writer->durable.vote;
-    if (writer->busy || !(differs || writer->rewrite))
+    const struct hard_state *hard = &replica->hard;
+    uint8_t *block = region_at(replica, replica->areas.wal_superblock);
+    if (writer->in_flight != 0)
         return;
+    if (writer->due == 0) {
+        if (hard->term == writer->durable.term && hard->vote == writer->durable.vote)
+            return;
+        writer->writing = *hard;
+        writer->sequence++;
+        writer->due = (1u << SUPERBLOCK_COPIES) - 1;
+        superblock_fill(&replica->limits, &replica->config, writer, block);
+    }
     if (!output_room(output, 1, 0)) {
         replica->wants_tick = true;
         return;
     }
-    writer->busy = true;
-    writer->rewrite = false;
-    writer->writing = replica->hard;
-    writer->sequence++;
-    writer->copy = 0;
-    superblock_fill(&replica->limits, &replica->config, writer, region_at(replica, replica->areas.wal_superblock));
-    superblock_submit_copy(replica, output);
+    uint32_t copy = 0;
+    while ((writer->due & (1u << copy)) == 0)
+        copy++;
+    writer->in_flight = 1;
+    wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy), block,
+                   replica->limits.block_bytes);
 }
 
 void wal_flush(struct replica *replica, struct output *output)
@@ -302,13 +302,11 @@ static void batch_written(struct replica *replica, struct output *output, uint64
 static void superblock_written(struct replica *replica, struct output *output, uint64_t copy)
 {
     struct superblock_writer *writer = &replica->superblock;
-    ASSERT(writer->busy && copy == writer->copy);
-    writer->copy++;
-    if (writer->copy < SUPERBLOCK_COPIES) {
-        superblock_submit_copy(replica, output);
+    ASSERT(writer->in_flight == 1 && (writer->due & (1u << copy)) != 0);
+    writer->in_flight = 0;
+    writer->due &= ~(1u << copy);
+    if (writer->due != 0)
         return;
-    }
-    writer->busy = false;
     writer->durable = writer->writing;
     output_event(output, EVENT_HARD_STATE, writer->durable.term, writer->durable.vote);
 }

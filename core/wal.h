@@ -82,9 +82,6 @@ struct recovery {
     uint64_t name_sequence_max;
     uint64_t term_max;         /* highest term seen in any batch or name */
     uint64_t batches;          /* accepted */
-    uint32_t superblocks_bad;  /* copies to rewrite */
-    uint32_t zero1;
-    uint64_t superblock_sequence_max;
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
     uint8_t zero2[4];

@@ -124,3 +124,19 @@ bool superblock_decode(struct slice block, struct superblock *superblock)
         return false;
     return hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0));
 }
+
+uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)
+{
+    uint32_t newest = SUPERBLOCK_COPIES;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        if (valid[copy] != 0 && (newest == SUPERBLOCK_COPIES || copies[copy].sequence > copies[newest].sequence))
+            newest = copy;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        if (valid[copy] == 0 || copy == newest)
+            continue;
+        if (hash128_equal(copies[copy].hash, copies[newest].hash)
+            || hash128_equal(copies[copy].hash, copies[newest].parent))
+            return newest;
+    }
+    return SUPERBLOCK_COPIES;
+}

@@ -70,6 +70,7 @@ STATIC_ASSERT(sizeof(struct wal_name_header) == 64, "no padding");
 
 struct superblock {
     struct hash128 hash;       /* of the rest of the block */
+    struct hash128 parent;     /* hash of the content before this one; zero at format */
     uint32_t magic;
     uint16_t version;
     uint16_t voter_count;
@@ -88,7 +89,7 @@ struct superblock {
     uint32_t wal_body_blocks;
     uint64_t voters[VOTERS_MAX];
 };
-STATIC_ASSERT(sizeof(struct superblock) == 176, "no padding");
+STATIC_ASSERT(sizeof(struct superblock) == 192, "no padding");
 STATIC_ASSERT(sizeof(struct superblock) <= BLOCK_BYTES_MIN, "fits the smallest block");
 
 #define VOTE_UNKNOWN UINT64_MAX
@@ -116,5 +117,9 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
 void superblock_seal(uint8_t *block, uint32_t block_bytes);
 /* Intact by itself, of any version, cluster and node. */
 bool superblock_decode(struct slice block, struct superblock *superblock);
+/* Which of the copies counts (`valid`: which are intact): the newest content, if another copy vouches for it by holding
+ * the same or its parent. Copies are written one after the other, so a crash leaves a prefix with the new content, at most
+ * one torn, and the rest with its parent. SUPERBLOCK_COPIES: none, the node's promises are lost. */
+uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid);
 
 #endif

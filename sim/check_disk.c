@@ -10,15 +10,17 @@
 static void hard_choose(struct check *check, uint32_t node)
 {
     struct ghost_node *ghost = &check->nodes[node];
+    const struct superblock_view *newest = NULL;
     const struct superblock_view *chosen = NULL;
-    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++) {
-        uint32_t agreeing = 0;
-        for (uint32_t j = 0; j < SUPERBLOCK_COPIES; j++)
-            agreeing += ghost->copy_valid[i] && ghost->copy_valid[j]
-                        && memcmp(&ghost->copies[i], &ghost->copies[j], sizeof ghost->copies[i]) == 0;
-        if (agreeing >= 2 && (chosen == NULL || ghost->copies[i].sequence > chosen->sequence))
-            chosen = &ghost->copies[i];
-    }
+    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
+        if (ghost->copy_valid[i] && (newest == NULL || ghost->copies[i].sequence > newest->sequence))
+            newest = &ghost->copies[i];
+    /* The newest counts if another copy holds the same, or what came before it. */
+    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
+        if (ghost->copy_valid[i] && newest != &ghost->copies[i]
+            && (hash128_equal(ghost->copies[i].hash, newest->hash)
+                || hash128_equal(ghost->copies[i].hash, newest->parent)))
+            chosen = newest;
     if (chosen == NULL) /* not yet formatted, or destroyed by faults: the last choice stays */
         return;
     const struct superblock_view before = ghost->hard;
