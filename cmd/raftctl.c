@@ -393,7 +393,9 @@ static const char *option_value(char **argv, int argc, int *at, const char *name
         return word + bytes + 1;
     if (*at + 1 >= argc)
         return "";
-    return argv[++*at];
+    const char *value = argv[++*at];
+    ASSERT(value != NULL);
+    return value;
 }
 
 /* One option. EXIT_OK, or EXIT_USAGE when reported. */

@@ -1,8 +1,8 @@
 /* The load generator; see bench.h. Slots and their requests are here, connections in bench_wire.c.
  *
- * A slot's life: IDLE -> (REGISTERING ->) WAITING -> IDLE. A reply that asks for another try moves it to PAUSED, and the
- * next turn after the pause back to WAITING. Request ids are (generation, slot): the reply to an attempt that was given up
- * carries an old generation and is dropped. */
+ * A slot's life: IDLE -> (REGISTERING ->) WAITING -> IDLE. A reply that asks for another try moves it to PAUSED, and
+ * the next turn after the pause back to WAITING. Request ids are (generation, slot): the reply to an attempt that was
+ * given up carries an old generation and is dropped. */
 #include "bench.h"
 
 #include "../core/prng.h"

@@ -2,11 +2,11 @@
  *
  * `inflight` slots each hold one request at a time; a slot that writes is a session of its own, because a session has
  * one write outstanding (core/request.h). Slots share connections. Closed loop: a slot sends its next request when the
- * last one is answered. Open loop: requests fall due at a fixed rate whatever the cluster does, wait for an idle slot if
- * there is none, and their latency counts from when they were due (no coordinated omission).
+ * last one is answered. Open loop: requests fall due at a fixed rate whatever the cluster does, wait for an idle slot
+ * if there is none, and their latency counts from when they were due (no coordinated omission).
  *
- * When the leader changes, the generator looks for the new one and sends what is unanswered again under the same session
- * and sequence; latencies go on counting meanwhile. It is not a client to learn from: client.h is. */
+ * When the leader changes, the generator looks for the new one and sends what is unanswered again under the same
+ * session and sequence; latencies go on counting meanwhile. It is not a client to learn from: client.h is. */
 #ifndef WW_BENCH_H
 #define WW_BENCH_H
 

@@ -242,7 +242,7 @@ static void client_pause(struct client *client, struct client_run *run)
     run->since_pause = 0;
 }
 
-/* Goes where a follower points. At most a few hops without a pause: while an election runs, nodes may point in circles. */
+/* Goes where a follower points. A few hops at most without a pause: during an election nodes may point in circles. */
 static void client_follow(struct client *client, struct client_run *run)
 {
     const struct slice address = run->reply.value;

@@ -158,7 +158,7 @@ int link_receive(struct link *link, uint64_t request_id, uint64_t deadline_ns, s
 {
     ASSERT(link->fd >= 0);
     for (;;) {
-        struct slice frame;
+        struct slice frame = { .count = 0 };
         const int error = link_next_frame(link, deadline_ns, &frame);
         if (error < 0)
             return link_fail(link, error);

@@ -5,9 +5,9 @@
  *               | [ "then" | "else" ] write
  *   write       = "put" KEY VALUE | "del" KEY | "append" KEY VALUE
  *
- * A write without "then" or "else" belongs to "then"; each of these words speaks for one write only.
- * In a text, words are parted by blanks and line ends, "#" begins a comment, and a word in double quotes may hold anything,
- * with the escapes \" \\ \n \t and \xHH. */
+ * A write without "then" or "else" belongs to "then"; each of these words speaks for one write only. In a text, words
+ * are parted by blanks and line ends, "#" begins a comment, and a word in double quotes may hold anything, with the
+ * escapes \" \\ \n \t and \xHH. */
 #ifndef WW_TXN_TEXT_H
 #define WW_TXN_TEXT_H
 

@@ -1,6 +1,6 @@
-/* The programs as their users meet them: what raftctl and raftbench print and how they exit, and every kind of bad input
- * against real nodes: one clear line that names the thing, a status that is not 0 or a refused request, and stored data
- * that stays as it was. */
+/* The programs as their users meet them: what raftctl and raftbench print and how they exit, and every kind of bad
+ * input against real nodes: one clear line that names the thing, a status that is not 0 or a refused request, and
+ * stored data that stays as it was. */
 #include "../core/checksum.h"
 #include "../core/inspect.h"
 #include "../io/client.h"

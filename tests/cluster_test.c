@@ -1,4 +1,4 @@
-/* Real nodes under kill -9: five processes, concurrent clients, and the black-box checker that judges the simulator too.
+/* Real nodes under kill -9: five processes, concurrent clients, and the checker that judges the simulator too.
  *
  * Clients put, get, append, delete, compare-and-set and run transactions on few keys while nodes are killed at random,
  * the leader among them, and restarted on their data; at least three of five stay up, rarely all five. Every call goes

@@ -1,8 +1,9 @@
 /* Real processes for end-to-end tests: start, kill, run to the end, clusters of raftd on free loopback ports.
  *
- * Programs come from the directory that BIN names. All files live in one fresh directory below it (on the filesystem of
- * the build, because a WAL wants O_DIRECT), which goes away with the processes when the test program ends, however it
- * ends; a killed test program takes its processes along. When a test failed, the ends of the nodes' logs are printed. */
+ * Programs come from the directory that BIN names. All files live in one fresh directory below it (on the filesystem
+ * of the build, because a WAL wants O_DIRECT), which goes away with the processes when the test program ends, however
+ * it ends; a killed test program takes its processes along. When a test failed, the ends of the nodes' logs are
+ * printed. */
 #ifndef WW_PROCESS_H
 #define WW_PROCESS_H
 
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -92,22 +94,30 @@ static inline void process_cleanup(void)
     process_root[0] = '\0';
 }
 
-static inline void process_cleanup_signal(int signal_number)
+/* Exits in an orderly way on SIGTERM, which is how the runner ends a test that takes too long, and on SIGINT. */
+static inline void *process_await_signal(void *argument)
 {
-    (void)signal_number;
-    exit(1); /* runs process_cleanup; the runner's SIGTERM at a timeout is the case that matters */
+    int signal_number = 0;
+    sigwait(argument, &signal_number);
+    exit(1);
 }
 
 /* First in each test: a fresh directory, and nothing left of a test that failed before. */
 static inline void process_begin(void)
 {
     static bool registered;
+    static sigset_t signals;
+    pthread_t thread;
     process_cleanup();
     process_failed = true;
     if (!registered) {
         atexit(process_cleanup);
-        signal(SIGTERM, process_cleanup_signal);
-        signal(SIGINT, process_cleanup_signal);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGINT);
+        ASSERT(pthread_sigmask(SIG_BLOCK, &signals, NULL) == 0);
+        ASSERT(pthread_create(&thread, NULL, process_await_signal, &signals) == 0);
+        pthread_detach(thread);
     }
     registered = true;
     snprintf(process_root, sizeof process_root, "%s/test.XXXXXX", process_bin());
@@ -151,6 +161,9 @@ static inline pid_t process_start(const char *const *argv, int in_fd, int out_fd
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         if (file_bytes_max > 0) {
             signal(SIGXFSZ, SIG_IGN); /* the write fails with EFBIG instead */
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){ .rlim_cur = file_bytes_max, .rlim_max = file_bytes_max });
