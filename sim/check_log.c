@@ -243,7 +243,9 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
     const struct ghost_node *ghost = &check->nodes[node];
     if (view->commit <= ghost->view.commit)
         return;
-    if (view->role == RAFT_LEADER) {
+    /* It may lose its majority in the very step in which it committed. */
+    const bool led = ghost->view.role == RAFT_LEADER && ghost->view.term == view->term;
+    if (view->role == RAFT_LEADER || led) {
         commit_lead(check, node, view);
         return;
     }
