@@ -101,7 +101,6 @@ enum stop_reason {
     STOP_WRONG_GEOMETRY,     /* stored limits (block or ring sizes) differ from the configured ones */
     STOP_WRONG_VOTERS,       /* the stored voters differ from the configured ones */
     STOP_WAL_DAMAGED,        /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
-    STOP_READ_FAILED,        /* the superblock zone or header ring cannot be read at all */
     STOP_WAL_FULL,           /* no room for the recovery cut */
     STOP_DUPLICATE_NODE,     /* peers know another data directory under this node id */
 };

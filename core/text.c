@@ -26,7 +26,6 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WRONG_GEOMETRY: return "the data was formatted with other block or ring sizes";
     case STOP_WRONG_VOTERS: return "the stored voters are not the configured ones";
     case STOP_WAL_DAMAGED: return "a durable log entry cannot be read";
-    case STOP_READ_FAILED: return "the device cannot be read";
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DUPLICATE_NODE: return "another data directory already uses this node id";
     }
