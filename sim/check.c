@@ -78,6 +78,7 @@ void check_free(struct check *check)
     free(check->versions);
     free(check->sessions);
     free(check->calls);
+    free(check->refusals);
     free(check->history);
     free(check);
 }
@@ -128,7 +129,7 @@ void check_reset(struct check *check, const struct check_setup *setup)
     }
     check->committed = check->digested = check->acknowledged = 0;
     check->commits[0] = (struct ghost_commit){ .term = 0 };
-    check->call_count = 0;
+    check->call_count = check->refusal_count = 0;
     check_log_reset(check);
     check_promise_reset(check);
     check_model_reset(check);
@@ -211,16 +212,17 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     ASSERT(node < check->setup.node_count);
     if (check->failure.failed)
         return;
+    struct replica_view view;
+    replica_inspect(replica, &view);
+    /* What it knows of its log is not whole before it has recovered. */
+    if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
+        return;
     check_count(check, CHECK_LIMITS);
     const char *problem = replica_invariant(replica);
     if (problem != NULL) {
         check_fail(check, CHECK_LIMITS, node, "%s", problem);
         return;
     }
-    struct replica_view view;
-    replica_inspect(replica, &view);
-    if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
-        return;
     if (view.last.index > check->index_max) {
         check_fail(check, CHECK_LIMITS, node, "log of %llu entries", (unsigned long long)view.last.index);
         return;

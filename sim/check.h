@@ -87,7 +87,8 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
 /* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session and
  * sequence). now: simulated true time, ns. */
 void check_invoked(struct check *check, uint32_t call, uint32_t client, const struct request *request, uint64_t now);
-/* The client takes this reply as the outcome of the call. */
+/* The client takes this reply as the outcome of the call. A refusal (not leader, busy, session expired...) is an outcome
+ * only if there was never another copy of the request: it then says that the call has no effect. */
 void check_returned(struct check *check, uint32_t call, const struct reply *reply, uint64_t now);
 /* The client gave up: outcome unknown. */
 void check_abandoned(struct check *check, uint32_t call, uint64_t now);

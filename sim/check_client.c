@@ -163,16 +163,33 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_NOT_FOUND: return LINEAR_NOT_FOUND;
     case REPLY_CONDITION_FAILED: return LINEAR_FAILED;
     case REPLY_TOO_LARGE:
-    case REPLY_BAD_REQUEST: return LINEAR_REFUSED; /* and so would be every other attempt */
-    case REPLY_NO_SPACE: return reply->applied != 0 ? LINEAR_REFUSED : LINEAR_UNKNOWN;
+    case REPLY_BAD_REQUEST:
+    case REPLY_NO_SPACE:
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
+    case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
     case REPLY_UNKNOWN:
-    case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_WRONG_CLUSTER: break;
     }
-    return LINEAR_UNKNOWN; /* an earlier attempt may have been executed */
+    return LINEAR_UNKNOWN;
+}
+
+/* Turned away before the log: then it must not turn up there, neither later nor before. */
+static void returned_refusal(struct check *check, uint32_t call)
+{
+    const struct request *request = &check->calls[call].request;
+    if (request->kind == REQUEST_REGISTER)
+        return;
+    check_count(check, CHECK_EXACTLY_ONCE);
+    if (check_model_executed(check, request->session, request->sequence))
+        check_fail(check, CHECK_EXACTLY_ONCE, UINT32_MAX,
+                   "call %u, sequence %llu of session %llu, was executed, but its client was told that it was not",
+                   call, (unsigned long long)request->sequence, (unsigned long long)request->session);
+    check->refusals =
+        check_grow(check->refusals, &check->refusal_max, check->refusal_count + 1, sizeof *check->refusals);
+    check->refusals[check->refusal_count++] =
+        (struct ghost_refusal){ .session = request->session, .sequence = request->sequence };
 }
 
 static void returned_write(struct check *check, uint32_t call, const struct reply *reply)
@@ -180,8 +197,11 @@ static void returned_write(struct check *check, uint32_t call, const struct repl
     struct ghost_call *record = &check->calls[call];
     record->op.outcome = write_outcome(reply);
     record->op.version = reply->version;
-    if (!reply_is_logged(reply))
+    if (!reply_is_logged(reply)) {
+        if (record->op.outcome == LINEAR_REFUSED)
+            returned_refusal(check, call);
         return;
+    }
     check_count(check, CHECK_WRITE);
     check->acknowledged++;
     if (reply->applied > check->applied || reply->applied <= record->committed) {

@@ -64,8 +64,7 @@ static bool batch_follows(const struct check *check, const struct ghost_node *gh
     if (truncates && batch->truncate_after > ghost->disk.last)
         return false;
     const uint64_t kept = truncates ? batch->truncate_after : ghost->disk.last;
-    return batch->entry_count == 0
-           || (batch->first_index == kept + 1 && kept + batch->entry_count <= check->index_max);
+    return batch->entry_count == 0 || (batch->first_index == kept + 1 && kept + batch->entry_count <= check->index_max);
 }
 
 /* `again`: seen before; what was promised since is no reproach to it. */

@@ -33,7 +33,8 @@ static struct ghost_entry *entry_find(struct check *check, uint64_t index, uint6
 {
     uint64_t hash = index * UINT64_C(0x9e3779b97f4a7c15) + term * UINT64_C(0xc2b2ae3d27d4eb4f);
     uint32_t slot = (uint32_t)(hash >> 32) & check->entry_mask;
-    while (check->entries[slot].index != 0 && (check->entries[slot].index != index || check->entries[slot].term != term))
+    while (check->entries[slot].index != 0
+           && (check->entries[slot].index != index || check->entries[slot].term != term))
         slot = (slot + 1) & check->entry_mask;
     return &check->entries[slot];
 }
@@ -66,7 +67,8 @@ void check_log_match(struct check *check, uint32_t node, uint64_t index, struct 
     check_count(check, CHECK_LOG_MATCHING);
     if (known->index != 0) {
         if (known->chain != link.chain)
-            check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu of term %llu, or one before it, differs from another node's",
+            check_fail(check, CHECK_LOG_MATCHING, node,
+                       "entry %llu of term %llu, or one before it, differs from another node's",
                        (unsigned long long)index, (unsigned long long)link.term);
         return;
     }
@@ -75,7 +77,8 @@ void check_log_match(struct check *check, uint32_t node, uint64_t index, struct 
         entry_table_grow(check);
 }
 
-void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, const char *where)
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
+                       const char *where)
 {
     if (kept >= log->last || kept >= check->committed)
         return;
@@ -121,8 +124,9 @@ static void follow_removed(struct check *check, uint32_t node, const struct repl
         check_fail(check, CHECK_LEADER_APPEND_ONLY, node, "leader of term %llu removes its entry %llu",
                    (unsigned long long)view->term, (unsigned long long)(kept + 1));
     if (ghost->acked_term == view->term && kept < ghost->acked_index)
-        check_fail(check, CHECK_PROMISE_APPEND, node, "removes entry %llu, reported to the leader of the same term %llu",
-                   (unsigned long long)(kept + 1), (unsigned long long)view->term);
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "removes entry %llu, reported to the leader of the same term %llu", (unsigned long long)(kept + 1),
+                   (unsigned long long)view->term);
 }
 
 /* Compares one entry that is not expected to have changed. */
@@ -136,8 +140,8 @@ static void follow_audit(struct check *check, uint32_t node, const struct replic
         check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu changed in place", (unsigned long long)ghost->audited);
 }
 
-void check_log_follow(struct check *check, uint32_t node, const struct replica *replica, const struct replica_view *view,
-                      const struct output *output)
+void check_log_follow(struct check *check, uint32_t node, const struct replica *replica,
+                      const struct replica_view *view, const struct output *output)
 {
     struct ghost_node *ghost = &check->nodes[node];
     struct ghost_log *log = &ghost->memory;
@@ -179,8 +183,9 @@ static void leader_complete(struct check *check, uint32_t node, uint64_t term)
         index--;
     check_count(check, CHECK_LEADER_COMPLETENESS);
     if (index > 0 && (log->last < index || log->links[index].chain != check->commits[index].link.chain))
-        check_fail(check, CHECK_LEADER_COMPLETENESS, node, "leader of term %llu lacks the entry %llu, committed in term %llu",
-                   (unsigned long long)term, (unsigned long long)index, (unsigned long long)check->commits[index].term);
+        check_fail(check, CHECK_LEADER_COMPLETENESS, node,
+                   "leader of term %llu lacks the entry %llu, committed in term %llu", (unsigned long long)term,
+                   (unsigned long long)index, (unsigned long long)check->commits[index].term);
 }
 
 void check_log_new_leader(struct check *check, uint32_t node, const struct replica_view *view)
@@ -213,15 +218,14 @@ static void commit_later_leaders(struct check *check, uint64_t index, uint64_t t
 }
 
 /* I6, WB-commit: a leader commits only entries of its own term by counting (Raft 5.4.2), durable on a majority. */
-static void commit_lead(struct check *check, uint32_t node, const struct replica_view *view)
+static void commit_lead(struct check *check, uint32_t node, uint64_t term, uint64_t index)
 {
     const struct ghost_log *log = &check->nodes[node].memory;
-    const uint64_t index = view->commit;
     const struct link link = log->links[index];
     check_count(check, CHECK_DURABLE_QUORUM);
-    if (link.term != view->term)
+    if (link.term != term)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "leader of term %llu commits entry %llu of term %llu by counting",
-                   (unsigned long long)view->term, (unsigned long long)index, (unsigned long long)link.term);
+                   (unsigned long long)term, (unsigned long long)index, (unsigned long long)link.term);
     const uint32_t holders = check_disk_holders(check, index, link.chain);
     if (holders < check->quorum)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "commits entry %llu of term %llu, durable on %u of %u disks",
@@ -233,9 +237,9 @@ static void commit_lead(struct check *check, uint32_t node, const struct replica
     if (check->failure.failed || index <= check->committed)
         return;
     for (uint64_t i = check->committed + 1; i <= index; i++)
-        check->commits[i] = (struct ghost_commit){ .link = log->links[i], .term = view->term };
+        check->commits[i] = (struct ghost_commit){ .link = log->links[i], .term = term };
     check->committed = index;
-    commit_later_leaders(check, index, view->term);
+    commit_later_leaders(check, index, term);
 }
 
 void check_log_commit(struct check *check, uint32_t node, const struct replica_view *view)
@@ -246,7 +250,7 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
     /* It may lose its majority in the very step in which it committed. */
     const bool led = ghost->view.role == RAFT_LEADER && ghost->view.term == view->term;
     if (view->role == RAFT_LEADER || led) {
-        commit_lead(check, node, view);
+        commit_lead(check, node, view->term, view->commit);
         return;
     }
     check_count(check, CHECK_STATE_MACHINE);

@@ -25,8 +25,8 @@ void check_model_reset(struct check *check)
     check->applied = 0;
     check->live_keys = 0;
     check->live_chunks = 0;
-    check->sessions = check_grow(check->sessions, &check->session_max, check->limits.sessions_max,
-                                 sizeof *check->sessions);
+    check->sessions =
+        check_grow(check->sessions, &check->session_max, check->limits.sessions_max, sizeof *check->sessions);
 }
 
 /* ---- keys ---- */
@@ -135,8 +135,8 @@ static void write_do(struct check *check, const struct write *write, uint64_t in
     check->live_keys += (uint32_t)(new.version != 0) - (uint32_t)(old.version != 0);
     check->live_chunks += (uint64_t)(chunks_of(check, write->key, &new) - chunks_of(check, write->key, &old));
     new.previous = check->keys[write->key].latest;
-    check->versions = check_grow(check->versions, &check->version_max, check->version_count + 1,
-                                 sizeof *check->versions);
+    check->versions =
+        check_grow(check->versions, &check->version_max, check->version_count + 1, sizeof *check->versions);
     check->versions[check->version_count] = new;
     check->keys[write->key].latest = check->version_count++;
 }
@@ -227,6 +227,23 @@ static struct ghost_session *session_of(struct check *check, uint64_t id)
     return NULL;
 }
 
+bool check_model_executed(struct check *check, uint64_t session, uint64_t sequence)
+{
+    const struct ghost_session *known = session_of(check, session);
+    return known != NULL && known->sequence == sequence;
+}
+
+/* I8: a definite refusal was a promise, too. */
+static void execute_refused(struct check *check, const struct request *request, uint64_t index)
+{
+    for (uint32_t i = 0; i < check->refusal_count; i++)
+        if (check->refusals[i].session == request->session && check->refusals[i].sequence == request->sequence)
+            check_fail(
+                check, CHECK_EXACTLY_ONCE, UINT32_MAX,
+                "entry %llu executes sequence %llu of session %llu, whose client was told that it was not executed",
+                (unsigned long long)index, (unsigned long long)request->sequence, (unsigned long long)request->session);
+}
+
 static void execute_register(struct check *check, struct ghost_result *result)
 {
     const uint64_t index = result->applied;
@@ -257,6 +274,7 @@ static void execute_command(struct check *check, const struct request *request, 
     } else if (request->sequence == session->sequence) {
         *result = check->results[session->used_index];
     } else {
+        execute_refused(check, request, result->applied);
         session->sequence = request->sequence;
         session->used_index = result->applied;
         if (request->kind == REQUEST_TXN)
@@ -307,10 +325,12 @@ static void compare_session(struct check *check, uint32_t node, const struct rep
     const bool executed = result->applied == index && result->status != REPLY_STALE_SEQUENCE;
     if (!executed && session->used_index == index)
         check_fail(check, CHECK_EXACTLY_ONCE, node, "executes sequence %llu of session %llu again at entry %llu",
-                   (unsigned long long)result->sequence, (unsigned long long)result->session, (unsigned long long)index);
+                   (unsigned long long)result->sequence, (unsigned long long)result->session,
+                   (unsigned long long)index);
     if (executed && session->used_index < index)
         check_fail(check, CHECK_EXACTLY_ONCE, node, "does not execute sequence %llu of session %llu at entry %llu",
-                   (unsigned long long)result->sequence, (unsigned long long)result->session, (unsigned long long)index);
+                   (unsigned long long)result->sequence, (unsigned long long)result->session,
+                   (unsigned long long)index);
     if (session->used_index != index || result->sequence == 0)
         return;
     const bool refused = result->status == REPLY_NO_SPACE || result->status == REPLY_TOO_LARGE;

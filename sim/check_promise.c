@@ -106,8 +106,8 @@ static void audit_match(struct check *check, uint32_t node, const struct message
     const struct ghost_node *leader = slot < VOTERS_MAX ? &check->nodes[slot] : NULL;
     if (leader != NULL && leader->serving && leader->view.role == RAFT_LEADER && leader->view.term == message->term
         && (match > leader->memory.last || leader->memory.links[match].chain != link.chain))
-        check_fail(check, CHECK_PROMISE_APPEND, node, "reports match %llu, where its disk differs from the leader's log",
-                   (unsigned long long)match);
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "reports match %llu, where its disk differs from the leader's log", (unsigned long long)match);
     struct ghost_term *promises = check_promise_term(check, message->term);
     if (match > promises->acked[node].index) {
         promises->acked[node] = (struct log_id){ .term = link.term, .index = match };
@@ -129,6 +129,22 @@ static void audit_append_response(struct check *check, uint32_t node, const stru
         audit_match(check, node, message);
 }
 
+/* The entries lie behind prev in the sender's log, one after the other. */
+static bool entries_follow(const struct ghost_log *log, const struct append_request *request)
+{
+    struct slice left = request->entries;
+    for (uint32_t i = 0; i < request->entry_count; i++) {
+        struct entry entry;
+        const uint32_t bytes = entry_decode(left, &entry);
+        const uint64_t index = request->prev.index + 1 + i;
+        if (bytes == 0 || entry.id.index != index || index > log->last || entry.id.term != log->links[index].term)
+            return false;
+        left.bytes += bytes;
+        left.count -= bytes;
+    }
+    return true;
+}
+
 /* What a leader sends is its log. */
 static void audit_append_request(struct check *check, uint32_t node, const struct message *message)
 {
@@ -138,6 +154,9 @@ static void audit_append_request(struct check *check, uint32_t node, const struc
     check_count(check, CHECK_LOG_MATCHING);
     if (prev.index > ghost->memory.last || ghost->memory.links[prev.index].term != prev.term)
         check_fail(check, CHECK_LOG_MATCHING, node, "sends entries behind (%llu, %llu), which is not in its log",
+                   (unsigned long long)prev.term, (unsigned long long)prev.index);
+    else if (!entries_follow(&ghost->memory, request))
+        check_fail(check, CHECK_LOG_MATCHING, node, "sends entries behind (%llu, %llu) that are not those of its log",
                    (unsigned long long)prev.term, (unsigned long long)prev.index);
     if (check_promise_term(check, message->term)->leader != message->from)
         check_fail(check, CHECK_ELECTION_SAFETY, node, "sends entries in term %llu, which it does not lead",
@@ -154,7 +173,13 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
         return;
     struct ghost_node *ghost = &check->nodes[node];
     struct message message;
-    if (message_decode(frame, &check->frame, &message) != FRAME_OK || message.type == FRAME_REFUSAL)
+    const enum frame_verdict verdict = message_decode(frame, &check->frame, &message);
+    if (verdict != FRAME_OK) {
+        check_fail(check, CHECK_LOG_MATCHING, node, "sends a frame that nobody will take: %s",
+                   frame_verdict_text(verdict));
+        return;
+    }
+    if (message.type == FRAME_REFUSAL)
         return;
     check_count(check, CHECK_PROMISE_TERM);
     if (message.term > ghost->hard.term) {
@@ -238,7 +263,8 @@ static void ledger_match(struct check *check, uint32_t node, uint32_t peer, cons
         return;
     check_count(check, CHECK_LEDGER_MATCH);
     if (match > ghost->memory.last) {
-        check_fail(check, CHECK_LEDGER_MATCH, node, "believes that node %llu has entry %llu, which it does not have itself",
+        check_fail(check, CHECK_LEDGER_MATCH, node,
+                   "believes that node %llu has entry %llu, which it does not have itself",
                    (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)match);
         return;
     }
@@ -253,12 +279,14 @@ static void ledger_match(struct check *check, uint32_t node, uint32_t peer, cons
     const struct ghost_term *promises = check_promise_term(check, view->term);
     const uint64_t acked = promises->acked[peer].index;
     if (match > acked || (match == acked && promises->acked_chain[peer] != chain))
-        check_fail(check, CHECK_LEDGER_MATCH, node, "believes match %llu of node %llu, which reported %llu in term %llu",
-                   (unsigned long long)match, (unsigned long long)check->setup.configs[peer].node_id,
-                   (unsigned long long)acked, (unsigned long long)view->term);
+        check_fail(check, CHECK_LEDGER_MATCH, node,
+                   "believes match %llu of node %llu, which reported %llu in term %llu", (unsigned long long)match,
+                   (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)acked,
+                   (unsigned long long)view->term);
     else if (heard_of_term(other) <= view->term && !check_disk_holds(other, match, chain))
-        check_fail(check, CHECK_LEDGER_MATCH, node, "believes match %llu of node %llu, whose disk does not hold that entry",
-                   (unsigned long long)match, (unsigned long long)check->setup.configs[peer].node_id);
+        check_fail(check, CHECK_LEDGER_MATCH, node,
+                   "believes match %llu of node %llu, whose disk does not hold that entry", (unsigned long long)match,
+                   (unsigned long long)check->setup.configs[peer].node_id);
 }
 
 /* Raft 6.4: a majority has answered this very round. */

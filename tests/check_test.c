@@ -1,0 +1,643 @@
+/* The simulator's checkers against real replicas that are made to lie.
+ *
+ * A cluster of three replicas runs on memory disks under all hooks. Undisturbed, no checker complains and each has
+ * something to compare. Then each kind of check is shown one lie: a field of a replica's state, a frame, a block or a
+ * reply that is not what it should be; the test demands that this very kind of check notices it. */
+#include "test.h"
+
+#include "../core/state.h"
+#include "../sim/check.h"
+#include "node.h"
+
+enum { NODES = 3, FRAMES_MAX = 512 };
+
+struct cluster {
+    struct node *nodes[NODES];
+    struct replica_config configs[NODES];
+    struct check *check;
+    uint64_t step;
+    uint64_t session;
+    uint64_t sequence;
+    uint32_t calls;
+    uint64_t now;
+    bool cut[NODES]; /* its frames are lost, both ways */
+    bool disk_stuck[NODES];
+    struct reply reply; /* the last one that a client got */
+    uint8_t reply_bytes[NODE_FRAME_BYTES_MAX];
+};
+
+static void observe(struct cluster *c, uint32_t n, uint32_t sent_before)
+{
+    struct node *node = c->nodes[n];
+    check_set_step(c->check, ++c->step);
+    check_step(c->check, n, node->replica, &node->output);
+    for (uint32_t i = sent_before; i < node->sent_count; i++) {
+        const struct slice frame = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        if (node->sent[i].reply)
+            check_reply(c->check, n, frame);
+        else
+            check_send(c->check, n, frame);
+    }
+}
+
+/* The world without a change: what a checker sees when nothing but our lie has happened. */
+static void look(struct cluster *c, uint32_t n)
+{
+    c->nodes[n]->output.event_count = 0;
+    check_step(c->check, n, c->nodes[n]->replica, &c->nodes[n]->output);
+}
+
+static void start(struct cluster *c, uint32_t n)
+{
+    check_node_started(c->check, n);
+    node_start(c->nodes[n]);
+    observe(c, n, 0);
+}
+
+static void complete(struct cluster *c, uint32_t n)
+{
+    struct node *node = c->nodes[n];
+    const struct node_op op = node->ops[0];
+    const uint32_t sent = node->sent_count;
+    if (op.write) {
+        node_land(node, 0, UINT64_MAX);
+        check_landed(c->check, n, op.offset, node->image, node->image_bytes, op.bytes, false);
+    }
+    node_complete(node, 0, DISK_OK);
+    observe(c, n, sent);
+}
+
+static void tick(struct cluster *c, uint32_t n, uint64_t passed_ns)
+{
+    const uint32_t sent = c->nodes[n]->sent_count;
+    node_tick(c->nodes[n], passed_ns);
+    observe(c, n, sent);
+}
+
+static void deliver(struct cluster *c, uint32_t n)
+{
+    struct node *node = c->nodes[n];
+    const struct node_frame frame = node->sent[0];
+    memmove(&node->sent[0], &node->sent[1], (size_t)(node->sent_count - 1) * sizeof node->sent[0]);
+    node->sent_count--;
+    if (frame.reply) {
+        memcpy(c->reply_bytes, frame.bytes, frame.count);
+        const struct slice bytes = { .bytes = c->reply_bytes, .count = frame.count };
+        EXPECT_EQUAL(reply_decode(bytes, sizeof c->reply_bytes, &c->reply), FRAME_OK);
+        return;
+    }
+    const uint32_t to = (uint32_t)frame.to - 1;
+    if (c->cut[n] || c->cut[to] || c->nodes[to]->replica == NULL)
+        return;
+    const uint32_t sent = c->nodes[to]->sent_count;
+    node_peer_frame(c->nodes[to], (struct slice){ .bytes = frame.bytes, .count = frame.count });
+    observe(c, to, sent);
+}
+
+/* Until nothing is left to do at this instant. */
+static void settle(struct cluster *c)
+{
+    for (bool busy = true; busy;) {
+        busy = false;
+        for (uint32_t n = 0; n < NODES; n++) {
+            struct node *node = c->nodes[n];
+            if (node->replica == NULL)
+                continue;
+            if (node->op_count > 0 && !c->disk_stuck[n]) {
+                complete(c, n);
+                busy = true;
+            } else if (node->sent_count > 0) {
+                deliver(c, n);
+                busy = true;
+            } else if (node->deadline_ns <= node->now_ns && node->stop == 0) {
+                tick(c, n, 0);
+                busy = true;
+            }
+        }
+    }
+}
+
+static void elect(struct cluster *c, uint32_t n)
+{
+    for (uint32_t i = 0; i < 100 && node_view(c->nodes[n]).role != RAFT_LEADER; i++) {
+        tick(c, n, 50 * 1000 * 1000);
+        settle(c);
+    }
+    EXPECT_EQUAL(node_view(c->nodes[n]).role, RAFT_LEADER);
+}
+
+static uint32_t invoke(struct cluster *c, struct request *request)
+{
+    request->request_id = ++c->now;
+    check_invoked(c->check, c->calls, 0, request, c->now);
+    return c->calls++;
+}
+
+static struct slice text(const char *bytes)
+{
+    return (struct slice){ .bytes = (const uint8_t *)bytes, .count = (uint32_t)strlen(bytes) };
+}
+
+static struct request put(struct cluster *c, const char *value)
+{
+    return (struct request){
+        .kind = REQUEST_PUT, .session = c->session, .sequence = ++c->sequence, .key = text("key"), .value = text(value)
+    };
+}
+
+static void propose(struct cluster *c, uint32_t n, const struct request *request)
+{
+    const uint32_t sent = c->nodes[n]->sent_count;
+    node_request(c->nodes[n], 1, request);
+    observe(c, n, sent);
+}
+
+/* A whole call at node n. */
+static void call(struct cluster *c, uint32_t n, struct request request)
+{
+    const uint32_t number = invoke(c, &request);
+    propose(c, n, &request);
+    settle(c);
+    EXPECT_EQUAL(c->reply.request_id, request.request_id);
+    check_returned(c->check, number, &c->reply, ++c->now);
+}
+
+static void get(struct cluster *c, uint32_t n)
+{
+    call(c, n, (struct request){ .kind = REQUEST_GET, .key = text("key") });
+}
+
+/* Node 0 leads, a session is open and a key is written. */
+static struct cluster *cluster_new(void)
+{
+    struct cluster *c = calloc(1, sizeof *c);
+    EXPECT(c != NULL);
+    c->check = check_new();
+    for (uint32_t n = 0; n < NODES; n++) {
+        c->configs[n] = node_config(NODES, n + 1);
+        c->configs[n].check_quorum = false;
+        c->nodes[n] = node_new(&limits_tiny, &c->configs[n]);
+    }
+    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
+    for (uint32_t n = 0; n < NODES; n++) {
+        struct node *node = c->nodes[n];
+        check_landed(c->check, n, 0, node->image, node->image_bytes, (uint32_t)wal_header_offset(&limits_tiny), false);
+        start(c, n);
+    }
+    settle(c);
+    elect(c, 0);
+    call(c, 0, (struct request){ .kind = REQUEST_REGISTER });
+    c->session = c->reply.session;
+    call(c, 0, put(c, "one"));
+    tick(c, 0, 25 * 1000 * 1000); /* a heartbeat tells the commit */
+    settle(c);
+    EXPECT(!check_result(c->check)->failed);
+    return c;
+}
+
+static void cluster_free(struct cluster *c)
+{
+    for (uint32_t n = 0; n < NODES; n++)
+        node_free(c->nodes[n]);
+    check_free(c->check);
+    free(c);
+}
+
+/* The kind of the failure by name; "none". */
+static const char *verdict(const struct cluster *c)
+{
+    const struct check_failure *failure = check_result(c->check);
+    return failure->failed ? check_kind_text(failure->kind) : "none";
+}
+
+#define EXPECT_CAUGHT(cluster, kind) \
+    do { \
+        EXPECT_TEXT(verdict(cluster), check_kind_text(kind)); \
+        EXPECT(check_result((cluster)->check)->text[0] != '\0'); \
+        cluster_free(cluster); \
+    } while (0)
+
+static void send_lie(struct cluster *c, uint32_t n, struct message message)
+{
+    uint8_t bytes[NODE_FRAME_BYTES_MAX];
+    const struct frame_context context = node_context(c->nodes[n]);
+    message.from = n + 1;
+    message.instance = 1000 + n + 1;
+    message_encode(&message, &context, bytes);
+    check_send(c->check, n, (struct slice){ .bytes = bytes, .count = message_bytes(&message) });
+}
+
+TEST(an_honest_cluster_passes_and_every_check_compares)
+{
+    struct cluster *c = cluster_new();
+    get(c, 0);
+    EXPECT_EQUAL(c->reply.status, REPLY_OK);
+    call(c, 0, (struct request){ .kind = REQUEST_GET_STALE, .key = text("key") });
+    for (uint32_t n = 0; n < NODES; n++) {
+        node_crash(c->nodes[n]);
+        check_node_crashed(c->check, n);
+        start(c, n);
+        settle(c);
+    }
+    elect(c, 2);
+    call(c, 2, put(c, "two"));
+    call(c, 2,
+         (struct request){
+             .kind = REQUEST_DELETE, .session = c->session, .sequence = ++c->sequence, .key = text("key") });
+    get(c, 2);
+    EXPECT_EQUAL(c->reply.status, REPLY_NOT_FOUND);
+    check_finish(c->check, true);
+    EXPECT_TEXT(check_result(c->check)->text, "");
+    EXPECT(check_committed(c->check) >= 5);
+    for (int kind = 0; kind < CHECK_KINDS; kind++) {
+        if (kind == CHECK_PINNED || kind == CHECK_LIVENESS || kind == CHECK_STOP)
+            continue; /* the world's */
+        if (check_counts(c->check)[kind] == 0)
+            printf("never compared: %s\n", check_kind_text((enum check_kind)kind));
+        EXPECT(check_counts(c->check)[kind] > 0);
+    }
+    cluster_free(c);
+}
+
+TEST(a_checker_starts_anew_after_a_reset)
+{
+    struct cluster *c = cluster_new();
+    check_fail(c->check, CHECK_STOP, 1, "stopped at %d", 7);
+    check_fail(c->check, CHECK_LIVENESS, 2, "the first failure stays");
+    EXPECT_EQUAL(check_result(c->check)->kind, CHECK_STOP);
+    EXPECT_EQUAL(check_result(c->check)->node, 1);
+    EXPECT_TEXT(check_result(c->check)->text, "stopped at 7");
+    struct cluster *fresh = cluster_new();
+    check_free(fresh->check);
+    fresh->check = c->check;
+    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
+    EXPECT(!check_result(c->check)->failed);
+    EXPECT_EQUAL(check_committed(c->check), 0);
+    EXPECT_EQUAL(check_counts(c->check)[CHECK_MONOTONE], 0);
+    c->check = check_new();
+    cluster_free(fresh);
+    cluster_free(c);
+}
+
+TEST(two_leaders_in_a_term_are_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[1]->replica;
+    replica->role = RAFT_LEADER;
+    replica->leader = 2;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        replica->peers[slot] = (struct peer){ .next = 1 };
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_ELECTION_SAFETY);
+}
+
+TEST(a_leader_that_drops_an_entry_is_caught)
+{
+    struct cluster *c = cluster_new();
+    c->cut[0] = c->disk_stuck[0] = true;
+    struct request request = put(c, "two");
+    propose(c, 0, &request);
+    struct replica *replica = c->nodes[0]->replica;
+    log_truncate(replica, replica->log.last.index - 1);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        replica->peers[slot].next = replica->log.last.index + 1;
+    look(c, 0);
+    EXPECT_CAUGHT(c, CHECK_LEADER_APPEND_ONLY);
+}
+
+TEST(an_entry_that_changes_in_place_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct slice entry = log_entry_bytes(c->nodes[1]->replica, 3);
+    struct replica *replica = c->nodes[1]->replica;
+    uint8_t *mirror = region_at(replica, replica->areas.wal_body);
+    mirror[(size_t)(entry.bytes - mirror) + entry.count - 8] ^= 1;
+    for (int i = 0; i < 4; i++)
+        look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_LOG_MATCHING);
+}
+
+/* Node 1 is told that node 2's log is long, and votes for it. */
+TEST(a_leader_without_a_committed_entry_is_caught)
+{
+    struct cluster *c = cluster_new();
+    c->cut[2] = true;
+    call(c, 0, put(c, "two"));
+    c->cut[2] = false;
+    c->cut[0] = true;
+    c->nodes[2]->config.pre_vote = c->nodes[2]->replica->config.pre_vote = false;
+    tick(c, 2, 500 * 1000 * 1000);
+    while (c->nodes[2]->op_count > 0)
+        complete(c, 2);
+    c->nodes[2]->sent_count = 0;
+    const struct message lie = {
+        .type = FRAME_VOTE_REQUEST,
+        .from = 3,
+        .to = 2,
+        .instance = 1003,
+        .term = node_view(c->nodes[2]).term,
+        .vote_request = { .last = { .term = 9, .index = 9 }, .term = node_view(c->nodes[2]).term },
+    };
+    node_message(c->nodes[1], &lie);
+    observe(c, 1, 0);
+    settle(c);
+    EXPECT_CAUGHT(c, CHECK_LEADER_COMPLETENESS);
+}
+
+TEST(a_follower_that_commits_on_its_own_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct request request = put(c, "two");
+    c->disk_stuck[0] = c->disk_stuck[1] = c->disk_stuck[2] = true;
+    propose(c, 0, &request);
+    settle(c);
+    c->nodes[1]->replica->commit++;
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_STATE_MACHINE);
+}
+
+TEST(a_key_with_the_wrong_version_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[2]->replica;
+    struct kv_slot *slots = region_at(replica, replica->areas.kv_slots);
+    EXPECT_EQUAL(node_view(c->nodes[2]).applied, 3);
+    for (uint32_t i = 0; i < replica->limits.kv_keys_max; i++)
+        slots[i].version += slots[i].version != 0;
+    call(c, 0,
+         (struct request){ .kind = REQUEST_CAS,
+                           .session = c->session,
+                           .sequence = ++c->sequence,
+                           .key = text("key"),
+                           .version = c->reply.version,
+                           .value = text("two") });
+    tick(c, 0, 25 * 1000 * 1000);
+    settle(c);
+    EXPECT_CAUGHT(c, CHECK_STATE_MACHINE);
+}
+
+TEST(a_commit_that_is_not_durable_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct request request = put(c, "two");
+    c->disk_stuck[0] = c->disk_stuck[1] = c->disk_stuck[2] = true;
+    propose(c, 0, &request);
+    c->nodes[0]->replica->commit++;
+    look(c, 0);
+    EXPECT_CAUGHT(c, CHECK_DURABLE_QUORUM);
+}
+
+TEST(a_term_that_falls_is_caught)
+{
+    struct cluster *c = cluster_new();
+    c->nodes[1]->replica->hard.term--;
+    c->nodes[1]->replica->superblock.durable.term--;
+    look(c, 1);
+    EXPECT_TEXT(verdict(c), check_kind_text(CHECK_MONOTONE));
+    cluster_free(c);
+    c = cluster_new();
+    c->nodes[1]->replica->hard.vote = 3;
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_MONOTONE);
+}
+
+TEST(a_vote_that_changes_on_disk_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct node *node = c->nodes[1];
+    struct superblock_writer writer = node->replica->superblock;
+    writer.sequence++;
+    writer.writing.vote = 3;
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        const uint64_t at = superblock_offset(&limits_tiny, copy);
+        superblock_fill(&limits_tiny, &node->config, &writer, node->image + at);
+        check_landed(c->check, 1, at, node->image, node->image_bytes, limits_tiny.block_bytes, false);
+    }
+    EXPECT_CAUGHT(c, CHECK_MONOTONE);
+}
+
+TEST(a_repetition_that_is_executed_again_is_caught)
+{
+    struct cluster *c = cluster_new();
+    for (uint32_t n = 0; n < NODES; n++) {
+        struct replica *replica = c->nodes[n]->replica;
+        struct session *sessions = region_at(replica, replica->areas.sessions);
+        sessions[0].sequence = 0;
+    }
+    c->sequence--;
+    struct request again = put(c, "one");
+    propose(c, 0, &again);
+    settle(c);
+    EXPECT_CAUGHT(c, CHECK_EXACTLY_ONCE);
+}
+
+TEST(a_write_that_is_executed_after_a_refusal_is_caught)
+{
+    for (int before = 0; before < 2; before++) {
+        struct cluster *c = cluster_new();
+        struct request request = put(c, "two");
+        const struct reply refusal = { .request_id = 1, .status = REPLY_NOT_LEADER };
+        const uint32_t number = invoke(c, &request);
+        if (before == 0)
+            check_returned(c->check, number, &refusal, ++c->now);
+        propose(c, 0, &request);
+        settle(c);
+        if (before == 1)
+            check_returned(c->check, number, &refusal, ++c->now);
+        EXPECT_CAUGHT(c, CHECK_EXACTLY_ONCE);
+    }
+}
+
+TEST(a_leader_that_sends_other_entries_than_its_own_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct replica_view view = node_view(c->nodes[0]);
+    uint8_t bytes[64];
+    const struct entry entry = { .id = { .term = view.term, .index = view.last.index + 1 }, .kind = ENTRY_NOOP };
+    entry_encode(&entry, bytes);
+    send_lie(c, 0,
+             (struct message){ .type = FRAME_APPEND_REQUEST,
+                               .to = 2,
+                               .term = view.term,
+                               .append_request = { .prev = view.last,
+                                                   .entry_count = 1,
+                                                   .entries = { .bytes = bytes, .count = entry_bytes(0) } } });
+    EXPECT_CAUGHT(c, CHECK_LOG_MATCHING);
+}
+
+TEST(a_reply_with_the_wrong_value_index_or_version_is_caught)
+{
+    for (int lie = 0; lie < 4; lie++) {
+        struct cluster *c = cluster_new();
+        call(c, 0, put(c, "two"));
+        struct request request =
+            lie < 3 ? (struct request){ .kind = REQUEST_GET, .key = text("key") } : put(c, "three");
+        const uint32_t number = invoke(c, &request);
+        propose(c, 0, &request);
+        settle(c);
+        EXPECT_EQUAL(c->reply.status, REPLY_OK);
+        if (lie == 0)
+            c->reply.value = text("tow");
+        if (lie == 1)
+            c->reply.applied--;
+        if (lie == 2)
+            c->reply.flags |= REPLY_FLAG_STALE;
+        if (lie == 3)
+            c->reply.version++;
+        check_returned(c->check, number, &c->reply, ++c->now);
+        EXPECT_CAUGHT(c, lie < 3 ? CHECK_READ : CHECK_WRITE);
+    }
+}
+
+TEST(a_read_that_misses_a_committed_write_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct request request = { .kind = REQUEST_GET, .key = text("key") };
+    propose(c, 0, &(struct request){ .kind = REQUEST_GET, .key = text("key"), .request_id = 77 });
+    settle(c);
+    struct reply old = c->reply;
+    old.value = text("one");
+    call(c, 0, put(c, "two"));
+    const uint32_t number = invoke(c, &request);
+    check_returned(c->check, number, &old, ++c->now);
+    EXPECT_CAUGHT(c, CHECK_READ);
+}
+
+TEST(a_broken_invariant_is_caught)
+{
+    struct cluster *c = cluster_new();
+    c->nodes[1]->replica->applied = c->nodes[1]->replica->commit + 1;
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_LIMITS);
+}
+
+TEST(a_vote_that_is_not_on_disk_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const uint64_t term = node_view(c->nodes[1]).term;
+    send_lie(
+        c, 1,
+        (struct message){
+            .type = FRAME_VOTE_RESPONSE, .to = 3, .term = term, .vote_response = { .term = term, .granted = true } });
+    EXPECT_CAUGHT(c, CHECK_PROMISE_VOTE);
+}
+
+TEST(a_campaign_without_an_own_vote_on_disk_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const uint64_t term = node_view(c->nodes[1]).term;
+    send_lie(c, 1,
+             (struct message){ .type = FRAME_VOTE_REQUEST, .to = 3, .term = term, .vote_request = { .term = term } });
+    EXPECT_CAUGHT(c, CHECK_PROMISE_VOTE);
+}
+
+TEST(a_term_that_is_not_on_disk_is_caught)
+{
+    struct cluster *c = cluster_new();
+    send_lie(c, 1, (struct message){ .type = FRAME_APPEND_RESPONSE, .to = 3, .term = node_view(c->nodes[1]).term + 1 });
+    EXPECT_CAUGHT(c, CHECK_PROMISE_TERM);
+}
+
+TEST(a_match_that_is_not_on_disk_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct replica_view view = node_view(c->nodes[1]);
+    send_lie(c, 1,
+             (struct message){ .type = FRAME_APPEND_RESPONSE,
+                               .to = 1,
+                               .term = view.term,
+                               .append_response = { .match = view.last.index + 1 } });
+    EXPECT_CAUGHT(c, CHECK_PROMISE_APPEND);
+}
+
+TEST(an_answer_from_an_uncommitted_entry_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct reply lie = { .request_id = 1, .applied = check_committed(c->check) + 1 };
+    uint8_t bytes[NODE_FRAME_BYTES_MAX];
+    reply_encode(&lie, 7, bytes);
+    check_reply(c->check, 0, (struct slice){ .bytes = bytes, .count = reply_bytes(&lie) });
+    EXPECT_CAUGHT(c, CHECK_PROMISE_REPLY);
+}
+
+TEST(a_vote_that_nobody_gave_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[2]->replica;
+    replica->config.pre_vote = false;
+    tick(c, 2, 500 * 1000 * 1000);
+    EXPECT_EQUAL(node_view(c->nodes[2]).role, RAFT_CANDIDATE);
+    replica->votes |= 1U << 1;
+    look(c, 2);
+    EXPECT_CAUGHT(c, CHECK_LEDGER_VOTE);
+}
+
+TEST(a_match_that_nobody_reported_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct request request = put(c, "two");
+    c->disk_stuck[0] = c->disk_stuck[1] = c->disk_stuck[2] = true;
+    propose(c, 0, &request);
+    settle(c);
+    struct replica *replica = c->nodes[0]->replica;
+    replica->peers[1].match = replica->log.last.index;
+    replica->peers[1].next = replica->log.last.index + 1;
+    look(c, 0);
+    EXPECT_CAUGHT(c, CHECK_LEDGER_MATCH);
+}
+
+TEST(a_leader_that_counts_its_entry_before_it_is_durable_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct request request = put(c, "two");
+    c->disk_stuck[0] = true;
+    propose(c, 0, &request);
+    c->nodes[0]->replica->peers[0].match = c->nodes[0]->replica->log.last.index;
+    look(c, 0);
+    EXPECT_CAUGHT(c, CHECK_LEDGER_MATCH);
+}
+
+TEST(a_round_that_nobody_answered_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[0]->replica;
+    c->cut[0] = true;
+    propose(c, 0, &(struct request){ .kind = REQUEST_GET, .key = text("key"), .request_id = 77 });
+    settle(c);
+    EXPECT_EQUAL(replica->round, 1);
+    replica->peers[2].round_acked = 1;
+    look(c, 0);
+    EXPECT_CAUGHT(c, CHECK_LEDGER_ROUND);
+}
+
+TEST(a_node_that_comes_back_without_what_it_promised_is_caught)
+{
+    struct cluster *c = cluster_new();
+    call(c, 0, put(c, "two"));
+    struct node *node = c->nodes[1];
+    const uint64_t body = wal_body_offset(&limits_tiny), used = wal_used_bytes(node->replica);
+    node_crash(node);
+    check_node_crashed(c->check, 1);
+    /* Behind the checker's back, as a disk does that lied about a write: the last batch and all names are gone. */
+    memset(node->image + body + used - limits_tiny.block_bytes, 0, limits_tiny.block_bytes);
+    memset(node->image + wal_header_offset(&limits_tiny), 0, body - wal_header_offset(&limits_tiny));
+    start(c, 1);
+    while (node->op_count > 0)
+        complete(c, 1);
+    EXPECT_CAUGHT(c, CHECK_RECOVERY);
+}
+
+/* The hooks are called in an order that the times contradict: only the search looks at the times. */
+TEST(a_history_out_of_order_is_caught)
+{
+    struct cluster *c = cluster_new();
+    c->now = 1000;
+    call(c, 0, put(c, "two"));
+    c->now = 500;
+    get(c, 0);
+    EXPECT(!check_result(c->check)->failed);
+    check_finish(c->check, true);
+    EXPECT_CAUGHT(c, CHECK_LINEAR);
+}
+
+TEST_MAIN()
