@@ -236,7 +236,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         return;
     if (view.role == RAFT_LEADER && (ghost->view.role != RAFT_LEADER || ghost->view.term != view.term))
         check_log_new_leader(check, node, &view);
-    check_promise_follow(check, node, &view);
+    check_promise_follow(check, node, &view, output);
     check_log_commit(check, node, &view);
     if (!check->failure.failed)
         check_model_follow(check, node, replica, &view, output);

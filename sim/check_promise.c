@@ -312,10 +312,31 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
                    (unsigned long long)view->read_confirmed, echoes, check->quorum);
 }
 
-void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view)
+/* Raft 6.4, steps 1 and 4: a round begins only behind a commit of the own term, and nothing is served before it is
+ * applied. Either would need another leader's help to show. */
+static void ledger_reads(struct check *check, uint32_t node, const struct replica_view *view,
+                         const struct output *output)
+{
+    const struct ghost_log *log = &check->nodes[node].memory;
+    const uint32_t events = u32_min(output->event_count, output->event_max);
+    for (uint32_t i = 0; i < events; i++) {
+        const struct event *event = &output->events[i];
+        if (event->kind == EVENT_READ_ROUND && view->role == RAFT_LEADER
+            && (event->b > log->last || log->links[event->b].term != view->term))
+            check_fail(check, CHECK_READ, node, "reads at entry %llu before it has committed one of its term %llu",
+                       (unsigned long long)event->b, (unsigned long long)view->term);
+        if (event->kind == EVENT_READ_SERVED && event->a > event->b)
+            check_fail(check, CHECK_READ, node, "answers a read of entry %llu, having applied %llu",
+                       (unsigned long long)event->a, (unsigned long long)event->b);
+    }
+}
+
+void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
+                          const struct output *output)
 {
     const struct replica_view *before = &check->nodes[node].view;
     ledger_disk(check, node, view);
+    ledger_reads(check, node, view, output);
     if (view->role == RAFT_CANDIDATE || view->role == RAFT_LEADER)
         ledger_votes(check, node, view);
     if (view->role == RAFT_PRE_CANDIDATE)

@@ -209,7 +209,8 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
 /* check_promise.c */
 void check_promise_reset(struct check *check);
 struct ghost_term *check_promise_term(struct check *check, uint64_t term);
-void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view);
+void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
+                          const struct output *output);
 
 /* check_model.c */
 void check_model_reset(struct check *check);

@@ -503,6 +503,18 @@ TEST(a_read_that_misses_a_committed_write_is_caught)
     EXPECT_CAUGHT(c, CHECK_READ);
 }
 
+TEST(a_read_that_begins_or_ends_too_early_is_caught)
+{
+    struct event events[] = { { .kind = EVENT_READ_ROUND, .a = 1, .b = 0 },
+                              { .kind = EVENT_READ_SERVED, .a = 3, .b = 2 } };
+    for (uint32_t i = 0; i < ARRAY_COUNT(events); i++) {
+        struct cluster *c = cluster_new();
+        const struct output lie = { .event_count = 1, .event_max = 1, .events = &events[i] };
+        check_step(c->check, 0, c->nodes[0]->replica, &lie);
+        EXPECT_CAUGHT(c, CHECK_READ);
+    }
+}
+
 TEST(a_broken_invariant_is_caught)
 {
     struct cluster *c = cluster_new();
