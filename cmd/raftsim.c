@@ -80,7 +80,7 @@ struct options {
     bool quiet;
     bool verbose;
     const char *trace_dir;
-    const char *target;  /* replay: seed or file */
+    const char *target; /* replay: seed or file */
     bool profile_given;
 };
 
@@ -136,8 +136,17 @@ static int usage_error(const char *format, const char *what, const char *value)
     return EXIT_USAGE;
 }
 
-enum option_key { OPTION_SEED = 256, OPTION_COUNT, OPTION_JOBS, OPTION_PROFILE, OPTION_JSON, OPTION_KEEP_GOING,
-                  OPTION_TRACE_DIR, OPTION_QUIET, OPTION_VERBOSE };
+enum option_key {
+    OPTION_SEED = 256,
+    OPTION_COUNT,
+    OPTION_JOBS,
+    OPTION_PROFILE,
+    OPTION_JSON,
+    OPTION_KEEP_GOING,
+    OPTION_TRACE_DIR,
+    OPTION_QUIET,
+    OPTION_VERBOSE
+};
 
 /* One table for all commands; `allowed` lists the keys that the command knows. */
 static const struct option option_table[] = {
@@ -165,9 +174,7 @@ static bool option_set(struct options *options, int key, const char *value)
             return false;
         options->jobs = (uint32_t)jobs;
         return true;
-    case OPTION_PROFILE:
-        options->profile_given = true;
-        return profile_parse(value, &options->profile);
+    case OPTION_PROFILE: options->profile_given = true; return profile_parse(value, &options->profile);
     case OPTION_JSON: return options->json = true;
     case OPTION_KEEP_GOING: return options->keep_going = true;
     case OPTION_TRACE_DIR: options->trace_dir = value; return true;
@@ -306,6 +313,10 @@ static void print_counters(const char *name, const uint64_t *counts, uint32_t ki
 
 static const char *text_of_fault(uint32_t kind) { return fault_kind_text((enum fault_kind)kind); }
 static const char *text_of_check(uint32_t kind) { return check_kind_text((enum check_kind)kind); }
+static const char *text_of_demand(uint32_t kind)
+{
+    return demand_text((enum liveness_world)(kind / LIVENESS_DEMANDS), (enum liveness_demand)(kind % LIVENESS_DEMANDS));
+}
 static const char *text_of_event(uint32_t kind) { return event_kind_text((enum event_kind)kind); }
 static const char *text_of_reply(uint32_t kind) { return reply_status_text((enum reply_status)kind); }
 static const char *text_of_verdict(uint32_t kind) { return frame_verdict_text((enum frame_verdict)kind); }
@@ -322,8 +333,8 @@ static void print_json(const struct options *options, const struct coverage *sum
 {
     const uint64_t schedules = progress->done;
     printf("{\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, schedules, progress->failures);
-    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed,
-           profile_text(options->profile), options->jobs);
+    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed, profile_text(options->profile),
+           options->jobs);
     print_ratio("seconds", spent_ms, 1000);
     print_ratio("schedules_per_second", schedules * 1000, spent_ms > 0 ? spent_ms : 1);
     printf(",\"inputs\":%" PRIu64, sum->inputs);
@@ -332,11 +343,12 @@ static void print_json(const struct options *options, const struct coverage *sum
     printf(",\"client_ops\":%" PRIu64 ",\"client_ops_answered\":%" PRIu64, sum->calls, sum->calls_answered);
     print_ratio("client_ops_mean", sum->calls, sum->schedules);
     print_ratio("nodes_mean", sum->nodes, sum->schedules);
-    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"log_full\":%" PRIu64 ",\"dropped\":%" PRIu64,
-           sum->schedules_untimed, sum->schedules_searched, sum->schedules_log_full, sum->dropped);
+    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"dropped\":%" PRIu64, sum->schedules_untimed,
+           sum->schedules_searched, sum->dropped);
     print_counters("faults", sum->fired, FAULT_KINDS, text_of_fault);
     print_counters("faults_enabled", sum->enabled, FAULT_KINDS, text_of_fault);
     print_counters("checks", sum->checks, CHECK_KINDS, text_of_check);
+    print_counters("liveness", sum->demands[0], LIVENESS_WORLDS * LIVENESS_DEMANDS, text_of_demand);
     print_counters("events", sum->events, EVENT_KINDS, text_of_event);
     print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
     print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);
@@ -356,8 +368,8 @@ static int finish_run(const struct options *options, struct campaign *campaign,
     if (options->json)
         print_json(options, &sum, progress, spent_ms);
     else
-        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64 " client operations, %" PRIu64
-               " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
+        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64
+               " client operations, %" PRIu64 " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
                progress->done, progress->failures, sum.inputs, sum.calls, sum.simulated_ns / 1000000000,
                spent_ms / 1000, spent_ms % 1000);
     if (count > 0)

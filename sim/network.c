@@ -69,7 +69,7 @@ static uint32_t network_allocate(struct network *network, uint32_t bytes)
 {
     uint32_t class = 0;
     while (((uint32_t)PACKET_BYTES_MIN << class) < bytes)
-        class++;
+        class ++;
     ASSERT(class < PACKET_CLASSES);
     uint32_t offset;
     if (network->packet_free == 0 && network->packet_count == PACKETS_MAX)
@@ -90,7 +90,7 @@ static uint32_t network_allocate(struct network *network, uint32_t bytes)
     } else {
         network->packet_count++;
     }
-    network->packets[slot] = (struct packet){ .offset = offset, .bytes = bytes, .class = (uint8_t)class };
+    network->packets[slot] = (struct packet){ .offset = offset, .bytes = bytes, .class = (uint8_t) class };
     return slot;
 }
 
@@ -160,8 +160,9 @@ static uint64_t network_delay(struct network *network, struct scene *scene, uint
     const uint32_t link = network_link(from, to);
     if (scene->healed)
         return 1 + scene_delay(scene, CHOOSE_DELAY, link, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
-    uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
-                                        network->delay_ns[from][to]);
+    uint64_t delay_ns = 1
+                        + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
+                                      network->delay_ns[from][to]);
     if (choose_chance(&scene->choose, CHOOSE_DELAY, link, scene->swarm.hold_back)) {
         delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, 4 * delay_ns + scene_election_ns(scene) / 4);
         coverage_fire(&scene->coverage, FAULT_DELAY);
@@ -199,8 +200,8 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
 static bool network_swallow(const struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
     static const enum fault_kind faults[NEMESIS_KINDS] = {
-        [NEMESIS_SPLIT] = FAULT_SPLIT,           [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
-        [NEMESIS_PAIR] = FAULT_PAIR,             [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
+        [NEMESIS_SPLIT] = FAULT_SPLIT,         [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
+        [NEMESIS_PAIR] = FAULT_PAIR,           [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
         [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT,
     };
     const uint16_t cut = network->cut[from][to];
@@ -256,7 +257,7 @@ void network_mend(struct network *network, uint32_t reason)
 {
     for (uint32_t from = 0; from < ENDPOINTS; from++)
         for (uint32_t to = 0; to < ENDPOINTS; to++)
-            network->cut[from][to] &= (uint16_t)~(1U << reason);
+            network->cut[from][to] &= (uint16_t) ~(1U << reason);
 }
 
 void network_clog(struct network *network, uint32_t from, uint32_t to, uint64_t until_ns)

@@ -53,7 +53,9 @@ static void transcript_input(FILE *file, const struct input *input, uint32_t fro
         break;
     case INPUT_DISK:
         fprintf(file, "disk op%" PRIu64 " %s", input->op_id,
-                input->result == DISK_OK ? "ok" : input->result == DISK_FULL ? "full" : "error");
+                input->result == DISK_OK     ? "ok"
+                : input->result == DISK_FULL ? "full"
+                                             : "error");
         break;
     }
     if (input->more)
@@ -74,9 +76,7 @@ static void transcript_effect(FILE *file, const struct effect *effect)
                 effect->op_id, effect->offset, effect->bytes.count);
         break;
     case EFFECT_REFUSE: fprintf(file, " > refuse (%s)", frame_verdict_text(effect->verdict)); break;
-    case EFFECT_STOP:
-        fprintf(file, " > stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail);
-        break;
+    case EFFECT_STOP: fprintf(file, " > stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail); break;
     }
 }
 

@@ -168,9 +168,9 @@ void workload_draw_request(struct workload *workload, struct scene *scene, uint3
 }
 
 void workload_fixed_request(struct workload *workload, struct scene *scene, uint32_t client_slot,
-                            enum request_kind kind)
+                            enum request_kind kind, uint32_t key_slot)
 {
-    workload->clients[client_slot].key_slot = 0;
+    workload->clients[client_slot].key_slot = (uint8_t)key_slot;
     workload_build(workload, scene, client_slot, kind, u32_min(scene->swarm.limits.value_bytes_max, 8));
 }
 

@@ -312,9 +312,7 @@ static void world_happen(struct world *world, const struct queue_event *event)
         if (node->state == NODE_DOWN && node->life == event->tag && !node->outsider)
             node_start(world, node);
         return;
-    case QUEUE_CLIENT:
-        workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag);
-        return;
+    case QUEUE_CLIENT: workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag); return;
     case QUEUE_NEMESIS: nemesis_strike(world, (enum nemesis_kind)event->who); return;
     case QUEUE_MEND: nemesis_mend(world, (enum nemesis_kind)event->who); return;
     }
