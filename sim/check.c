@@ -33,6 +33,7 @@ static const char *const kind_texts[] = {
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",
     [CHECK_STOP] = "stop",
+    [CHECK_FRAME] = "frame",
 };
 STATIC_ASSERT(ARRAY_COUNT(kind_texts) == CHECK_KINDS, "a text for each kind");
 

@@ -46,6 +46,7 @@ enum check_kind {
     CHECK_LINEAR,              /* black-box search */
     CHECK_LIVENESS,            /* progress after healing within the bound */
     CHECK_STOP,                /* a node stopped for a reason that no injected fault explains */
+    CHECK_FRAME,               /* a damaged or foreign frame is refused, and changes no more than a tick would */
     CHECK_KINDS,
 };
 const char *check_kind_text(enum check_kind kind);

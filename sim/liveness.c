@@ -160,13 +160,27 @@ static void liveness_check_calls(struct world *world, uint32_t alive)
     liveness_met(world, DEMAND_CALL, answered);
 }
 
+/* Nodes that talk without end about nothing: an input is handled, and the next is on its way at once. */
+static bool liveness_storm(struct world *world, uint64_t since_step, uint64_t steps_max)
+{
+    if (world->scene.step - since_step <= steps_max)
+        return false;
+    check_fail(
+        world->scene.check, CHECK_LIVENESS, UINT32_MAX,
+        "the nodes do not come to rest: %llu inputs in %llu maximum election timeouts after healing",
+        (unsigned long long)(world->scene.step - world->liveness.heal_step),
+        (unsigned long long)((world->scene.now_ns - world->liveness.heal_ns) / liveness_timeouts_ns(&world->scene, 1)));
+    return true;
+}
+
 /* True when the time for progress is over: all is as it should be, or the bound has passed. */
 static bool liveness_progressed(struct world *world)
 {
     struct scene *scene = &world->scene;
     struct liveness *liveness = &world->liveness;
-    const bool late = scene->now_ns > liveness->heal_ns + liveness_timeouts_ns(scene, LIVENESS_BOUND_TIMEOUTS)
-                      || scene->step - liveness->heal_step > LIVENESS_STEPS_MAX;
+    const bool late = scene->now_ns > liveness->heal_ns + liveness_timeouts_ns(scene, LIVENESS_BOUND_TIMEOUTS);
+    if (liveness_storm(world, liveness->heal_step, LIVENESS_STEPS_MAX))
+        return true;
     if (!late && (!workload_settled(&world->workload) || scene->step % SURVEY_INTERVAL_STEPS != 0))
         return false;
     struct liveness_survey survey;
@@ -264,9 +278,10 @@ static bool liveness_questioned(struct world *world)
         liveness_met(world, liveness->term == 0 ? DEMAND_STALE_READ : DEMAND_READ, 1);
         liveness->asked = false;
     }
-    const bool busy = scene->step - liveness->asked_step > QUESTION_STEPS_MAX;
-    if (!liveness->asked || busy || liveness_lapsed(liveness))
+    if (!liveness->asked || liveness_lapsed(liveness))
         return !liveness_ask(world);
+    if (liveness_storm(world, liveness->asked_step, QUESTION_STEPS_MAX))
+        return true;
     if (scene->now_ns <= liveness->asked_ns + bound_ns)
         return false;
     check_fail(scene->check, CHECK_LIVENESS, liveness->node->slot,

@@ -111,21 +111,27 @@ static bool network_selected(const struct network *network, enum selective_kind 
 
 /* An intact frame that the receiver must still not believe. The instance stays: another one would be a second data
  * directory under the same id, which rightly ends the node. */
-static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, uint32_t count)
+static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, struct packet *packet)
 {
     struct frame_header header;
     memcpy(&header, bytes, sizeof header);
-    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 6)) {
+    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 7)) {
     case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
     case 1: header.fingerprint ^= 1; break;
     case 2: header.version++; break;
     case 3: header.type = 11; break;
     case 4: header.to ^= 5; break;
-    default: header.from ^= 1ULL << 40; break;
+    case 5: header.from ^= 1ULL << 40; break;
+    default:
+        /* No body of any type is a word shorter. */
+        header.frame_bytes -= 8;
+        packet->bytes -= 8;
+        break;
     }
     memcpy(bytes, &header, sizeof header);
-    header.checksum = checksum64(bytes + sizeof header.checksum, count - sizeof header.checksum, 0);
+    header.checksum = checksum64(bytes + sizeof header.checksum, packet->bytes - sizeof header.checksum, 0);
     memcpy(bytes, &header.checksum, sizeof header.checksum);
+    packet->damaged = true;
 }
 
 static void network_damage(struct network *network, struct scene *scene, struct packet *packet, uint32_t link)
@@ -134,7 +140,7 @@ static void network_damage(struct network *network, struct scene *scene, struct 
     uint8_t *bytes = network->arena + packet->offset;
     const bool between_nodes = packet->from < ENDPOINT_CLIENT && packet->to < ENDPOINT_CLIENT;
     if (between_nodes && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->foreign)) {
-        network_estrange(scene, link, bytes, packet->bytes);
+        network_estrange(scene, link, bytes, packet);
         coverage_fire(&scene->coverage, FAULT_FOREIGN_FRAME);
     }
     if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->bit_flip)) {

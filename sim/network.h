@@ -13,7 +13,7 @@ struct packet {
     uint8_t from; /* endpoint */
     uint8_t to;
     uint8_t class; /* room for PACKET_BYTES_MIN << class */
-    bool damaged;  /* flipped or truncated: the receiver must notice */
+    bool damaged;  /* flipped, truncated or foreign: the receiver must notice */
     uint16_t next; /* free list */
 };
 

@@ -288,6 +288,14 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     client_take(workload, scene, slot, &reply);
 }
 
+void workload_receive_damaged(struct scene *scene, struct slice frame)
+{
+    struct reply reply;
+    check_count(scene->check, CHECK_FRAME);
+    if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) == FRAME_OK)
+        check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "a damaged reply of %u bytes decodes", frame.count);
+}
+
 void workload_timer(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
                     uint32_t timer)
 {

@@ -51,6 +51,8 @@ void workload_timer(struct workload *workload, struct scene *scene, struct netwo
 /* Bytes arrived for a client. */
 void workload_receive(struct workload *workload, struct scene *scene, struct network *network, uint32_t client,
                       struct slice frame);
+/* They were damaged on their way: no client may take them for a reply. */
+void workload_receive_damaged(struct scene *scene, struct slice frame);
 /* The liveness phase: clients finish what they have begun and start nothing; the prober sets out. */
 void workload_heal(struct workload *workload, struct scene *scene);
 /* All calls have an outcome, and the prober has written and read. */

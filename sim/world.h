@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "network.h"
 #include "scene.h"
+#include "shadow.h"
 #include "workload.h"
 
 /* A node is DOWN after a crash until its restart, UP, or STOPPED: it ended itself for a reason that stays. */
@@ -57,6 +58,7 @@ struct world {
     struct network network;
     struct workload workload;
     struct node nodes[VOTERS_MAX];
+    struct shadow shadow;
     struct output output;
     void *output_region;
     size_t output_capacity_bytes;
