@@ -29,7 +29,7 @@ enum exit_code {
     EXIT_INTERRUPTED = 130,
 };
 
-enum { TRACE_VERSION = 1, DIGEST_COUNT = 200, HANG_MS = 60000 };
+enum { TRACE_VERSION = 1, RUN_COUNT = 10000, DIGEST_COUNT = 200, SECONDS_MAX = 31536000, HANG_MS = 60000 };
 
 static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
@@ -47,7 +47,8 @@ static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
     "\n"
     "  --seed S         first seed (1); schedule n has seed S + n\n"
-    "  --count N        schedules (10000)\n"
+    "  --count N        schedules (10000; with --seconds no limit)\n"
+    "  --seconds N      deals schedules for so long, then ends as after the last one\n"
     "  --jobs J         worker processes (all processors)\n"
     "  --profile NAME   mixed (default), timed, untimed, election, storage, quiet\n"
     "  --json           ends with one JSON object on standard output\n"
@@ -72,7 +73,8 @@ static const char usage_digest[] = "raftsim digest [options]: one digest over a 
 
 struct options {
     uint64_t seed;
-    uint64_t count;
+    uint64_t count;   /* 0: not given */
+    uint64_t seconds; /* 0: as long as it takes */
     uint32_t jobs;
     enum profile profile;
     bool json;
@@ -139,6 +141,7 @@ static int usage_error(const char *format, const char *what, const char *value)
 enum option_key {
     OPTION_SEED = 256,
     OPTION_COUNT,
+    OPTION_SECONDS,
     OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_JSON,
@@ -152,6 +155,7 @@ enum option_key {
 static const struct option option_table[] = {
     { "seed", required_argument, NULL, OPTION_SEED },
     { "count", required_argument, NULL, OPTION_COUNT },
+    { "seconds", required_argument, NULL, OPTION_SECONDS },
     { "jobs", required_argument, NULL, OPTION_JOBS },
     { "profile", required_argument, NULL, OPTION_PROFILE },
     { "json", no_argument, NULL, OPTION_JSON },
@@ -169,6 +173,8 @@ static bool option_set(struct options *options, int key, const char *value)
     switch (key) {
     case OPTION_SEED: return parse_number(value, &options->seed);
     case OPTION_COUNT: return parse_number(value, &options->count) && options->count > 0;
+    case OPTION_SECONDS:
+        return parse_number(value, &options->seconds) && options->seconds > 0 && options->seconds <= SECONDS_MAX;
     case OPTION_JOBS:
         if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
             return false;
@@ -294,11 +300,17 @@ static void print_progress(const struct options *options, const struct campaign_
         return;
     last_ms = spent_ms;
     const uint64_t rate = spent_ms > 0 ? progress->done * 1000 / spent_ms : 0;
-    const uint64_t left = options->count > progress->done ? options->count - progress->done : 0;
-    fprintf(stderr, "%sraftsim: %" PRIu64 "/%" PRIu64 " schedules, %" PRIu64 "/s, %" PRIu64 " failures",
-            terminal ? "\r\033[K" : "", progress->done, options->count, rate, progress->failures);
-    if (!last && rate > 0)
-        fprintf(stderr, ", %" PRIu64 " s to go", left / rate);
+    uint64_t left_s = UINT64_MAX;
+    if (options->seconds > 0)
+        left_s = u64_max(options->seconds, spent_ms / 1000) - spent_ms / 1000;
+    if (options->count != UINT64_MAX && rate > 0)
+        left_s = u64_min(left_s, (options->count - u64_min(options->count, progress->done)) / rate);
+    fprintf(stderr, "%sraftsim: %" PRIu64, terminal ? "\r\033[K" : "", progress->done);
+    if (options->count != UINT64_MAX)
+        fprintf(stderr, "/%" PRIu64, options->count);
+    fprintf(stderr, " schedules, %" PRIu64 "/s, %" PRIu64 " failures", rate, progress->failures);
+    if (!last && left_s != UINT64_MAX)
+        fprintf(stderr, ", %" PRIu64 " s to go", left_s);
     fputs(terminal && !last ? "" : "\n", stderr);
     fflush(stderr);
 }
@@ -408,7 +420,7 @@ static int run(const struct options *options)
     struct campaign_progress progress;
     for (;;) {
         campaign_poll(campaign, now_ms(), &progress);
-        if (interrupted)
+        if (interrupted || (options->seconds > 0 && now_ms() - start_ms >= options->seconds * 1000))
             campaign_stop(campaign);
         print_progress(options, &progress, now_ms() - start_ms);
         if (progress.over)
@@ -508,7 +520,7 @@ static int digest(const struct options *options)
 int main(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = { .seed = 1, .count = 10000, .trace_dir = "." };
+    struct options options = { .seed = 1, .trace_dir = "." };
     options.jobs = processors > 0 ? u32_min((uint32_t)processors, CAMPAIGN_JOBS_MAX) : 1;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
@@ -516,8 +528,10 @@ int main(int argc, char **argv)
     }
     int code;
     if (strcmp(argv[1], "run") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_run, " seed count jobs profile json keep-going trace-dir quiet ",
-                             false, &options);
+        code = parse_options(argc - 1, argv + 1, usage_run,
+                             " seed count seconds jobs profile json keep-going trace-dir quiet ", false, &options);
+        if (options.count == 0)
+            options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;
         return code >= 0 ? code : run(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {

@@ -170,7 +170,7 @@ static void world_note_events(struct world *world, struct node *node)
     }
 }
 
-static uint32_t world_slot_of(const struct world *world, uint64_t node_id)
+uint32_t world_slot_of(const struct world *world, uint64_t node_id)
 {
     const struct swarm *swarm = &world->scene.swarm;
     uint32_t slot = 0;

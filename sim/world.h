@@ -88,6 +88,9 @@ struct world_options {
 /* Lives one schedule from beginning to end. The counters are in world->scene.coverage afterwards. False: no memory. */
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result);
 
+/* The slot of a node id, which is one. */
+uint32_t world_slot_of(const struct world *world, uint64_t node_id);
+
 /* Between the parts of the world: one step of a node, and its effects. `from`: the endpoint that a frame came from,
  * ENDPOINTS for other inputs. The node may be down afterwards. */
 void world_feed(struct world *world, struct node *node, struct input *input, uint32_t from);
