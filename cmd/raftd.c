@@ -224,6 +224,7 @@ static void raftd_sort_members(struct raftd *raftd)
 static void raftd_parse_cluster(struct raftd *raftd)
 {
     const char *text = raftd->cluster;
+    ASSERT(text != NULL);
     for (;;) {
         size_t count = strcspn(text, ",");
         raftd_parse_member(raftd, text, count);
