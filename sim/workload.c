@@ -279,11 +279,18 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     (void)network;
     if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) != FRAME_OK)
         return;
+    ASSERT((uint32_t)reply.status < REPLY_STATUSES);
+    scene->coverage.replies[reply.status]++;
+    if (reply.request_id == 0) { /* to what workload_draw_garbage() made */
+        check_count(scene->check, CHECK_FRAME);
+        if (reply.status != REPLY_BAD_REQUEST)
+            check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "what is no request was answered: %s",
+                       reply_status_text(reply.status));
+        return;
+    }
     const bool busy = client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING;
     if (!busy || reply.request_id >> 20 != (uint64_t)client->call + 1)
         return;
-    ASSERT((uint32_t)reply.status < REPLY_STATUSES);
-    scene->coverage.replies[reply.status]++;
     client->answers += scene->healed;
     client_take(workload, scene, slot, &reply);
 }
