@@ -162,13 +162,18 @@ static void world_mix_step(struct world *world, const struct node *node, const s
 static void world_note_events(struct world *world, struct node *node)
 {
     const struct output *output = &world->output;
-    ASSERT(output->event_count <= output->event_max);
-    for (uint32_t i = 0; i < output->event_count; i++) {
+    for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
         const struct event *event = &output->events[i];
         ASSERT((uint32_t)event->kind < EVENT_KINDS);
         world->scene.coverage.events[event->kind]++;
         if (event->kind == EVENT_ROLE)
             node->role = (enum raft_role)event->a;
+    }
+    /* What did not fit was dropped, a change of role perhaps. */
+    if (output->event_count > output->event_max) {
+        struct replica_view view;
+        replica_inspect(node->replica, &view);
+        node->role = view.role;
     }
 }
 
