@@ -1,7 +1,11 @@
 /* The state machine: committed entries in order, each once (Raft 3.5, 6.3). */
+#include "page.h"
 #include "raft.h"
 
-uint64_t apply_digest(const struct replica *replica) { return replica->kv.digest + replica->sessions.digest; }
+uint64_t apply_digest(const struct replica *replica)
+{
+    return page_root_const(replica)->digest + page_root_const(replica)->session_digest;
+}
 
 /* Executes a write in its session, or finds that it was executed before. */
 static struct reply apply_write(struct replica *replica, const struct request *request, uint64_t index)
