@@ -17,7 +17,7 @@ OUT := build/$(MODE)/$(notdir $(CC))
 Q := $(if $(V),,@)
 
 # All cores, unless the caller chose with -j.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory

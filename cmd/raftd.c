@@ -56,8 +56,8 @@ static const char help[] =
     "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
     "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
     "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
-    "  --sync auto|inline|thread|dsync|fdatasync\n"
-    "                            how WAL writes become durable; the last two need io_uring\n"
+    "  --sync auto|thread|dsync|fdatasync|adaptive\n"
+    "                            how WAL writes become durable; the last three need io_uring\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
@@ -143,7 +143,7 @@ static void raftd_check(const struct raftd *raftd)
     if (!datadir_limits(raftd->wal_bytes, &ignored))
         raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 32M to 1024G",
                    (unsigned long long)raftd->wal_bytes);
-    if (raftd->io == IO_CHOICE_EPOLL && (raftd->sync == SYNC_DSYNC || raftd->sync == SYNC_FDATASYNC))
+    if (raftd->io == IO_CHOICE_EPOLL && sync_method_needs_ring(raftd->sync))
         raftd_exit(EXIT_USAGE, "--sync %s: needs io_uring, not --io epoll", sync_method_text(raftd->sync));
     if (2 * raftd->heartbeat_ms > raftd->election_timeout_ms)
         raftd_exit(EXIT_USAGE, "--heartbeat-ms %llu: must be at most half of --election-timeout-ms, %llu",

@@ -301,7 +301,7 @@ static struct kv_result kv_execute_txn(struct replica *replica, struct slice txn
     const bool then = txn_compares_hold(replica, txn);
     struct kv_budget budget = kv_budget_now(replica);
     struct txn_clause clause;
-    enum kv_write write;
+    enum kv_write write = KV_PUT; /* gcc -O3 does not see that txn_next_write() sets it */
     for (uint32_t offset = 0; txn_next_write(txn, then, &offset, &clause, &write);) {
         const enum reply_status status = kv_write_check(replica, &budget, write, clause.key, clause.value);
         if (status != REPLY_OK)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const char *const sync_names[] = {
-    [SYNC_AUTO] = "auto",   [SYNC_INLINE] = "inline",       [SYNC_THREAD] = "thread",
-    [SYNC_DSYNC] = "dsync", [SYNC_FDATASYNC] = "fdatasync",
+    [SYNC_AUTO] = "auto",           [SYNC_THREAD] = "thread",     [SYNC_DSYNC] = "dsync",
+    [SYNC_FDATASYNC] = "fdatasync", [SYNC_ADAPTIVE] = "adaptive",
 };
 
 bool io_choice_parse(const char *text, enum io_choice *choice)
@@ -35,18 +35,26 @@ bool sync_method_parse(const char *text, enum sync_method *sync)
 
 const char *sync_method_text(enum sync_method sync) { return sync_names[sync]; }
 
+bool sync_method_needs_ring(enum sync_method sync)
+{
+    return sync == SYNC_DSYNC || sync == SYNC_FDATASYNC || sync == SYNC_ADAPTIVE;
+}
+
 static bool setup_was_forbidden(int result) { return result == -EPERM || result == -ENOSYS || result == -EINVAL; }
 
 int backend_open(enum io_choice choice, enum sync_method *sync, struct backend **backend)
 {
-    if (*sync == SYNC_AUTO)
-        *sync = SYNC_THREAD;
+    bool any = *sync == SYNC_AUTO;
     if (choice != IO_CHOICE_EPOLL) {
+        if (any)
+            *sync = SYNC_ADAPTIVE;
         int result = backend_uring.open(*sync, backend);
         if (result == 0 || choice == IO_CHOICE_URING || !setup_was_forbidden(result))
             return result;
     }
-    if (*sync == SYNC_DSYNC || *sync == SYNC_FDATASYNC)
+    if (any)
+        *sync = SYNC_THREAD;
+    if (sync_method_needs_ring(*sync))
         return -ENOTSUP;
     return backend_epoll.open(*sync, backend);
 }

@@ -47,11 +47,11 @@ struct io_event {
 /* How a WAL write becomes durable. One small replaceable piece, because the best one depends on kernel, device and
  * load: README.md has the measurements behind the default. */
 enum sync_method {
-    SYNC_AUTO,
-    SYNC_INLINE,    /* the loop itself blocks in pwritev2(RWF_DSYNC), after everything else of the turn was submitted */
+    SYNC_AUTO,      /* ring: SYNC_ADAPTIVE; epoll: SYNC_THREAD */
     SYNC_THREAD,    /* one of two threads blocks in pwritev2(RWF_DSYNC) */
     SYNC_DSYNC,     /* ring only: write with RWF_DSYNC */
-    SYNC_FDATASYNC, /* ring only: write, and after its completion fdatasync */
+    SYNC_FDATASYNC, /* ring only: write, and after its completion fdatasync in the loop, one for all that completed */
+    SYNC_ADAPTIVE,  /* ring only: SYNC_DSYNC while that is fast, SYNC_THREAD while busy cores make it slow */
 };
 
 struct backend {
@@ -85,6 +85,7 @@ enum io_choice {
 bool io_choice_parse(const char *text, enum io_choice *choice);
 bool sync_method_parse(const char *text, enum sync_method *sync);
 const char *sync_method_text(enum sync_method sync);
+bool sync_method_needs_ring(enum sync_method sync);
 
 /* Resolves both choices: *sync is what will be used. 0, or a negative errno; -ENOTSUP when epoll cannot do `sync`. */
 int backend_open(enum io_choice choice, enum sync_method *sync, struct backend **backend);

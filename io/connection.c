@@ -5,6 +5,7 @@
 #include "logger.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -91,6 +92,16 @@ void connections_close(struct connections *connections)
             close(connections->all[slot].fd);
     }
     munmap(connections->memory, connections->memory_bytes);
+}
+
+const char *connection_remote(const struct connection *connection, char to[MEMBER_ADDRESS_BYTES])
+{
+    struct sockaddr_storage address;
+    socklen_t address_bytes = sizeof(address);
+    to[0] = '\0';
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &address_bytes) == 0)
+        getnameinfo((struct sockaddr *)&address, address_bytes, to, MEMBER_ADDRESS_BYTES, NULL, 0, NI_NUMERICHOST);
+    return to;
 }
 
 uint64_t connection_handle(const struct connection *connection)
@@ -315,7 +326,9 @@ static bool connection_cut(struct connections *connections, struct connection *c
     if (verdict == FRAME_SHORT)
         return false;
     if (verdict != FRAME_OK) {
-        LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(verdict)));
+        char remote[MEMBER_ADDRESS_BYTES];
+        LOG(LOG_LEVEL_WARN, "stream-refused", FIELD_TEXT("cause", frame_verdict_text(verdict)),
+            FIELD_TEXT("remote", connection_remote(connection, remote)));
         connection_drop(connections, connection);
         return false;
     }

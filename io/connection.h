@@ -98,6 +98,9 @@ int connections_dial(struct connections *connections, uint32_t slot, const struc
 /* Drops silent connections that have outstayed their time. */
 void connections_sweep(struct connections *connections, uint64_t now_ns);
 
+/* Where it comes from, without the port: for log lines. */
+const char *connection_remote(const struct connection *connection, char to[MEMBER_ADDRESS_BYTES]);
+
 /* What a client is called in the core's effects. */
 uint64_t connection_handle(const struct connection *connection);
 /* NULL when that connection is gone. */

@@ -1,5 +1,5 @@
-/* The epoll back end, for machines where io_uring is forbidden: level-triggered sockets, disk operations in two threads
- * or in the loop itself. It imitates completions: an operation is tried when its socket is ready, a send at once.
+/* The epoll back end, for machines where io_uring is forbidden: level-triggered sockets, disk operations in two threads.
+ * It imitates completions: an operation is tried when its socket is ready, a send at once.
  *
  * Per file descriptor at most one input (accept, receive, poll) and one output (connect, send) is armed. */
 #include "backend.h"
@@ -29,11 +29,8 @@ struct epoll_socket {
 struct epoll {
     struct backend base; /* first: a struct backend is cast back to its struct epoll */
     int fd;
-    enum sync_method sync;
     struct disk_pool *pool;
     struct epoll_socket sockets[FDS_MAX]; /* by file descriptor */
-    uint32_t inline_count;
-    struct io_request inline_writes[IO_DISK_MAX]; /* SYNC_INLINE: to be carried out by the next collect() */
     uint32_t ready_start;
     uint32_t ready_count;
     struct io_event ready[READY_MAX];
@@ -77,40 +74,22 @@ static int32_t epoll_try(const struct io_request *request)
     int error = 0;
     socklen_t error_bytes = sizeof(error);
     switch (request->kind) {
-    case IO_ACCEPT:
-        result = accept4(request->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        break;
+    case IO_ACCEPT: result = accept4(request->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); break;
     case IO_CONNECT:
         result = getsockopt(request->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes);
         if (result == 0 && error != 0)
             return -error;
         break;
-    case IO_RECEIVE:
-        result = recv(request->fd, request->bytes, request->count, 0);
-        break;
-    case IO_SEND:
-        result = send(request->fd, request->bytes, request->count, MSG_NOSIGNAL);
-        break;
-    case IO_POLL:
-        break;
+    case IO_RECEIVE: result = recv(request->fd, request->bytes, request->count, 0); break;
+    case IO_SEND: result = send(request->fd, request->bytes, request->count, MSG_NOSIGNAL); break;
+    case IO_POLL: break;
     case IO_READ:
-    case IO_WRITE:
-        UNREACHABLE();
+    case IO_WRITE: UNREACHABLE();
     }
     return result < 0 ? -errno : (int32_t)result;
 }
 
 static bool is_not_yet(int32_t result) { return result == -EAGAIN || result == -EINTR; }
-
-static void epoll_disk_submit(struct epoll *epoll, const struct io_request *request)
-{
-    if (request->kind == IO_WRITE && epoll->sync == SYNC_INLINE) {
-        ASSERT(epoll->inline_count < IO_DISK_MAX);
-        epoll->inline_writes[epoll->inline_count++] = *request;
-    } else {
-        disk_pool_submit(epoll->pool, request);
-    }
-}
 
 static void epoll_submit_output(struct epoll *epoll, const struct io_request *request)
 {
@@ -139,13 +118,9 @@ static void epoll_submit(struct backend *backend, const struct io_request *reque
     struct epoll_socket *slot;
     switch (request->kind) {
     case IO_READ:
-    case IO_WRITE:
-        epoll_disk_submit(epoll, request);
-        return;
+    case IO_WRITE: disk_pool_submit(epoll->pool, request); return;
     case IO_CONNECT:
-    case IO_SEND:
-        epoll_submit_output(epoll, request);
-        return;
+    case IO_SEND: epoll_submit_output(epoll, request); return;
     case IO_ACCEPT:
     case IO_RECEIVE:
     case IO_POLL:
@@ -195,23 +170,12 @@ static void epoll_pool_ready(struct epoll *epoll)
     }
 }
 
-static void epoll_write_inline(struct epoll *epoll)
-{
-    for (uint32_t slot = 0; slot < epoll->inline_count; slot++)
-        epoll_ready_push(epoll, &epoll->inline_writes[slot], disk_execute(&epoll->inline_writes[slot]));
-    epoll->inline_count = 0;
-}
-
 static int epoll_collect(struct backend *backend, uint64_t timeout_ns, struct io_event *events, uint32_t event_max)
 {
     struct epoll *epoll = epoll_of(backend);
     struct epoll_event found[BATCH_MAX];
     if (epoll->ready_count > 0)
         timeout_ns = 0;
-    if (epoll->inline_count > 0) {
-        epoll_write_inline(epoll);
-        timeout_ns = 0;
-    }
     struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S) };
     int count = epoll_pwait2(epoll->fd, found, BATCH_MAX, &timeout, NULL);
     if (count < 0 && errno == ENOSYS) /* before 5.11: whole milliseconds */
@@ -244,12 +208,11 @@ static void epoll_forget(struct backend *backend, int fd)
 
 static int epoll_open(enum sync_method sync, struct backend **backend)
 {
-    ASSERT(sync == SYNC_INLINE || sync == SYNC_THREAD);
+    ASSERT(sync == SYNC_THREAD);
     struct epoll *epoll = calloc(1, sizeof(*epoll));
     if (epoll == NULL)
         return -ENOMEM;
     epoll->base.table = &backend_epoll;
-    epoll->sync = sync;
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     int result = epoll->fd < 0 ? -errno : disk_pool_open(&epoll->pool);
     if (result != 0) {

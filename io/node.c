@@ -153,11 +153,12 @@ static void effect_refuse(struct node *node, const struct effect *effect, const 
     if (from->connection == NULL || connections_find(&node->connections, from->connection_handle) == NULL)
         return;
     struct frame_header header = { .from = 0 };
+    char remote[MEMBER_ADDRESS_BYTES];
     if (from->input.bytes.count >= sizeof(header))
         memcpy(&header, from->input.bytes.bytes, sizeof(header));
     LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(effect->verdict)),
-        FIELD_NUMBER("from", header.from), FIELD_NUMBER("type", header.type),
-        FIELD_NUMBER("bytes", from->input.bytes.count));
+        FIELD_TEXT("remote", connection_remote(from->connection, remote)), FIELD_NUMBER("from", header.from),
+        FIELD_NUMBER("type", header.type), FIELD_NUMBER("bytes", from->input.bytes.count));
     if (effect->bytes.count > 0)
         connection_send(&node->connections, from->connection, effect->bytes);
     connection_drain(&node->connections, from->connection);

@@ -28,6 +28,11 @@ enum {
 /* In user_data beside enum io_kind: the disk pool's eventfd. */
 enum { KIND_POOL = 100 };
 
+/* SYNC_ADAPTIVE: a write through the ring that took longer sends those of the next second to the threads. With all cores
+ * busy the kernel worker that finishes a synchronous write waits for a whole scheduler tick; a blocked thread does not. */
+#define RING_SLOW_NS (2 * NS_PER_MS)
+#define RING_AVOID_NS NS_PER_S
+
 enum disk_state {
     DISK_FREE,
     DISK_READING,
@@ -38,6 +43,7 @@ enum disk_state {
 struct uring_disk {
     enum disk_state state;
     uint32_t done_bytes;
+    uint64_t start_ns; /* SYNC_ADAPTIVE only */
     struct io_request request;
 };
 
@@ -45,11 +51,10 @@ struct uring {
     struct backend base; /* first: a struct backend is cast back to its struct uring */
     struct io_uring ring;
     enum sync_method sync;
-    struct disk_pool *pool; /* SYNC_THREAD only */
+    struct disk_pool *pool; /* SYNC_THREAD and SYNC_ADAPTIVE only */
+    uint64_t avoid_ring_until_ns;
     struct uring_disk disk[IO_DISK_MAX];
     uint32_t written_count; /* slots in DISK_WRITTEN */
-    uint32_t inline_count;
-    struct io_request inline_writes[IO_DISK_MAX]; /* SYNC_INLINE: to be carried out by the next collect() */
     uint32_t ready_count;
     struct io_event ready[2 * IO_DISK_MAX]; /* completed without the ring */
 };
@@ -89,7 +94,7 @@ static void uring_disk_start(struct uring *uring, uint32_t slot)
     case DISK_READING: io_uring_prep_read(sqe, request->fd, bytes, count, offset); break;
     case DISK_WRITING:
         io_uring_prep_write(sqe, request->fd, bytes, count, offset);
-        if (uring->sync == SYNC_DSYNC)
+        if (uring->sync != SYNC_FDATASYNC)
             sqe->rw_flags = RWF_DSYNC;
         break;
     case DISK_WRITTEN:
@@ -101,20 +106,20 @@ static void uring_disk_start(struct uring *uring, uint32_t slot)
 static void uring_disk_submit(struct uring *uring, const struct io_request *request)
 {
     bool write = request->kind == IO_WRITE;
-    if (write && uring->sync == SYNC_THREAD) {
+    uint64_t now_ns = write && uring->sync == SYNC_ADAPTIVE ? clock_now_ns() : 0;
+    if (write && (uring->sync == SYNC_THREAD || now_ns < uring->avoid_ring_until_ns)) {
         disk_pool_submit(uring->pool, request);
-        return;
-    }
-    if (write && uring->sync == SYNC_INLINE) {
-        ASSERT(uring->inline_count < IO_DISK_MAX);
-        uring->inline_writes[uring->inline_count++] = *request;
         return;
     }
     uint32_t slot = 0;
     while (slot < IO_DISK_MAX && uring->disk[slot].state != DISK_FREE)
         slot++;
     ASSERT(slot < IO_DISK_MAX);
-    uring->disk[slot] = (struct uring_disk){ .state = write ? DISK_WRITING : DISK_READING, .request = *request };
+    uring->disk[slot] = (struct uring_disk){
+        .state = write ? DISK_WRITING : DISK_READING,
+        .start_ns = now_ns,
+        .request = *request,
+    };
     uring_disk_start(uring, slot);
 }
 
@@ -136,6 +141,8 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
         outcome = result < 0 ? result : result == 0 ? -EIO : 0;
     } else {
         outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -EIO : 0;
+        if (uring->sync == SYNC_ADAPTIVE && clock_now_ns() - disk->start_ns > RING_SLOW_NS)
+            uring->avoid_ring_until_ns = clock_now_ns() + RING_AVOID_NS;
         if (outcome == 0 && uring->sync == SYNC_FDATASYNC) {
             disk->state = DISK_WRITTEN;
             uring->written_count++;
@@ -200,17 +207,6 @@ static uint32_t uring_take_ready(struct uring *uring, struct io_event *events)
     return count;
 }
 
-/* Everything else of the turn was submitted first, so that peers work while this thread waits for its own device. */
-static void uring_write_inline(struct uring *uring)
-{
-    for (uint32_t slot = 0; slot < uring->inline_count; slot++) {
-        const struct io_request *request = &uring->inline_writes[slot];
-        uring->ready[uring->ready_count++] =
-            (struct io_event){ .kind = IO_WRITE, .result = disk_execute(request), .token = request->token };
-    }
-    uring->inline_count = 0;
-}
-
 /* One fdatasync makes all writes to its file durable that have completed before it. */
 static uint32_t uring_sync_written(struct uring *uring, struct io_event *events)
 {
@@ -249,12 +245,6 @@ static int uring_collect(struct backend *backend, uint64_t timeout_ns, struct io
 {
     struct uring *uring = uring_of(backend);
     ASSERT(event_max >= 2 * IO_DISK_MAX + BATCH_MAX);
-    if (uring->inline_count > 0) {
-        int submitted = io_uring_submit(&uring->ring);
-        if (submitted < 0 && submitted != -EAGAIN && submitted != -EBUSY && submitted != -EINTR)
-            return submitted;
-        uring_write_inline(uring);
-    }
     int result = uring_enter(uring, uring->ready_count > 0 ? 0 : timeout_ns);
     if (result < 0)
         return result;
@@ -324,7 +314,7 @@ static int uring_open(enum sync_method sync, struct backend **backend)
         free(uring);
         return result;
     }
-    if (sync == SYNC_THREAD) {
+    if (sync == SYNC_THREAD || sync == SYNC_ADAPTIVE) {
         result = disk_pool_open(&uring->pool);
         if (result != 0) {
             io_uring_queue_exit(&uring->ring);

@@ -101,10 +101,28 @@ static void batch_take(struct check *check, uint32_t node, const struct wal_batc
         disk->links[++disk->last] = link;
         check_log_match(check, node, disk->last, link);
     }
+    ghost->disk_batches[ghost->disk_batch_count++ % GHOST_BATCHES] =
+        (struct ghost_batch){ .lsn = batch->lsn, .run_bytes = batch->run_bytes, .hash = batch->hash };
     ghost->disk_lsn = batch->lsn + batch->run_bytes;
     ghost->disk_sequence = batch->sequence;
     ghost->disk_term = u64_max(ghost->disk_term, batch->term);
     ghost->disk_hash = batch->hash;
+}
+
+/* Sectors of a batch may land after those that made it whole, when they say nothing new (padding). */
+static bool batch_unchanged(const struct check *check, uint32_t node, struct slice body, uint64_t lsn)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    for (uint32_t i = 0; i < u32_min(ghost->disk_batch_count, GHOST_BATCHES); i++) {
+        const struct ghost_batch *known = &ghost->disk_batches[i];
+        if (lsn < known->lsn || lsn >= known->lsn + known->run_bytes)
+            continue;
+        const struct slice run = { .bytes = body.bytes + known->lsn, .count = known->run_bytes };
+        struct wal_batch_view batch;
+        return wal_batch_inspect(run, check->setup.configs[node].cluster_id, known->lsn, &batch)
+               && hash128_equal(batch.hash, known->hash);
+    }
+    return false;
 }
 
 static void body_landed(struct check *check, uint32_t node, struct slice image, uint64_t offset)
@@ -112,18 +130,20 @@ static void body_landed(struct check *check, uint32_t node, struct slice image, 
     struct ghost_node *ghost = &check->nodes[node];
     const uint64_t body = wal_body_offset(&check->limits);
     const struct ghost_log before = ghost->disk;
+    const struct slice ring = { .bytes = image.bytes + body, .count = (uint32_t)(image.count - body) };
     uint64_t again_sequence = 0;
-    if (offset < body + ghost->disk_lsn) {
+    if (offset < body + ghost->disk_lsn && !batch_unchanged(check, node, ring, offset - body)) {
         /* Recovery cut the log at a batch that we took for good (only damage explains it), and something was written
          * there: read all again. */
         again_sequence = ghost->disk_sequence;
         ghost->disk.last = 0;
         ghost->disk_lsn = ghost->disk_sequence = 0;
         ghost->disk_hash = (struct hash128){ .low = 0 };
+        ghost->disk_batch_count = 0;
     }
-    while (body + ghost->disk_lsn < image.count) {
-        const struct slice rest = { .bytes = image.bytes + body + ghost->disk_lsn,
-                                    .count = (uint32_t)(image.count - body - ghost->disk_lsn) };
+    while (ghost->disk_lsn < ring.count) {
+        const struct slice rest = { .bytes = ring.bytes + ghost->disk_lsn,
+                                    .count = (uint32_t)(ring.count - ghost->disk_lsn) };
         struct wal_batch_view batch;
         const uint64_t cluster_id = check->setup.configs[node].cluster_id;
         if (!wal_batch_inspect(rest, cluster_id, ghost->disk_lsn, &batch) || !batch_follows(check, ghost, &batch))

@@ -26,6 +26,15 @@ struct ghost_log {
     struct link *links;
 };
 
+/* A batch on a disk. */
+struct ghost_batch {
+    uint64_t lsn;
+    uint32_t run_bytes;
+    struct hash128 hash;
+};
+
+enum { GHOST_BATCHES = 8 }; /* more than can be in flight at once */
+
 /* One replica, as its checker remembers it. Promises outlive crashes; the rest belongs to one life. */
 struct ghost_node {
     bool serving;             /* it has recovered in this life */
@@ -41,6 +50,8 @@ struct ghost_node {
     uint64_t disk_lsn; /* batches up to here are whole and chained */
     uint64_t disk_sequence;
     struct hash128 disk_hash;
+    struct ghost_batch disk_batches[GHOST_BATCHES]; /* the latest, as a ring */
+    uint32_t disk_batch_count;
     uint64_t disk_term; /* highest of any batch */
     bool disk_damaged;
 

@@ -23,8 +23,8 @@ static const struct {
     enum io_choice io;
     enum sync_method sync;
 } setups[] = {
-    { IO_CHOICE_URING, SYNC_INLINE },    { IO_CHOICE_URING, SYNC_THREAD }, { IO_CHOICE_URING, SYNC_DSYNC },
-    { IO_CHOICE_URING, SYNC_FDATASYNC }, { IO_CHOICE_EPOLL, SYNC_INLINE }, { IO_CHOICE_EPOLL, SYNC_THREAD },
+    { IO_CHOICE_URING, SYNC_THREAD },   { IO_CHOICE_URING, SYNC_DSYNC },  { IO_CHOICE_URING, SYNC_FDATASYNC },
+    { IO_CHOICE_URING, SYNC_ADAPTIVE }, { IO_CHOICE_EPOLL, SYNC_THREAD },
 };
 
 /* NULL where the kernel or a sandbox forbids io_uring: that setup cannot be tested there. */
