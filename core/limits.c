@@ -54,7 +54,7 @@ const struct limits limits_tiny = {
     .txn_compares_max = 4,
     .txn_writes_max = 4,
     .page_bytes = 256,
-    .pages_max = 64,
+    .pages_max = 20,
     .sessions_max = 8,
     .pending_writes_max = 8,
     .pending_reads_max = 8,
@@ -81,7 +81,7 @@ const struct limits limits_micro = {
     .txn_compares_max = 1,
     .txn_writes_max = 1,
     .page_bytes = 256,
-    .pages_max = 64,
+    .pages_max = 8,
     .sessions_max = 2,
     .pending_writes_max = 2,
     .pending_reads_max = 2,
@@ -151,9 +151,8 @@ const char *limits_problem(const struct limits *limits)
         return "a quarter of page_bytes must hold the largest key and a record";
     if (limits->sessions_max == 0)
         return "sessions_max must not be 0";
-    if (limits->pages_max % 64 != 0
-        || limits->pages_max < 1 + page_bitmap_count(limits) + page_session_count(limits) + 2 * TREE_HEIGHT_MAX)
-        return "pages_max must be a multiple of 64 and hold the sessions and a tree";
+    if (limits->pages_max < page_fixed_count(limits) + 2)
+        return "pages_max must hold the root, the bitmap, the sessions and a tree";
     if (!is_power_of_two(limits->pending_writes_max) || !is_power_of_two(limits->pending_reads_max))
         return "pending_writes_max and pending_reads_max must be powers of two";
     if (limits->inflight_max == 0 || limits->inflight_max > INFLIGHT_MAX)

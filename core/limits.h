@@ -34,7 +34,7 @@ struct limits {
     uint32_t txn_compares_max;
     uint32_t txn_writes_max;           /* in one branch */
     uint32_t page_bytes;               /* of the state machine's memory; a power of two, 256..PAGE_BYTES_MAX */
-    uint32_t pages_max;                /* of them; a multiple of 64 */
+    uint32_t pages_max;                /* of them */
     uint32_t sessions_max;
     /* queues */
     uint32_t pending_writes_max;       /* proposals with a waiting client; a power of two */

@@ -14,6 +14,11 @@ uint32_t page_session_count(const struct limits *limits)
     return (uint32_t)((bytes + limits->page_bytes - 1) / limits->page_bytes);
 }
 
+uint32_t page_fixed_count(const struct limits *limits)
+{
+    return 1 + page_bitmap_count(limits) + page_session_count(limits);
+}
+
 static uint8_t *page_at(struct replica *replica, uint32_t page)
 {
     ASSERT(page < replica->limits.pages_max);
@@ -51,7 +56,8 @@ static bool page_in_use(const struct replica *replica, uint32_t page)
 void page_store_init(struct replica *replica)
 {
     struct page_root *root = page_root(replica);
-    const uint32_t fixed = 1 + page_bitmap_count(&replica->limits) + page_session_count(&replica->limits);
+    const uint32_t fixed = page_fixed_count(&replica->limits);
+    const uint32_t bits = page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8;
     ASSERT(root->magic == 0 && fixed < replica->limits.pages_max);
     *root = (struct page_root){
         .magic = PAGE_ROOT_MAGIC,
@@ -60,6 +66,9 @@ void page_store_init(struct replica *replica)
         .free_hint = fixed,
     };
     for (uint32_t page = 0; page < fixed; page++)
+        *bitmap_word(replica, page) |= bitmap_bit(page);
+    /* Numbers that do not exist are never free. */
+    for (uint32_t page = replica->limits.pages_max; page < bits; page++)
         *bitmap_word(replica, page) |= bitmap_bit(page);
 }
 
@@ -97,7 +106,7 @@ void page_free(struct replica *replica, uint32_t page)
 {
     struct page_root *root = page_root(replica);
     ASSERT(page_in_use(replica, page));
-    ASSERT(page >= page_sessions(replica) + page_session_count(&replica->limits));
+    ASSERT(page >= page_fixed_count(&replica->limits));
     memset(page_at(replica, page), 0, replica->limits.page_bytes);
     *bitmap_word(replica, page) &= ~bitmap_bit(page);
     root->pages_free++;

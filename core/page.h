@@ -38,6 +38,8 @@ STATIC_ASSERT(sizeof(struct page_root) == 56, "no padding");
 /* Pages that the bitmap and the session table take. */
 uint32_t page_bitmap_count(const struct limits *limits);
 uint32_t page_session_count(const struct limits *limits);
+/* All that are in use in an empty state. */
+uint32_t page_fixed_count(const struct limits *limits);
 
 /* Makes the first pages of an empty state. */
 void page_store_init(struct replica *replica);

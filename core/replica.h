@@ -129,6 +129,7 @@ enum event_kind {
     EVENT_DURABLE,          /* a: durable index */
     EVENT_COMMIT,           /* a: commit index */
     EVENT_APPLY,            /* a: index, b: state digest after it */
+    EVENT_EXECUTED,         /* a: index, b: enum reply_status; a write was executed in its session */
     EVENT_SESSION_EVICTED,  /* a: session */
     EVENT_READ_ROUND,       /* a: round, b: read index; a ReadIndex round begins */
     EVENT_READ_SERVED,      /* a: read index, b: applied index */

@@ -203,6 +203,7 @@ static enum logger_level event_level(enum event_kind kind)
     case EVENT_DURABLE:
     case EVENT_COMMIT:
     case EVENT_APPLY:
+    case EVENT_EXECUTED:
     case EVENT_SESSION_EVICTED:
     case EVENT_READ_ROUND:
     case EVENT_READ_SERVED:

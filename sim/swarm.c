@@ -163,9 +163,8 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     } else {
         KNOB(log_entries_max, 256, 256, 512, 512);
     }
-    KNOB(kv_keys_max, 2, 4, 8, 16);
-    KNOB(kv_chunks_max, 4, 12, 40, 80);
     KNOB(sessions_max, 2, 4, 8, 16);
+    KNOB(pages_max, 8, 12, 20, 32);
     KNOB(pending_writes_max, 1, 2, 8, 16);
     KNOB(pending_reads_max, 1, 2, 8, 16);
     KNOB(inflight_max, 1, 2, 4, 16);
