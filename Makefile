@@ -71,7 +71,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity bless bench bench-sim mutants fuzz clean
+        lint purity bless bench bench-wal bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -171,6 +171,10 @@ purity: build/.deps-test
 ## bench: raftbench against three nodes on loopback
 bench: programs
 	$(Q)tests/bench
+
+## bench-wal: every way to make a WAL write durable, on the machine as it is and with all cores kept busy
+bench-wal: programs
+	$(Q)tests/bench-wal
 
 ## bench-sim: simulator speed, as the JSON line of a campaign (COUNT=20000)
 bench-sim: programs

@@ -141,7 +141,7 @@ static void raftd_check(const struct raftd *raftd)
                                             : "--data");
     struct limits ignored;
     if (!datadir_limits(raftd->wal_bytes, &ignored))
-        raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 32M to 1024G",
+        raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 16M to 1024G",
                    (unsigned long long)raftd->wal_bytes);
     if (raftd->io == IO_CHOICE_EPOLL && sync_method_needs_ring(raftd->sync))
         raftd_exit(EXIT_USAGE, "--sync %s: needs io_uring, not --io epoll", sync_method_text(raftd->sync));
@@ -224,6 +224,7 @@ static void raftd_sort_members(struct raftd *raftd)
 static void raftd_parse_cluster(struct raftd *raftd)
 {
     const char *text = raftd->cluster;
+    ASSERT(text != NULL);
     for (;;) {
         size_t count = strcspn(text, ",");
         raftd_parse_member(raftd, text, count);

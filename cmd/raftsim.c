@@ -29,7 +29,7 @@ enum exit_code {
     EXIT_INTERRUPTED = 130,
 };
 
-enum { TRACE_VERSION = 1, DIGEST_COUNT = 200, HANG_MS = 60000 };
+enum { TRACE_VERSION = 1, RUN_COUNT = 10000, DIGEST_COUNT = 200, SECONDS_MAX = 31536000, HANG_MS = 60000 };
 
 static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
@@ -47,7 +47,8 @@ static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
     "\n"
     "  --seed S         first seed (1); schedule n has seed S + n\n"
-    "  --count N        schedules (10000)\n"
+    "  --count N        schedules (10000; with --seconds no limit)\n"
+    "  --seconds N      deals schedules for so long, then ends as after the last one\n"
     "  --jobs J         worker processes (all processors)\n"
     "  --profile NAME   mixed (default), timed, untimed, election, storage, quiet\n"
     "  --json           ends with one JSON object on standard output\n"
@@ -72,7 +73,8 @@ static const char usage_digest[] = "raftsim digest [options]: one digest over a 
 
 struct options {
     uint64_t seed;
-    uint64_t count;
+    uint64_t count;   /* 0: not given */
+    uint64_t seconds; /* 0: as long as it takes */
     uint32_t jobs;
     enum profile profile;
     bool json;
@@ -80,7 +82,7 @@ struct options {
     bool quiet;
     bool verbose;
     const char *trace_dir;
-    const char *target;  /* replay: seed or file */
+    const char *target; /* replay: seed or file */
     bool profile_given;
 };
 
@@ -136,13 +138,24 @@ static int usage_error(const char *format, const char *what, const char *value)
     return EXIT_USAGE;
 }
 
-enum option_key { OPTION_SEED = 256, OPTION_COUNT, OPTION_JOBS, OPTION_PROFILE, OPTION_JSON, OPTION_KEEP_GOING,
-                  OPTION_TRACE_DIR, OPTION_QUIET, OPTION_VERBOSE };
+enum option_key {
+    OPTION_SEED = 256,
+    OPTION_COUNT,
+    OPTION_SECONDS,
+    OPTION_JOBS,
+    OPTION_PROFILE,
+    OPTION_JSON,
+    OPTION_KEEP_GOING,
+    OPTION_TRACE_DIR,
+    OPTION_QUIET,
+    OPTION_VERBOSE
+};
 
 /* One table for all commands; `allowed` lists the keys that the command knows. */
 static const struct option option_table[] = {
     { "seed", required_argument, NULL, OPTION_SEED },
     { "count", required_argument, NULL, OPTION_COUNT },
+    { "seconds", required_argument, NULL, OPTION_SECONDS },
     { "jobs", required_argument, NULL, OPTION_JOBS },
     { "profile", required_argument, NULL, OPTION_PROFILE },
     { "json", no_argument, NULL, OPTION_JSON },
@@ -160,14 +173,14 @@ static bool option_set(struct options *options, int key, const char *value)
     switch (key) {
     case OPTION_SEED: return parse_number(value, &options->seed);
     case OPTION_COUNT: return parse_number(value, &options->count) && options->count > 0;
+    case OPTION_SECONDS:
+        return parse_number(value, &options->seconds) && options->seconds > 0 && options->seconds <= SECONDS_MAX;
     case OPTION_JOBS:
         if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
             return false;
         options->jobs = (uint32_t)jobs;
         return true;
-    case OPTION_PROFILE:
-        options->profile_given = true;
-        return profile_parse(value, &options->profile);
+    case OPTION_PROFILE: options->profile_given = true; return profile_parse(value, &options->profile);
     case OPTION_JSON: return options->json = true;
     case OPTION_KEEP_GOING: return options->keep_going = true;
     case OPTION_TRACE_DIR: options->trace_dir = value; return true;
@@ -287,11 +300,17 @@ static void print_progress(const struct options *options, const struct campaign_
         return;
     last_ms = spent_ms;
     const uint64_t rate = spent_ms > 0 ? progress->done * 1000 / spent_ms : 0;
-    const uint64_t left = options->count > progress->done ? options->count - progress->done : 0;
-    fprintf(stderr, "%sraftsim: %" PRIu64 "/%" PRIu64 " schedules, %" PRIu64 "/s, %" PRIu64 " failures",
-            terminal ? "\r\033[K" : "", progress->done, options->count, rate, progress->failures);
-    if (!last && rate > 0)
-        fprintf(stderr, ", %" PRIu64 " s to go", left / rate);
+    uint64_t left_s = UINT64_MAX;
+    if (options->seconds > 0)
+        left_s = u64_max(options->seconds, spent_ms / 1000) - spent_ms / 1000;
+    if (options->count != UINT64_MAX && rate > 0)
+        left_s = u64_min(left_s, (options->count - u64_min(options->count, progress->done)) / rate);
+    fprintf(stderr, "%sraftsim: %" PRIu64, terminal ? "\r\033[K" : "", progress->done);
+    if (options->count != UINT64_MAX)
+        fprintf(stderr, "/%" PRIu64, options->count);
+    fprintf(stderr, " schedules, %" PRIu64 "/s, %" PRIu64 " failures", rate, progress->failures);
+    if (!last && left_s != UINT64_MAX)
+        fprintf(stderr, ", %" PRIu64 " s to go", left_s);
     fputs(terminal && !last ? "" : "\n", stderr);
     fflush(stderr);
 }
@@ -306,6 +325,10 @@ static void print_counters(const char *name, const uint64_t *counts, uint32_t ki
 
 static const char *text_of_fault(uint32_t kind) { return fault_kind_text((enum fault_kind)kind); }
 static const char *text_of_check(uint32_t kind) { return check_kind_text((enum check_kind)kind); }
+static const char *text_of_demand(uint32_t kind)
+{
+    return demand_text((enum liveness_world)(kind / LIVENESS_DEMANDS), (enum liveness_demand)(kind % LIVENESS_DEMANDS));
+}
 static const char *text_of_event(uint32_t kind) { return event_kind_text((enum event_kind)kind); }
 static const char *text_of_reply(uint32_t kind) { return reply_status_text((enum reply_status)kind); }
 static const char *text_of_verdict(uint32_t kind) { return frame_verdict_text((enum frame_verdict)kind); }
@@ -322,8 +345,8 @@ static void print_json(const struct options *options, const struct coverage *sum
 {
     const uint64_t schedules = progress->done;
     printf("{\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, schedules, progress->failures);
-    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed,
-           profile_text(options->profile), options->jobs);
+    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed, profile_text(options->profile),
+           options->jobs);
     print_ratio("seconds", spent_ms, 1000);
     print_ratio("schedules_per_second", schedules * 1000, spent_ms > 0 ? spent_ms : 1);
     printf(",\"inputs\":%" PRIu64, sum->inputs);
@@ -332,11 +355,12 @@ static void print_json(const struct options *options, const struct coverage *sum
     printf(",\"client_ops\":%" PRIu64 ",\"client_ops_answered\":%" PRIu64, sum->calls, sum->calls_answered);
     print_ratio("client_ops_mean", sum->calls, sum->schedules);
     print_ratio("nodes_mean", sum->nodes, sum->schedules);
-    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"log_full\":%" PRIu64 ",\"dropped\":%" PRIu64,
-           sum->schedules_untimed, sum->schedules_searched, sum->schedules_log_full, sum->dropped);
+    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"dropped\":%" PRIu64, sum->schedules_untimed,
+           sum->schedules_searched, sum->dropped);
     print_counters("faults", sum->fired, FAULT_KINDS, text_of_fault);
     print_counters("faults_enabled", sum->enabled, FAULT_KINDS, text_of_fault);
     print_counters("checks", sum->checks, CHECK_KINDS, text_of_check);
+    print_counters("liveness", sum->demands[0], LIVENESS_WORLDS * LIVENESS_DEMANDS, text_of_demand);
     print_counters("events", sum->events, EVENT_KINDS, text_of_event);
     print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
     print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);
@@ -356,8 +380,8 @@ static int finish_run(const struct options *options, struct campaign *campaign,
     if (options->json)
         print_json(options, &sum, progress, spent_ms);
     else
-        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64 " client operations, %" PRIu64
-               " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
+        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64
+               " client operations, %" PRIu64 " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
                progress->done, progress->failures, sum.inputs, sum.calls, sum.simulated_ns / 1000000000,
                spent_ms / 1000, spent_ms % 1000);
     if (count > 0)
@@ -396,7 +420,7 @@ static int run(const struct options *options)
     struct campaign_progress progress;
     for (;;) {
         campaign_poll(campaign, now_ms(), &progress);
-        if (interrupted)
+        if (interrupted || (options->seconds > 0 && now_ms() - start_ms >= options->seconds * 1000))
             campaign_stop(campaign);
         print_progress(options, &progress, now_ms() - start_ms);
         if (progress.over)
@@ -496,7 +520,7 @@ static int digest(const struct options *options)
 int main(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = { .seed = 1, .count = 10000, .trace_dir = "." };
+    struct options options = { .seed = 1, .trace_dir = "." };
     options.jobs = processors > 0 ? u32_min((uint32_t)processors, CAMPAIGN_JOBS_MAX) : 1;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
@@ -504,8 +528,10 @@ int main(int argc, char **argv)
     }
     int code;
     if (strcmp(argv[1], "run") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_run, " seed count jobs profile json keep-going trace-dir quiet ",
-                             false, &options);
+        code = parse_options(argc - 1, argv + 1, usage_run,
+                             " seed count seconds jobs profile json keep-going trace-dir quiet ", false, &options);
+        if (options.count == 0)
+            options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;
         return code >= 0 ? code : run(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {

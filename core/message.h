@@ -115,6 +115,7 @@ struct frame_context {
     uint64_t cluster_id;
     uint64_t fingerprint;
     uint32_t frame_bytes_max;
+    uint32_t zero; /* part of a replica's state, which has no padding */
 };
 
 /* The shared part of every codec: size, checksum and version of exactly one whole frame; and its inverse, which writes

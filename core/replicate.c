@@ -5,7 +5,8 @@
  *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
  *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are sent.
  *
- *   PROBE --success--> REPLICATE;  REPLICATE --rejection--> PROBE, with next behind what the hint allows
+ *   PROBE --success--> REPLICATE, but not when the peer took none of the entries that the probe carried
+ *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
  *
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term, and only grows. */
@@ -153,12 +154,18 @@ void replicate_response(struct replica *replica, struct output *output, const st
     }
     if (response->match > replica->log.last.index)
         return;
+    /* A follower whose log is full confirms prev and takes no entry. It is asked again with the next heartbeat, not at
+     * once, or the two would exchange the same entry as fast as the wire allows. */
+    const bool took_nothing =
+        peer->state == PEER_PROBE && peer->probe_sent && peer->probe_entries && response->match < peer->next;
     if (response->match > peer->match) {
         peer->match = response->match;
         peer->next = u64_max(peer->next, peer->match + 1);
         inflight_free(replica, slot, peer->match);
         replicate_advance_commit(replica, output);
     }
+    if (took_nothing)
+        return;
     peer->state = PEER_REPLICATE;
     peer->probe_sent = false;
 }
@@ -232,6 +239,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     peer->heartbeat_due = false;
     if (peer->state == PEER_PROBE) {
         peer->probe_sent = true;
+        peer->probe_entries = message.append_request.entry_count > 0;
     } else if (message.append_request.entry_count > 0) {
         inflight_add(replica, slot, sent);
         peer->next = sent + 1;

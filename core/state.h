@@ -70,8 +70,9 @@ struct peer {
     uint32_t inflight_count;
     uint8_t state;           /* enum peer_state */
     bool probe_sent;
+    bool probe_entries;      /* the probe carried entries */
     bool heartbeat_due;
-    uint8_t zero[5];
+    uint8_t zero[4];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */

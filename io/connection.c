@@ -67,8 +67,10 @@ int connections_open(struct connections *connections, struct backend *backend, c
                                 + (size_t)(CONNECTIONS_MAX - VOTERS_MAX) * out_client;
     connections->memory = mmap(NULL, connections->memory_bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (connections->memory == MAP_FAILED)
+    if (connections->memory == MAP_FAILED) {
+        connections->memory = NULL;
         return -errno;
+    }
     uint8_t *next = connections->memory;
     for (uint32_t slot = 0; slot < CONNECTIONS_MAX; slot++) {
         struct connection *connection = &connections->all[slot];

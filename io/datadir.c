@@ -19,7 +19,6 @@ enum {
     LOCK_WAIT_MS = 50,
     ZERO_BYTES = 4 * 1024 * 1024,
     LOG_BYTES_PER_ENTRY = 256, /* log_entries_max follows from the size of the body ring by this */
-    WAL_BLOCKS_MAX = 1 << 28,  /* 1 TiB */
 };
 
 __attribute__((format(printf, 2, 3))) static bool datadir_fail(struct datadir *datadir, const char *format, ...)
@@ -31,10 +30,10 @@ __attribute__((format(printf, 2, 3))) static bool datadir_fail(struct datadir *d
     return false;
 }
 
-static uint32_t power_of_two_below(uint64_t value)
+static uint32_t power_of_two_above(uint64_t value)
 {
     uint32_t power = 1;
-    while ((uint64_t)power * 2 <= value && power < 1u << 30)
+    while (power < value && power < 1u << 30)
         power *= 2;
     return power;
 }
@@ -44,7 +43,7 @@ static bool limits_with_body(uint32_t body_blocks, struct limits *limits)
     *limits = limits_production;
     limits->wal_body_blocks = body_blocks;
     uint64_t body_bytes = (uint64_t)body_blocks * limits->block_bytes;
-    limits->log_entries_max = power_of_two_below(body_bytes / LOG_BYTES_PER_ENTRY);
+    limits->log_entries_max = power_of_two_above(body_bytes / LOG_BYTES_PER_ENTRY);
     limits->wal_reserve_blocks = u32_min(limits->wal_reserve_blocks, body_blocks / 8);
     return limits_problem(limits) == NULL;
 }
@@ -55,8 +54,9 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
     empty.wal_body_blocks = 0;
     uint64_t blocks = wal_bytes / limits_production.block_bytes;
     uint64_t fixed_blocks = limits_wal_bytes(&empty) / limits_production.block_bytes;
-    if (blocks <= fixed_blocks || blocks - fixed_blocks > WAL_BLOCKS_MAX)
+    if (wal_bytes < WAL_BYTES_MIN || wal_bytes > WAL_BYTES_MAX)
         return false;
+    ASSERT(blocks > fixed_blocks);
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
 }
 

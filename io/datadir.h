@@ -11,6 +11,8 @@
 #include "../core/replica.h"
 
 enum { DATADIR_ERROR_BYTES = 512 };
+#define WAL_BYTES_MIN (UINT64_C(16) << 20)
+#define WAL_BYTES_MAX (UINT64_C(1) << 40)
 
 struct datadir_options {
     const char *path;
@@ -27,7 +29,8 @@ struct datadir {
     char error[DATADIR_ERROR_BYTES];
 };
 
-/* The production limits with a WAL file of at most wal_bytes. False when that is too small or too large. */
+/* The production limits with a WAL file of at most wal_bytes. False when that is not in WAL_BYTES_MIN..WAL_BYTES_MAX.
+ */
 bool datadir_limits(uint64_t wal_bytes, struct limits *limits);
 
 /* config: the node's identity; cluster_id 0 takes whatever is stored, and default_cluster_id for a new directory.

@@ -1,4 +1,4 @@
-/* The epoll back end, for machines where io_uring is forbidden: level-triggered sockets, disk operations in two threads.
+/* The epoll back end, for machines where io_uring is forbidden: level-triggered sockets, and two threads for the disk.
  * It imitates completions: an operation is tried when its socket is ready, a send at once.
  *
  * Per file descriptor at most one input (accept, receive, poll) and one output (connect, send) is armed. */

@@ -30,7 +30,6 @@ struct node_input {
     struct input input;
     struct connection *connection; /* frames */
     uint64_t connection_handle;
-    uint32_t disk_slot; /* completions */
 };
 
 /* A disk operation between its effect and its completion. */
@@ -52,6 +51,8 @@ struct node {
     uint64_t now_ns;
     uint64_t peers_wake_ns;
     uint64_t accept_retry_ns;
+    uint8_t *region; /* of the replica and its output */
+    size_t region_bytes;
     int signal_fd;
     bool accepting;
     bool leaving;
@@ -186,33 +187,33 @@ static void node_carry_out(struct node *node, const struct node_input *from)
     }
 }
 
-static enum logger_level event_level(enum event_kind kind)
-{
-    switch (kind) {
-    case EVENT_RECOVERED:
-    case EVENT_ROLE: return LOG_LEVEL_INFO;
-    case EVENT_QUORUM_LOST:
-    case EVENT_TAIL_CUT:
-    case EVENT_SUPERBLOCK_REPAIR:
-    case EVENT_READ_RETRIED: return LOG_LEVEL_WARN;
-    case EVENT_TERM:
-    case EVENT_VOTE:
-    case EVENT_HARD_STATE:
-    case EVENT_APPEND:
-    case EVENT_TRUNCATE:
-    case EVENT_DURABLE:
-    case EVENT_COMMIT:
-    case EVENT_APPLY:
-    case EVENT_EXECUTED:
-    case EVENT_SESSION_EVICTED:
-    case EVENT_READ_ROUND:
-    case EVENT_READ_SERVED:
-    case EVENT_APPEND_REJECTED:
-    case EVENT_BUSY:
-    case EVENT_KINDS: return LOG_LEVEL_DEBUG;
-    }
-    UNREACHABLE();
-}
+/* How an event shows in the log: its level, and what its numbers are called. */
+static const struct {
+    enum logger_level level;
+    const char *a;
+    const char *b;
+} event_views[EVENT_KINDS] = {
+    [EVENT_ROLE] = { LOG_LEVEL_INFO, "role", "leader" },
+    [EVENT_TERM] = { LOG_LEVEL_DEBUG, "term", NULL },
+    [EVENT_VOTE] = { LOG_LEVEL_DEBUG, "candidate", "term" },
+    [EVENT_HARD_STATE] = { LOG_LEVEL_DEBUG, "term", "vote" },
+    [EVENT_APPEND] = { LOG_LEVEL_DEBUG, "index", "term" },
+    [EVENT_TRUNCATE] = { LOG_LEVEL_DEBUG, "kept", NULL },
+    [EVENT_DURABLE] = { LOG_LEVEL_DEBUG, "index", NULL },
+    [EVENT_COMMIT] = { LOG_LEVEL_DEBUG, "index", NULL },
+    [EVENT_APPLY] = { LOG_LEVEL_DEBUG, "index", "digest" },
+    [EVENT_EXECUTED] = { LOG_LEVEL_DEBUG, "index", "status" },
+    [EVENT_SESSION_EVICTED] = { LOG_LEVEL_DEBUG, "session", NULL },
+    [EVENT_READ_ROUND] = { LOG_LEVEL_DEBUG, "round", "index" },
+    [EVENT_READ_SERVED] = { LOG_LEVEL_DEBUG, "index", "applied" },
+    [EVENT_APPEND_REJECTED] = { LOG_LEVEL_DEBUG, "peer", "hint" },
+    [EVENT_QUORUM_LOST] = { LOG_LEVEL_WARN, "silent_ns", NULL },
+    [EVENT_RECOVERED] = { LOG_LEVEL_INFO, "last", "batches" },
+    [EVENT_TAIL_CUT] = { LOG_LEVEL_WARN, "kept", "lsn" },
+    [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
+    [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
+    [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
+};
 
 static void log_role(const struct node *node, const struct event *event)
 {
@@ -223,6 +224,14 @@ static void log_role(const struct node *node, const struct event *event)
         FIELD_NUMBER("commit", view.commit));
 }
 
+static void log_event(const struct event *event)
+{
+    ASSERT(event->kind < EVENT_KINDS);
+    const char *a = event_views[event->kind].a, *b = event_views[event->kind].b;
+    const struct logger_field fields[] = { FIELD_NUMBER(a, event->a), FIELD_NUMBER(b, event->b) };
+    logger_write(event_views[event->kind].level, event_kind_text(event->kind), fields, b != NULL ? 2 : 1);
+}
+
 static void node_log_events(const struct node *node)
 {
     uint32_t count = u32_min(node->output.event_count, node->output.event_max);
@@ -230,9 +239,8 @@ static void node_log_events(const struct node *node)
         const struct event *event = &node->output.events[slot];
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
-        else
-            LOG(event_level(event->kind), event_kind_text(event->kind), FIELD_NUMBER("a", event->a),
-                FIELD_NUMBER("b", event->b));
+        else if (logger_enabled(event_views[event->kind].level))
+            log_event(event);
     }
 }
 
@@ -246,11 +254,19 @@ static void node_step(struct node *node, const struct node_input *from)
 
 /* Inputs ---------------------------------------------------------------------------------------------- */
 
+static void node_disk_release(struct node *node, uint32_t slot)
+{
+    ASSERT(slot < IO_DISK_MAX);
+    ASSERT(node->disk[slot].busy);
+    ASSERT(node->disk_busy > 0);
+    node->disk[slot] = (struct node_disk){ .busy = false };
+    node->disk_busy--;
+}
+
 static void input_disk(struct node *node, const struct io_event *event)
 {
     ASSERT(event->token < IO_DISK_MAX);
-    struct node_disk *disk = &node->disk[event->token];
-    ASSERT(disk->busy);
+    const struct node_disk *disk = &node->disk[event->token];
     enum disk_result result = DISK_OK;
     if (event->result < 0) {
         result = disk->write && (event->result == -ENOSPC || event->result == -EDQUOT) ? DISK_FULL : DISK_ERROR;
@@ -265,8 +281,8 @@ static void input_disk(struct node *node, const struct io_event *event)
             .op_id = disk->op_id,
             .bytes = { disk->read_bytes, disk->read_bytes != NULL ? disk->count : 0 },
         },
-        .disk_slot = (uint32_t)event->token,
     };
+    node_disk_release(node, (uint32_t)event->token);
 }
 
 /* What a peer holds against this node is the operator's first clue: say it, whatever the core makes of it. */
@@ -339,13 +355,12 @@ static void node_gather(struct node *node, uint32_t event_count)
         node->inputs[node->input_count++] = (struct node_input){ .input = { .kind = INPUT_TICK } };
 }
 
-static void node_disk_release(struct node *node, uint32_t slot)
+/* The step is over, and with it the loan of what was read. */
+static void read_unmap(const struct slice *bytes)
 {
-    struct node_disk *disk = &node->disk[slot];
-    ASSERT(disk->busy);
-    ASSERT(node->disk_busy > 0);
-    *disk = (struct node_disk){ .busy = false };
-    node->disk_busy--;
+    uint8_t *mapped;
+    memcpy(&mapped, &bytes->bytes, sizeof(mapped));
+    munmap(mapped, bytes->count);
 }
 
 static void node_feed(struct node *node)
@@ -359,14 +374,9 @@ static void node_feed(struct node *node)
             from->connection = NULL;
             from->input.kind = INPUT_TICK;
         }
-        bool completion = from->input.kind == INPUT_DISK;
-        uint8_t *read_bytes = completion ? node->disk[from->disk_slot].read_bytes : NULL;
-        /* Before the step: it may start the next operation in this very slot. */
-        if (completion)
-            node_disk_release(node, from->disk_slot);
         node_step(node, from);
-        if (read_bytes != NULL)
-            munmap(read_bytes, from->input.bytes.count);
+        if (from->input.kind == INPUT_DISK && from->input.bytes.bytes != NULL)
+            read_unmap(&from->input.bytes);
         if (node->stopped)
             return;
     }
@@ -404,7 +414,7 @@ static bool node_turn(struct node *node)
 }
 
 /* Disk writes in flight read the region: they are awaited, everything else is dropped. */
-static void node_leave(struct node *node)
+static void node_await_disk(struct node *node)
 {
     uint64_t give_up_ns = clock_now_ns() + LEAVE_NS_MAX;
     while (node->disk_busy > 0 && clock_now_ns() < give_up_ns) {
@@ -416,6 +426,10 @@ static void node_leave(struct node *node)
         if (count < 0)
             break;
     }
+}
+
+static void log_left(const struct node *node)
+{
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     LOG(LOG_LEVEL_INFO, "left", FIELD_NUMBER("turns", node->turns), FIELD_NUMBER("steps", node->steps),
@@ -424,17 +438,34 @@ static void node_leave(struct node *node)
         FIELD_NUMBER("system_ms", (uint64_t)usage.ru_stime.tv_sec * 1000 + (uint64_t)usage.ru_stime.tv_usec / 1000));
 }
 
+/* In reverse of node_open(), as far as that came. */
+static void node_close(struct node *node)
+{
+    if (node->backend != NULL) {
+        node_await_disk(node);
+        node->backend->table->close(node->backend);
+    }
+    if (node->connections.memory != NULL)
+        connections_close(&node->connections);
+    if (node->region != NULL)
+        munmap(node->region, node->region_bytes);
+    if (node->signal_fd >= 0)
+        close(node->signal_fd);
+    free(node);
+}
+
 static bool node_memory(struct node *node)
 {
     const struct limits *limits = node->options->limits;
-    size_t region_bytes = u64_round_up(replica_bytes(limits), REGION_ALIGNMENT);
-    size_t total_bytes = region_bytes + output_bytes(limits);
-    uint8_t *region =
-        mmap(NULL, total_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t output_start = u64_round_up(replica_bytes(limits), REGION_ALIGNMENT);
+    node->region_bytes = output_start + output_bytes(limits);
+    void *region =
+        mmap(NULL, node->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (region == MAP_FAILED)
         return false;
-    node->replica = replica_init(region, limits, node->options->config);
-    output_init(&node->output, region + region_bytes, limits);
+    node->region = region;
+    node->replica = replica_init(node->region, limits, node->options->config);
+    output_init(&node->output, node->region + output_start, limits);
     return true;
 }
 
@@ -509,10 +540,9 @@ enum node_outcome node_run(const struct node_options *options)
         while (alive && !node->leaving && !node->stopped)
             alive = node_turn(node);
     }
-    if (node->stopped)
-        return NODE_STOPPED;
-    if (!alive)
-        return NODE_FAILED;
-    node_leave(node);
-    return NODE_LEFT;
+    enum node_outcome outcome = !alive ? NODE_FAILED : node->stopped ? NODE_STOPPED : NODE_LEFT;
+    if (outcome == NODE_LEFT)
+        log_left(node);
+    node_close(node);
+    return outcome;
 }

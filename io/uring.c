@@ -28,10 +28,12 @@ enum {
 /* In user_data beside enum io_kind: the disk pool's eventfd. */
 enum { KIND_POOL = 100 };
 
-/* SYNC_ADAPTIVE: a write through the ring that took longer sends those of the next second to the threads. With all cores
- * busy the kernel worker that finishes a synchronous write waits for a whole scheduler tick; a blocked thread does not. */
+/* SYNC_ADAPTIVE: with all cores busy, the kernel worker that finishes a synchronous write of the ring may wait for a
+ * whole scheduler tick; a thread blocked in the same write is woken at once. When more than one in SLOW_WEIGHT + 1
+ * writes is that slow, the score climbs over its limit and the threads do the writes of the next second. */
 #define RING_SLOW_NS (2 * NS_PER_MS)
 #define RING_AVOID_NS NS_PER_S
+enum { SLOW_WEIGHT = 32, SLOW_SCORE_MAX = 2 * SLOW_WEIGHT };
 
 enum disk_state {
     DISK_FREE,
@@ -52,6 +54,7 @@ struct uring {
     struct io_uring ring;
     enum sync_method sync;
     struct disk_pool *pool; /* SYNC_THREAD and SYNC_ADAPTIVE only */
+    uint32_t slow_score;
     uint64_t avoid_ring_until_ns;
     struct uring_disk disk[IO_DISK_MAX];
     uint32_t written_count; /* slots in DISK_WRITTEN */
@@ -123,6 +126,19 @@ static void uring_disk_submit(struct uring *uring, const struct io_request *requ
     uring_disk_start(uring, slot);
 }
 
+static void uring_adapt(struct uring *uring, uint64_t start_ns)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - start_ns > RING_SLOW_NS)
+        uring->slow_score += SLOW_WEIGHT;
+    else if (uring->slow_score > 0)
+        uring->slow_score--;
+    if (uring->slow_score > SLOW_SCORE_MAX) {
+        uring->slow_score = SLOW_WEIGHT; /* two slow ones soon after the second end the next trial */
+        uring->avoid_ring_until_ns = now_ns + RING_AVOID_NS;
+    }
+}
+
 /* True when the operation is complete and *event is its outcome. */
 static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t result, struct io_event *event)
 {
@@ -141,8 +157,8 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
         outcome = result < 0 ? result : result == 0 ? -EIO : 0;
     } else {
         outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -EIO : 0;
-        if (uring->sync == SYNC_ADAPTIVE && clock_now_ns() - disk->start_ns > RING_SLOW_NS)
-            uring->avoid_ring_until_ns = clock_now_ns() + RING_AVOID_NS;
+        if (uring->sync == SYNC_ADAPTIVE)
+            uring_adapt(uring, disk->start_ns);
         if (outcome == 0 && uring->sync == SYNC_FDATASYNC) {
             disk->state = DISK_WRITTEN;
             uring->written_count++;

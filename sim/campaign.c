@@ -16,11 +16,11 @@
 #include "../core/prng.h"
 
 struct campaign_worker {
-    pid_t pid;                      /* 0: none */
-    uint64_t seen_number;           /* by the parent, for hangs */
+    pid_t pid;            /* 0: none */
+    uint64_t seen_number; /* by the parent, for hangs */
     uint64_t seen_ms;
     bool hung;
-    _Atomic uint64_t number;        /* of the schedule that runs; UINT64_MAX: none */
+    _Atomic uint64_t number; /* of the schedule that runs; UINT64_MAX: none */
     _Atomic uint64_t done;
     _Atomic uint64_t failures;
     struct coverage coverage;
@@ -31,8 +31,8 @@ struct campaign_worker {
 /* Lives in shared memory. */
 struct campaign {
     struct campaign_options options;
-    _Atomic uint64_t next;          /* number of the schedule to deal next */
-    _Atomic uint64_t end;           /* no schedule from here on is dealt */
+    _Atomic uint64_t next; /* number of the schedule to deal next */
+    _Atomic uint64_t end;  /* no schedule from here on is dealt */
     struct campaign_failure all[CAMPAIGN_JOBS_MAX * CAMPAIGN_FAILURES_MAX];
     struct campaign_worker workers[CAMPAIGN_JOBS_MAX];
 };
@@ -105,8 +105,9 @@ static void campaign_run_one(struct campaign *campaign, struct campaign_worker *
     campaign_keep(campaign, worker, &failure);
 }
 
-_Noreturn static void campaign_work(struct campaign *campaign, struct campaign_worker *worker, pid_t parent)
+_Noreturn static void campaign_work(struct campaign *campaign, struct campaign_worker *worker)
 {
+    const pid_t parent = getppid();
     signal(SIGINT, SIG_IGN);
     campaign_self = worker;
     struct world *world = world_new();
@@ -129,7 +130,6 @@ _Noreturn static void campaign_work(struct campaign *campaign, struct campaign_w
 
 static bool campaign_fork(struct campaign *campaign, struct campaign_worker *worker)
 {
-    const pid_t parent = getpid();
     atomic_store(&worker->number, UINT64_MAX);
     worker->seen_number = UINT64_MAX;
     worker->hung = false;
@@ -137,7 +137,7 @@ static bool campaign_fork(struct campaign *campaign, struct campaign_worker *wor
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0)
-        campaign_work(campaign, worker, parent);
+        campaign_work(campaign, worker);
     worker->pid = pid > 0 ? pid : 0;
     return pid > 0;
 }
@@ -146,8 +146,7 @@ struct campaign *campaign_start(const struct campaign_options *options)
 {
     ASSERT(options->jobs > 0);
     ASSERT(options->jobs <= CAMPAIGN_JOBS_MAX);
-    struct campaign *campaign =
-        mmap(NULL, sizeof *campaign, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct campaign *campaign = mmap(NULL, sizeof *campaign, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (campaign == MAP_FAILED)
         return NULL;
     campaign->options = *options;
@@ -171,9 +170,9 @@ static void campaign_bury(struct campaign *campaign, struct campaign_worker *wor
         return;
     struct campaign_failure failure = { .number = number, .node = UINT32_MAX, .outcome = OUTCOME_CRASHED };
     snprintf(failure.checker, sizeof failure.checker, "%s",
-             worker->hung                    ? "hang"
+             worker->hung                   ? "hang"
              : worker->assertion[0] != '\0' ? "assertion"
-                                             : "signal");
+                                            : "signal");
     if (worker->hung)
         snprintf(failure.text, sizeof failure.text, "no end after %llu ms; killed",
                  (unsigned long long)campaign->options.hang_ms);

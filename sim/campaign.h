@@ -25,14 +25,14 @@ struct campaign_options {
     uint32_t jobs;
     enum profile profile;
     bool keep_going;
-    uint64_t hang_ms;      /* a schedule that takes longer is killed */
+    uint64_t hang_ms; /* a schedule that takes longer is killed */
 };
 
 struct campaign_failure {
-    uint64_t number;       /* of the schedule; its seed is options.seed + number */
+    uint64_t number; /* of the schedule; its seed is options.seed + number */
     uint64_t step;
     uint64_t digest;
-    uint32_t node;         /* UINT32_MAX: none */
+    uint32_t node; /* UINT32_MAX: none */
     enum outcome outcome;
     char checker[40];
     char text[256];
@@ -42,7 +42,7 @@ enum { CAMPAIGN_JOBS_MAX = 64, CAMPAIGN_FAILURES_MAX = 256 };
 
 struct campaign_progress {
     uint64_t done;
-    uint64_t failures;     /* may be more than are kept */
+    uint64_t failures; /* may be more than are kept */
     bool over;
 };
 

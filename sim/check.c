@@ -1,4 +1,4 @@
-/* The checker's life, its failure, and the hook after each step. What is checked lies in the files beside (check_state.h).
+/* The checker's life, its failure, and the hook after each step. What is checked lies beside: check_state.h.
  *
  * A hook does work in proportion to what changed: new log entries, advanced indices, landed blocks. Memory is kept from
  * schedule to schedule and grows only. */
@@ -33,6 +33,7 @@ static const char *const kind_texts[] = {
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",
     [CHECK_STOP] = "stop",
+    [CHECK_FRAME] = "frame",
 };
 STATIC_ASSERT(ARRAY_COUNT(kind_texts) == CHECK_KINDS, "a text for each kind");
 

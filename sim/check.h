@@ -1,10 +1,19 @@
 /* All checkers of one schedule: ghost state that sees every node, every frame, every durable byte and every call.
  *
- * The world calls these hooks; a violated property sets the failure (the first one stays). Costs are O(1) per hook.
- * Ghost state is never erased by crashes: it remembers what was promised.
+ * The world calls these hooks; a violated property sets the failure (the first one stays). A hook works in proportion
+ * to what changed. Ghost state is never erased by crashes: it remembers what was promised.
  *
- *   promise audit  (sender)    nothing leaves a node before it is durable in the disk model's image
- *   promise ledger (receiver)  no node holds a belief (vote, match, read round, session) that nobody promised */
+ *   logs       one chain hash per entry, in memory and on disk: equal hashes, equal logs up to there
+ *   images     what recovery would find on each disk right now: the hard state, and the log as far as batches chain
+ *   audit      (sender) nothing leaves a node before it is durable in its image
+ *   ledger     (receiver) no node holds a belief (vote, match, read round, durability) that nobody promised
+ *   commit     a leader commits entries of its own term, durable on a majority of images; later leaders have them
+ *   model      key-value store and sessions, executed once per committed index, compared with each replica's
+ *   witnesses  a reply names the index that executed the call or was read: it lies between invocation and return in the
+ *              order of commits, and the model gives the same answer there
+ *   search     linear.h, on a sample: what the clients saw, without any of the above
+ *
+ * Damage by an injected fault is excused where it hits: a node may then lose what lay there, but must say so. */
 #ifndef WW_CHECK_H
 #define WW_CHECK_H
 
@@ -20,11 +29,11 @@ enum check_kind {
     CHECK_LEADER_COMPLETENESS, /* I4 a new leader holds every entry committed in an earlier term */
     CHECK_STATE_MACHINE,       /* I5 one entry per applied index; equal digests at equal applied index */
     CHECK_DURABLE_QUORUM,      /* I6, WB-commit: committed means durable on a majority in the disk images */
-    CHECK_MONOTONE,            /* I7 term, vote in a term, commit, applied: within a life, and against promises across lives */
+    CHECK_MONOTONE,            /* I7 term, vote in a term, commit, applied: within a life, and on disk across lives */
     CHECK_EXACTLY_ONCE,        /* I8 */
     CHECK_READ,                /* I9 a linearizable read sees every write acknowledged before it began (witness form) */
-    CHECK_WRITE,               /* witness form of writes: committed between call and return, result equals the ghost model's */
-    CHECK_LIMITS,              /* I11 replica_invariant() */
+    CHECK_WRITE,               /* witness form of writes: committed between call and return, result as in the model */
+    CHECK_LIMITS,              /* I11 replica_invariant(); frames that their receivers can decode */
     CHECK_PINNED,              /* I12 buffers of writes in flight do not change */
     CHECK_PROMISE_VOTE,        /* audit: a granted vote is in the disk image */
     CHECK_PROMISE_TERM,        /* audit: no frame carries a term above the durable one */
@@ -37,6 +46,7 @@ enum check_kind {
     CHECK_LINEAR,              /* black-box search */
     CHECK_LIVENESS,            /* progress after healing within the bound */
     CHECK_STOP,                /* a node stopped for a reason that no injected fault explains */
+    CHECK_FRAME,               /* a damaged or foreign frame is refused, and changes no more than a tick would */
     CHECK_KINDS,
 };
 const char *check_kind_text(enum check_kind kind);
@@ -44,8 +54,8 @@ const char *check_kind_text(enum check_kind kind);
 struct check_failure {
     bool failed;
     enum check_kind kind;
-    uint32_t node;     /* node slot, UINT32_MAX: none */
-    uint64_t step;     /* of the schedule */
+    uint32_t node; /* node slot, UINT32_MAX: none */
+    uint64_t step; /* of the schedule */
     char text[256];
 };
 
@@ -56,7 +66,7 @@ struct check_setup {
     bool check_quorum;                    /* as configured */
 };
 
-struct check; /* a few hundred KiB, allocated once per worker and reset per schedule in time proportional to what was used */
+struct check; /* allocated once per worker; a reset takes time in proportion to what was used */
 struct check *check_new(void);
 void check_free(struct check *check);
 void check_reset(struct check *check, const struct check_setup *setup);
@@ -66,29 +76,29 @@ const struct check_failure *check_result(const struct check *check);
 void check_fail(struct check *check, enum check_kind kind, uint32_t node, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* How often each checker really compared something; summed over a campaign, a zero fails the campaign. */
-const uint64_t *check_counts(const struct check *check); /* CHECK_KINDS */
+const uint64_t *check_counts(const struct check *check);     /* CHECK_KINDS */
 void check_count(struct check *check, enum check_kind kind); /* for the kinds that the world checks */
 
 /* node: slot. Called with the step number of the schedule, so that failures name it. */
 void check_set_step(struct check *check, uint64_t step);
-void check_node_started(struct check *check, uint32_t node);  /* a new life begins */
+void check_node_started(struct check *check, uint32_t node); /* a new life begins */
 void check_node_crashed(struct check *check, uint32_t node);
 /* After every replica_step and before its effects are carried out. */
 void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output);
 /* For each EFFECT_SEND and EFFECT_REPLY, before it leaves; frame bytes as emitted. */
 void check_send(struct check *check, uint32_t node, struct slice frame);
 void check_reply(struct check *check, uint32_t node, struct slice frame);
-/* Blocks of the WAL device became durable in the image of the node: [offset, offset + bytes.count). Called in the order in
- * which they land, for whole completed writes, for sectors that survive a crash, and for what a fault damages
+/* Blocks of the WAL device became durable in the image of the node: [offset, offset + bytes.count). Called in the
+ * order in which they land, for whole completed writes, for sectors that survive a crash, and for what a fault damages
  * (then `damaged`: the checker forgets what was there, and no longer demands it back from that node). */
 void check_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                   uint32_t bytes, bool damaged);
 
-/* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session and
- * sequence). now: simulated true time, ns. */
+/* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session
+ * and sequence). now: simulated true time, ns. */
 void check_invoked(struct check *check, uint32_t call, uint32_t client, const struct request *request, uint64_t now);
-/* The client takes this reply as the outcome of the call. A refusal (not leader, busy, session expired...) is an outcome
- * only if there was never another copy of the request: it then says that the call has no effect. */
+/* The client takes this reply as the outcome of the call. A refusal (not leader, busy, session expired...) is an
+ * outcome only if there was never another copy of the request: it then says that the call has no effect. */
 void check_returned(struct check *check, uint32_t call, const struct reply *reply, uint64_t now);
 /* The client gave up: outcome unknown. */
 void check_abandoned(struct check *check, uint32_t call, uint64_t now);

@@ -1,8 +1,8 @@
 /* Calls and their witnesses: I8, I9 and the outcome of writes.
  *
- * A reply names the index that executed the write, or whose state was read. That index is the witness of linearizability:
- * it must lie between invocation and return in the order of commits, and the model at that index must give the same
- * answer. So every call is checked in O(1), and the search of linear.h is only a second opinion. */
+ * A reply names the index that executed the write, or whose state was read. That index is the witness of
+ * linearizability: it must lie between invocation and return in the order of commits, and the model at that index
+ * must give the same answer. So every call is checked in O(1), and the search of linear.h is only a second opinion. */
 #include "check_state.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * Both are kept up to date block by block, as writes land. The log is the chain of whole batches from the start of the
  * body: a batch behind a hole does not count, since recovery would not reach it. Damage by a fault takes nothing away
- * here: whether the node finds the damage itself is its business, but what it says afterwards is not held against it. */
+ * here: whether the node finds the damage itself is its business, but what it says then is not held against it. */
 #include "check_state.h"
 
 #include <string.h>

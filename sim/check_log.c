@@ -135,7 +135,7 @@ static void follow_audit(struct check *check, uint32_t node, const struct replic
     struct ghost_node *ghost = &check->nodes[node];
     if (ghost->memory.last == 0)
         return;
-    ghost->audited = ghost->audited % ghost->memory.last + 1;
+    ghost->audited = ghost->audited < ghost->memory.last ? ghost->audited + 1 : 1;
     if (follow_link(&ghost->memory, replica, ghost->audited).chain != ghost->memory.links[ghost->audited].chain)
         check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu changed in place", (unsigned long long)ghost->audited);
 }
@@ -173,8 +173,8 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
         follow_audit(check, node, replica);
 }
 
-/* I4: what was committed in an earlier term is in the log of the leader of a later one. A stale candidate may still win a
- * lower term after a commit in a higher one: nothing is demanded of it. */
+/* I4: what was committed in an earlier term is in the log of the leader of a later one. A stale candidate may still
+ * win a lower term after a commit in a higher one: nothing is demanded of it. */
 static void leader_complete(struct check *check, uint32_t node, uint64_t term)
 {
     const struct ghost_log *log = &check->nodes[node].memory;

@@ -1,8 +1,8 @@
 /* What the key-value store and the sessions should be: executed once per committed index, by rules written here from
  * request.h and limits.h alone, and compared with what each replica makes of the same entry.
  *
- * Values are kept as hashes that compose over concatenation; every version of a key is kept, so that a read can be judged
- * at the index that it claims to have read. */
+ * Values are kept as hashes that compose over concatenation; every version of a key is kept, so that a read can be
+ * judged at the index that it claims to have read. */
 #include "check_state.h"
 
 #include "../core/kv.h"

@@ -1,8 +1,9 @@
 /* Promises: the audit of who makes them and the ledger of who believes in them.
  *
  * The audit looks at every frame before it leaves: what it promises is in the sender's disk image already. The ledger
- * remembers, per term, what was promised to whom, and no crash erases it; every belief of a replica (a vote, a match, an
- * acknowledged round) is compared with it as it appears. Neither waits for a schedule in which the broken promise hurts. */
+ * remembers, per term, what was promised to whom, and no crash erases it; every belief of a replica (a vote, a match,
+ * an acknowledged round) is compared with it as it appears. Neither waits for a schedule in which the broken promise
+ * hurts. */
 #include "check_state.h"
 
 #include <stdlib.h>
@@ -175,8 +176,7 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     struct message message;
     const enum frame_verdict verdict = message_decode(frame, &check->frame, &message);
     if (verdict != FRAME_OK) {
-        check_fail(check, CHECK_LOG_MATCHING, node, "sends a frame that nobody will take: %s",
-                   frame_verdict_text(verdict));
+        check_fail(check, CHECK_LIMITS, node, "sends a frame that nobody will take: %s", frame_verdict_text(verdict));
         return;
     }
     if (message.type == FRAME_REFUSAL)

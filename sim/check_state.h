@@ -14,7 +14,7 @@
 
 #include "../core/message.h"
 
-/* An entry and all before it: chain(i) = H(chain(i - 1), term, kind, body). Equal chains mean equal logs up to there. */
+/* An entry and all before it: chain(i) = H(chain(i - 1), term, kind, body). Equal chains mean equal logs. */
 struct link {
     uint64_t term;
     uint64_t chain;

@@ -1,7 +1,7 @@
 /* Every choice that the simulator makes goes through choose(kind, who, n).
  *
- * In seeded mode, the only one so far, each pair of kind and chooser has its own stream, so that a fault taken away, or a
- * node that asks once more, does not reshuffle all other choices. 0 is always the tame choice ("no fault", "the usual
+ * In seeded mode, the only one so far, each pair of kind and chooser has its own stream, so that a fault taken away, or
+ * a node that asks once more, does not reshuffle all other choices. 0 is always the tame choice ("no fault", "the usual
  * place"), so that a trace need only list the others. */
 #ifndef WW_CHOOSE_H
 #define WW_CHOOSE_H
@@ -9,26 +9,26 @@
 #include "../core/base.h"
 
 enum choose_kind {
-    CHOOSE_SWARM,       /* the parameters of the schedule */
-    CHOOSE_DELAY,       /* who: link */
-    CHOOSE_LOSS,        /* who: link */
-    CHOOSE_DUPLICATE,   /* who: link */
-    CHOOSE_DAMAGE,      /* who: link; bit flips, truncations, foreign headers */
-    CHOOSE_DISK_DELAY,  /* who: node */
-    CHOOSE_DISK_FAULT,  /* who: node */
-    CHOOSE_DISK_CRASH,  /* who: node; what survives of the writes in flight */
-    CHOOSE_DISK_ROT,    /* who: node; latent damage */
-    CHOOSE_TIMER,       /* who: node */
-    CHOOSE_CLOCK,       /* who: node */
-    CHOOSE_EFFECT,      /* who: node; crashes between effects */
-    CHOOSE_BATCH,       /* who: node; input.more */
-    CHOOSE_LIFE,        /* who: node; downtime, identity of a life */
-    CHOOSE_NEMESIS_TIME,/* who: enum nemesis_kind; when it strikes */
-    CHOOSE_NEMESIS,     /* who: enum nemesis_kind; whom, and how long */
-    CHOOSE_CLIENT,      /* who: client; what it does */
-    CHOOSE_CLIENT_TIME, /* who: client; thinking, patience */
-    CHOOSE_CLIENT_ROUTE,/* who: client; which node it asks */
-    CHOOSE_HEAL,        /* the liveness phase */
+    CHOOSE_SWARM,        /* the parameters of the schedule */
+    CHOOSE_DELAY,        /* who: link */
+    CHOOSE_LOSS,         /* who: link */
+    CHOOSE_DUPLICATE,    /* who: link */
+    CHOOSE_DAMAGE,       /* who: link; bit flips, truncations, foreign headers */
+    CHOOSE_DISK_DELAY,   /* who: node */
+    CHOOSE_DISK_FAULT,   /* who: node */
+    CHOOSE_DISK_CRASH,   /* who: node; what survives of the writes in flight */
+    CHOOSE_DISK_ROT,     /* who: node; latent damage */
+    CHOOSE_TIMER,        /* who: node */
+    CHOOSE_CLOCK,        /* who: node */
+    CHOOSE_EFFECT,       /* who: node; crashes between effects */
+    CHOOSE_BATCH,        /* who: node; input.more */
+    CHOOSE_LIFE,         /* who: node; downtime, identity of a life */
+    CHOOSE_NEMESIS_TIME, /* who: enum nemesis_kind; when it strikes */
+    CHOOSE_NEMESIS,      /* who: enum nemesis_kind; whom, and how long */
+    CHOOSE_CLIENT,       /* who: client; what it does */
+    CHOOSE_CLIENT_TIME,  /* who: client; thinking, patience */
+    CHOOSE_CLIENT_ROUTE, /* who: client; which node it asks */
+    CHOOSE_HEAL,         /* the liveness phase */
     CHOOSE_KINDS,
 };
 

@@ -10,9 +10,9 @@
 struct clock {
     bool untimed;
     int32_t rate_ppm;
-    uint64_t true_ns;   /* when local_ns was right */
+    uint64_t true_ns; /* when local_ns was right */
     uint64_t local_ns;
-    uint64_t grain_ns;  /* timers fire at multiples of it; 0: exactly */
+    uint64_t grain_ns; /* timers fire at multiples of it; 0: exactly */
     uint64_t phase_ns;
 };
 

@@ -29,6 +29,7 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_BAD_SUPERBLOCK] = "bad_superblock",
         [FAULT_BAD_HEADER] = "bad_header",
         [FAULT_BAD_BODY] = "bad_body",
+        [FAULT_BAD_MAJORITY] = "bad_majority",
         [FAULT_DRIFT] = "drift",
         [FAULT_CLOCK_FORWARD] = "clock_forward",
         [FAULT_CLOCK_BACKWARD] = "clock_backward",
@@ -50,6 +51,19 @@ const char *fault_kind_text(enum fault_kind kind)
     };
     ASSERT(kind < FAULT_KINDS);
     return texts[kind];
+}
+
+const char *demand_text(enum liveness_world world, enum liveness_demand demand)
+{
+    static const char *const texts[LIVENESS_WORLDS][LIVENESS_DEMANDS] = {
+        [LIVENESS_WHOLE] = { "whole_world", "whole_progress", "whole_call", "whole_read", "whole_stale_read" },
+        [LIVENESS_FULL] = { "full_world", "full_progress", "full_call", "full_read", "full_stale_read" },
+        [LIVENESS_MINORITY] = { "minority_world", "minority_progress", "minority_call", "minority_read",
+                                "minority_stale_read" },
+    };
+    ASSERT(world < LIVENESS_WORLDS);
+    ASSERT(demand < LIVENESS_DEMANDS);
+    return texts[world][demand];
 }
 
 void coverage_reset(struct coverage *coverage) { memset(coverage, 0, sizeof *coverage); }
@@ -76,11 +90,19 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
 /* Points that a thousand schedules may miss by chance. */
 static bool fault_is_rare(enum fault_kind kind)
 {
-    return kind == FAULT_BAD_SUPERBLOCK || kind == FAULT_BAD_HEADER || kind == FAULT_BAD_BODY
-           || kind == FAULT_CRASH_IN_RECOVERY || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
+    return (kind >= FAULT_BAD_SUPERBLOCK && kind <= FAULT_BAD_MAJORITY) || kind == FAULT_CRASH_IN_RECOVERY
+           || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
+
+/* No majority, no leader: nothing to wait for. */
+static bool demand_is_expected(enum liveness_world world, enum liveness_demand demand, bool rare)
+{
+    if (world == LIVENESS_MINORITY && (demand == DEMAND_PROGRESS || demand == DEMAND_READ))
+        return false;
+    return rare || world == LIVENESS_WHOLE;
+}
 
 static bool event_is_rare(enum event_kind kind) { return kind == EVENT_SUPERBLOCK_REPAIR; }
 
@@ -102,5 +124,9 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
         if (coverage->events[kind] == 0 && (rare || !event_is_rare(kind)))
             return event_kind_text(kind);
+    for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
+        for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
+            if (coverage->demands[world][demand] == 0 && demand_is_expected(world, demand, rare))
+                return demand_text(world, demand);
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* What really happened: every fault that fired, every event, refusal and answer; summed over a campaign.
  *
- * A fault that a schedule enables is counted under `enabled`, and under `fired` each time it strikes. A campaign in which
- * something enabled never fired proves nothing about it, and fails (coverage_gap). */
+ * A fault that a schedule enables is counted under `enabled`, and under `fired` each time it strikes. A campaign in
+ * which something enabled never fired proves nothing about it, and fails (coverage_gap). */
 #ifndef WW_COVERAGE_H
 #define WW_COVERAGE_H
 
@@ -13,42 +13,43 @@
 
 enum fault_kind {
     FAULT_LOSS,
-    FAULT_SELECTIVE_LOSS,    /* of one type of message */
+    FAULT_SELECTIVE_LOSS, /* of one type of message */
     FAULT_DUPLICATE,
-    FAULT_DUPLICATE_LATE,    /* after several election timeouts */
-    FAULT_DELAY,             /* one frame held back: overtaken by later ones */
+    FAULT_DUPLICATE_LATE, /* after several election timeouts */
+    FAULT_DELAY,          /* one frame held back: overtaken by later ones */
     FAULT_BIT_FLIP,
     FAULT_TRUNCATION,
-    FAULT_FOREIGN_FRAME,     /* intact, but of another cluster, version, type, configuration or receiver */
-    FAULT_SPLIT,             /* two sides that cannot talk */
-    FAULT_ONE_WAY,           /* one side hears, the other does not */
-    FAULT_PAIR,              /* two nodes cannot talk, both reach the others */
+    FAULT_FOREIGN_FRAME, /* intact, but of another cluster, version, type, configuration or receiver */
+    FAULT_SPLIT,         /* two sides that cannot talk */
+    FAULT_ONE_WAY,       /* one side hears, the other does not */
+    FAULT_PAIR,          /* two nodes cannot talk, both reach the others */
     FAULT_ISOLATED_LEADER,
     FAULT_CLIENTS_CUT,
-    FAULT_CLOG,              /* a link holds everything, then lets it go at once */
-    FAULT_DISK_REORDER,      /* an operation completes before an earlier one */
+    FAULT_CLOG,         /* a link holds everything, then lets it go at once */
+    FAULT_DISK_REORDER, /* an operation completes before an earlier one */
     FAULT_DISK_STALL,
-    FAULT_WRITE_LOST,        /* of a write in flight at a crash nothing landed */
-    FAULT_WRITE_TORN,        /* some of its sectors landed */
-    FAULT_WRITE_KEPT,        /* all landed, though never acknowledged */
-    FAULT_READ_ERROR,        /* transient: gone when tried again */
+    FAULT_WRITE_LOST, /* of a write in flight at a crash nothing landed */
+    FAULT_WRITE_TORN, /* some of its sectors landed */
+    FAULT_WRITE_KEPT, /* all landed, though never acknowledged */
+    FAULT_READ_ERROR, /* transient: gone when tried again */
     FAULT_WRITE_ERROR,
     FAULT_WRITE_FULL,
-    FAULT_BAD_SUPERBLOCK,    /* latent damage: unreadable or altered until rewritten */
+    FAULT_BAD_SUPERBLOCK, /* latent damage: unreadable or altered until rewritten */
     FAULT_BAD_HEADER,
     FAULT_BAD_BODY,
-    FAULT_DRIFT,             /* a schedule in which clocks run at different rates */
+    FAULT_BAD_MAJORITY, /* damage on more nodes than a minority: only safety remains, and honest refusals */
+    FAULT_DRIFT,        /* a schedule in which clocks run at different rates */
     FAULT_CLOCK_FORWARD,
     FAULT_CLOCK_BACKWARD,
-    FAULT_CLOCK_RESTART,     /* a new life's clock starts anywhere */
+    FAULT_CLOCK_RESTART, /* a new life's clock starts anywhere */
     FAULT_CRASH,
-    FAULT_CRASH_IN_EFFECTS,  /* after some effects of a step */
+    FAULT_CRASH_IN_EFFECTS, /* after some effects of a step */
     FAULT_CRASH_IN_RECOVERY,
-    FAULT_POWER_LOSS,        /* all nodes at once */
+    FAULT_POWER_LOSS, /* all nodes at once */
     FAULT_FAST_RESTART,
     FAULT_PAUSE,
-    FAULT_BATCH,             /* inputs fed with `more` */
-    FAULT_HEDGE,             /* the same request sent to two nodes */
+    FAULT_BATCH, /* inputs fed with `more` */
+    FAULT_HEDGE, /* the same request sent to two nodes */
     FAULT_RETRY,
     FAULT_ABANDON,           /* a client goes on without an answer */
     FAULT_MALFORMED_REQUEST, /* over a limit, or not a request at all */
@@ -59,6 +60,26 @@ enum fault_kind {
 };
 const char *fault_kind_text(enum fault_kind kind);
 
+/* Which demands hold in the liveness phase (liveness.h)... */
+enum liveness_world {
+    LIVENESS_WHOLE,    /* a majority is alive and has room */
+    LIVENESS_FULL,     /* a log is without room for clients */
+    LIVENESS_MINORITY, /* fewer live voters than a majority, after stops that faults explain */
+    LIVENESS_WORLDS,
+};
+
+/* ...and how often each was made and met. */
+enum liveness_demand {
+    DEMAND_WORLD,      /* schedules of this kind */
+    DEMAND_PROGRESS,   /* schedules with all progress that a whole world must make */
+    DEMAND_CALL,       /* calls settled; where that cannot be demanded, answered by some node */
+    DEMAND_READ,       /* linearizable reads of the closing questions */
+    DEMAND_STALE_READ, /* stale reads of the closing questions */
+    LIVENESS_DEMANDS,
+};
+/* "full_read" and so on. */
+const char *demand_text(enum liveness_world world, enum liveness_demand demand);
+
 enum { REPLY_STATUSES = REPLY_WRONG_CLUSTER + 1, FRAME_VERDICTS = FRAME_DUPLICATE_NODE + 1 };
 
 struct coverage {
@@ -68,16 +89,16 @@ struct coverage {
     uint64_t nodes;
     uint64_t calls;          /* operations that clients began */
     uint64_t calls_answered; /* with a known outcome */
-    uint64_t schedules_log_full; /* liveness relaxed: a log without room for clients */
     uint64_t schedules_untimed;
-    uint64_t schedules_searched; /* black-box linearizability */
-    uint64_t dropped;        /* frames lost to the simulator's own limits */
+    uint64_t schedules_searched;   /* black-box linearizability */
+    uint64_t dropped;              /* frames lost to the simulator's own limits */
     uint64_t enabled[FAULT_KINDS]; /* schedules */
     uint64_t fired[FAULT_KINDS];
     uint64_t events[EVENT_KINDS];
     uint64_t refusals[FRAME_VERDICTS];
     uint64_t replies[REPLY_STATUSES];
     uint64_t checks[CHECK_KINDS];
+    uint64_t demands[LIVENESS_WORLDS][LIVENESS_DEMANDS];
 };
 
 void coverage_reset(struct coverage *coverage);
@@ -85,8 +106,8 @@ void coverage_add(struct coverage *sum, const struct coverage *part);
 void coverage_fire(struct coverage *coverage, enum fault_kind kind);
 
 /* What was enabled and never happened, as text; NULL when nothing. `complete`: the default portfolio, in which every
- * fault, event and checker must appear. Judged only from COVERAGE_SCHEDULES_MIN schedules on, the rare points from
- * COVERAGE_SCHEDULES_RARE on. */
+ * fault, event, demand and checker must appear. Judged only from COVERAGE_SCHEDULES_MIN schedules on, the rare points
+ * from COVERAGE_SCHEDULES_RARE on. */
 enum { COVERAGE_SCHEDULES_MIN = 1000, COVERAGE_SCHEDULES_RARE = 20000 };
 const char *coverage_gap(const struct coverage *coverage, bool complete);
 

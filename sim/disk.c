@@ -125,9 +125,9 @@ static uint32_t disk_land_some(struct disk *disk, struct scene *scene, const str
                                uint32_t first, uint32_t end)
 {
     const uint32_t sector = scene->swarm.sector_bytes;
+    const struct slice bytes = { .bytes = operation->pinned + (size_t)first * sector, .count = (end - first) * sector };
     if (first < end)
-        disk_land(disk, scene, operation->offset + (uint64_t)first * sector,
-                  (struct slice){ .bytes = operation->pinned + (size_t)first * sector, .count = (end - first) * sector });
+        disk_land(disk, scene, operation->offset + (uint64_t)first * sector, bytes);
     return end - first;
 }
 
@@ -197,7 +197,7 @@ static struct input disk_complete_write(struct disk *disk, struct scene *scene, 
     return (struct input){ .kind = INPUT_DISK, .op_id = operation->op_id, .result = operation->result };
 }
 
-/* A transient error strikes a block once a life at most: whoever tries again, in smaller pieces or not, gets through. */
+/* A transient error strikes a block once a life at most: whoever tries again, in smaller pieces or not, gets there. */
 static bool disk_read_fails(struct disk *disk, struct scene *scene, uint64_t first, uint64_t end)
 {
     bool unreadable = false;
@@ -238,8 +238,7 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
 
 void disk_crash(struct disk *disk, struct scene *scene)
 {
-    const enum survival survival =
-        (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
+    const enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
     const bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
     bool cut = false;
     uint32_t newest = 0;

@@ -15,10 +15,10 @@ struct disk_operation {
     bool write;
     enum disk_result result; /* writes: drawn when submitted */
     uint32_t bytes;
-    uint32_t order;          /* of submission */
+    uint32_t order; /* of submission */
     uint64_t op_id;
     uint64_t offset;
-    uint64_t digest;         /* writes: of the pinned bytes */
+    uint64_t digest; /* writes: of the pinned bytes */
     const uint8_t *pinned;
 };
 

@@ -1,5 +1,5 @@
-/* Lays a history out for the search of linear_search.c: components, events in order of time, and which versions are known
- * to have been written by whom. Contradictions that need no search (a version with two writers) are found here. */
+/* Lays a history out for the search of linear_search.c: components, events in order of time, and which versions are
+ * known to have been written by whom. Contradictions that need no search (a version with two writers) are found. */
 #include "linear_search.h"
 
 #include <stdlib.h>
@@ -133,14 +133,11 @@ static bool op_owns_version(const struct linear_op *op)
 {
     switch (op->kind) {
     case LINEAR_GET:
-    case LINEAR_DELETE:
-        return false;
+    case LINEAR_DELETE: return false;
     case LINEAR_PUT:
     case LINEAR_APPEND:
-    case LINEAR_CAS:
-        return op->outcome == LINEAR_OK;
-    case LINEAR_TXN:
-        return op->outcome == LINEAR_OK || op->outcome == LINEAR_FAILED;
+    case LINEAR_CAS: return op->outcome == LINEAR_OK;
+    case LINEAR_TXN: return op->outcome == LINEAR_OK || op->outcome == LINEAR_FAILED;
     }
     return false;
 }
@@ -173,7 +170,7 @@ static void components_build(struct search *s)
     free(sorted);
 }
 
-/* Collects the versions that calls wrote; finds one written twice. LINEAR_NONE: all fine, else an op that shares one. */
+/* Collects the versions that calls wrote. Returns a call whose version another one wrote too; LINEAR_NONE: none. */
 static uint32_t written_build(struct search *s, struct owner *owners, uint32_t *owner_count)
 {
     s->written = linear_allocate((size_t)s->op_count * LINEAR_TXN_PARTS, sizeof(*s->written));

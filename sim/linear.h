@@ -1,9 +1,9 @@
 /* Black-box linearizability of what clients saw (Wing and Gong 1993, Lowe 2017: search with memo of configurations).
  *
- * A history is a list of calls with their intervals. Keys are independent unless a transaction ties them together, so the
- * history is cut into components that are searched alone. A call without an outcome may take effect at any moment after
- * its invocation, or never. The checker knows the key-value model and nothing of Raft: the simulator uses it on a sample
- * of schedules and on every replay, and the end-to-end tests on real processes.
+ * A history is a list of calls with their intervals. Keys are independent unless a transaction ties them together, so
+ * the history is cut into components that are searched alone. A call without an outcome may take effect at any moment
+ * after its invocation, or never. The checker knows the key-value model and nothing of Raft: the simulator uses it on
+ * a sample of schedules and on every replay, and the end-to-end tests on real processes.
  *
  * Values are compared by a hash that composes over concatenation (for append): struct linear_value. */
 #ifndef WW_LINEAR_H
@@ -12,7 +12,7 @@
 #include "../core/base.h"
 
 struct linear_value {
-    uint64_t hash;  /* polynomial over the bytes modulo 2^61 - 1; 0 for the empty value */
+    uint64_t hash; /* polynomial over the bytes modulo 2^61 - 1; 0 for the empty value */
     uint32_t bytes;
 };
 struct linear_value linear_value_of(struct slice bytes);
@@ -21,7 +21,7 @@ struct linear_value linear_value_append(struct linear_value a, struct linear_val
 enum linear_kind { LINEAR_GET, LINEAR_PUT, LINEAR_DELETE, LINEAR_APPEND, LINEAR_CAS, LINEAR_TXN };
 
 enum linear_outcome {
-    LINEAR_UNKNOWN,   /* timed out, or REPLY_UNKNOWN: may have taken effect, may yet, or never */
+    LINEAR_UNKNOWN, /* timed out, or REPLY_UNKNOWN: may have taken effect, may yet, or never */
     LINEAR_OK,
     LINEAR_NOT_FOUND, /* get, delete */
     LINEAR_FAILED,    /* CAS, TXN: condition did not hold ("else" taken) */
@@ -47,7 +47,7 @@ struct linear_op {
     uint64_t returned;         /* UINT64_MAX: never */
     struct linear_value value; /* written, or read */
     uint64_t expected;         /* CAS: the version required */
-    uint64_t version;          /* of the reply: the key's after the call; CAS failed: current one. With a known outcome */
+    uint64_t version;          /* of the reply, with a known outcome: the key's after the call */
     uint32_t part_count;       /* TXN */
     struct linear_part parts[LINEAR_TXN_PARTS];
 };

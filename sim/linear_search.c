@@ -1,14 +1,15 @@
-/* The search behind linear.h. It is not the simulator's main oracle (that is the witness form in check_client.c): it knows
- * nothing of Raft and so cannot share a misunderstanding with it.
+/* The search behind linear.h. It is not the simulator's main oracle (that is the witness form in check_client.c): it
+ * knows nothing of Raft and so cannot share a misunderstanding with it.
  *
- * One component at a time, depth first over configurations (calls placed so far, state of the keys). A configuration that
- * failed once is remembered by a 128-bit hash and not entered again. What keeps the tree narrow, each sound by itself:
+ * One component at a time, depth first over configurations (calls placed so far, state of the keys). A configuration
+ * that failed once is remembered by a 128-bit hash and not entered again. What keeps the tree narrow,
+ * each sound by itself:
  *
  *   - A call that can change nothing, wherever it is placed, is placed as soon as it fits: moving it forward from any
  *     later place changes nobody else's view. Only writes branch.
  *   - Versions grow along a key, so writes of known version are placed in the order of their versions.
  *   - Calls without an outcome are tried last. At its placement such a write takes one of the versions that somebody
- *     mentioned for the key and that no other call wrote, or stays anonymous: larger than all before, seen by nobody. */
+ *     mentioned for the key and that no other call wrote, or stays anonymous: larger than all before, never seen. */
 #include "linear_search.h"
 
 #include <stdlib.h>
@@ -181,10 +182,8 @@ static bool effect_of(const struct search *s, const struct linear_op *op, struct
         if (op->outcome == LINEAR_NOT_FOUND)
             return !present;
         return present && state->version == op->version && value_equal(state->value, op->value);
-    case LINEAR_PUT:
-        return change_add(changes, count, op->key, false, op->value);
-    case LINEAR_APPEND:
-        return change_add(changes, count, op->key, false, linear_value_append(state->value, op->value));
+    case LINEAR_PUT: return change_add(changes, count, op->key, false, op->value);
+    case LINEAR_APPEND: return change_add(changes, count, op->key, false, linear_value_append(state->value, op->value));
     case LINEAR_DELETE:
         if (op->outcome != LINEAR_UNKNOWN && present != (op->outcome == LINEAR_OK))
             return false;
@@ -195,8 +194,7 @@ static bool effect_of(const struct search *s, const struct linear_op *op, struct
         if (op->outcome == LINEAR_OK && !holds)
             return false;
         return !holds || change_add(changes, count, op->key, false, op->value);
-    case LINEAR_TXN:
-        return effect_of_txn(s, op, changes, count);
+    case LINEAR_TXN: return effect_of_txn(s, op, changes, count);
     }
     return false;
 }
@@ -213,7 +211,7 @@ static bool mentions_agree(const struct search *s, const struct change *change, 
     return true;
 }
 
-/* Does the version fit between what each key has seen and what it still must see? known: the call's own, from its reply. */
+/* Does the version fit between what each key has seen and what it still must see? known: from the call's reply. */
 static bool version_fits(const struct search *s, const struct change *changes, uint32_t count, uint64_t version,
                          bool known)
 {
@@ -315,19 +313,15 @@ static bool place_unknown(struct search *s, uint32_t slot, uint32_t choice, bool
     return true;
 }
 
-/* Does the call, with the outcome it had, change nothing wherever it is placed? A delete in a transaction may hit or miss. */
+/* Does the call, with its outcome, change nothing wherever it is placed? A delete in a transaction may hit or miss. */
 static bool op_only_reads(const struct linear_op *op)
 {
     switch (op->kind) {
-    case LINEAR_GET:
-        return true;
+    case LINEAR_GET: return true;
     case LINEAR_PUT:
-    case LINEAR_APPEND:
-        return false;
-    case LINEAR_DELETE:
-        return op->outcome == LINEAR_NOT_FOUND;
-    case LINEAR_CAS:
-        return op->outcome == LINEAR_FAILED;
+    case LINEAR_APPEND: return false;
+    case LINEAR_DELETE: return op->outcome == LINEAR_NOT_FOUND;
+    case LINEAR_CAS: return op->outcome == LINEAR_FAILED;
     case LINEAR_TXN:
         for (uint32_t i = 0; i < op->part_count; i++)
             if (!linear_part_is_compare(&op->parts[i])

@@ -23,7 +23,7 @@ struct change {
     struct linear_value value; /* after the change */
 };
 
-/* An event of a call with an outcome: its invocation or its return. Linked in order of time until the call is placed. */
+/* Invocation or return of a call with an outcome. Linked in order of time until the call is placed. */
 struct event {
     uint64_t time;
     uint32_t op;

@@ -58,8 +58,6 @@ void liveness_begin(struct world *world)
 {
     struct scene *scene = &world->scene;
     scene->healed = true;
-    world->heal_ns = scene->now_ns;
-    world->heal_step = scene->step;
     network_heal(&world->network);
     queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns + scene_election_ns(scene) / 64);
     liveness_draw_outsiders(world);
@@ -77,14 +75,19 @@ void liveness_begin(struct world *world)
             node_start(world, node);
     }
     workload_heal(&world->workload, scene);
+    world->liveness = (struct liveness){
+        .heal_ns = scene->now_ns,
+        .heal_step = scene->step,
+        .heal_calls = world->workload.open + 1, /* and what the prober begins */
+    };
 }
 
 struct liveness_survey {
-    uint32_t alive;    /* nodes that must make progress */
+    uint32_t alive; /* nodes that must make progress */
     uint32_t leaders;
-    bool log_full;     /* one of them, or one that stopped, has no room for clients */
-    bool equal;        /* all have applied and hold the same */
-    bool caught_up;    /* and that is everything */
+    bool log_full;  /* one of them, or one that stopped, has no room for clients */
+    bool equal;     /* all have applied and hold the same */
+    bool caught_up; /* and that is everything */
 };
 
 static bool liveness_log_full(const struct limits *limits, const struct replica_view *view)
@@ -119,45 +122,183 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
 static void liveness_fail(struct world *world, const struct liveness_survey *survey)
 {
     const struct workload *workload = &world->workload;
-    const char *missing = survey->leaders != 1              ? "there is not one leader"
-                          : !workload_settled(workload)     ? "calls are still without an outcome"
+    const char *missing = survey->leaders != 1                   ? "there is not one leader"
+                          : !workload_settled(workload)          ? "calls are still without an outcome"
                           : !survey->equal || !survey->caught_up ? "not all live voters have caught up"
-                                                            : "nothing";
+                                                                 : "nothing";
     check_fail(world->scene.check, CHECK_LIVENESS, UINT32_MAX,
-               "%u maximum election timeouts (or %llu steps) after healing %s: %u alive, %u leaders, %u open calls, "
-               "prober at step %u",
-               (unsigned)LIVENESS_BOUND_TIMEOUTS, (unsigned long long)(world->scene.step - world->heal_step), missing,
-               survey->alive, survey->leaders, workload->open, workload->clients[CLIENT_PROBER].script);
+               "%u maximum election timeouts after healing %s: %u alive, %u leaders, %u open calls, prober at step %u",
+               (unsigned)LIVENESS_BOUND_TIMEOUTS, missing, survey->alive, survey->leaders, workload->open,
+               workload->clients[CLIENT_PROBER].script);
 }
 
-/* A log without room can do less, and must do that much: see README.md, "Full logs". */
-static bool liveness_relaxed(const struct world *world, const struct liveness_survey *survey)
+enum { SURVEY_INTERVAL_STEPS = 8, LIVENESS_STEPS_MAX = 20000, QUESTION_STEPS_MAX = 2000 };
+
+static uint64_t liveness_timeouts_ns(const struct scene *scene, uint64_t timeouts)
 {
-    const uint32_t majority = world->scene.swarm.node_count / 2 + 1;
-    return survey->log_full || survey->alive < majority;
+    return timeouts * 2 * scene_election_ns(scene);
 }
 
-enum { SURVEY_INTERVAL_STEPS = 8, LIVENESS_STEPS_MAX = 20000 };
+static void liveness_met(struct world *world, enum liveness_demand demand, uint64_t times)
+{
+    world->scene.coverage.demands[world->liveness.world][demand] += times;
+    if (times > 0)
+        check_count(world->scene.check, CHECK_LIVENESS);
+}
 
-bool liveness_over(struct world *world)
+/* The world could not do everything, and need not: but nobody may be left without any answer. */
+static void liveness_check_calls(struct world *world, uint32_t alive)
+{
+    const struct scene *scene = &world->scene;
+    const uint64_t since_ns = world->liveness.heal_ns + liveness_timeouts_ns(scene, LIVENESS_BOUND_TIMEOUTS / 2);
+    uint32_t unanswered;
+    const uint32_t answered = workload_answered(&world->workload, since_ns, &unanswered);
+    if (alive > 0 && unanswered != UINT32_MAX)
+        check_fail(scene->check, CHECK_LIVENESS, UINT32_MAX,
+                   "%u maximum election timeouts after healing no node has answered call %u, not even to refuse it",
+                   (unsigned)LIVENESS_BOUND_TIMEOUTS, unanswered);
+    liveness_met(world, DEMAND_CALL, answered);
+}
+
+/* Nodes that talk without end about nothing: an input is handled, and the next is on its way at once. */
+static bool liveness_storm(struct world *world, uint64_t since_step, uint64_t steps_max)
+{
+    if (world->scene.step - since_step <= steps_max)
+        return false;
+    check_fail(
+        world->scene.check, CHECK_LIVENESS, UINT32_MAX,
+        "the nodes do not come to rest: %llu inputs in %llu maximum election timeouts after healing",
+        (unsigned long long)(world->scene.step - world->liveness.heal_step),
+        (unsigned long long)((world->scene.now_ns - world->liveness.heal_ns) / liveness_timeouts_ns(&world->scene, 1)));
+    return true;
+}
+
+/* True when the time for progress is over: all is as it should be, or the bound has passed. */
+static bool liveness_progressed(struct world *world)
 {
     struct scene *scene = &world->scene;
-    const uint64_t bound_ns = LIVENESS_BOUND_TIMEOUTS * 2ULL * scene_election_ns(scene);
-    const bool late = scene->now_ns > world->heal_ns + bound_ns || scene->step - world->heal_step > LIVENESS_STEPS_MAX;
+    struct liveness *liveness = &world->liveness;
+    const bool late = scene->now_ns > liveness->heal_ns + liveness_timeouts_ns(scene, LIVENESS_BOUND_TIMEOUTS);
+    if (liveness_storm(world, liveness->heal_step, LIVENESS_STEPS_MAX))
+        return true;
     if (!late && (!workload_settled(&world->workload) || scene->step % SURVEY_INTERVAL_STEPS != 0))
         return false;
     struct liveness_survey survey;
     liveness_survey(world, &survey);
-    if (workload_settled(&world->workload) && survey.leaders == 1 && survey.equal && survey.caught_up) {
-        check_count(scene->check, CHECK_LIVENESS);
-        scene->coverage.schedules_log_full += world->workload.no_space;
+    const uint32_t majority = scene->swarm.node_count / 2 + 1;
+    const bool whole = workload_settled(&world->workload) && survey.leaders == 1 && survey.equal && survey.caught_up;
+    if (!whole && !late)
+        return false;
+    const bool full = whole ? world->workload.no_space : survey.log_full;
+    liveness->world = survey.alive < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
+    scene->coverage.demands[liveness->world][DEMAND_WORLD]++;
+    if (whole) {
+        liveness_met(world, DEMAND_CALL, liveness->heal_calls);
+        liveness_met(world, DEMAND_PROGRESS, 1);
+    } else if (liveness->world == LIVENESS_WHOLE) {
+        liveness_fail(world, &survey);
+    } else {
+        liveness_check_calls(world, survey.alive);
+    }
+    return true;
+}
+
+/* ---- the closing questions ---- */
+
+/* A leader that can serve: an entry of its own term is committed (Raft 6.4). */
+static bool liveness_leads(const struct node *node, uint64_t *term)
+{
+    struct replica_view view;
+    if (node->state != NODE_UP || node->outsider)
+        return false;
+    replica_inspect(node->replica, &view);
+    *term = view.term;
+    return view.role == RAFT_LEADER && replica_entry_term(node->replica, view.commit) == view.term;
+}
+
+static struct node *liveness_leader(struct world *world, uint64_t *term)
+{
+    struct node *leader = NULL;
+    uint64_t candidate_term;
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
+        struct node *node = &world->nodes[slot];
+        if (!liveness_leads(node, &candidate_term) || (leader != NULL && candidate_term < *term))
+            continue;
+        leader = node;
+        *term = candidate_term;
+    }
+    return leader;
+}
+
+/* Asks the next question that makes sense: first each key of the leader, then one of each live node. */
+static bool liveness_ask(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    struct liveness *liveness = &world->liveness;
+    const uint32_t keys = scene->swarm.key_count;
+    while (liveness->question < keys + scene->swarm.node_count) {
+        const uint32_t question = liveness->question++;
+        const bool stale = question >= keys;
+        liveness->term = 0;
+        if (stale) {
+            struct node *node = &world->nodes[question - keys];
+            liveness->node = node->state == NODE_UP && !node->outsider ? node : NULL;
+        } else {
+            liveness->node = liveness->world == LIVENESS_MINORITY ? NULL : liveness_leader(world, &liveness->term);
+        }
+        if (liveness->node == NULL)
+            continue;
+        liveness->asked = true;
+        liveness->asked_ns = scene->now_ns;
+        liveness->asked_step = scene->step;
+        workload_close(&world->workload, scene);
+        workload_ask(&world->workload, scene, &world->network, liveness->node->slot,
+                     stale ? REQUEST_GET_STALE : REQUEST_GET, question % keys);
         return true;
     }
-    if (!late)
+    return false;
+}
+
+/* The one that was asked is no longer who should answer. */
+static bool liveness_lapsed(const struct liveness *liveness)
+{
+    uint64_t term;
+    if (liveness->term == 0)
+        return liveness->node->state != NODE_UP;
+    return !liveness_leads(liveness->node, &term) || term != liveness->term;
+}
+
+/* True when all have been answered, or one has not been in time. */
+static bool liveness_questioned(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    struct liveness *liveness = &world->liveness;
+    const uint64_t bound_ns = liveness_timeouts_ns(scene, LIVENESS_QUESTION_TIMEOUTS);
+    if (liveness->asked && workload_told(&world->workload)) {
+        liveness_met(world, liveness->term == 0 ? DEMAND_STALE_READ : DEMAND_READ, 1);
+        liveness->asked = false;
+    }
+    if (!liveness->asked || liveness_lapsed(liveness))
+        return !liveness_ask(world);
+    if (liveness_storm(world, liveness->asked_step, QUESTION_STEPS_MAX))
+        return true;
+    if (scene->now_ns <= liveness->asked_ns + bound_ns)
         return false;
-    if (liveness_relaxed(world, &survey))
-        scene->coverage.schedules_log_full++;
-    else
-        liveness_fail(world, &survey);
+    check_fail(scene->check, CHECK_LIVENESS, liveness->node->slot,
+               "%s, yet a %s read of it is not answered within %u maximum election timeouts",
+               liveness->term == 0 ? "it is alive" : "it leads and has committed in its term",
+               liveness->term == 0 ? "stale" : "linearizable", (unsigned)LIVENESS_QUESTION_TIMEOUTS);
     return true;
+}
+
+bool liveness_over(struct world *world)
+{
+    struct liveness *liveness = &world->liveness;
+    if (!liveness->asking) {
+        if (!liveness_progressed(world))
+            return false;
+        liveness->asking = true;
+        workload_close(&world->workload, &world->scene);
+    }
+    return check_result(world->scene.check)->failed || liveness_questioned(world);
 }

@@ -157,7 +157,8 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
     }
 }
 
-/* The atlas: damage only ever touches a minority of the nodes, so that a majority keeps all that was acknowledged. */
+/* The atlas: damage touches only a minority of the nodes, so that a majority keeps all that was acknowledged. Few
+ * schedules go beyond it: there nobody may lie either, but few may be able to speak. */
 static void nemesis_rot(struct world *world)
 {
     const uint32_t count = world->scene.swarm.node_count;
@@ -165,9 +166,11 @@ static void nemesis_rot(struct world *world)
     uint32_t damaged = 0;
     for (uint32_t slot = 0; slot < count; slot++)
         damaged += world->nodes[slot].disk.damaged;
-    if (!node->disk.damaged && damaged >= (count - 1) / 2)
+    const bool beyond = !node->disk.damaged && damaged >= (count - 1) / 2;
+    if (beyond && !world->scene.swarm.rot_majority)
         return;
-    disk_rot(&node->disk, &world->scene);
+    if (disk_rot(&node->disk, &world->scene) && beyond)
+        coverage_fire(&world->scene.coverage, FAULT_BAD_MAJORITY);
 }
 
 static void nemesis_power(struct world *world)

@@ -69,7 +69,7 @@ static uint32_t network_allocate(struct network *network, uint32_t bytes)
 {
     uint32_t class = 0;
     while (((uint32_t)PACKET_BYTES_MIN << class) < bytes)
-        class++;
+        class ++;
     ASSERT(class < PACKET_CLASSES);
     uint32_t offset;
     if (network->packet_free == 0 && network->packet_count == PACKETS_MAX)
@@ -90,7 +90,7 @@ static uint32_t network_allocate(struct network *network, uint32_t bytes)
     } else {
         network->packet_count++;
     }
-    network->packets[slot] = (struct packet){ .offset = offset, .bytes = bytes, .class = (uint8_t)class };
+    network->packets[slot] = (struct packet){ .offset = offset, .bytes = bytes, .class = (uint8_t) class };
     return slot;
 }
 
@@ -111,21 +111,27 @@ static bool network_selected(const struct network *network, enum selective_kind 
 
 /* An intact frame that the receiver must still not believe. The instance stays: another one would be a second data
  * directory under the same id, which rightly ends the node. */
-static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, uint32_t count)
+static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, struct packet *packet)
 {
     struct frame_header header;
     memcpy(&header, bytes, sizeof header);
-    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 6)) {
+    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 7)) {
     case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
     case 1: header.fingerprint ^= 1; break;
     case 2: header.version++; break;
     case 3: header.type = 11; break;
     case 4: header.to ^= 5; break;
-    default: header.from ^= 1ULL << 40; break;
+    case 5: header.from ^= 1ULL << 40; break;
+    default:
+        /* No body of any type is a word shorter. */
+        header.frame_bytes -= 8;
+        packet->bytes -= 8;
+        break;
     }
     memcpy(bytes, &header, sizeof header);
-    header.checksum = checksum64(bytes + sizeof header.checksum, count - sizeof header.checksum, 0);
+    header.checksum = checksum64(bytes + sizeof header.checksum, packet->bytes - sizeof header.checksum, 0);
     memcpy(bytes, &header.checksum, sizeof header.checksum);
+    packet->damaged = true;
 }
 
 static void network_damage(struct network *network, struct scene *scene, struct packet *packet, uint32_t link)
@@ -134,7 +140,7 @@ static void network_damage(struct network *network, struct scene *scene, struct 
     uint8_t *bytes = network->arena + packet->offset;
     const bool between_nodes = packet->from < ENDPOINT_CLIENT && packet->to < ENDPOINT_CLIENT;
     if (between_nodes && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->foreign)) {
-        network_estrange(scene, link, bytes, packet->bytes);
+        network_estrange(scene, link, bytes, packet);
         coverage_fire(&scene->coverage, FAULT_FOREIGN_FRAME);
     }
     if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->bit_flip)) {
@@ -160,8 +166,9 @@ static uint64_t network_delay(struct network *network, struct scene *scene, uint
     const uint32_t link = network_link(from, to);
     if (scene->healed)
         return 1 + scene_delay(scene, CHOOSE_DELAY, link, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
-    uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
-                                        network->delay_ns[from][to]);
+    uint64_t delay_ns = 1
+                        + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
+                                      network->delay_ns[from][to]);
     if (choose_chance(&scene->choose, CHOOSE_DELAY, link, scene->swarm.hold_back)) {
         delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, 4 * delay_ns + scene_election_ns(scene) / 4);
         coverage_fire(&scene->coverage, FAULT_DELAY);
@@ -199,8 +206,8 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
 static bool network_swallow(const struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
     static const enum fault_kind faults[NEMESIS_KINDS] = {
-        [NEMESIS_SPLIT] = FAULT_SPLIT,           [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
-        [NEMESIS_PAIR] = FAULT_PAIR,             [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
+        [NEMESIS_SPLIT] = FAULT_SPLIT,         [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
+        [NEMESIS_PAIR] = FAULT_PAIR,           [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
         [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT,
     };
     const uint16_t cut = network->cut[from][to];
@@ -256,7 +263,7 @@ void network_mend(struct network *network, uint32_t reason)
 {
     for (uint32_t from = 0; from < ENDPOINTS; from++)
         for (uint32_t to = 0; to < ENDPOINTS; to++)
-            network->cut[from][to] &= (uint16_t)~(1U << reason);
+            network->cut[from][to] &= (uint16_t) ~(1U << reason);
 }
 
 void network_clog(struct network *network, uint32_t from, uint32_t to, uint64_t until_ns)

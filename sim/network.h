@@ -10,20 +10,20 @@ enum { PACKETS_MAX = 8192, PACKET_CLASSES = 8, PACKET_BYTES_MIN = 128, NETWORK_A
 struct packet {
     uint32_t offset; /* in the arena */
     uint32_t bytes;
-    uint8_t from;    /* endpoint */
+    uint8_t from; /* endpoint */
     uint8_t to;
-    uint8_t class;   /* room for PACKET_BYTES_MIN << class */
-    bool damaged;    /* flipped or truncated: the receiver must notice */
-    uint16_t next;   /* free list */
+    uint8_t class; /* room for PACKET_BYTES_MIN << class */
+    bool damaged;  /* flipped, truncated or foreign: the receiver must notice */
+    uint16_t next; /* free list */
 };
 
 struct network {
-    uint32_t heartbeat_bytes;    /* an append request without entries */
-    uint32_t packet_count;       /* ever used */
+    uint32_t heartbeat_bytes; /* an append request without entries */
+    uint32_t packet_count;    /* ever used */
     uint32_t arena_used;
-    uint16_t packet_free;        /* 1 + slot, 0: none */
-    uint32_t buffer_free[PACKET_CLASSES]; /* 1 + offset, 0: none */
-    uint16_t cut[ENDPOINTS][ENDPOINTS];   /* bit per nemesis kind, and one for outsiders */
+    uint16_t packet_free;                      /* 1 + slot, 0: none */
+    uint32_t buffer_free[PACKET_CLASSES];      /* 1 + offset, 0: none */
+    uint16_t cut[ENDPOINTS][ENDPOINTS];        /* bit per nemesis kind, and one for outsiders */
     uint64_t clogged_ns[ENDPOINTS][ENDPOINTS]; /* nothing arrives before */
     uint64_t delay_ns[ENDPOINTS][ENDPOINTS];
     uint8_t delay_kind[ENDPOINTS][ENDPOINTS];

@@ -1,4 +1,4 @@
-/* What all parts of a simulated world share: the true time, the choices, the parameters, what is to come, the counters. */
+/* What all parts of a simulated world share: true time, choices, parameters, what is to come, counters. */
 #ifndef WW_SCENE_H
 #define WW_SCENE_H
 
@@ -15,7 +15,7 @@ enum {
     CLIENT_SLOTS = CLIENTS_MAX + 1,
     ENDPOINTS = ENDPOINT_CLIENT + CLIENT_SLOTS,
 };
-STATIC_ASSERT(ENDPOINTS * ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
+STATIC_ASSERT(ENDPOINTS *ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
 
 struct scene {
     struct choose choose;
@@ -23,9 +23,9 @@ struct scene {
     struct queue queue;
     struct coverage coverage;
     struct check *check;
-    uint64_t now_ns;  /* true time, which no node sees */
-    uint64_t step;    /* inputs fed so far */
-    bool healed;      /* the liveness phase: no new faults, everything quick */
+    uint64_t now_ns; /* true time, which no node sees */
+    uint64_t step;   /* inputs fed so far */
+    bool healed;     /* the liveness phase: no new faults, everything quick */
 };
 
 static inline uint64_t scene_election_ns(const struct scene *scene)
@@ -34,8 +34,8 @@ static inline uint64_t scene_election_ns(const struct scene *scene)
 }
 
 /* One delay from a distribution around `typical`. */
-static inline uint64_t scene_delay(struct scene *scene, enum choose_kind kind, uint32_t who, enum delay_kind distribution,
-                                   uint64_t typical_ns)
+static inline uint64_t scene_delay(struct scene *scene, enum choose_kind kind, uint32_t who,
+                                   enum delay_kind distribution, uint64_t typical_ns)
 {
     switch (distribution) {
     case DELAY_CONSTANT: return typical_ns;

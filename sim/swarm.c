@@ -1,10 +1,19 @@
-/* Draws the parameters of a schedule. Order matters: each draw comes from one stream, so a new parameter goes last in its
- * group's stream (CHOOSE_SWARM, group). */
+/* Draws the parameters of a schedule. Order matters: each draw comes from one stream, so a new parameter goes last in
+ * its group's stream (CHOOSE_SWARM, group). */
 #include "swarm.h"
 
 /* Groups of parameters, each with its own stream. */
-enum swarm_group { GROUP_SHAPE, GROUP_RAFT, GROUP_LIMITS, GROUP_NETWORK, GROUP_NEMESIS, GROUP_DISK, GROUP_CLOCK,
-                   GROUP_PROCESS, GROUP_CLIENT };
+enum swarm_group {
+    GROUP_SHAPE,
+    GROUP_RAFT,
+    GROUP_LIMITS,
+    GROUP_NETWORK,
+    GROUP_NEMESIS,
+    GROUP_DISK,
+    GROUP_CLOCK,
+    GROUP_PROCESS,
+    GROUP_CLIENT
+};
 
 struct draw {
     struct swarm *swarm;
@@ -224,8 +233,11 @@ static void draw_nemesis(struct swarm *swarm, const struct draw *draw)
     }
     if (swarm->node_count < 2)
         swarm->nemesis_ns[NEMESIS_SPLIT] = swarm->nemesis_ns[NEMESIS_ONE_WAY] = swarm->nemesis_ns[NEMESIS_LEADER] = 0;
+    swarm->rot_majority = draw_percent(draw, 10) && swarm->nemesis_ns[NEMESIS_ROT] != 0;
     if (swarm->node_count < 3)
-        swarm->nemesis_ns[NEMESIS_PAIR] = swarm->nemesis_ns[NEMESIS_ROT] = 0;
+        swarm->nemesis_ns[NEMESIS_PAIR] = 0;
+    if (swarm->node_count < 3 && !swarm->rot_majority)
+        swarm->nemesis_ns[NEMESIS_ROT] = 0;
 }
 
 static void draw_disk(struct swarm *swarm, const struct draw *draw)
@@ -319,6 +331,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_BAD_SUPERBLOCK] = nemesis[NEMESIS_ROT],
         [FAULT_BAD_HEADER] = nemesis[NEMESIS_ROT],
         [FAULT_BAD_BODY] = nemesis[NEMESIS_ROT],
+        [FAULT_BAD_MAJORITY] = swarm->rot_majority,
         [FAULT_DRIFT] = swarm->drift,
         [FAULT_CLOCK_FORWARD] = nemesis[NEMESIS_FORWARD],
         [FAULT_CLOCK_BACKWARD] = nemesis[NEMESIS_BACKWARD],
@@ -346,7 +359,7 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
                 enum profile profile)
 {
     static void (*const groups[])(struct swarm *, const struct draw *) = {
-        [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft, [GROUP_LIMITS] = draw_limits,
+        [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft,       [GROUP_LIMITS] = draw_limits,
         [GROUP_NETWORK] = draw_network, [GROUP_NEMESIS] = draw_nemesis, [GROUP_DISK] = draw_disk,
         [GROUP_CLOCK] = draw_clock,     [GROUP_PROCESS] = draw_process, [GROUP_CLIENT] = draw_client,
     };

@@ -1,7 +1,8 @@
 /* The parameters of one schedule, all drawn from its seed and printable.
  *
- * Swarm testing (Groce 2012): each family of faults is off in half of the schedules and of any intensity, on a logarithmic
- * scale, in the others; each limit is tiny or tinier. What hides a bug in one schedule is absent in the next.
+ * Swarm testing (Groce 2012): each family of faults is off in half of the schedules and of any intensity, on a
+ * logarithmic scale, in the others; each limit is tiny or tinier. What hides a bug in one schedule is absent in the
+ * next.
  *
  * Times are relative to the election timeout. Rates are per million. */
 #ifndef WW_SWARM_H
@@ -18,7 +19,7 @@ enum profile {
     PROFILE_MIXED,    /* the portfolio: all of the below */
     PROFILE_TIMED,    /* delays from distributions, clocks that run */
     PROFILE_UNTIMED,  /* deliveries, completions and timers in any order; clocks move when a timer fires */
-    PROFILE_ELECTION, /* protective options off, selective loss, one entry per append: what hides election bugs is away */
+    PROFILE_ELECTION, /* protective options off, selective loss, one entry per append: nothing hides a wrong election */
     PROFILE_STORAGE,  /* crashes, torn writes, errors; a quiet network */
     PROFILE_QUIET,    /* no faults at all */
     PROFILE_KINDS,
@@ -51,7 +52,7 @@ enum { CLIENTS_MAX = 8, KEYS_MAX = 4 };
 /* Which messages a link loses on top of its usual loss. */
 enum selective_kind {
     SELECTIVE_NONE,
-    SELECTIVE_ENTRIES,          /* append requests with entries; heartbeats pass */
+    SELECTIVE_ENTRIES, /* append requests with entries; heartbeats pass */
     SELECTIVE_APPEND_RESPONSES,
     SELECTIVE_VOTE_REQUESTS,
     SELECTIVE_VOTE_RESPONSES,
@@ -60,22 +61,22 @@ enum selective_kind {
 
 struct swarm {
     uint64_t seed;
-    enum profile profile;  /* asked for */
-    enum profile family;   /* drawn from it */
+    enum profile profile; /* asked for */
+    enum profile family;  /* drawn from it */
     bool untimed;
-    bool faults;           /* false: quiet */
+    bool faults; /* false: quiet */
     uint32_t node_count;
     uint32_t client_count;
     uint32_t key_count;
-    uint64_t inputs_max;   /* length of the safety phase */
+    uint64_t inputs_max; /* length of the safety phase */
     uint64_t safety_ns;
 
     struct limits limits;
     struct replica_config configs[VOTERS_MAX]; /* seed is set anew for each life */
 
-    uint64_t delay_ns;     /* typical, of a link */
+    uint64_t delay_ns; /* typical, of a link */
     enum delay_kind delay_kind;
-    bool delay_per_link;   /* each link differs */
+    bool delay_per_link; /* each link differs */
     uint32_t loss;
     uint32_t duplicate;
     uint32_t duplicate_late;
@@ -87,26 +88,27 @@ struct swarm {
     uint32_t selective_loss;
 
     uint64_t nemesis_ns[NEMESIS_KINDS]; /* mean interval; 0: never */
-    uint64_t outage_ns;    /* mean length of what a nemesis does */
+    uint64_t outage_ns;                 /* mean length of what a nemesis does */
+    bool rot_majority;                  /* damage may touch any number of nodes, not only a minority */
 
-    uint64_t disk_ns;      /* typical latency */
+    uint64_t disk_ns; /* typical latency */
     enum delay_kind disk_kind;
     uint32_t disk_slowness[VOTERS_MAX]; /* factor */
     uint32_t sector_bytes;
     uint32_t read_error;
     uint32_t write_error;
-    uint32_t write_full;   /* share of write errors */
+    uint32_t write_full; /* share of write errors */
 
     int32_t drift_ppm[VOTERS_MAX];
     bool drift;
     bool clock_restart;
-    uint64_t tick_ns;      /* the timer's grain; 0: exact */
-    uint64_t timer_ns;     /* untimed: mean delay until a timer may fire */
+    uint64_t tick_ns;  /* the timer's grain; 0: exact */
+    uint64_t timer_ns; /* untimed: mean delay until a timer may fire */
 
     uint32_t effect_crash; /* per step */
     uint32_t fast_restart; /* share of crashes */
     uint64_t downtime_ns;
-    uint32_t batch;        /* inputs fed together */
+    uint32_t batch; /* inputs fed together */
 
     uint64_t think_ns;
     uint64_t patience_ns;  /* until a client tries again */
@@ -116,7 +118,7 @@ struct swarm {
     uint32_t transactions; /* share of writes */
     uint32_t malformed;
     uint32_t hedge;
-    uint32_t stubborn;     /* share of clients that do not follow hints */
+    uint32_t stubborn;       /* share of clients that do not follow hints */
     uint32_t register_again; /* opens a new session between two calls */
 };
 

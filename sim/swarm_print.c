@@ -60,7 +60,7 @@ static void swarm_print_nemesis(const struct swarm *swarm, FILE *file)
     for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)
         if (swarm->nemesis_ns[kind] != 0)
             fprintf(file, " %s=%" PRIu64, names[kind], swarm->nemesis_ns[kind]);
-    fputc('\n', file);
+    fputs(swarm->rot_majority ? " rot_majority\n" : "\n", file);
 }
 
 static void swarm_print_machine(const struct swarm *swarm, FILE *file)

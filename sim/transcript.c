@@ -20,15 +20,44 @@ static const char *frame_type_text(uint16_t type)
     }
 }
 
+static void transcript_request(FILE *file, struct slice frame)
+{
+    static const char *const kinds[] = {
+        [REQUEST_REGISTER] = "register", [REQUEST_PUT] = "put",
+        [REQUEST_DELETE] = "delete",     [REQUEST_APPEND] = "append",
+        [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
+        [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
+        [REQUEST_STATUS] = "status",
+    };
+    struct request_header request;
+    if (frame.count < sizeof(struct frame_header) + sizeof request)
+        return;
+    memcpy(&request, frame.bytes + sizeof(struct frame_header), sizeof request);
+    if (request.kind > 0 && request.kind < ARRAY_COUNT(kinds))
+        fprintf(file, " %s", kinds[request.kind]);
+    if (request.session != 0)
+        fprintf(file, " s%" PRIu64 ".%" PRIu64, request.session, request.sequence);
+}
+
 static void transcript_frame(FILE *file, struct slice frame)
 {
     struct frame_header header;
+    struct reply_header reply;
     if (frame.count < sizeof header) {
-        fprintf(file, "short:%" PRIu32, frame.count);
+        fprintf(file, "short %" PRIu32 "B", frame.count);
         return;
     }
     memcpy(&header, frame.bytes, sizeof header);
-    fprintf(file, "%s t%" PRIu64 " %" PRIu32 "B", frame_type_text(header.type), header.term, frame.count);
+    fputs(frame_type_text(header.type), file);
+    if (header.type == FRAME_CLIENT_REQUEST) {
+        transcript_request(file, frame);
+    } else if (header.type == FRAME_CLIENT_REPLY && frame.count >= sizeof header + sizeof reply) {
+        memcpy(&reply, frame.bytes + sizeof header, sizeof reply);
+        fprintf(file, " (%s)", reply_status_text((enum reply_status)reply.status));
+    } else {
+        fprintf(file, " t%" PRIu64, header.term);
+    }
+    fprintf(file, " %" PRIu32 "B", frame.count);
 }
 
 static void transcript_endpoint(FILE *file, uint32_t endpoint)
@@ -37,6 +66,12 @@ static void transcript_endpoint(FILE *file, uint32_t endpoint)
         fprintf(file, "n%" PRIu32, endpoint);
     else
         fprintf(file, "c%" PRIu32, endpoint - ENDPOINT_CLIENT);
+}
+
+/* The core packs the kind of an operation and a number into its id. */
+static void transcript_operation(FILE *file, uint64_t op_id)
+{
+    fprintf(file, "op%" PRIu64 ".%" PRIu64, op_id >> 56, op_id & (UINT64_MAX >> 8));
 }
 
 static void transcript_input(FILE *file, const struct input *input, uint32_t from)
@@ -52,32 +87,51 @@ static void transcript_input(FILE *file, const struct input *input, uint32_t fro
         transcript_frame(file, input->bytes);
         break;
     case INPUT_DISK:
-        fprintf(file, "disk op%" PRIu64 " %s", input->op_id,
-                input->result == DISK_OK ? "ok" : input->result == DISK_FULL ? "full" : "error");
+        fputs("disk ", file);
+        transcript_operation(file, input->op_id);
+        fputs(input->result == DISK_OK ? " ok" : input->result == DISK_FULL ? " full" : " error", file);
         break;
     }
     if (input->more)
         fputs(" more", file);
 }
 
-static void transcript_effect(FILE *file, const struct effect *effect)
+static void transcript_effect(const struct world *world, const struct effect *effect)
 {
+    FILE *file = world->transcript;
+    fputs(" > ", file);
     switch (effect->kind) {
     case EFFECT_SEND:
     case EFFECT_REPLY:
-        fprintf(file, " > %" PRIu64 " ", effect->target);
+        transcript_endpoint(file, effect->kind == EFFECT_REPLY ? (uint32_t)effect->target
+                                                               : world_slot_of(world, effect->target));
+        fputc(' ', file);
         transcript_frame(file, effect->bytes);
         break;
     case EFFECT_WRITE:
     case EFFECT_READ:
-        fprintf(file, " > %s op%" PRIu64 " %" PRIu64 "+%" PRIu32, effect->kind == EFFECT_WRITE ? "write" : "read",
-                effect->op_id, effect->offset, effect->bytes.count);
+        fputs(effect->kind == EFFECT_WRITE ? "write " : "read ", file);
+        transcript_operation(file, effect->op_id);
+        fprintf(file, " %" PRIu64 "+%" PRIu32, effect->offset, effect->bytes.count);
         break;
-    case EFFECT_REFUSE: fprintf(file, " > refuse (%s)", frame_verdict_text(effect->verdict)); break;
-    case EFFECT_STOP:
-        fprintf(file, " > stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail);
-        break;
+    case EFFECT_REFUSE: fprintf(file, "refuse (%s)", frame_verdict_text(effect->verdict)); break;
+    case EFFECT_STOP: fprintf(file, "stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail); break;
     }
+}
+
+static void transcript_event(FILE *file, const struct event *event)
+{
+    fprintf(file, " [%s ", event_kind_text(event->kind));
+    if (event->kind == EVENT_ROLE)
+        fprintf(file, "%s", raft_role_text((enum raft_role)event->a));
+    else if (event->kind == EVENT_BUSY)
+        fprintf(file, "%s", reply_status_text((enum reply_status)event->a));
+    else
+        fprintf(file, "%" PRIu64, event->a);
+    if (event->kind == EVENT_APPLY)
+        fprintf(file, " %016" PRIx64 "]", event->b);
+    else
+        fprintf(file, " %" PRIu64 "]", event->b);
 }
 
 void transcript_step(struct world *world, const struct node *node, const struct input *input, uint32_t from)
@@ -87,11 +141,9 @@ void transcript_step(struct world *world, const struct node *node, const struct 
     fprintf(file, "%6" PRIu64 " %14" PRIu64 " n%" PRIu32 " ", world->scene.step, world->scene.now_ns, node->slot);
     transcript_input(file, input, from);
     for (uint32_t i = 0; i < output->effect_count; i++)
-        transcript_effect(file, &output->effects[i]);
-    for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++) {
-        const struct event *event = &output->events[i];
-        fprintf(file, " [%s %" PRIu64 " %" PRIu64 "]", event_kind_text(event->kind), event->a, event->b);
-    }
+        transcript_effect(world, &output->effects[i]);
+    for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++)
+        transcript_event(file, &output->events[i]);
     fprintf(file, " #%016" PRIx64 "\n", replica_digest(node->replica));
 }
 

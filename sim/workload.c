@@ -15,8 +15,7 @@ static void client_arm(struct workload *workload, struct scene *scene, uint32_t 
 {
     struct client *client = workload_client(workload, slot);
     client->timer++;
-    const bool queued =
-        queue_push(&scene->queue, scene->now_ns + 1 + delay_ns, QUEUE_CLIENT, slot, 0, client->timer);
+    const bool queued = queue_push(&scene->queue, scene->now_ns + 1 + delay_ns, QUEUE_CLIENT, slot, 0, client->timer);
     ASSERT(queued);
 }
 
@@ -78,6 +77,8 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
 {
     struct client *client = workload_client(workload, slot);
     client->call = workload->calls++;
+    client->invoked_ns = scene->now_ns;
+    client->answers = 0;
     client->attempts = 0;
     client->copies = 0;
     workload->open++;
@@ -97,7 +98,7 @@ static void client_begin(struct workload *workload, struct scene *scene, struct 
             [PROBER_READ] = REQUEST_GET,
         };
         ASSERT(client->script < PROBER_DONE);
-        workload_fixed_request(workload, scene, slot, kinds[client->script]);
+        workload_fixed_request(workload, scene, slot, kinds[client->script], 0);
     } else {
         if (choose_chance(&scene->choose, CHOOSE_CLIENT, slot, scene->swarm.malformed)) {
             const struct slice garbage = workload_draw_garbage(workload, scene, slot);
@@ -132,7 +133,7 @@ static void client_abandon(struct workload *workload, struct scene *scene, uint3
     client_finish(workload, scene, slot);
 }
 
-/* A refusal says that this attempt had no effect. It settles the call only if there was no other copy of the request. */
+/* A refusal says that this attempt had no effect. It settles the call only if the request had no other copy. */
 static void client_refused(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
 {
     const struct client *client = workload_client(workload, slot);
@@ -172,7 +173,7 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
     } else if (client->request.kind != REQUEST_TXN && client->request.kind != REQUEST_REGISTER) {
         client->versions[client->key_slot] = reply->version;
     }
-    if (slot == CLIENT_PROBER)
+    if (slot == CLIENT_PROBER && client->script != PROBER_DONE)
         prober_advance(workload, client, reply->status);
     client_finish(workload, scene, slot);
 }
@@ -189,6 +190,8 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
 {
     struct client *client = workload_client(workload, slot);
     const struct swarm *swarm = &scene->swarm;
+    if (client->pinned)
+        return;
     if (client->stubborn && !scene->healed) {
         coverage_fire(&scene->coverage, FAULT_STUBBORN_CLIENT);
         return;
@@ -202,8 +205,7 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
 }
 
 /* Turned away, or without an answer: tries again, elsewhere perhaps, until it gives up. */
-static void client_turned_away(struct workload *workload, struct scene *scene, uint32_t slot,
-                               const struct reply *reply)
+static void client_turned_away(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
 {
     struct client *client = workload_client(workload, slot);
     client_reroute(workload, scene, slot, reply != NULL ? reply->leader : 0);
@@ -255,8 +257,10 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
         return;
     case REPLY_SESSION_EXPIRED: client_expired(workload, scene, slot, reply); return;
     case REPLY_STALE_SEQUENCE:
-        check_fail(scene->check, CHECK_EXACTLY_ONCE, UINT32_MAX, "call %u was told that its sequence is stale, yet it "
-                   "is the latest of its session", client->call);
+        check_fail(scene->check, CHECK_EXACTLY_ONCE, UINT32_MAX,
+                   "call %u was told that its sequence is stale, yet it "
+                   "is the latest of its session",
+                   client->call);
         return;
     case REPLY_BAD_REQUEST:
     case REPLY_WRONG_CLUSTER:
@@ -275,12 +279,28 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     (void)network;
     if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) != FRAME_OK)
         return;
+    ASSERT((uint32_t)reply.status < REPLY_STATUSES);
+    scene->coverage.replies[reply.status]++;
+    if (reply.request_id == 0) { /* to what workload_draw_garbage() made */
+        check_count(scene->check, CHECK_FRAME);
+        if (reply.status != REPLY_BAD_REQUEST)
+            check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "what is no request was answered: %s",
+                       reply_status_text(reply.status));
+        return;
+    }
     const bool busy = client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING;
     if (!busy || reply.request_id >> 20 != (uint64_t)client->call + 1)
         return;
-    ASSERT((uint32_t)reply.status < REPLY_STATUSES);
-    scene->coverage.replies[reply.status]++;
+    client->answers += scene->healed;
     client_take(workload, scene, slot, &reply);
+}
+
+void workload_receive_damaged(struct scene *scene, struct slice frame)
+{
+    struct reply reply;
+    check_count(scene->check, CHECK_FRAME);
+    if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) == FRAME_OK)
+        check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "a damaged reply of %u bytes decodes", frame.count);
 }
 
 void workload_timer(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
@@ -317,6 +337,38 @@ bool workload_settled(const struct workload *workload)
     return workload->open == 0 && workload->clients[CLIENT_PROBER].script == PROBER_DONE;
 }
 
+uint32_t workload_answered(const struct workload *workload, uint64_t since_ns, uint32_t *unanswered)
+{
+    uint32_t answered = 0;
+    *unanswered = UINT32_MAX;
+    for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
+        const struct client *client = &workload->clients[slot];
+        const bool open = client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING;
+        if (!open || client->invoked_ns > since_ns)
+            continue;
+        if (client->answers > 0)
+            answered++;
+        else
+            *unanswered = u32_min(*unanswered, client->call);
+    }
+    return answered;
+}
+
+void workload_ask(struct workload *workload, struct scene *scene, struct network *network, uint32_t node,
+                  enum request_kind kind, uint32_t key_slot)
+{
+    struct client *client = &workload->clients[CLIENT_PROBER];
+    ASSERT(kind == REQUEST_GET || kind == REQUEST_GET_STALE);
+    ASSERT(client->state == CLIENT_DONE);
+    client->script = PROBER_DONE;
+    client->pinned = true;
+    client->node = node;
+    workload_fixed_request(workload, scene, CLIENT_PROBER, kind, key_slot);
+    client_invoke(workload, scene, network, CLIENT_PROBER);
+}
+
+bool workload_told(const struct workload *workload) { return workload->clients[CLIENT_PROBER].state == CLIENT_DONE; }
+
 void workload_close(struct workload *workload, struct scene *scene)
 {
     for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
@@ -327,4 +379,5 @@ void workload_close(struct workload *workload, struct scene *scene)
         workload->open--;
         client->state = CLIENT_DONE;
     }
+    workload->clients[CLIENT_PROBER].state = CLIENT_DONE;
 }

@@ -168,9 +168,9 @@ void workload_draw_request(struct workload *workload, struct scene *scene, uint3
 }
 
 void workload_fixed_request(struct workload *workload, struct scene *scene, uint32_t client_slot,
-                            enum request_kind kind)
+                            enum request_kind kind, uint32_t key_slot)
 {
-    workload->clients[client_slot].key_slot = 0;
+    workload->clients[client_slot].key_slot = (uint8_t)key_slot;
     workload_build(workload, scene, client_slot, kind, u32_min(scene->swarm.limits.value_bytes_max, 8));
 }
 
@@ -185,8 +185,8 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     uint8_t *body = workload->frame + sizeof(struct frame_header);
     memcpy(&header, body, sizeof header);
     switch (draw(scene, client_slot, 4)) {
-    case 0: header.key_bytes = (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
-    case 1: header.value_bytes = (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
+    case 0: header.key_bytes ^= (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
+    case 1: header.value_bytes = 1 + (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
     case 2: header.kind = (uint8_t)(REQUEST_STATUS + 1 + draw(scene, client_slot, 200)); break;
     default: header.sequence = 0; break;
     }

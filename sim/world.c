@@ -34,6 +34,8 @@ void world_free(struct world *world)
     if (world->scene.check != NULL)
         check_free(world->scene.check);
     network_free(&world->network);
+    free(world->shadow.region);
+    free(world->shadow.output_region);
     free(world->output_region);
     free(world);
 }
@@ -81,6 +83,20 @@ static bool world_reset_nodes(struct world *world)
     return true;
 }
 
+static bool world_reset_outputs(struct world *world)
+{
+    const struct limits *limits = &world->scene.swarm.limits;
+    struct shadow *shadow = &world->shadow;
+    if (!world_reserve(&world->output_region, &world->output_capacity_bytes, output_bytes(limits))
+        || !world_reserve(&shadow->output_region, &shadow->output_capacity_bytes, output_bytes(limits))
+        || !world_reserve(&shadow->region, &shadow->region_capacity_bytes, replica_bytes(limits)))
+        return false;
+    output_init(&world->output, world->output_region, limits);
+    output_init(&shadow->output, shadow->output_region, limits);
+    shadow->frames = 0;
+    return true;
+}
+
 static bool world_reset(struct world *world, const struct world_options *options)
 {
     struct scene *scene = &world->scene;
@@ -102,10 +118,7 @@ static bool world_reset(struct world *world, const struct world_options *options
     };
     check_reset(scene->check, &setup);
     network_reset(&world->network, scene);
-    if (!world_reserve(&world->output_region, &world->output_capacity_bytes, output_bytes(&swarm->limits)))
-        return false;
-    output_init(&world->output, world->output_region, &swarm->limits);
-    if (!world_reset_nodes(world))
+    if (!world_reset_outputs(world) || !world_reset_nodes(world))
         return false;
     workload_reset(&world->workload, scene);
     nemesis_start(world);
@@ -157,7 +170,7 @@ static void world_note_events(struct world *world, struct node *node)
     }
 }
 
-static uint32_t world_slot_of(const struct world *world, uint64_t node_id)
+uint32_t world_slot_of(const struct world *world, uint64_t node_id)
 {
     const struct swarm *swarm = &world->scene.swarm;
     uint32_t slot = 0;
@@ -258,7 +271,9 @@ static void world_receive(struct world *world, const struct queue_event *event)
     const struct packet packet = world->network.packets[event->slot];
     const struct slice bytes = network_bytes(&world->network, event->slot);
     ASSERT(packet.to == event->who);
-    if (packet.to >= ENDPOINT_CLIENT) {
+    if (packet.to >= ENDPOINT_CLIENT && packet.damaged) {
+        workload_receive_damaged(&world->scene, bytes);
+    } else if (packet.to >= ENDPOINT_CLIENT) {
         workload_receive(&world->workload, &world->scene, &world->network, packet.to - ENDPOINT_CLIENT, bytes);
     } else if (world->nodes[packet.to].state == NODE_UP) {
         struct node *node = &world->nodes[packet.to];
@@ -267,7 +282,11 @@ static void world_receive(struct world *world, const struct queue_event *event)
             input.kind = INPUT_CLIENT_FRAME;
             input.client = packet.from;
         }
+        if (packet.damaged)
+            shadow_before(world, node, &input);
         world_feed(world, node, &input, packet.from);
+        if (packet.damaged)
+            shadow_after(world, node, &input);
     }
     network_release(&world->network, event->slot);
 }
@@ -312,9 +331,7 @@ static void world_happen(struct world *world, const struct queue_event *event)
         if (node->state == NODE_DOWN && node->life == event->tag && !node->outsider)
             node_start(world, node);
         return;
-    case QUEUE_CLIENT:
-        workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag);
-        return;
+    case QUEUE_CLIENT: workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag); return;
     case QUEUE_NEMESIS: nemesis_strike(world, (enum nemesis_kind)event->who); return;
     case QUEUE_MEND: nemesis_mend(world, (enum nemesis_kind)event->who); return;
     }

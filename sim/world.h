@@ -1,8 +1,8 @@
 /* One cluster's life from one seed.
  *
- * The world is a driver like raftd's: it feeds inputs one at a time and carries out the effects in order, completing each
- * disk operation once. All that it decides, it draws. After a safety phase with faults comes a liveness phase without
- * (liveness.h). Memory is allocated between schedules only; a schedule makes no system call. */
+ * The world is a driver like raftd's: it feeds inputs one at a time and carries out the effects in order, completing
+ * each disk operation once. All that it decides, it draws. After a safety phase with faults comes a liveness phase
+ * without (liveness.h). Memory is allocated between schedules only; a schedule makes no system call. */
 #ifndef WW_WORLD_H
 #define WW_WORLD_H
 
@@ -12,24 +12,25 @@
 #include "disk.h"
 #include "network.h"
 #include "scene.h"
+#include "shadow.h"
 #include "workload.h"
 
-/* A node is DOWN after a crash until its restart, UP, or STOPPED: it ended itself for a reason that will not go away. */
+/* A node is DOWN after a crash until its restart, UP, or STOPPED: it ended itself for a reason that stays. */
 enum node_state { NODE_DOWN, NODE_UP, NODE_STOPPED };
 
 struct node {
     enum node_state state;
     enum stop_reason stop;
     uint32_t slot;
-    uint32_t life;         /* number of starts */
-    bool outsider;         /* left in its worst state by the liveness phase */
+    uint32_t life; /* number of starts */
+    bool outsider; /* left in its worst state by the liveness phase */
     bool timer_armed;
-    bool owed;             /* its last input promised another at once */
-    enum raft_role role;   /* as its events told */
-    uint64_t resume_ns;    /* paused until then */
-    uint64_t deadline_ns;  /* local */
-    uint64_t timer_ns;     /* true time of the armed timer */
-    uint64_t shown_ns;     /* latest local time fed */
+    bool owed;            /* its last input promised another at once */
+    enum raft_role role;  /* as its events told */
+    uint64_t resume_ns;   /* paused until then */
+    uint64_t deadline_ns; /* local */
+    uint64_t timer_ns;    /* true time of the armed timer */
+    uint64_t shown_ns;    /* latest local time fed */
     struct clock clock;
     struct disk disk;
     struct replica *replica;
@@ -37,18 +38,33 @@ struct node {
     size_t region_capacity_bytes;
 };
 
+/* The progress of the liveness phase. */
+struct liveness {
+    uint64_t heal_ns;
+    uint64_t heal_step;
+    uint32_t heal_calls;       /* open then, the prober's included */
+    enum liveness_world world; /* decided when the time for progress is over */
+    bool asking;               /* it is over: the closing questions follow */
+    uint32_t question;         /* number of the next one */
+    bool asked;                /* the one before is not answered yet */
+    struct node *node;         /* whom */
+    uint64_t term;             /* in which it led; 0: a stale read */
+    uint64_t asked_ns;
+    uint64_t asked_step;
+};
+
 struct world {
     struct scene scene;
     struct network network;
     struct workload workload;
     struct node nodes[VOTERS_MAX];
+    struct shadow shadow;
     struct output output;
     void *output_region;
     size_t output_capacity_bytes;
-    uint64_t digest;       /* of all steps so far */
-    uint64_t heal_ns;
-    uint64_t heal_step;
-    FILE *transcript;      /* NULL: silent */
+    uint64_t digest; /* of all steps so far */
+    struct liveness liveness;
+    FILE *transcript; /* NULL: silent */
 };
 
 struct world_result {
@@ -64,13 +80,16 @@ void world_free(struct world *world);
 struct world_options {
     uint64_t seed;
     enum profile profile;
-    bool search;          /* black-box linearizability at the end */
-    bool deep;            /* fold whole replica states into the digest: replays and golden digests */
-    FILE *transcript;     /* one line per step, and the parameters before */
+    bool search;      /* black-box linearizability at the end */
+    bool deep;        /* fold whole replica states into the digest: replays and golden digests */
+    FILE *transcript; /* one line per step, and the parameters before */
 };
 
 /* Lives one schedule from beginning to end. The counters are in world->scene.coverage afterwards. False: no memory. */
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result);
+
+/* The slot of a node id, which is one. */
+uint32_t world_slot_of(const struct world *world, uint64_t node_id);
 
 /* Between the parts of the world: one step of a node, and its effects. `from`: the endpoint that a frame came from,
  * ENDPOINTS for other inputs. The node may be down afterwards. */

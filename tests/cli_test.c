@@ -359,9 +359,13 @@ TEST(peer_with_another_fingerprint_or_cluster_is_refused_and_named)
     EXPECT_EQUAL(client_status(client, 0, &before).outcome, CLIENT_OK);
     const uint64_t fingerprint = limits_fingerprint(&limits_production);
     const uint32_t bytes_max = limits_production.frame_bytes_max;
-    send_as_peer(&cluster, &(struct frame_context){ before.cluster_id, fingerprint + 1, bytes_max });
+    send_as_peer(&cluster, &(struct frame_context){ .cluster_id = before.cluster_id,
+                                                    .fingerprint = fingerprint + 1,
+                                                    .frame_bytes_max = bytes_max });
     EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_FINGERPRINT), FOREVER_MS));
-    send_as_peer(&cluster, &(struct frame_context){ before.cluster_id + 1, fingerprint, bytes_max });
+    send_as_peer(&cluster, &(struct frame_context){ .cluster_id = before.cluster_id + 1,
+                                                    .fingerprint = fingerprint,
+                                                    .frame_bytes_max = bytes_max });
     EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_CLUSTER), FOREVER_MS));
     EXPECT_EQUAL(client_status(client, 0, &after).outcome, CLIENT_OK);
     EXPECT(after.term == before.term);

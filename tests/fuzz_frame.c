@@ -99,8 +99,8 @@ static void fuzz_request(struct slice bytes)
     uint8_t body[COPY_BYTES_MAX];
     command_encode(&request, body);
     if (request.kind <= REQUEST_TXN)
-        ASSERT(command_decode((struct slice){ .bytes = body, .count = command_bytes(&request) }, &limits_tiny,
-                              &request));
+        ASSERT(
+            command_decode((struct slice){ .bytes = body, .count = command_bytes(&request) }, &limits_tiny, &request));
 }
 
 static void fuzz_reply(struct slice bytes)
@@ -159,24 +159,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (choice & 0x80)
         reseal(copy, bytes.count, (choice & 7) == 1 || (choice & 7) == 2);
     switch (choice & 7) {
-    case 0:
-        fuzz_message(bytes);
-        break;
-    case 1:
-        fuzz_request(bytes);
-        break;
-    case 2:
-        fuzz_reply(bytes);
-        break;
-    case 3:
-        fuzz_entry(bytes);
-        break;
-    case 4:
-        fuzz_command(bytes);
-        break;
-    default:
-        fuzz_txn(bytes);
-        break;
+    case 0: fuzz_message(bytes); break;
+    case 1: fuzz_request(bytes); break;
+    case 2: fuzz_reply(bytes); break;
+    case 3: fuzz_entry(bytes); break;
+    case 4: fuzz_command(bytes); break;
+    default: fuzz_txn(bytes); break;
     }
     free(copy);
     return 0;

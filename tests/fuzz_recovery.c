@@ -1,11 +1,11 @@
-/* Fuzzer of the start of a life: a valid WAL image, damaged as the input says, sometimes resealed so that the damage has
- * good checksums; reads that fail; a start.
+/* Fuzzer of the start of a life: a valid WAL image, damaged as the input says, sometimes resealed so that the damage
+ * has good checksums; reads that fail; a start.
  *
  * The life must end in a role or in EFFECT_STOP, never in an assertion and never in a loop. When it ends in a role
- * and every block could be read in the end, a second start from what is then on the disk must find at least the same log
- * and the same term: recovery has decided, and a decision does not change.
+ * and every block could be read in the end, a second start from what is then on the disk must find at least the same
+ * log and the same term: recovery has decided, and a decision does not change.
  *
- * Input: one byte for the base image, then damages of one kind byte with operands, then bits that say which read fails. */
+ * Input: one byte for the base image, then damages of one kind byte with operands, then bits: which read fails. */
 #include "../core/wal_format.h"
 
 #include "node.h"
@@ -23,7 +23,7 @@ enum { BASES = 4, DAMAGES_MAX = 12, STEPS_MAX = 20000, READ_TRIES = 3 };
 static struct node *bases[BASES];
 static struct node *older[BASES]; /* the same disks some writes earlier: what a lost write leaves behind */
 
-/* ------------------------------------------------------------------------------------------------------ base images */
+/* ---- base images ---- */
 
 static void put(struct node *node, uint64_t session, uint64_t sequence)
 {
@@ -117,7 +117,7 @@ static void grow_bases(void)
     older[3] = grow_lone_voter(0, true);
 }
 
-/* --------------------------------------------------------------------------------------------------------- damaging */
+/* ---- damaging ---- */
 
 struct input_bytes {
     const uint8_t *data;
@@ -186,12 +186,8 @@ static void damage(struct node *node, const struct node *past, struct input_byte
         block = take_block(in, node);
         block[(take(in) * 2u + (take(in) & 1)) % block_bytes] ^= (uint8_t)(1u << (take(in) % 8));
         break;
-    case 1: /* never written, or trimmed */
-        memset(take_block(in, node), 0, block_bytes);
-        break;
-    case 2:
-        memset(take_block(in, node), take(in) | 1, block_bytes);
-        break;
+    case 1: /* never written, or trimmed */ memset(take_block(in, node), 0, block_bytes); break;
+    case 2: memset(take_block(in, node), take(in) | 1, block_bytes); break;
     case 3: /* misdirected */
         block = take_block(in, node);
         memmove(take_block(in, node), block, block_bytes);
@@ -200,12 +196,8 @@ static void damage(struct node *node, const struct node *past, struct input_byte
         block = take_block(in, node);
         memcpy(block, past->image + (block - node->image), block_bytes);
         break;
-    case 5:
-        overwrite(take_block(in, node), in, block_bytes);
-        break;
-    case 6: /* plausible: other content under a good checksum */
-        forge_batch(take_block(in, node), in, node);
-        break;
+    case 5: overwrite(take_block(in, node), in, block_bytes); break;
+    case 6: /* plausible: other content under a good checksum */ forge_batch(take_block(in, node), in, node); break;
     case 7:
         forge_name(node->image + wal_header_offset(&node->limits) + take(in) % 4 * block_bytes, in, block_bytes);
         break;
@@ -215,7 +207,7 @@ static void damage(struct node *node, const struct node *past, struct input_byte
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- living */
+/* ---- living ---- */
 
 struct ending {
     bool has_role;     /* otherwise it stopped */
@@ -275,7 +267,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     node_crash(node);
     NODE_CHECK(live(node, NULL).has_role, "the second start stops where the first went on");
     const struct replica_view second = node_view(node);
-    NODE_CHECK(second.last.index >= first.durable_index && second.term >= first.durable_term, "a decision was forgotten");
+    NODE_CHECK(second.last.index >= first.durable_index && second.term >= first.durable_term,
+               "a decision was forgotten");
 
     node_tick(node, 1000 * 1000 * 1000);
     node_settle(node);

@@ -45,7 +45,7 @@ static uint8_t take(struct world *world)
     return *world->data++;
 }
 
-/* ------------------------------------------------------------------------------------------------------ after a step */
+/* ---- after a step ---- */
 
 static void take_reply(struct world *world, const struct node_frame *frame)
 {
@@ -81,7 +81,8 @@ static void gather(struct world *world, uint32_t slot)
     }
     const struct replica_view view = node_view(node);
     if (view.role == RAFT_LEADER && view.term < TERMS_MAX) {
-        NODE_CHECK(world->leaders[view.term] == 0 || world->leaders[view.term] == view.node_id, "two leaders in a term");
+        NODE_CHECK(world->leaders[view.term] == 0 || world->leaders[view.term] == view.node_id,
+                   "two leaders in a term");
         world->leaders[view.term] = view.node_id;
     }
 }
@@ -96,7 +97,7 @@ static void start(struct world *world, uint32_t slot)
     gather(world, slot);
 }
 
-/* --------------------------------------------------------------------------------------------------------- operations */
+/* ---- operations ---- */
 
 static void op_tick(struct world *world, uint32_t slot)
 {
@@ -207,53 +208,31 @@ static void operate(struct world *world)
     const uint32_t slot = byte / 16 % NODES;
     switch (byte % 16) {
     case 0:
-    case 1:
-        op_tick(world, slot);
-        break;
+    case 1: op_tick(world, slot); break;
     case 2:
-    case 3:
-        op_frame(world, false, false, false);
-        break;
-    case 4:
-        op_frame(world, false, true, false);
-        break;
-    case 5:
-        op_frame(world, true, true, false);
-        break;
-    case 6:
-        op_frame(world, false, false, true);
-        break;
+    case 3: op_frame(world, false, false, false); break;
+    case 4: op_frame(world, false, true, false); break;
+    case 5: op_frame(world, true, true, false); break;
+    case 6: op_frame(world, false, false, true); break;
     case 7:
-    case 8:
-        op_deliver_all(world);
-        break;
-    case 9:
-        op_disk(world, slot, false);
-        break;
-    case 10:
-        op_disk(world, slot, take(world) < 64);
-        break;
-    case 11:
-        op_settle(world, slot);
-        break;
+    case 8: op_deliver_all(world); break;
+    case 9: op_disk(world, slot, false); break;
+    case 10: op_disk(world, slot, take(world) < 64); break;
+    case 11: op_settle(world, slot); break;
     case 12:
         for (uint32_t each = 0; each < NODES; each++)
             op_settle(world, each);
         break;
-    case 13:
-        op_crash(world, slot);
-        break;
+    case 13: op_crash(world, slot); break;
     case 14:
         if (!up(world, slot))
             start(world, slot);
         break;
-    default:
-        op_client(world, slot);
-        break;
+    default: op_client(world, slot); break;
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------- checks */
+/* ---- checks ---- */
 
 static void check_committed(const struct world *world)
 {

@@ -589,7 +589,12 @@ TEST(a_wal_size_out_of_range_is_refused)
 {
     struct limits limits;
     EXPECT(!datadir_limits(0, &limits));
-    EXPECT(!datadir_limits(1 << 20, &limits));
+    EXPECT(!datadir_limits(WAL_BYTES_MIN - 1, &limits));
+    EXPECT(!datadir_limits(WAL_BYTES_MAX + 1, &limits));
+    EXPECT(datadir_limits(WAL_BYTES_MIN, &limits));
+    EXPECT(limits_problem(&limits) == NULL);
+    EXPECT(datadir_limits(WAL_BYTES_MAX, &limits));
+    EXPECT_EQUAL(limits_wal_bytes(&limits), WAL_BYTES_MAX);
     EXPECT(!datadir_limits(UINT64_MAX, &limits));
     EXPECT(datadir_limits(UINT64_C(1) << 30, &limits));
     EXPECT(limits_wal_bytes(&limits) <= UINT64_C(1) << 30);

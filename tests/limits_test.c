@@ -1,4 +1,4 @@
-/* The table of limits: the named sets are consistent, broken relations are named, the fingerprint covers what it must. */
+/* The table of limits: the named sets are consistent, broken relations are named, the fingerprint covers its part. */
 #include "../core/limits.h"
 
 #include "../core/replica.h"

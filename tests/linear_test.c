@@ -1,5 +1,5 @@
-/* The black-box linearizability checker against histories written by hand, and against a checker too simple to be wrong:
- * it tries every order of the calls and every version that a call without outcome might have written. */
+/* The black-box linearizability checker against histories written by hand, and against a checker too simple to be
+ * wrong: it tries every order of the calls and every version that a call without outcome might have written. */
 #include "test.h"
 
 #include "../core/prng.h"
@@ -447,7 +447,7 @@ static bool brute_write(struct brute_state *s, uint32_t key, bool removes, struc
     return true;
 }
 
-/* version: of the write; UINT64_MAX: none that anybody ever names. False: the call does not fit, or would do nothing. */
+/* version: of the write; UINT64_MAX: none that anybody ever names. False: the call does not fit, or does nothing. */
 static bool brute_apply(struct brute_state *s, const struct linear_op *op, uint64_t version)
 {
     const uint32_t k = op->key;
@@ -663,9 +663,7 @@ static void random_history(struct prng *prng, struct history *h, uint32_t keys, 
     case 0:
         op->version = op->version != 0 && op->outcome != LINEAR_UNKNOWN ? prng_below(prng, index + 2) : op->version;
         break;
-    case 1:
-        op->value = random_value(prng);
-        break;
+    case 1: op->value = random_value(prng); break;
     case 2:
         op->invoked += 15;
         op->returned = op->returned == UINT64_MAX ? UINT64_MAX : op->returned + 30;

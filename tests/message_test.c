@@ -53,8 +53,7 @@ static struct message sample(unsigned which)
         message = envelope(FRAME_VOTE_RESPONSE);
         message.vote_response = (struct vote_response){ .term = 9, .pre = true, .granted = true };
         return message;
-    case 2:
-        return append_of_two();
+    case 2: return append_of_two();
     case 3:
         message = envelope(FRAME_APPEND_RESPONSE);
         message.append_response = (struct append_response){ .match = 5, .round = 11 };

@@ -1,9 +1,9 @@
 /* One replica on a disk of memory, for unit tests and fuzzers: the smallest driver there can be.
  *
- * It carries nothing out by itself. Disk operations wait in `ops` until the test completes them, in any order; frames and
- * replies wait in `sent` until the test takes them. It checks what every driver relies on: writes are block-aligned and
- * inside the device, the bytes of a write stay as they were until its completion, and replica_invariant() holds after
- * each step of a replica that has a role.
+ * It carries nothing out by itself. Disk operations wait in `ops` until the test completes them, in any order; frames
+ * and replies wait in `sent` until the test takes them. It checks what every driver relies on: writes are block-aligned
+ * and inside the device, the bytes of a write stay as they were until its completion, and replica_invariant() holds
+ * after each step of a replica that has a role.
  *
  * Not a simulator: no network, no faults by chance, no checkers across nodes. That is sim/. */
 #ifndef WW_TEST_NODE_H

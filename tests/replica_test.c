@@ -27,9 +27,10 @@ static bool sent(struct node *node, uint64_t to, enum frame_type type, struct me
     for (uint32_t i = node->sent_count; i-- > 0 && !found;) {
         const struct node_frame *frame = &node->sent[i];
         memcpy(bytes, frame->bytes, frame->count);
-        found = !frame->reply && frame->to == to
-                && message_decode((struct slice){ .bytes = bytes, .count = frame->count }, &context, message) == FRAME_OK
-                && message->type == type;
+        found =
+            !frame->reply && frame->to == to
+            && message_decode((struct slice){ .bytes = bytes, .count = frame->count }, &context, message) == FRAME_OK
+            && message->type == type;
     }
     node->sent_count = 0;
     return found;
@@ -102,7 +103,7 @@ static const struct log_id origin = { 0 };
 
 static struct log_id at(uint64_t term, uint64_t index) { return (struct log_id){ .term = term, .index = index }; }
 
-/* ------------------------------------------------------------------------------------------------------ Raft 3.4: votes */
+/* ---- Raft 3.4: votes ---- */
 
 TEST(a_vote_is_not_told_before_it_is_durable)
 {
@@ -183,7 +184,7 @@ TEST(a_pre_vote_promises_nothing)
     node_free(node);
 }
 
-/* ------------------------------------------------------------------------------------------ Raft 3.5: log replication */
+/* ---- Raft 3.5: log replication ---- */
 
 TEST(follower_acknowledges_entries_only_when_they_are_durable)
 {
@@ -296,7 +297,7 @@ TEST(a_stale_leader_learns_the_newer_term)
     node_free(node);
 }
 
-/* --------------------------------------------------------------------------------------------------------- leaders */
+/* ---- leaders ---- */
 
 /* Replica 1 of three, elected by 2 in `term`; its no-op is in its log and on its disk. */
 static struct node *leader_of_three(uint64_t term)
@@ -435,7 +436,7 @@ TEST(a_leader_without_a_majority_steps_down)
     node_free(node);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- clients */
+/* ---- clients ---- */
 
 static const struct request register_request = { .request_id = 1, .kind = REQUEST_REGISTER };
 
@@ -451,9 +452,9 @@ static struct request put_request(uint64_t session, uint64_t sequence, const cha
     };
 }
 
-static const struct request get_request = {
-    .request_id = 50, .kind = REQUEST_GET, .key = { .bytes = (const uint8_t *)"k", .count = 1 }
-};
+static const struct request get_request = { .request_id = 50,
+                                            .kind = REQUEST_GET,
+                                            .key = { .bytes = (const uint8_t *)"k", .count = 1 } };
 
 static struct node *lone_leader(void)
 {
@@ -644,7 +645,7 @@ TEST(a_write_lost_with_the_leadership_is_unknown)
     node_free(node);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the world */
+/* ---- the world ---- */
 
 TEST(a_failed_write_stops_the_node)
 {

@@ -53,12 +53,9 @@ static struct request sample(enum request_kind kind)
     struct request request = { .request_id = 12, .kind = kind };
     switch (kind) {
     case REQUEST_REGISTER:
-    case REQUEST_STATUS:
-        break;
+    case REQUEST_STATUS: break;
     case REQUEST_GET:
-    case REQUEST_GET_STALE:
-        request.key = text("key");
-        break;
+    case REQUEST_GET_STALE: request.key = text("key"); break;
     case REQUEST_DELETE:
         request.session = 3;
         request.sequence = 4;
@@ -239,8 +236,14 @@ TEST(clauses_decode_in_order)
 TEST(a_reply_survives_the_round_trip)
 {
     const struct reply sent = {
-        .request_id = 12, .status = REPLY_NOT_LEADER, .flags = REPLY_FLAG_STALE, .session = 1, .version = 2,
-        .applied = 3,     .leader = 4,                .value = text("127.0.0.1:7002"),
+        .request_id = 12,
+        .status = REPLY_NOT_LEADER,
+        .flags = REPLY_FLAG_STALE,
+        .session = 1,
+        .version = 2,
+        .applied = 3,
+        .leader = 4,
+        .value = text("127.0.0.1:7002"),
     };
     reply_encode(&sent, 77, frame);
     struct slice bytes = { .bytes = frame, .count = reply_bytes(&sent) };

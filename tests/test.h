@@ -30,24 +30,24 @@ static struct test *test_first;
 static struct test **test_last = &test_first;
 static jmp_buf test_failed;
 
-#define TEST(claim)                                                                                                    \
-    static void test_##claim(void);                                                                                    \
-    __attribute__((constructor)) static void test_register_##claim(void)                                               \
-    {                                                                                                                  \
-        static struct test test = { .name = #claim, .run = test_##claim };                                             \
-        *test_last = &test;                                                                                            \
-        test_last = &test.next;                                                                                        \
-    }                                                                                                                  \
+#define TEST(claim) \
+    static void test_##claim(void); \
+    __attribute__((constructor)) static void test_register_##claim(void) \
+    { \
+        static struct test test = { .name = #claim, .run = test_##claim }; \
+        *test_last = &test; \
+        test_last = &test.next; \
+    } \
     static void test_##claim(void)
 
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            test_fail(__FILE__, __LINE__, #condition);                                                                 \
+#define EXPECT(condition) \
+    do { \
+        if (!(condition)) \
+            test_fail(__FILE__, __LINE__, #condition); \
     } while (0)
 
 /* Integers, signed or not; both sides are shown. */
-#define EXPECT_EQUAL(actual, expected)                                                                                 \
+#define EXPECT_EQUAL(actual, expected) \
     test_equal(__FILE__, __LINE__, #actual, (long long)(actual), #expected, (long long)(expected))
 
 /* NUL-terminated strings. */
@@ -108,7 +108,7 @@ static inline int test_main(int argc, char **argv)
     return failed || run == 0 ? 1 : 0;
 }
 
-#define TEST_MAIN()                                                                                                    \
+#define TEST_MAIN() \
     int main(int argc, char **argv) { return test_main(argc, argv); }
 
 #endif
