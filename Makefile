@@ -131,10 +131,13 @@ test: programs tests build/.deps-test
 	    tests/determinism tests/replay tests/schedules
 
 ## check: warnings as errors on gcc and clang, format, clang-tidy, purity, layers, tests under ASan and UBSan
-check: check-compilers format-check check-tidy lint purity check-sanitize
+check: build/.deps-check
+	$(Q)for step in lint format-check purity check-compilers check-tidy check-sanitize; do $(MAKE) $$step || exit 1; done
 	@echo "check: clean"
 
 check-compilers: build/.deps-check
+	@echo "TIDY  headers stand alone"
+	$(Q)for header in $(filter %.h,$(SOURCES)); do $(CC) -std=c11 -D_GNU_SOURCE -fsyntax-only -x c $$header || exit 1; done
 	$(Q)$(MAKE) MODE=release CC=gcc programs tests
 	$(Q)$(MAKE) MODE=fast CC=$(CLANG) programs tests
 

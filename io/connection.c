@@ -16,6 +16,7 @@ enum {
     OUT_FRAMES_PEER = 16, /* the largest frames that fit the send ring of a peer */
     OUT_FRAMES_CLIENT = 4,
     TOKEN_SLOT_BITS = 24,
+    SLOTS_SCARCE = CONNECTIONS_MAX / 4,
     PAGE_BYTES = 4096,
     USER_TIMEOUT_MS =
         3000, /* a peer that acknowledges nothing for so long is dialed anew, without TCP's long back-off */
@@ -240,7 +241,9 @@ void connections_sweep(struct connections *connections, uint64_t now_ns)
         struct connection *connection = &connections->all[slot];
         uint64_t age_ns = now_ns - connection->since_ns;
         bool leaving = connection->state == CONNECTION_LINGERING || connection->state == CONNECTION_DRAINING;
-        bool silent = connection->state == CONNECTION_OPEN && connection->kind == CONNECTION_UNKNOWN;
+        /* Two followers have nothing to say to each other: silence is suspicious only when slots run out. */
+        bool silent = connection->state == CONNECTION_OPEN && connection->kind == CONNECTION_UNKNOWN
+                      && connections->free.count < SLOTS_SCARCE;
         if ((leaving && age_ns > LINGER_NS) || (silent && age_ns > UNKNOWN_NS))
             connection_drop(connections, connection);
     }

@@ -95,7 +95,7 @@ void connections_close(struct connections *connections);
 void connections_accept(struct connections *connections, int fd);
 /* The slot must be free. 0, or a negative errno; success shows as CONNECTION_OPEN, failure as CONNECTION_FREE. */
 int connections_dial(struct connections *connections, uint32_t slot, const struct endpoint *endpoint);
-/* Drops silent connections that have outstayed their time. */
+/* Drops connections that have outstayed their time: refused ones, and when slots are scarce silent ones. */
 void connections_sweep(struct connections *connections, uint64_t now_ns);
 
 /* Where it comes from, without the port: for log lines. */

@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 enum {
-    LOCK_TRIES = 5,
-    LOCK_WAIT_MS = 50,
     ZERO_BYTES = 4 * 1024 * 1024,
     LOG_BYTES_PER_ENTRY = 256, /* log_entries_max follows from the size of the body ring by this */
 };
@@ -60,15 +58,14 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
 }
 
-/* After kill -9 the kernel may hold a file of the dead process for a moment (io_uring): hence the retries. */
 static bool datadir_lock(struct datadir *datadir, const char *path)
 {
-    for (int try = 0; try < LOCK_TRIES; try++) {
+    for (int retry = 0; retry <= KILLED_RETRIES; retry++) {
         if (flock(datadir->directory_fd, LOCK_EX | LOCK_NB) == 0)
             return true;
         if (errno != EWOULDBLOCK && errno != EINTR)
             return datadir_fail(datadir, "%s: cannot lock: %s", path, strerror(errno));
-        nanosleep(&(struct timespec){ .tv_nsec = (long)(LOCK_WAIT_MS * NS_PER_MS) }, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = (long)KILLED_WAIT_NS }, NULL);
     }
     return datadir_fail(datadir, "%s: locked by another process: is this node running already?", path);
 }

@@ -67,7 +67,7 @@ struct node {
     struct connections connections;
 };
 
-int node_bind(const struct endpoint *endpoint)
+static int node_bind_once(const struct endpoint *endpoint)
 {
     const int on = 1;
     int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -78,6 +78,16 @@ int node_bind(const struct endpoint *endpoint)
         int result = -errno;
         close(fd);
         return result;
+    }
+    return fd;
+}
+
+int node_bind(const struct endpoint *endpoint)
+{
+    int fd = node_bind_once(endpoint);
+    for (int retry = 0; retry < KILLED_RETRIES && fd == -EADDRINUSE; retry++) {
+        nanosleep(&(struct timespec){ .tv_nsec = (long)KILLED_WAIT_NS }, NULL);
+        fd = node_bind_once(endpoint);
     }
     return fd;
 }
