@@ -6,6 +6,10 @@
 #include "../core/checksum.h"
 #include "../core/inspect.h"
 
+/* Slots of the lowest and the highest bit. */
+static uint32_t disk_first(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
+static uint32_t disk_last(uint64_t bits) { return 63 - (uint32_t)__builtin_clzll(bits); }
+
 bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
 {
     const struct limits *limits = &scene->swarm.limits;
@@ -25,7 +29,7 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->block_count = (uint32_t)(bytes / limits->block_bytes);
     ASSERT(disk->block_count <= DISK_BLOCKS_MAX);
     memset(disk->blocks, 0, disk->block_count * sizeof disk->blocks[0]);
-    memset(disk->operations, 0, sizeof disk->operations);
+    disk->active = 0;
     disk->node = node;
     disk->order = 0;
     disk->body_writes = 0;
@@ -87,13 +91,11 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     ASSERT(effect->bytes.count > 0);
     ASSERT(effect->bytes.count % disk->block_bytes == 0);
     ASSERT(effect->offset + effect->bytes.count <= disk->bytes);
-    uint32_t slot = 0;
-    while (slot < DISK_OPERATIONS_MAX && disk->operations[slot].active)
-        slot++;
-    ASSERT(slot < DISK_OPERATIONS_MAX);
+    ASSERT(disk->active != UINT64_MAX);
+    const uint32_t slot = disk_first(~disk->active);
     struct disk_operation *operation = &disk->operations[slot];
+    disk->active |= 1ULL << slot;
     *operation = (struct disk_operation){
-        .active = true,
         .write = effect->kind == EFFECT_WRITE,
         .bytes = effect->bytes.count,
         .order = disk->order++,
@@ -218,10 +220,10 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
 {
     ASSERT(slot < DISK_OPERATIONS_MAX);
     struct disk_operation operation = disk->operations[slot];
-    ASSERT(operation.active);
-    disk->operations[slot].active = false;
-    for (uint32_t i = 0; i < DISK_OPERATIONS_MAX; i++)
-        if (disk->operations[i].active && disk->operations[i].order < operation.order) {
+    ASSERT((disk->active & 1ULL << slot) != 0);
+    disk->active &= ~(1ULL << slot);
+    for (uint64_t left = disk->active; left != 0; left &= left - 1)
+        if (disk->operations[disk_first(left)].order < operation.order) {
             coverage_fire(&scene->coverage, FAULT_DISK_REORDER);
             break;
         }
@@ -242,12 +244,14 @@ void disk_crash(struct disk *disk, struct scene *scene)
     const bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
     bool cut = false;
     uint32_t newest = 0;
-    for (uint32_t i = 0; i < DISK_OPERATIONS_MAX; i++)
-        if (disk->operations[i].active && disk->operations[i].write)
-            newest = u32_max(newest, disk->operations[i].order);
-    for (uint32_t i = 0; i < DISK_OPERATIONS_MAX; i++) {
-        const struct disk_operation *operation = &disk->operations[backwards ? DISK_OPERATIONS_MAX - 1 - i : i];
-        if (!operation->active || !operation->write)
+    for (uint64_t left = disk->active; left != 0; left &= left - 1)
+        if (disk->operations[disk_first(left)].write)
+            newest = u32_max(newest, disk->operations[disk_first(left)].order);
+    while (disk->active != 0) {
+        const uint32_t slot = backwards ? disk_last(disk->active) : disk_first(disk->active);
+        const struct disk_operation *operation = &disk->operations[slot];
+        disk->active &= ~(1ULL << slot);
+        if (!operation->write)
             continue;
         disk_check_pinned(disk, scene, operation);
         disk_note_write(disk, scene, operation);
@@ -259,7 +263,6 @@ void disk_crash(struct disk *disk, struct scene *scene)
         const uint32_t landed = disk_survive(disk, scene, operation, fate);
         cut |= landed < operation->bytes / scene->swarm.sector_bytes;
     }
-    memset(disk->operations, 0, sizeof disk->operations);
     for (uint32_t block = 0; block < disk->block_count; block++)
         disk->blocks[block].erred = false;
     disk->write_failed = false;

@@ -8,10 +8,10 @@
 
 #include "scene.h"
 
+/* As many operations as `active` has bits. */
 enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 };
 
 struct disk_operation {
-    bool active;
     bool write;
     enum disk_result result; /* writes: drawn when submitted */
     uint32_t bytes;
@@ -38,6 +38,7 @@ struct disk {
     uint32_t node;
     uint32_t order;
     uint32_t body_writes;
+    uint64_t active;        /* bit per operation in flight */
     uint64_t header_newest; /* offset of the last header block written */
     uint64_t stalled_ns;    /* nothing completes before */
     bool damaged;           /* some latent damage was ever placed: the atlas knows this node */

@@ -150,6 +150,7 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
     if (kind == NEMESIS_FORWARD) {
         clock_jump_forward(&node->clock, scene->now_ns, by_ns);
         coverage_fire(&scene->coverage, FAULT_CLOCK_FORWARD);
+        node->timer_deadline_ns = UINT64_MAX; /* the armed timer would be late */
         node_arm_timer(world, node);
     } else {
         clock_jump_backward(&node->clock, scene->now_ns, by_ns);

@@ -20,7 +20,6 @@ void node_start(struct world *world, struct node *node)
     node->role = RAFT_STARTING;
     node->resume_ns = 0;
     node->timer_armed = false;
-    node->owed = false;
     clock_start(&node->clock, scene, node->slot);
     node->shown_ns = 0;
     check_node_started(scene->check, node->slot);
@@ -49,7 +48,7 @@ static void node_end(struct world *world, struct node *node)
 {
     disk_crash(&node->disk, &world->scene);
     check_node_crashed(world->scene.check, node->slot);
-    node->owed = false;
+    world_owe(world, node, false);
     node->role = RAFT_STOPPED;
 }
 
@@ -102,7 +101,8 @@ void node_arm_timer(struct world *world, struct node *node)
 {
     struct scene *scene = &world->scene;
     uint64_t at_ns;
-    if (node->deadline_ns == UINT64_MAX)
+    /* Most deadlines only move on: the timer goes off early then, and arms the next. */
+    if (node->deadline_ns == UINT64_MAX || (node->timer_armed && node->deadline_ns >= node->timer_deadline_ns))
         return;
     if (node->clock.untimed) {
         if (node->timer_armed)
@@ -117,6 +117,7 @@ void node_arm_timer(struct world *world, struct node *node)
     }
     node->timer_armed = true;
     node->timer_ns = at_ns;
+    node->timer_deadline_ns = node->deadline_ns;
     const bool queued = queue_push(&scene->queue, at_ns, QUEUE_TIMER, node->slot, 0, node->life);
     ASSERT(queued);
 }

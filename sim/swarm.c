@@ -165,7 +165,7 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(wal_unnamed_max, 2, 3, 3, 3);
     KNOB(wal_depth, 1, 2, 2, 1);
     KNOB(wal_reserve_blocks, 4, 8, 24, 32);
-    KNOB(wal_body_blocks, 224, 256, 320, 384);
+    KNOB(wal_body_blocks, 80, 112, 160, 256);
     if (scarce) {
         KNOB(wal_body_blocks, 40, 64, 96, 256);
         KNOB(log_entries_max, 16, 32, 64, 256);

@@ -76,6 +76,7 @@ static bool world_reset_nodes(struct world *world)
         node->stop = 0;
         node->slot = slot;
         node->life = 0;
+        node->owed = false;
         node->outsider = false;
         node->deadline_ns = UINT64_MAX;
         node->clock = (struct clock){ 0 };
@@ -110,6 +111,7 @@ static bool world_reset(struct world *world, const struct world_options *options
     scene->healed = false;
     world->transcript = options->transcript;
     world->digest = options->seed;
+    world->owing = 0;
     const struct check_setup setup = {
         .limits = &swarm->limits,
         .node_count = swarm->node_count,
@@ -218,6 +220,13 @@ static void world_check_write_failure(struct world *world, const struct node *no
         check_fail(world->scene.check, CHECK_STOP, node->slot, "a write failed and the node goes on");
 }
 
+void world_owe(struct world *world, struct node *node, bool owed)
+{
+    world->owing += owed;
+    world->owing -= node->owed;
+    node->owed = owed;
+}
+
 void world_feed(struct world *world, struct node *node, struct input *input, uint32_t from)
 {
     struct scene *scene = &world->scene;
@@ -227,7 +236,7 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     check_set_step(scene->check, scene->step);
     input->now_ns = clock_read(&node->clock, scene->now_ns);
     node->shown_ns = u64_max(node->shown_ns, input->now_ns);
-    node->owed = input->more;
+    world_owe(world, node, input->more);
     replica_step(node->replica, input, output);
     world_note_events(world, node);
     world_mix_step(world, node, input);
@@ -353,9 +362,7 @@ static bool world_advance(struct world *world)
     struct scene *scene = &world->scene;
     if (scene->queue.count == 0)
         return false;
-    bool owed = false;
-    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
-        owed |= world->nodes[slot].owed;
+    const bool owed = world->owing > 0;
     const struct queue_event event = queue_pop(&scene->queue);
     ASSERT(event.time_ns >= scene->now_ns);
     scene->now_ns = event.time_ns;

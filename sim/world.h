@@ -25,12 +25,13 @@ struct node {
     uint32_t life; /* number of starts */
     bool outsider; /* left in its worst state by the liveness phase */
     bool timer_armed;
-    bool owed;            /* its last input promised another at once */
-    enum raft_role role;  /* as its events told */
-    uint64_t resume_ns;   /* paused until then */
-    uint64_t deadline_ns; /* local */
-    uint64_t timer_ns;    /* true time of the armed timer */
-    uint64_t shown_ns;    /* latest local time fed */
+    bool owed;                  /* its last input promised another at once */
+    enum raft_role role;        /* as its events told */
+    uint64_t resume_ns;         /* paused until then */
+    uint64_t deadline_ns;       /* local */
+    uint64_t timer_ns;          /* true time of the armed timer */
+    uint64_t timer_deadline_ns; /* local time that it stands for */
+    uint64_t shown_ns;          /* latest local time fed */
     struct clock clock;
     struct disk disk;
     struct replica *replica;
@@ -64,6 +65,7 @@ struct world {
     size_t output_capacity_bytes;
     uint64_t digest; /* of all steps so far */
     struct liveness liveness;
+    uint32_t owing;   /* nodes whose last input promised another */
     FILE *transcript; /* NULL: silent */
 };
 
@@ -90,6 +92,9 @@ bool world_run(struct world *world, const struct world_options *options, struct 
 
 /* The slot of a node id, which is one. */
 uint32_t world_slot_of(const struct world *world, uint64_t node_id);
+
+/* The node's last input has promised another at once, or no longer. */
+void world_owe(struct world *world, struct node *node, bool owed);
 
 /* Between the parts of the world: one step of a node, and its effects. `from`: the endpoint that a frame came from,
  * ENDPOINTS for other inputs. The node may be down afterwards. */

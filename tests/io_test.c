@@ -448,6 +448,19 @@ TEST(draining_delivers_what_is_queued_and_then_the_end)
     }
 }
 
+/* A follower has nothing to say to another follower, for as long as the leader lives. */
+TEST(a_silent_connection_is_kept_while_slots_are_plenty)
+{
+    struct table *table = table_open(ARRAY_COUNT(setups) - 1);
+    EXPECT(table != NULL);
+    connections_sweep(&table->connections, clock_now_ns() + 60 * NS_PER_S);
+    EXPECT_EQUAL(table->inside->state, CONNECTION_OPEN);
+    table->connections.free.count = 10;
+    connections_sweep(&table->connections, clock_now_ns() + 120 * NS_PER_S);
+    EXPECT_EQUAL(table->inside->state, CONNECTION_CLOSED);
+    table_close(table);
+}
+
 /* Data directory -------------------------------------------------------------------------------------- */
 
 static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
