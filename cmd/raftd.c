@@ -35,6 +35,7 @@ struct raftd {
     enum io_choice io;
     enum sync_method sync;
     bool buffered;
+    bool strict_naming;
     enum logger_level log_level;
     enum logger_format log_format;
     uint32_t voter_count;
@@ -60,6 +61,8 @@ static const char help[] =
     "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
     "  --sync auto|thread|dsync|fdatasync|adaptive\n"
     "                            how WAL writes become durable; the last three need io_uring\n"
+    "  --naming deferred|strict  when a batch of the log counts as durable: once written, or once the header ring\n"
+    "                            names it, too: twice the latency, no gap in telling damage from a torn tail\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
@@ -123,7 +126,10 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
         valid = sync_method_parse(value, &raftd->sync);
-    else if (strcmp(flag, "--log-level") == 0)
+    else if (strcmp(flag, "--naming") == 0) {
+        raftd->strict_naming = strcmp(value, "strict") == 0;
+        valid = raftd->strict_naming || strcmp(value, "deferred") == 0;
+    } else if (strcmp(flag, "--log-level") == 0)
         valid = logger_level_parse(value, &raftd->log_level);
     else if (strcmp(flag, "--log-format") == 0)
         valid = logger_format_parse(value, &raftd->log_format);
@@ -311,6 +317,7 @@ int main(int argc, char **argv)
         .heartbeat_interval_ns = raftd.heartbeat_ms * 1000000,
         .pre_vote = true,
         .check_quorum = true,
+        .strict_naming = raftd.strict_naming,
         .voter_count = raftd.voter_count,
     };
     memcpy(config.voters, raftd.voters, sizeof(config.voters));

@@ -10,9 +10,9 @@ static void swarm_print_cluster(const struct swarm *swarm, FILE *file)
     const struct replica_config *config = &swarm->configs[0];
     fprintf(file,
             "cluster   nodes=%" PRIu32 " election_ns=%" PRIu64 " heartbeat_ns=%" PRIu64
-            " pre_vote=%d check_quorum=%d ids=",
+            " pre_vote=%d check_quorum=%d strict_naming=%d ids=",
             swarm->node_count, config->election_timeout_ns, config->heartbeat_interval_ns, config->pre_vote,
-            config->check_quorum);
+            config->check_quorum, config->strict_naming);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         fprintf(file, "%s%" PRIu64, slot > 0 ? "," : "", swarm->configs[slot].node_id);
     fputc('\n', file);
