@@ -8,6 +8,7 @@
  *   next batch                                                            | verdict
  *   valid and chained                                                     | keep: it may be acknowledged
  *   bad, and a name or a later header says that a later batch was durable | damaged: stop (part 2 repairs from peers)
+ *   bad, and what would say so may be lost: names_uncertain()             | damaged: stop, never guess
  *   bad, and nothing says so                                              | cut: torn or unacknowledged
  *
  * "Says so" is: named_sequence, or the durable_sequence of an intact header within the window of batches that can have
@@ -136,16 +137,48 @@ static void superblock_read(struct replica *replica, struct output *output, stru
         superblock_adopt(replica, output);
 }
 
-static void name_read(struct replica *replica, struct slice block)
+/* One block of the header ring; no bytes: it cannot be read. */
+static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
     struct recovery *recovery = &replica->recovery;
     struct wal_name_header name;
-    if (!wal_name_decode(block, replica->config.cluster_id, &name))
+    if (wal_name_decode(block, replica->config.cluster_id, &name)) {
+        if (name.sequence > recovery->name_sequence_max) {
+            recovery->name_sequence_max = name.sequence;
+            recovery->name_newest = slot;
+            memset(recovery->names_bad_after, 0, sizeof recovery->names_bad_after);
+        }
+        recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
+        recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
+        recovery->term_max = u64_max(recovery->term_max, name.term);
         return;
-    recovery->name_sequence_max = u64_max(recovery->name_sequence_max, name.sequence);
-    recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
-    recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
-    recovery->term_max = u64_max(recovery->term_max, name.term);
+    }
+    bool bad = block.count == 0;
+    for (uint32_t i = 0; i < block.count && !bad; i++)
+        bad = block.bytes[i] != 0;
+    if (!bad)
+        return;
+    recovery->names_bad++;
+    if (slot < 2)
+        recovery->names_bad_first[slot] = 1;
+    if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
+        recovery->names_bad_after[slot - recovery->name_newest - 1] = 1;
+}
+
+/* May a name newer than all that can be read be lost? One bad block where the next name goes is a write that the crash
+ * tore; two are not explained by one crash. */
+static bool names_uncertain(const struct replica *replica)
+{
+    const struct recovery *recovery = &replica->recovery;
+    const uint32_t blocks = replica->limits.wal_header_blocks;
+    if (recovery->name_sequence_max == 0)
+        return recovery->names_bad >= 2;
+    for (uint32_t ahead = 1; ahead <= 2; ahead++) {
+        const uint32_t slot = recovery->name_newest + ahead;
+        if ((slot < blocks ? recovery->names_bad_after[ahead - 1] : recovery->names_bad_first[slot - blocks]) == 0)
+            return false;
+    }
+    return true;
 }
 
 static struct slice recovery_loaded(const struct replica *replica, uint64_t lsn)
@@ -261,7 +294,8 @@ static bool tail_scan(struct replica *replica)
 static void recovery_finish(struct replica *replica, struct output *output)
 {
     struct recovery *recovery = &replica->recovery;
-    if (!tail_scan(replica)) {
+    const bool proved = !tail_scan(replica);
+    if (proved || (recovery->leftovers && names_uncertain(replica))) {
         replica_stop(replica, output, STOP_WAL_DAMAGED, replica->log.last.index + 1);
         return;
     }
@@ -336,13 +370,19 @@ static void recovery_loaded_range(struct replica *replica, struct output *output
         if (recovery->phase == RECOVERY_NAMES)
             recovery->read_offset = 0;
     } else if (recovery->phase == RECOVERY_NAMES) {
+        const uint32_t slot = (uint32_t)(recovery->read_offset / block_bytes);
+        if (bytes.count == 0)
+            name_read(replica, slot, bytes);
         for (uint32_t at = 0; at < bytes.count; at += block_bytes)
-            name_read(replica, (struct slice){ .bytes = bytes.bytes + at, .count = block_bytes });
+            name_read(replica, slot + at / block_bytes,
+                      (struct slice){ .bytes = bytes.bytes + at, .count = block_bytes });
         recovery->read_offset += recovery->read_bytes;
     } else {
         uint8_t *mirror = region_at(replica, replica->areas.wal_body);
         if (bytes.count > 0)
             memcpy(mirror + recovery->read_offset, bytes.bytes, bytes.count);
+        else
+            recovery->leftovers = true; /* whatever it was */
         recovery->read_offset += recovery->read_bytes;
     }
     const uint64_t names_bytes = (uint64_t)replica->limits.wal_header_blocks * block_bytes;

@@ -75,7 +75,8 @@ struct recovery {
     uint32_t slot;             /* superblock copy or header block being read */
     uint32_t tries;            /* of the read in flight that failed */
     bool leftovers;            /* something lies behind the tail */
-    uint8_t zero[3];
+    uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
+    uint8_t zero;
     uint64_t read_offset;      /* body: bytes of the mirror that are loaded, or read in flight */
     uint64_t read_bytes;
     uint64_t by_blocks_end;    /* a chunk failed: up to here its blocks are read one by one */
@@ -83,6 +84,10 @@ struct recovery {
     uint64_t sequence_max;     /* highest batch sequence seen anywhere */
     uint64_t named_sequence;   /* highest batch sequence known to have been durable */
     uint64_t name_sequence_max;
+    uint32_t name_newest;      /* slot of name_sequence_max */
+    uint32_t names_bad;        /* blocks of the header ring that cannot be read, or are damaged */
+    uint8_t names_bad_after[2]; /* the two slots behind name_newest */
+    uint8_t zero1[6];
     uint64_t term_max;         /* highest term seen in any batch or name */
     uint64_t batches;          /* accepted */
     struct superblock superblocks[SUPERBLOCK_COPIES];

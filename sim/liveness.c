@@ -83,7 +83,7 @@ void liveness_begin(struct world *world)
 }
 
 struct liveness_survey {
-    uint32_t alive; /* nodes that must make progress */
+    uint32_t alive; /* nodes that must make progress: neither outsiders nor stopped for good */
     uint32_t leaders;
     bool log_full;  /* one of them, or one that stopped, has no room for clients */
     bool equal;     /* all have applied and hold the same */
@@ -106,16 +106,19 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
         const struct node *node = &world->nodes[slot];
         if (node->state == NODE_STOPPED && node->stop == STOP_WAL_FULL)
             survey->log_full = true;
-        if (node->state != NODE_UP || node->outsider)
+        if (node->state == NODE_STOPPED || node->outsider)
             continue;
-        struct replica_view view;
-        replica_inspect(node->replica, &view);
-        if (survey->alive++ == 0)
+        survey->alive++;
+        struct replica_view view = { 0 };
+        if (node->state == NODE_UP)
+            replica_inspect(node->replica, &view);
+        if (survey->alive == 1)
             first = view;
         survey->leaders += view.role == RAFT_LEADER;
         survey->log_full |= liveness_log_full(&swarm->limits, &view);
         survey->equal &= view.applied == first.applied && view.state_digest == first.state_digest;
-        survey->caught_up &= view.applied == view.last.index && view.commit == view.last.index;
+        survey->caught_up &=
+            node->state == NODE_UP && view.applied == view.last.index && view.commit == view.last.index;
     }
 }
 

@@ -1,0 +1,170 @@
+/* Lives on damaged disks, for tests of recovery: blocks that cannot be read, writes that land in part, and what a start
+ * made of them. An addition to node.h; like it, it carries nothing out by itself.
+ *
+ * An unreadable block fails every read that touches it, until a write to it has completed or landed. */
+#ifndef WW_TEST_IMAGE_H
+#define WW_TEST_IMAGE_H
+
+#include "node.h"
+
+enum {
+    IMAGE_BLOCKS_MAX = 256,
+    IMAGE_TEAR_BYTES = 60, /* where a write tears inside a block: in the middle of every stored header */
+    IMAGE_CRASHES_MAX = 3,
+};
+
+/* One flag a block of the device. */
+struct image_faults {
+    bool unreadable[IMAGE_BLOCKS_MAX];
+};
+
+/* What a start came to. */
+struct rebirth {
+    enum stop_reason stop; /* 0: the node has a role */
+    uint64_t detail;       /* of the stop */
+    uint32_t writes;       /* completed before it had a role */
+    bool cut;              /* it cut a tail */
+};
+
+static inline bool image_op_fails(const struct node *node, const struct node_op *op, const struct image_faults *faults)
+{
+    const uint64_t block_bytes = node->limits.block_bytes;
+    for (uint64_t block = op->offset / block_bytes; block < (op->offset + op->bytes) / block_bytes; block++)
+        if (faults->unreadable[block])
+            return true;
+    return false;
+}
+
+/* Completes one operation as a disk with these faults would. */
+static inline void image_complete(struct node *node, uint32_t slot, struct image_faults *faults,
+                                  struct rebirth *rebirth)
+{
+    const struct node_op op = node->ops[slot];
+    const bool fails = !op.write && image_op_fails(node, &op, faults);
+    if (op.write) {
+        memset(faults->unreadable + op.offset / node->limits.block_bytes, 0, op.bytes / node->limits.block_bytes);
+        rebirth->writes++;
+    }
+    node_complete(node, slot, fails ? DISK_ERROR : DISK_OK);
+    const struct output *output = &node->output;
+    for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++)
+        rebirth->cut = rebirth->cut || output->events[i].kind == EVENT_TAIL_CUT;
+    for (uint32_t i = 0; i < output->effect_count; i++)
+        if (output->effects[i].kind == EFFECT_STOP)
+            rebirth->detail = output->effects[i].detail;
+    rebirth->stop = node->stop;
+}
+
+static inline bool image_starting(const struct node *node)
+{
+    return node->stop == 0 && node_view(node).role == RAFT_STARTING;
+}
+
+/* A new life, until it has a role or has stopped. */
+static inline struct rebirth image_boot(struct node *node, struct image_faults *faults)
+{
+    struct rebirth rebirth = { .cut = false };
+    NODE_CHECK(node->image_bytes / node->limits.block_bytes <= IMAGE_BLOCKS_MAX, "device over the harness's limit");
+    node_start(node);
+    while (image_starting(node)) {
+        NODE_CHECK(node->op_count > 0, "the start waits for nothing");
+        image_complete(node, 0, faults, &rebirth);
+    }
+    return rebirth;
+}
+
+/* The ways in which a write in flight may have landed when power is lost: not at all, whole, or torn at a block
+ * boundary, either side of it; a write of one block may also tear inside. */
+static inline uint32_t image_landings(const struct node *node, const struct node_op *op)
+{
+    const uint32_t blocks = op->bytes / node->limits.block_bytes;
+    return blocks == 1 ? 3 : 2 * blocks;
+}
+
+static inline void image_land(struct node *node, uint32_t slot, uint32_t landing, struct node *to,
+                              struct image_faults *faults)
+{
+    const struct node_op *op = &node->ops[slot];
+    const uint32_t block_bytes = node->limits.block_bytes;
+    const uint32_t blocks = op->bytes / block_bytes;
+    NODE_CHECK(op->write && landing < image_landings(node, op), "no such landing");
+    uint32_t first = 0;
+    uint32_t bytes = op->bytes;
+    if (landing == 0)
+        return;
+    if (landing >= 2 && blocks == 1) {
+        bytes = IMAGE_TEAR_BYTES;
+    } else if (landing >= 2) {
+        const uint32_t boundary = landing / 2 * block_bytes;
+        first = landing % 2 == 0 ? 0 : boundary;
+        bytes = landing % 2 == 0 ? boundary : op->bytes - boundary;
+    }
+    memcpy(to->image + op->offset + first, op->source + first, bytes);
+    if (faults != NULL)
+        memset(faults->unreadable + (op->offset + first) / block_bytes, 0, (bytes + block_bytes - 1) / block_bytes);
+}
+
+/* Names a log by its entries. */
+static inline uint64_t image_log_digest(const struct node *node, uint64_t last)
+{
+    uint64_t digest = 0;
+    for (uint64_t index = 1; index <= last; index++) {
+        struct entry entry;
+        replica_entry(node->replica, index, &entry);
+        const uint64_t header[] = { entry.id.term, entry.id.index, (uint64_t)entry.kind };
+        digest = checksum64(header, sizeof header, digest);
+        digest = checksum64(entry.body.bytes, entry.body.count, digest);
+    }
+    return digest;
+}
+
+/* The next way for the writes in flight to have landed; false after the last. */
+static inline bool image_landing_next(const struct node *node, uint32_t *landing)
+{
+    for (uint32_t slot = 0; slot < node->op_count; slot++) {
+        if (!node->ops[slot].write)
+            continue;
+        if (++landing[slot] < image_landings(node, &node->ops[slot]))
+            return true;
+        landing[slot] = 0;
+    }
+    return false;
+}
+
+/* Starts within starts: lives[0] starts from its image, each other from where a crash left the one before. */
+struct image_crashes {
+    struct node *lives[IMAGE_CRASHES_MAX];
+    struct image_faults faults[IMAGE_CRASHES_MAX];
+    uint32_t deepest;                                  /* so many crashes on one path */
+    void (*expect)(const struct node *, const void *); /* holds of every life that has a role */
+    const void *expected;
+    uint64_t count;
+};
+
+/* Power is lost at every write of a start, the writes in flight having landed in every way, and again at every write of
+ * the start after that. */
+static inline void image_crash_everywhere(struct image_crashes *crashes, uint32_t depth)
+{
+    struct node *node = crashes->lives[depth];
+    struct rebirth rebirth = { .cut = false };
+    node_start(node);
+    while (image_starting(node)) {
+        NODE_CHECK(node->op_count > 0, "the start waits for nothing");
+        uint32_t landing[NODE_OPS_MAX] = { 0 };
+        bool more = depth < crashes->deepest && node->ops[0].write;
+        while (more) {
+            struct node *next = crashes->lives[depth + 1];
+            memcpy(next->image, node->image, node->image_bytes);
+            crashes->faults[depth + 1] = crashes->faults[depth];
+            for (uint32_t slot = 0; slot < node->op_count; slot++)
+                image_land(node, slot, landing[slot], next, &crashes->faults[depth + 1]);
+            crashes->count++;
+            image_crash_everywhere(crashes, depth + 1);
+            more = image_landing_next(node, landing);
+        }
+        image_complete(node, 0, &crashes->faults[depth], &rebirth);
+    }
+    crashes->expect(node, crashes->expected);
+}
+
+#endif
