@@ -315,7 +315,8 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "wal_bytes_max", status->wal_bytes_max },
         { "log_entries_max", status->log_entries_max },
         { "keys", status->keys },
-        { "keys_max", status->keys_max },
+        { "store_bytes_used", status->store_bytes_used },
+        { "store_bytes_max", status->store_bytes_max },
         { "sessions", status->sessions },
         { "voters", status->voters },
     };

@@ -1,10 +1,15 @@
 /* The state machine: committed entries in order, each once (Raft 3.5, 6.3). */
+#include "page.h"
 #include "raft.h"
 
-uint64_t apply_digest(const struct replica *replica) { return replica->kv.digest + replica->sessions.digest; }
+uint64_t apply_digest(const struct replica *replica)
+{
+    return page_root_const(replica)->digest + page_root_const(replica)->session_digest;
+}
 
 /* Executes a write in its session, or finds that it was executed before. */
-static struct reply apply_write(struct replica *replica, const struct request *request, uint64_t index)
+static struct reply apply_write(struct replica *replica, struct output *output, const struct request *request,
+                                uint64_t index)
 {
     struct reply reply = { .applied = index };
     const struct session *session = session_find(replica, request->session);
@@ -25,6 +30,7 @@ static struct reply apply_write(struct replica *replica, const struct request *r
     }
     const struct kv_result result = kv_execute(replica, request, index);
     session_executed(replica, request->session, request->sequence, index, result);
+    output_event(output, EVENT_EXECUTED, index, result.status);
     reply.status = result.status;
     reply.version = result.version;
     return reply;
@@ -36,7 +42,7 @@ static struct reply apply_command(struct replica *replica, struct output *output
     if (!command_decode(entry->body, &replica->limits, &request))
         return (struct reply){ .status = REPLY_BAD_REQUEST, .applied = entry->id.index };
     if (request.kind != REQUEST_REGISTER)
-        return apply_write(replica, &request, entry->id.index);
+        return apply_write(replica, output, &request, entry->id.index);
     const uint64_t evicted = session_register(replica, entry->id.index);
     if (evicted != 0)
         output_event(output, EVENT_SESSION_EVICTED, evicted, 0);

@@ -1,5 +1,6 @@
 /* Clients: admission, routing, and the replies they wait for. Every refusal is definite: the attempt was not executed.
  * Only REPLY_UNKNOWN leaves it open. */
+#include "page.h"
 #include "raft.h"
 
 static struct pending *pending_at(struct replica *replica, uint32_t position)
@@ -72,9 +73,10 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .wal_bytes_used = wal_used_bytes(replica),
         .wal_bytes_max = (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes,
         .log_entries_max = replica->limits.log_entries_max,
-        .keys = replica->kv.keys,
-        .keys_max = replica->limits.kv_keys_max,
-        .sessions = replica->sessions.count,
+        .keys = page_root_const(replica)->keys,
+        .store_bytes_used = (uint64_t)(replica->limits.pages_max - page_root_const(replica)->pages_free) * replica->limits.page_bytes,
+        .store_bytes_max = (uint64_t)replica->limits.pages_max * replica->limits.page_bytes,
+        .sessions = page_root_const(replica)->session_count,
         .state_digest = apply_digest(replica),
         .voters = replica->config.voter_count,
         .role = (uint8_t)replica->role,

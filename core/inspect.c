@@ -1,6 +1,7 @@
 /* Views of a replica and of its stored formats, and its internal invariants. */
 #include "inspect.h"
 
+#include "page.h"
 #include "raft.h"
 
 void replica_inspect(const struct replica *replica, struct replica_view *view)
@@ -24,8 +25,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .pre_votes = replica->pre_votes,
         .pending_writes = replica->pending_count,
         .pending_reads = replica->reads_count,
-        .keys = replica->kv.keys,
-        .sessions = replica->sessions.count,
+        .keys = (uint32_t)page_root_const(replica)->keys,
+        .sessions = page_root_const(replica)->session_count,
         .wal_blocks_used = replica->wal.tail / replica->limits.block_bytes,
     };
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
@@ -94,10 +95,10 @@ const char *replica_invariant(const struct replica *replica)
         return "pending writes within their limit";
     if (replica->reads_count > replica->limits.pending_reads_max || replica->reads_assigned > replica->reads_count)
         return "pending reads within their limit";
-    if (replica->sessions.count > replica->limits.sessions_max)
+    if (page_root_const(replica)->session_count > replica->limits.sessions_max)
         return "sessions within sessions_max";
-    if (replica->kv.keys >= replica->limits.kv_keys_max || replica->kv.chunks_used > replica->limits.kv_chunks_max)
-        return "store within its limits";
+    if (page_root_const(replica)->pages_free >= replica->limits.pages_max)
+        return "store within its pages";
     if (replica->hard.term < replica->superblock.durable.term)
         return "the term in memory is not behind the durable one";
     const char *problem = wal_invariant(replica);
@@ -117,9 +118,7 @@ uint64_t replica_digest(const struct replica *replica)
     } live[] = {
         { 0, sizeof *replica },
         { areas->wal_body, replica->wal.tail + sizeof(struct wal_batch_header) + replica->wal.open_bytes },
-        { areas->kv_slots, (uint64_t)limits->kv_keys_max * sizeof(struct kv_slot) },
-        { areas->kv_chunks, (uint64_t)replica->kv.chunk_fresh * sizeof(struct kv_chunk) },
-        { areas->sessions, (uint64_t)replica->sessions.count * sizeof(struct session) },
+        { areas->pages, (uint64_t)limits->pages_max * limits->page_bytes },
         { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
         { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
         { areas->inflight, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t) },

@@ -1,262 +1,227 @@
 #include "kv.h"
 
+#include "page.h"
 #include "state.h"
+#include "tree.h"
 
-/* ---- slots ---- */
+/* ---- records ---- */
 
-static struct kv_slot *kv_slots(struct replica *replica) { return region_at(replica, replica->areas.kv_slots); }
-static const struct kv_slot *kv_slots_const(const struct replica *replica)
+/* A key's record, and its value if that is short. Version 0: there is none. */
+struct kv_found {
+    struct kv_record record;
+    struct slice value; /* borrows from the tree */
+};
+
+static struct kv_found kv_lookup(const struct replica *replica, struct slice key)
 {
-    return region_at_const(replica, replica->areas.kv_slots);
+    struct kv_found found = { .record = { .version = 0 } };
+    const struct slice stored = tree_find(replica, key);
+    if (stored.bytes == NULL)
+        return found;
+    ASSERT(stored.count >= sizeof found.record);
+    memcpy(&found.record, stored.bytes, sizeof found.record);
+    if (found.record.chain == PAGE_NONE)
+        found.value = (struct slice){ .bytes = stored.bytes + sizeof found.record, .count = found.record.value_bytes };
+    return found;
 }
-
-/* Chunk numbers start at 1. */
-static struct kv_chunk *kv_chunk(struct replica *replica, uint32_t number)
-{
-    ASSERT(number >= 1 && number <= replica->limits.kv_chunks_max);
-    return (struct kv_chunk *)region_at(replica, replica->areas.kv_chunks) + (number - 1);
-}
-static const struct kv_chunk *kv_chunk_const(const struct replica *replica, uint32_t number)
-{
-    ASSERT(number >= 1 && number <= replica->limits.kv_chunks_max);
-    return (const struct kv_chunk *)region_at_const(replica, replica->areas.kv_chunks) + (number - 1);
-}
-
-static uint32_t kv_keys_limit(const struct replica *replica)
-{
-    return replica->limits.kv_keys_max - (replica->limits.kv_keys_max + 7) / 8;
-}
-
-static uint32_t chunks_for(uint64_t bytes) { return (uint32_t)((bytes + KV_CHUNK_DATA_BYTES - 1) / KV_CHUNK_DATA_BYTES); }
-
-static bool slot_has_key(const struct replica *replica, const struct kv_slot *slot, uint64_t hash, struct slice key)
-{
-    if (slot->hash != hash || slot->key_bytes != key.count)
-        return false;
-    uint32_t chunk = slot->chunk;
-    uint32_t done = 0;
-    while (done < key.count) {
-        const struct kv_chunk *at = kv_chunk_const(replica, chunk);
-        const uint32_t part = u32_min(key.count - done, KV_CHUNK_DATA_BYTES);
-        if (memcmp(at->data, key.bytes + done, part) != 0)
-            return false;
-        done += part;
-        chunk = at->next;
-    }
-    return true;
-}
-
-/* The slot of the key, or the empty slot where it would go. The table is never full, so the walk ends. */
-static uint32_t kv_probe(const struct replica *replica, uint64_t hash, struct slice key)
-{
-    const struct kv_slot *slots = kv_slots_const(replica);
-    const uint32_t mask = replica->limits.kv_keys_max - 1;
-    uint32_t at = (uint32_t)hash & mask;
-    while (slots[at].version != 0 && !slot_has_key(replica, &slots[at], hash, key))
-        at = (at + 1) & mask;
-    return at;
-}
-
-static uint64_t key_hash(struct slice key) { return checksum64(key.bytes, key.count, 0); }
 
 uint64_t kv_find(const struct replica *replica, struct slice key, uint32_t *value_bytes)
 {
-    const struct kv_slot *slot = &kv_slots_const(replica)[kv_probe(replica, key_hash(key), key)];
-    *value_bytes = slot->value_bytes;
-    return slot->version;
+    const struct kv_found found = kv_lookup(replica, key);
+    *value_bytes = found.record.value_bytes;
+    return found.record.version;
+}
+
+/* ---- chains of long values ---- */
+
+static uint32_t chain_page_bytes(const struct replica *replica)
+{
+    return replica->limits.page_bytes - (uint32_t)sizeof(struct kv_chain_header);
+}
+
+static uint32_t chain_next(const struct replica *replica, uint32_t page)
+{
+    struct kv_chain_header header;
+    memcpy(&header, page_read(replica, page), sizeof header);
+    return header.next;
+}
+
+static const uint8_t *chain_data(const struct replica *replica, uint32_t page)
+{
+    return page_read(replica, page) + sizeof(struct kv_chain_header);
+}
+
+static void chain_free(struct replica *replica, uint32_t page)
+{
+    while (page != PAGE_NONE) {
+        const uint32_t next = chain_next(replica, page);
+        page_free(replica, page);
+        page = next;
+    }
+}
+
+/* Adds bytes behind the `used` ones of a chain. Returns its first page. */
+static uint32_t chain_append(struct replica *replica, uint32_t first, uint32_t used, struct slice bytes)
+{
+    const uint32_t capacity = chain_page_bytes(replica);
+    uint32_t last = first;
+    while (last != PAGE_NONE && used > capacity) {
+        last = chain_next(replica, last);
+        used -= capacity;
+    }
+    for (uint32_t done = 0; done < bytes.count;) {
+        if (last == PAGE_NONE || used == capacity) {
+            const uint32_t page = page_allocate(replica);
+            const struct kv_chain_header link = { .next = page };
+            if (last == PAGE_NONE)
+                first = page;
+            else
+                memcpy(page_write(replica, last), &link, sizeof link);
+            last = page;
+            used = 0;
+        }
+        const uint32_t part = u32_min(bytes.count - done, capacity - used);
+        memcpy(page_write(replica, last) + sizeof(struct kv_chain_header) + used, bytes.bytes + done, part);
+        used += part;
+        done += part;
+    }
+    return first;
 }
 
 void kv_read(const struct replica *replica, struct slice key, uint8_t *to)
 {
-    const struct kv_slot *slot = &kv_slots_const(replica)[kv_probe(replica, key_hash(key), key)];
-    ASSERT(slot->version != 0);
-    uint32_t skip = slot->key_bytes;
-    uint32_t left = slot->value_bytes;
-    uint32_t chunk = slot->chunk;
-    while (left > 0) {
-        const struct kv_chunk *at = kv_chunk_const(replica, chunk);
-        if (skip < KV_CHUNK_DATA_BYTES) {
-            const uint32_t part = u32_min(left, KV_CHUNK_DATA_BYTES - skip);
-            memcpy(to, at->data + skip, part);
-            to += part;
-            left -= part;
-            skip = 0;
-        } else {
-            skip -= KV_CHUNK_DATA_BYTES;
-        }
-        chunk = at->next;
+    const struct kv_found found = kv_lookup(replica, key);
+    ASSERT(found.record.version != 0);
+    if (found.record.chain == PAGE_NONE) {
+        memcpy(to, found.value.bytes, found.value.count);
+        return;
     }
-}
-
-/* ---- chunks ---- */
-
-static uint32_t chunk_take(struct replica *replica)
-{
-    struct kv *kv = &replica->kv;
-    ASSERT(kv->chunks_used < replica->limits.kv_chunks_max);
-    kv->chunks_used++;
-    if (kv->chunk_free == KV_NO_CHUNK)
-        return ++kv->chunk_fresh;
-    const uint32_t number = kv->chunk_free;
-    kv->chunk_free = kv_chunk(replica, number)->next;
-    kv_chunk(replica, number)->next = KV_NO_CHUNK;
-    return number;
-}
-
-static void chain_release(struct replica *replica, uint32_t chunk)
-{
-    struct kv *kv = &replica->kv;
-    while (chunk != KV_NO_CHUNK) {
-        struct kv_chunk *at = kv_chunk(replica, chunk);
-        const uint32_t next = at->next;
-        memset(at, 0, sizeof *at);
-        at->next = kv->chunk_free;
-        kv->chunk_free = chunk;
-        kv->chunks_used--;
-        chunk = next;
-    }
-}
-
-/* Writes behind `used` bytes of the slot's chain, taking chunks as needed. */
-static void chain_append(struct replica *replica, struct kv_slot *slot, uint32_t used, struct slice bytes)
-{
-    uint32_t last = KV_NO_CHUNK;
-    uint32_t at_used = 0; /* bytes used in `last` */
-    for (uint32_t chunk = slot->chunk, left = used; left > 0; chunk = kv_chunk(replica, chunk)->next) {
-        last = chunk;
-        at_used = u32_min(left, KV_CHUNK_DATA_BYTES);
-        left -= at_used;
-    }
-    for (uint32_t done = 0; done < bytes.count;) {
-        if (last == KV_NO_CHUNK || at_used == KV_CHUNK_DATA_BYTES) {
-            const uint32_t fresh = chunk_take(replica);
-            if (last == KV_NO_CHUNK)
-                slot->chunk = fresh;
-            else
-                kv_chunk(replica, last)->next = fresh;
-            last = fresh;
-            at_used = 0;
-        }
-        const uint32_t part = u32_min(bytes.count - done, KV_CHUNK_DATA_BYTES - at_used);
-        memcpy(kv_chunk(replica, last)->data + at_used, bytes.bytes + done, part);
-        at_used += part;
-        done += part;
+    uint32_t left = found.record.value_bytes;
+    for (uint32_t page = found.record.chain; left > 0; page = chain_next(replica, page)) {
+        const uint32_t part = u32_min(left, chain_page_bytes(replica));
+        memcpy(to, chain_data(replica, page), part);
+        to += part;
+        left -= part;
     }
 }
 
 /* ---- writes: the caller has checked that there is room ---- */
 
-static uint64_t slot_digest(const struct replica *replica, const struct kv_slot *slot)
+static bool value_is_short(const struct replica *replica, struct slice key, uint64_t value_bytes)
 {
-    const uint64_t head[3] = { slot->version, slot->key_bytes, slot->value_bytes };
-    uint64_t digest = checksum64(head, sizeof head, 0);
-    uint32_t left = slot->key_bytes + slot->value_bytes;
-    for (uint32_t chunk = slot->chunk; left > 0; chunk = kv_chunk_const(replica, chunk)->next) {
-        const uint32_t part = u32_min(left, KV_CHUNK_DATA_BYTES);
-        digest = checksum64(kv_chunk_const(replica, chunk)->data, part, digest);
+    return sizeof(struct kv_record) + value_bytes <= tree_record_bytes_max(&replica->limits, key.count);
+}
+
+static uint64_t record_digest(const struct replica *replica, struct slice key, const struct kv_record *record,
+                              struct slice short_value)
+{
+    const uint64_t head[3] = { record->version, key.count, record->value_bytes };
+    uint64_t digest = checksum64(key.bytes, key.count, checksum64(head, sizeof head, 0));
+    if (record->chain == PAGE_NONE)
+        return checksum64(short_value.bytes, short_value.count, digest);
+    uint32_t left = record->value_bytes;
+    for (uint32_t page = record->chain; left > 0; page = chain_next(replica, page)) {
+        const uint32_t part = u32_min(left, chain_page_bytes(replica));
+        digest = checksum64(chain_data(replica, page), part, digest);
         left -= part;
     }
     return digest;
 }
 
-static void slot_changed(struct replica *replica, struct kv_slot *slot, uint64_t version)
+/* Stores the record in the place of `old`. A short value may come in two pieces. */
+static void record_store(struct replica *replica, struct slice key, const struct kv_found *old, struct kv_record record,
+                         struct slice head, struct slice more)
 {
-    replica->kv.digest -= slot->digest;
-    slot->version = version;
-    slot->digest = slot_digest(replica, slot);
-    replica->kv.digest += slot->digest;
+    uint8_t stored[PAGE_BYTES_MAX / 4];
+    const struct slice value = { .bytes = stored + sizeof record, .count = head.count + more.count };
+    ASSERT(sizeof record + value.count <= sizeof stored);
+    if (head.count > 0)
+        memcpy(stored + sizeof record, head.bytes, head.count);
+    if (more.count > 0)
+        memcpy(stored + sizeof record + head.count, more.bytes, more.count);
+    struct page_root *root = page_root(replica);
+    record.digest = record_digest(replica, key, &record, value);
+    root->digest += record.digest - old->record.digest;
+    root->keys += old->record.version == 0 ? 1 : 0;
+    memcpy(stored, &record, sizeof record);
+    tree_put(replica, key, (struct slice){ .bytes = stored, .count = (uint32_t)sizeof record + value.count });
 }
 
 static void kv_put(struct replica *replica, struct slice key, struct slice value, uint64_t version)
 {
+    const struct slice none = { .bytes = NULL, .count = 0 };
+    const struct kv_found old = kv_lookup(replica, key);
+    struct kv_record record = { .version = version, .value_bytes = value.count };
     ASSERT(version != 0);
-    const uint64_t hash = key_hash(key);
-    struct kv_slot *slot = &kv_slots(replica)[kv_probe(replica, hash, key)];
-    if (slot->version == 0)
-        replica->kv.keys++;
-    chain_release(replica, slot->chunk);
-    slot->chunk = KV_NO_CHUNK;
-    slot->hash = hash;
-    slot->key_bytes = key.count;
-    slot->value_bytes = value.count;
-    chain_append(replica, slot, 0, key);
-    chain_append(replica, slot, key.count, value);
-    slot_changed(replica, slot, version);
+    chain_free(replica, old.record.chain);
+    if (value_is_short(replica, key, value.count)) {
+        record_store(replica, key, &old, record, value, none);
+        return;
+    }
+    record.chain = chain_append(replica, PAGE_NONE, 0, value);
+    record_store(replica, key, &old, record, none, none);
 }
 
 static void kv_append(struct replica *replica, struct slice key, struct slice value, uint64_t version)
 {
-    const uint64_t hash = key_hash(key);
-    struct kv_slot *slot = &kv_slots(replica)[kv_probe(replica, hash, key)];
-    if (slot->version == 0) {
-        kv_put(replica, key, value, version);
+    const struct slice none = { .bytes = NULL, .count = 0 };
+    const struct kv_found old = kv_lookup(replica, key);
+    struct kv_record record = { .version = version, .value_bytes = old.record.value_bytes + value.count };
+    if (value_is_short(replica, key, record.value_bytes)) {
+        record_store(replica, key, &old, record, old.value, value);
         return;
     }
-    chain_append(replica, slot, slot->key_bytes + slot->value_bytes, value);
-    slot->value_bytes += value.count;
-    slot_changed(replica, slot, version);
-}
-
-/* Closes the hole: a later slot of the same run moves into it unless its home lies behind the hole. */
-static void slots_shift_back(struct replica *replica, uint32_t hole)
-{
-    struct kv_slot *slots = kv_slots(replica);
-    const uint32_t mask = replica->limits.kv_keys_max - 1;
-    uint32_t at = hole;
-    for (;;) {
-        at = (at + 1) & mask;
-        if (slots[at].version == 0)
-            break;
-        const uint32_t home = (uint32_t)slots[at].hash & mask;
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            slots[hole] = slots[at];
-            hole = at;
-        }
-    }
-    memset(&slots[hole], 0, sizeof slots[hole]);
+    record.chain = old.record.chain;
+    if (record.chain == PAGE_NONE)
+        record.chain = chain_append(replica, PAGE_NONE, 0, old.value);
+    record.chain = chain_append(replica, record.chain, old.record.value_bytes, value);
+    record_store(replica, key, &old, record, none, none);
 }
 
 static void kv_delete(struct replica *replica, struct slice key)
 {
-    const uint32_t at = kv_probe(replica, key_hash(key), key);
-    struct kv_slot *slot = &kv_slots(replica)[at];
-    if (slot->version == 0)
+    const struct kv_found old = kv_lookup(replica, key);
+    if (old.record.version == 0)
         return;
-    chain_release(replica, slot->chunk);
-    replica->kv.digest -= slot->digest;
-    replica->kv.keys--;
-    slots_shift_back(replica, at);
+    chain_free(replica, old.record.chain);
+    page_root(replica)->digest -= old.record.digest;
+    page_root(replica)->keys--;
+    tree_delete(replica, key);
 }
 
 /* ---- commands ---- */
 
 enum kv_write { KV_PUT, KV_APPEND, KV_DELETE };
 
-/* Running totals while the writes of one command are checked, before any of them is done. */
+/* Running totals while the writes of one command are checked, before any of them is done. Each put may split every level
+ * of the tree and raise it by one, so the tree's share is an upper bound. */
 struct kv_budget {
-    int64_t chunks_free;
-    int64_t keys_free;
+    int64_t pages_free; /* after the chains of the writes so far */
+    int64_t tree_pages; /* that their puts may need */
+    int64_t puts;
 };
+
+static int64_t chain_pages(const struct replica *replica, struct slice key, uint64_t value_bytes)
+{
+    if (value_is_short(replica, key, value_bytes))
+        return 0;
+    return (int64_t)((value_bytes + chain_page_bytes(replica) - 1) / chain_page_bytes(replica));
+}
 
 static enum reply_status kv_write_check(const struct replica *replica, struct kv_budget *budget, enum kv_write write,
                                         struct slice key, struct slice value)
 {
     uint32_t old_bytes = 0;
     const bool exists = kv_find(replica, key, &old_bytes) != 0;
-    const uint32_t old_chunks = exists ? chunks_for((uint64_t)key.count + old_bytes) : 0;
-    uint64_t new_bytes = value.count;
-    if (write == KV_APPEND)
-        new_bytes += old_bytes;
+    const uint64_t new_bytes = value.count + (write == KV_APPEND ? (uint64_t)old_bytes : 0);
     if (new_bytes > replica->limits.value_bytes_max)
         return REPLY_TOO_LARGE;
-    if (write == KV_DELETE) {
-        budget->chunks_free += old_chunks;
-        budget->keys_free += exists ? 1 : 0;
+    budget->pages_free += exists ? chain_pages(replica, key, old_bytes) : 0;
+    if (write == KV_DELETE)
         return REPLY_OK;
-    }
-    budget->chunks_free -= (int64_t)chunks_for(key.count + new_bytes) - old_chunks;
-    budget->keys_free -= exists ? 0 : 1;
-    return budget->chunks_free >= 0 && budget->keys_free >= 0 ? REPLY_OK : REPLY_NO_SPACE;
+    budget->pages_free -= chain_pages(replica, key, new_bytes);
+    budget->tree_pages += tree_pages_for_put(replica) + budget->puts++;
+    return budget->pages_free >= budget->tree_pages ? REPLY_OK : REPLY_NO_SPACE;
 }
 
 static void kv_write_do(struct replica *replica, enum kv_write write, struct slice key, struct slice value,
@@ -272,10 +237,7 @@ static void kv_write_do(struct replica *replica, enum kv_write write, struct sli
 
 static struct kv_budget kv_budget_now(const struct replica *replica)
 {
-    return (struct kv_budget){
-        .chunks_free = (int64_t)replica->limits.kv_chunks_max - replica->kv.chunks_used,
-        .keys_free = (int64_t)kv_keys_limit(replica) - replica->kv.keys,
-    };
+    return (struct kv_budget){ .pages_free = page_root_const(replica)->pages_free };
 }
 
 static struct kv_result kv_execute_single(struct replica *replica, enum kv_write write, const struct request *request,

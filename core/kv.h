@@ -1,8 +1,8 @@
-/* The key-value store: a hash table of fixed capacity, values in chains of chunks. Part of the replicated state: its
- * contents and every outcome are a function of the commands executed, never of anything else.
+/* The key-value store: keys in the tree, each with a record; short values inside the record, long ones in a chain of pages.
+ * Part of the replicated state: contents and outcomes are a function of the commands executed, never of anything else.
  *
- * Linear probing with backward-shift deletion; free chunks are zeroed and chained. `digest` is the sum of one hash per key
- * (key, value, version), so it depends on the contents only. Part 2 replaces this by pages. */
+ *   record = kv_record, then the value if it fits a quarter page beside the key
+ *   chain  = pages of kv_chain_header and data, each but the last one full */
 #ifndef WW_KV_H
 #define WW_KV_H
 
@@ -12,31 +12,19 @@
 
 struct replica;
 
-struct kv {
-    uint64_t digest;
-    uint32_t keys;
-    uint32_t chunks_used;
-    uint32_t chunk_free;    /* head of the chain of freed chunks; KV_NO_CHUNK */
-    uint32_t chunk_fresh;   /* chunks from here on were never used */
-};
-
-enum { KV_NO_CHUNK = 0 };   /* chunk numbers start at 1, so that zeroed memory is an empty chain */
-
-struct kv_slot {
-    uint64_t hash;         /* of the key */
-    uint64_t version;      /* index of the entry that last wrote it; 0: the slot is empty */
-    uint64_t digest;       /* its share of kv.digest */
-    uint32_t chunk;        /* first chunk: key bytes, then value bytes */
+struct kv_record {
+    uint64_t version;     /* index of the entry that last wrote the key */
+    uint64_t digest;      /* its share of page_root.digest */
     uint32_t value_bytes;
-    uint32_t key_bytes;
+    uint32_t chain;       /* first page of a long value; PAGE_NONE: it lies behind the record */
+};
+STATIC_ASSERT(sizeof(struct kv_record) == 24, "no padding");
+enum { KV_RECORD_BYTES = sizeof(struct kv_record) };
+
+struct kv_chain_header {
+    uint32_t next; /* PAGE_NONE: the last one */
     uint32_t zero;
 };
-
-struct kv_chunk {
-    uint32_t next;
-    uint8_t data[KV_CHUNK_DATA_BYTES];
-};
-STATIC_ASSERT(sizeof(struct kv_chunk) == KV_CHUNK_BYTES, "no padding");
 
 /* What a command does to the state machine, and what its client is told. */
 struct kv_result {

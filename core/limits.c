@@ -3,8 +3,11 @@
 
 #include "checksum.h"
 #include "entry.h"
+#include "kv.h"
 #include "message.h"
+#include "page.h"
 #include "request.h"
+#include "tree.h"
 #include "wal_format.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
@@ -23,8 +26,8 @@ const struct limits limits_production = {
     .value_bytes_max = 128 * KIB,
     .txn_compares_max = 64,
     .txn_writes_max = 64,
-    .kv_keys_max = 2 * MIB,
-    .kv_chunks_max = 8 * MIB,
+    .page_bytes = 4 * KIB,
+    .pages_max = 512 * KIB,
     .sessions_max = 8192,
     .pending_writes_max = 8192,
     .pending_reads_max = 8192,
@@ -50,8 +53,8 @@ const struct limits limits_tiny = {
     .value_bytes_max = 160,
     .txn_compares_max = 4,
     .txn_writes_max = 4,
-    .kv_keys_max = 16,
-    .kv_chunks_max = 40,
+    .page_bytes = 256,
+    .pages_max = 20,
     .sessions_max = 8,
     .pending_writes_max = 8,
     .pending_reads_max = 8,
@@ -77,8 +80,8 @@ const struct limits limits_micro = {
     .value_bytes_max = 4,
     .txn_compares_max = 1,
     .txn_writes_max = 1,
-    .kv_keys_max = 4,
-    .kv_chunks_max = 4,
+    .page_bytes = 256,
+    .pages_max = 8,
     .sessions_max = 2,
     .pending_writes_max = 2,
     .pending_reads_max = 2,
@@ -142,10 +145,14 @@ const char *limits_problem(const struct limits *limits)
         return "value_bytes_max must be at most 64 MiB";
     if (limits->txn_compares_max > 1024 || limits->txn_writes_max > 1024)
         return "a transaction has at most 1024 compares and writes";
-    if (!is_power_of_two(limits->kv_keys_max) || limits->kv_chunks_max == 0)
-        return "kv_keys_max must be a power of two and kv_chunks_max not 0";
+    if (!is_power_of_two(limits->page_bytes) || limits->page_bytes < 256 || limits->page_bytes > PAGE_BYTES_MAX)
+        return "page_bytes must be a power of two in 256..16384";
+    if (limits->key_bytes_max + KV_RECORD_BYTES > tree_record_bytes_max(limits, 0))
+        return "a quarter of page_bytes must hold the largest key and a record";
     if (limits->sessions_max == 0)
         return "sessions_max must not be 0";
+    if (limits->pages_max < page_fixed_count(limits) + 2)
+        return "pages_max must hold the root, the bitmap, the sessions and a tree";
     if (!is_power_of_two(limits->pending_writes_max) || !is_power_of_two(limits->pending_reads_max))
         return "pending_writes_max and pending_reads_max must be powers of two";
     if (limits->inflight_max == 0 || limits->inflight_max > INFLIGHT_MAX)
@@ -172,8 +179,8 @@ uint64_t limits_fingerprint(const struct limits *limits)
         limits->value_bytes_max,
         limits->txn_compares_max,
         limits->txn_writes_max,
-        limits->kv_keys_max,
-        limits->kv_chunks_max,
+        limits->page_bytes,
+        limits->pages_max,
         limits->sessions_max,
         limits->frame_bytes_max,
     };

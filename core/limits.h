@@ -13,8 +13,7 @@ enum {
     VOTERS_MAX = 7,          /* of one configuration */
     MEMBER_ADDRESS_BYTES = 64, /* "host:port", NUL-padded */
     SUPERBLOCK_COPIES = 4,
-    KV_CHUNK_BYTES = 64,     /* unit of key-value storage: 60 bytes of data and the next chunk */
-    KV_CHUNK_DATA_BYTES = 60,
+    PAGE_BYTES_MAX = 16384,
     BLOCK_BYTES_MIN = 512,
 };
 
@@ -34,9 +33,9 @@ struct limits {
     uint32_t value_bytes_max;
     uint32_t txn_compares_max;
     uint32_t txn_writes_max;           /* in one branch */
-    uint32_t kv_keys_max;              /* a power of two; at most 7/8 of it is used */
-    uint32_t kv_chunks_max;
-    uint32_t sessions_max;             /* a power of two */
+    uint32_t page_bytes;               /* of the state machine's memory; a power of two, 256..PAGE_BYTES_MAX */
+    uint32_t pages_max;                /* of them */
+    uint32_t sessions_max;
     /* queues */
     uint32_t pending_writes_max;       /* proposals with a waiting client; a power of two */
     uint32_t pending_reads_max;        /* a power of two */

@@ -2,6 +2,7 @@
 #include "raft.h"
 
 #include "inspect.h"
+#include "page.h"
 
 const char *replica_config_problem(const struct replica_config *config)
 {
@@ -40,9 +41,7 @@ static struct areas areas_of(const struct limits *limits)
     areas.wal_name = area_take(&end, limits->block_bytes, limits->block_bytes);
     areas.wal_body = area_take(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes, limits->block_bytes);
     areas.log_slots = area_take(&end, (uint64_t)limits->log_entries_max * sizeof(struct log_slot), 64);
-    areas.kv_slots = area_take(&end, (uint64_t)limits->kv_keys_max * sizeof(struct kv_slot), 64);
-    areas.kv_chunks = area_take(&end, (uint64_t)limits->kv_chunks_max * sizeof(struct kv_chunk), 64);
-    areas.sessions = area_take(&end, (uint64_t)limits->sessions_max * sizeof(struct session), 64);
+    areas.pages = area_take(&end, (uint64_t)limits->pages_max * limits->page_bytes, REGION_ALIGNMENT);
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
     areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
@@ -75,6 +74,7 @@ struct replica *replica_init(void *region, const struct limits *limits, const st
     replica->self = voter_slot(replica, config->node_id);
     replica->role = RAFT_STARTING;
     replica->wal.open_truncate_after = WAL_NO_TRUNCATION;
+    page_store_init(replica);
     return replica;
 }
 

@@ -49,7 +49,8 @@ struct replica_config {
     uint64_t heartbeat_interval_ns; /* below half the election timeout */
     bool pre_vote;       /* Raft 9.6 */
     bool check_quorum;   /* a leader without a majority steps down; voters that hear a leader refuse votes (Raft 6.2, 4.2.3) */
-    uint8_t zero[2];
+    bool strict_naming;  /* a batch counts as durable only when it is named, too (storage design 2.6) */
+    uint8_t zero[1];
     uint32_t voter_count; /* 1..VOTERS_MAX */
     struct member voters[VOTERS_MAX];
 };
@@ -129,6 +130,7 @@ enum event_kind {
     EVENT_DURABLE,          /* a: durable index */
     EVENT_COMMIT,           /* a: commit index */
     EVENT_APPLY,            /* a: index, b: state digest after it */
+    EVENT_EXECUTED,         /* a: index, b: enum reply_status; a write was executed in its session */
     EVENT_SESSION_EVICTED,  /* a: session */
     EVENT_READ_ROUND,       /* a: round, b: read index; a ReadIndex round begins */
     EVENT_READ_SERVED,      /* a: read index, b: applied index */

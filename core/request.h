@@ -137,14 +137,15 @@ struct node_status {
     uint64_t wal_bytes_max;
     uint64_t log_entries_max;
     uint64_t keys;
-    uint64_t keys_max;
+    uint64_t store_bytes_used; /* of the state machine's pages */
+    uint64_t store_bytes_max;
     uint64_t sessions;
     uint64_t state_digest; /* equal on replicas with equal applied_index */
     uint32_t voters;
     uint8_t role; /* enum raft_role, replica.h */
     uint8_t zero[3];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 128, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 136, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

@@ -1,6 +1,6 @@
 /* Client sessions: exactly-once execution (Raft 6.3). Part of the replicated state.
  *
- * Sorted by id, which is the index of the registering entry, so registration appends and lookup is a binary search. A full
+ * An array in consecutive pages (page.h), sorted by id, which is the index of the registering entry, so registration appends and lookup is a binary search. A full
  * table evicts the session that was used longest ago, "used" meaning the index of the last entry that registered or
  * executed in it: a function of the log alone. */
 #ifndef WW_SESSION_H
@@ -20,12 +20,6 @@ struct session {
     uint32_t zero;
 };
 STATIC_ASSERT(sizeof(struct session) == 40, "no padding");
-
-struct session_table {
-    uint64_t digest; /* sum of one hash per session */
-    uint32_t count;
-    uint32_t zero;
-};
 
 /* Opens the session `index`. Returns the session that had to go, 0: none. */
 uint64_t session_register(struct replica *replica, uint64_t index);

@@ -24,9 +24,7 @@ struct areas {
     uint64_t wal_name;       /* one block: the header ring's write in flight */
     uint64_t wal_superblock; /* one block: the superblock write in flight */
     uint64_t log_slots;
-    uint64_t kv_slots;
-    uint64_t kv_chunks;
-    uint64_t sessions;
+    uint64_t pages;          /* the state machine, page.h */
     uint64_t pending;
     uint64_t reads;          /* stride read_bytes */
     uint64_t read_bytes;
@@ -153,8 +151,6 @@ struct replica {
     struct log log;
     struct wal wal;
     struct recovery recovery;
-    struct kv kv;
-    struct session_table sessions;
 };
 
 static inline void *region_at(struct replica *replica, uint64_t offset) { return (uint8_t *)replica + offset; }

@@ -44,6 +44,7 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_DURABLE: return "durable";
     case EVENT_COMMIT: return "commit";
     case EVENT_APPLY: return "apply";
+    case EVENT_EXECUTED: return "executed";
     case EVENT_SESSION_EVICTED: return "session-evicted";
     case EVENT_READ_ROUND: return "read-round";
     case EVENT_READ_SERVED: return "read-served";

@@ -167,7 +167,7 @@ void wal_truncate(struct replica *replica, struct output *output, uint64_t index
     ASSERT(index < replica->log.last.index);
     open_batch_truncate(replica, index);
     log_truncate(replica, index);
-    for (uint64_t ordinal = wal->durable; ordinal < wal->sealed; ordinal++) {
+    for (uint64_t ordinal = wal->named; ordinal < wal->sealed; ordinal++) {
         struct wal_batch *batch = wal_batch(replica, ordinal);
         batch->last_index = u64_min(batch->last_index, index);
     }
@@ -284,6 +284,14 @@ void wal_flush(struct replica *replica, struct output *output)
     wal_submit_name(replica, output);
 }
 
+/* What the batches before the ordinal hold may be promised from now on. */
+static void wal_promise(struct replica *replica, struct output *output, uint64_t ordinal)
+{
+    ASSERT(ordinal > 0);
+    replica->wal.durable_index = wal_batch(replica, ordinal - 1)->last_index;
+    output_event(output, EVENT_DURABLE, replica->wal.durable_index, 0);
+}
+
 static void batch_written(struct replica *replica, struct output *output, uint64_t ordinal)
 {
     struct wal *wal = &replica->wal;
@@ -291,12 +299,20 @@ static void batch_written(struct replica *replica, struct output *output, uint64
     ASSERT(!wal_batch(replica, ordinal)->complete);
     wal_batch(replica, ordinal)->complete = true;
     const uint64_t before = wal->durable;
-    while (wal->durable < wal->submitted && wal_batch(replica, wal->durable)->complete) {
-        wal->durable_index = wal_batch(replica, wal->durable)->last_index;
+    while (wal->durable < wal->submitted && wal_batch(replica, wal->durable)->complete)
         wal->durable++;
-    }
-    if (wal->durable > before)
-        output_event(output, EVENT_DURABLE, wal->durable_index, 0);
+    if (wal->durable > before && !replica->config.strict_naming)
+        wal_promise(replica, output, wal->durable);
+}
+
+static void name_written(struct replica *replica, struct output *output)
+{
+    struct wal *wal = &replica->wal;
+    ASSERT(wal->name_busy);
+    wal->name_busy = false;
+    wal->named = wal->naming;
+    if (replica->config.strict_naming)
+        wal_promise(replica, output, wal->named);
 }
 
 static void superblock_written(struct replica *replica, struct output *output, uint64_t copy)
@@ -323,9 +339,7 @@ void wal_written(struct replica *replica, struct output *output, uint64_t op_id,
     if (operation == WAL_WRITE_BATCH) {
         batch_written(replica, output, detail);
     } else if (operation == WAL_WRITE_NAME) {
-        ASSERT(replica->wal.name_busy);
-        replica->wal.name_busy = false;
-        replica->wal.named = replica->wal.naming;
+        name_written(replica, output);
     } else {
         ASSERT(operation == WAL_WRITE_SUPERBLOCK);
         superblock_written(replica, output, detail);

@@ -11,11 +11,14 @@
  *              prefix counts
  *   named      a block of the header ring that holds its header is durable
  *
+ * Entries are promised to others when their batch is durable; with config.strict_naming, when it is named. The first is
+ * twice as fast; the second has no hole: a batch that was promised, and whose blocks rot, is always known to be missing.
+ *
  * Group commit has no timer: while wal_depth writes are in flight, entries gather.
  *
  * Invariants:
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
- *   durable_index is the last index in the durable prefix that truncation left; nothing above it was ever promised
+ *   durable_index is the last index in the prefix that may be promised, less what was truncated; nothing above it was ever promised
  *   the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
  *   one name write in flight, one superblock copy in flight
  *   any failed durable write stops the node */

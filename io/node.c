@@ -212,6 +212,7 @@ static const struct {
     [EVENT_DURABLE] = { LOG_LEVEL_DEBUG, "index", NULL },
     [EVENT_COMMIT] = { LOG_LEVEL_DEBUG, "index", NULL },
     [EVENT_APPLY] = { LOG_LEVEL_DEBUG, "index", "digest" },
+    [EVENT_EXECUTED] = { LOG_LEVEL_DEBUG, "index", "status" },
     [EVENT_SESSION_EVICTED] = { LOG_LEVEL_DEBUG, "session", NULL },
     [EVENT_READ_ROUND] = { LOG_LEVEL_DEBUG, "round", "index" },
     [EVENT_READ_SERVED] = { LOG_LEVEL_DEBUG, "index", "applied" },

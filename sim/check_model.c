@@ -6,6 +6,7 @@
 #include "check_state.h"
 
 #include "../core/kv.h"
+#include "../core/page.h"
 #include "../core/session.h"
 
 #include <stdlib.h>
@@ -23,8 +24,8 @@ void check_model_reset(struct check *check)
     memset(check->key_slots, 0, (check->key_mask + 1) * sizeof *check->key_slots);
     check->key_count = check->version_count = check->session_count = 0;
     check->applied = 0;
-    check->live_keys = 0;
-    check->live_chunks = 0;
+    check->live_bytes = 0;
+    check->store_full = false;
     check->sessions =
         check_grow(check->sessions, &check->session_max, check->limits.sessions_max, sizeof *check->sessions);
 }
@@ -73,15 +74,6 @@ static struct ghost_version key_now(const struct check *check, uint32_t key)
     return check_model_version(check, key, UINT64_MAX);
 }
 
-/* Chunks of the store that a key with its value occupies (limits.h). */
-static int64_t chunks_of(const struct check *check, uint32_t key, const struct ghost_version *version)
-{
-    if (version->version == 0)
-        return 0;
-    const int64_t bytes = (int64_t)check->keys[key].bytes + version->value.bytes;
-    return (bytes + KV_CHUNK_DATA_BYTES - 1) / KV_CHUNK_DATA_BYTES;
-}
-
 /* ---- execution ---- */
 
 enum write_kind { WRITE_PUT, WRITE_DELETE, WRITE_APPEND };
@@ -91,19 +83,6 @@ struct write {
     uint32_t key;
     struct linear_value value;
 };
-
-/* What is left of the store while the writes of one command are weighed. */
-struct room {
-    int64_t keys;
-    int64_t chunks;
-};
-
-static struct room room_now(const struct check *check)
-{
-    const uint32_t keys_max = check->limits.kv_keys_max;
-    return (struct room){ .keys = (int64_t)(keys_max - (keys_max + 7) / 8) - check->live_keys,
-                          .chunks = (int64_t)check->limits.kv_chunks_max - (int64_t)check->live_chunks };
-}
 
 static struct ghost_version write_result(const struct check *check, const struct write *write, uint64_t index)
 {
@@ -116,14 +95,19 @@ static struct ghost_version write_result(const struct check *check, const struct
     return new;
 }
 
-static enum reply_status write_weigh(const struct check *check, struct room *room, const struct write *write)
+/* Whether the store is full is the replicas' to say: it depends on how pages fill. The model takes the word of the first
+ * that executes the entry, if the store is at least a quarter full by the bytes in it, and holds all others to it. */
+static enum reply_status write_weigh(const struct check *check, const struct write *write)
 {
-    const struct ghost_version old = key_now(check, write->key), new = write_result(check, write, 1);
+    const struct ghost_version new = write_result(check, write, 1);
     if (new.value.bytes > check->limits.value_bytes_max)
         return REPLY_TOO_LARGE;
-    room->keys -= (new.version != 0) - (old.version != 0);
-    room->chunks -= chunks_of(check, write->key, &new) - chunks_of(check, write->key, &old);
-    return write->kind == WRITE_DELETE || (room->keys >= 0 && room->chunks >= 0) ? REPLY_OK : REPLY_NO_SPACE;
+    return write->kind != WRITE_DELETE && check->store_full ? REPLY_NO_SPACE : REPLY_OK;
+}
+
+static uint64_t key_live_bytes(const struct check *check, uint32_t key, const struct ghost_version *version)
+{
+    return version->version == 0 ? 0 : check->keys[key].bytes + version->value.bytes;
 }
 
 static void write_do(struct check *check, const struct write *write, uint64_t index)
@@ -132,8 +116,7 @@ static void write_do(struct check *check, const struct write *write, uint64_t in
     struct ghost_version new = write_result(check, write, index);
     if (old.version == 0 && new.version == 0)
         return;
-    check->live_keys += (uint32_t)(new.version != 0) - (uint32_t)(old.version != 0);
-    check->live_chunks += (uint64_t)(chunks_of(check, write->key, &new) - chunks_of(check, write->key, &old));
+    check->live_bytes += key_live_bytes(check, write->key, &new) - key_live_bytes(check, write->key, &old);
     new.previous = check->keys[write->key].latest;
     check->versions =
         check_grow(check->versions, &check->version_max, check->version_count + 1, sizeof *check->versions);
@@ -161,8 +144,7 @@ static void execute_single(struct check *check, const struct request *request, s
         result->version = current;
         return;
     }
-    struct room room = room_now(check);
-    result->status = write_weigh(check, &room, &write);
+    result->status = write_weigh(check, &write);
     if (result->status != REPLY_OK)
         return;
     write_do(check, &write, result->applied);
@@ -206,10 +188,9 @@ static bool txn_write(struct check *check, struct slice txn, bool then, uint32_t
 static void execute_txn(struct check *check, struct slice txn, struct ghost_result *result)
 {
     const bool then = txn_holds(check, txn);
-    struct room room = room_now(check);
     struct write write;
     for (uint32_t offset = 0; txn_write(check, txn, then, &offset, &write);) {
-        result->status = write_weigh(check, &room, &write);
+        result->status = write_weigh(check, &write);
         if (result->status != REPLY_OK)
             return;
     }
@@ -400,6 +381,25 @@ static void compare_digests(struct check *check, uint32_t node, const struct rep
     }
 }
 
+static bool executed_without_space(struct check *check, uint32_t node, const struct output *output,
+                                   const struct entry *entry)
+{
+    const uint32_t events = u32_min(output->event_count, output->event_max);
+    uint32_t at = 0;
+    while (at < events && (output->events[at].kind != EVENT_EXECUTED || output->events[at].a != entry->id.index))
+        at++;
+    if (at == events || output->events[at].b != REPLY_NO_SPACE)
+        return false;
+    const struct limits *limits = &check->limits;
+    const uint64_t store_bytes = (uint64_t)(limits->pages_max - page_fixed_count(limits)) * limits->page_bytes;
+    /* A put of one key may want a page for every level of the tree, and a new root, beside its value. */
+    const uint64_t margin = (uint64_t)limits->page_bytes * (4 + 6 * limits->txn_writes_max);
+    if (4 * (check->live_bytes + entry->body.count) + margin < store_bytes)
+        check_fail(check, CHECK_STATE_MACHINE, node, "entry %llu finds no space beside %llu bytes",
+                   (unsigned long long)entry->id.index, (unsigned long long)check->live_bytes);
+    return true;
+}
+
 void check_model_follow(struct check *check, uint32_t node, const struct replica *replica,
                         const struct replica_view *view, const struct output *output)
 {
@@ -417,6 +417,7 @@ void check_model_follow(struct check *check, uint32_t node, const struct replica
     struct entry entry;
     for (uint64_t index = u64_max(first, check->applied + 1); index <= view->applied; index++) {
         replica_entry(replica, index, &entry);
+        check->store_full = executed_without_space(check, node, output, &entry);
         execute(check, &entry);
     }
     for (uint64_t index = first; index <= view->applied; index++) {

@@ -170,8 +170,8 @@ struct check {
     struct ghost_version *versions;
     uint32_t version_count;
     uint32_t version_max;
-    uint32_t live_keys;
-    uint64_t live_chunks;
+    uint64_t live_bytes; /* keys and values in the store */
+    bool store_full;     /* the entry that is being executed found no space */
     struct ghost_session *sessions;
     uint32_t session_count;
     uint32_t session_max;

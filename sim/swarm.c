@@ -121,6 +121,7 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
     const bool protected = swarm->family != PROFILE_ELECTION || draw_percent(draw, 20);
     const bool pre_vote = draw_percent(draw, 65) && protected;
     const bool check_quorum = draw_percent(draw, 65) && protected;
+    const bool strict_naming = draw_percent(draw, 25);
     const uint64_t cluster_id = 1 + draw_below(draw, UINT32_MAX);
     memset(swarm->configs, 0, sizeof swarm->configs);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
@@ -130,6 +131,7 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
         config->heartbeat_interval_ns = election_ns / beat;
         config->pre_vote = pre_vote;
         config->check_quorum = check_quorum;
+        config->strict_naming = strict_naming;
         config->voter_count = swarm->node_count;
         config->node_id = draw_id(draw, plain, slot);
         const char address[] = { 'n', (char)('1' + slot), ':', '1', '\0' };
@@ -172,9 +174,8 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     } else {
         KNOB(log_entries_max, 256, 256, 512, 512);
     }
-    KNOB(kv_keys_max, 2, 4, 8, 16);
-    KNOB(kv_chunks_max, 4, 12, 40, 80);
     KNOB(sessions_max, 2, 4, 8, 16);
+    KNOB(pages_max, 8, 12, 20, 32);
     KNOB(pending_writes_max, 1, 2, 8, 16);
     KNOB(pending_reads_max, 1, 2, 8, 16);
     KNOB(inflight_max, 1, 2, 4, 16);

@@ -10,9 +10,9 @@ static void swarm_print_cluster(const struct swarm *swarm, FILE *file)
     const struct replica_config *config = &swarm->configs[0];
     fprintf(file,
             "cluster   nodes=%" PRIu32 " election_ns=%" PRIu64 " heartbeat_ns=%" PRIu64
-            " pre_vote=%d check_quorum=%d ids=",
+            " pre_vote=%d check_quorum=%d strict_naming=%d ids=",
             swarm->node_count, config->election_timeout_ns, config->heartbeat_interval_ns, config->pre_vote,
-            config->check_quorum);
+            config->check_quorum, config->strict_naming);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         fprintf(file, "%s%" PRIu64, slot > 0 ? "," : "", swarm->configs[slot].node_id);
     fputc('\n', file);
@@ -26,10 +26,10 @@ static void swarm_print_limits(const struct limits *limits, FILE *file)
             limits->block_bytes, limits->wal_header_blocks, limits->wal_body_blocks, limits->wal_reserve_blocks,
             limits->wal_batch_bytes_max, limits->wal_depth, limits->wal_unnamed_max, limits->log_entries_max);
     fprintf(file,
-            "limits    value_bytes=%" PRIu32 " keys=%" PRIu32 " chunks=%" PRIu32 " sessions=%" PRIu32
+            "limits    value_bytes=%" PRIu32 " page_bytes=%" PRIu32 " pages=%" PRIu32 " sessions=%" PRIu32
             " pending_writes=%" PRIu32 " pending_reads=%" PRIu32 " inflight=%" PRIu32 " append_entries=%" PRIu32
             " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
-            limits->value_bytes_max, limits->kv_keys_max, limits->kv_chunks_max, limits->sessions_max,
+            limits->value_bytes_max, limits->page_bytes, limits->pages_max, limits->sessions_max,
             limits->pending_writes_max, limits->pending_reads_max, limits->inflight_max, limits->append_entries_max,
             limits->append_bytes_max, limits->apply_per_step_max, limits->effects_max);
 }

@@ -5,7 +5,9 @@
  * reply that is not what it should be; the test demands that this very kind of check notices it. */
 #include "test.h"
 
+#include "../core/page.h"
 #include "../core/state.h"
+#include "../core/tree.h"
 #include "../sim/check.h"
 #include "node.h"
 
@@ -360,10 +362,16 @@ TEST(a_key_with_the_wrong_version_is_caught)
 {
     struct cluster *c = cluster_new();
     struct replica *replica = c->nodes[2]->replica;
-    struct kv_slot *slots = region_at(replica, replica->areas.kv_slots);
     EXPECT_EQUAL(node_view(c->nodes[2]).applied, 3);
-    for (uint32_t i = 0; i < replica->limits.kv_keys_max; i++)
-        slots[i].version += slots[i].version != 0;
+    const struct slice found = tree_find(replica, text("key"));
+    struct kv_record record;
+    uint8_t bytes[64];
+    EXPECT(found.count <= sizeof bytes);
+    memcpy(bytes, found.bytes, found.count);
+    memcpy(&record, bytes, sizeof record);
+    record.version++;
+    memcpy(bytes, &record, sizeof record);
+    tree_put(replica, text("key"), (struct slice){ bytes, found.count });
     call(c, 0,
          (struct request){ .kind = REQUEST_CAS,
                            .session = c->session,
@@ -421,7 +429,7 @@ TEST(a_repetition_that_is_executed_again_is_caught)
     struct cluster *c = cluster_new();
     for (uint32_t n = 0; n < NODES; n++) {
         struct replica *replica = c->nodes[n]->replica;
-        struct session *sessions = region_at(replica, replica->areas.sessions);
+        struct session *sessions = (struct session *)(void *)page_write(replica, page_sessions(replica));
         sessions[0].sequence = 0;
     }
     c->sequence--;

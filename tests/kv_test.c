@@ -1,5 +1,6 @@
 /* The key-value store through the log of a lone voter, against a model too simple to be wrong: a list of keys with
  * their values and versions, and no limit but those of the table. */
+#include "../core/page.h"
 #include "../core/prng.h"
 #include "node.h"
 #include "test.h"
@@ -20,14 +21,14 @@ static struct slice key_of(uint32_t key)
     return (struct slice){ .bytes = (const uint8_t *)&key_names[key], .count = 1 };
 }
 
-/* A log and a WAL long enough for some thousand commands; the store as small as ever. */
-static struct node *lone_leader(uint32_t chunks)
+/* A log and a WAL long enough for some thousand commands; the store has that many pages for keys and values. */
+static struct node *lone_leader(uint32_t pages)
 {
     struct limits limits = limits_tiny;
     struct replica_config config = node_config(1, 1);
     limits.wal_body_blocks = 16384;
     limits.log_entries_max = 16384;
-    limits.kv_chunks_max = chunks;
+    limits.pages_max = page_fixed_count(&limits) + pages;
     struct node *node = node_new(&limits, &config);
     node_start(node);
     node_settle(node);
@@ -149,37 +150,37 @@ static struct request put_of(uint32_t key, uint32_t bytes)
 
 TEST(a_full_store_refuses_and_changes_nothing)
 {
-    struct node *node = lone_leader(8);
+    struct node *node = lone_leader(5);
     ask(node, (struct request){ .kind = REQUEST_REGISTER });
-    EXPECT_EQUAL(ask(node, put_of(0, 160)).status, REPLY_OK); /* 161 bytes: 3 chunks of 60 */
+    EXPECT_EQUAL(ask(node, put_of(0, 160)).status, REPLY_OK); /* a page for the value, and the first of the tree */
     EXPECT_EQUAL(ask(node, put_of(1, 160)).status, REPLY_OK);
     const struct reply refused = ask(node, put_of(2, 160));
     EXPECT_EQUAL(refused.status, REPLY_NO_SPACE);
     EXPECT_EQUAL(node_view(node).keys, 2);
-    EXPECT_EQUAL(ask(node, put_of(2, 100)).status, REPLY_OK);
-    EXPECT_EQUAL(ask(node, put_of(1, 10)).status, REPLY_OK); /* gives two back */
-    EXPECT_EQUAL(ask(node, put_of(3, 100)).status, REPLY_OK);
+    EXPECT_EQUAL(ask(node, put_of(2, 10)).status, REPLY_OK); /* lies beside its key */
+    EXPECT_EQUAL(ask(node, put_of(1, 10)).status, REPLY_OK); /* gives its page back */
+    EXPECT_EQUAL(ask(node, put_of(3, 160)).status, REPLY_OK);
     node_free(node);
 }
 
 TEST(a_transaction_that_does_not_fit_writes_none_of_its_keys)
 {
-    struct node *node = lone_leader(8);
+    struct node *node = lone_leader(14);
     uint8_t bytes[512];
     uint32_t used = 0;
     static const uint8_t value[150] = { 7 };
     for (uint32_t key = 0; key < 3; key++) {
         const struct txn_clause clause = { .kind = TXN_THEN_PUT,
                                            .key = key_of(key),
-                                           .value = { .bytes = value, .count = 50u + 50u * (key == 2) } };
+                                           .value = { .bytes = value, .count = 100 } };
         txn_clause_encode(&clause, bytes + used);
         used += txn_clause_bytes(&clause);
     }
     ask(node, (struct request){ .kind = REQUEST_REGISTER });
     EXPECT_EQUAL(ask(node, put_of(5, 160)).status, REPLY_OK);
-    EXPECT_EQUAL(ask(node, put_of(4, 60)).status, REPLY_OK);
+    EXPECT_EQUAL(ask(node, put_of(4, 160)).status, REPLY_OK);
     const struct request txn = { .kind = REQUEST_TXN, .value = { .bytes = bytes, .count = used } };
-    EXPECT_EQUAL(ask(node, txn).status, REPLY_NO_SPACE); /* 3 chunks left, 4 needed */
+    EXPECT_EQUAL(ask(node, txn).status, REPLY_NO_SPACE); /* 11 pages left, 3 needed for values and up to 9 for the tree */
     EXPECT_EQUAL(node_view(node).keys, 2);
     EXPECT_EQUAL(ask(node, (struct request){ .kind = REQUEST_DELETE, .key = key_of(4) }).status, REPLY_OK);
     EXPECT_EQUAL(ask(node, txn).status, REPLY_OK);

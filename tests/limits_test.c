@@ -54,10 +54,10 @@ TEST(the_fingerprint_covers_what_decides_the_outcome_of_a_command)
     limits.value_bytes_max++;
     EXPECT(limits_fingerprint(&limits) != base);
     limits = limits_tiny;
-    limits.kv_keys_max *= 2;
+    limits.page_bytes *= 2;
     EXPECT(limits_fingerprint(&limits) != base);
     limits = limits_tiny;
-    limits.kv_chunks_max++;
+    limits.pages_max++;
     EXPECT(limits_fingerprint(&limits) != base);
     limits = limits_tiny;
     limits.sessions_max *= 2;

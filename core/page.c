@@ -1,0 +1,114 @@
+#include "page.h"
+
+#include "state.h"
+
+uint32_t page_bitmap_count(const struct limits *limits)
+{
+    const uint32_t bits = limits->page_bytes * 8;
+    return (limits->pages_max + bits - 1) / bits;
+}
+
+uint32_t page_session_count(const struct limits *limits)
+{
+    const uint64_t bytes = (uint64_t)limits->sessions_max * sizeof(struct session);
+    return (uint32_t)((bytes + limits->page_bytes - 1) / limits->page_bytes);
+}
+
+uint32_t page_fixed_count(const struct limits *limits)
+{
+    return 1 + page_bitmap_count(limits) + page_session_count(limits);
+}
+
+static uint8_t *page_at(struct replica *replica, uint32_t page)
+{
+    ASSERT(page < replica->limits.pages_max);
+    return (uint8_t *)region_at(replica, replica->areas.pages) + (size_t)page * replica->limits.page_bytes;
+}
+
+static const uint8_t *page_at_const(const struct replica *replica, uint32_t page)
+{
+    ASSERT(page < replica->limits.pages_max);
+    return (const uint8_t *)region_at_const(replica, replica->areas.pages)
+           + (size_t)page * replica->limits.page_bytes;
+}
+
+struct page_root *page_root(struct replica *replica) { return (struct page_root *)(void *)page_at(replica, 0); }
+
+const struct page_root *page_root_const(const struct replica *replica)
+{
+    return (const struct page_root *)(const void *)page_at_const(replica, 0);
+}
+
+/* The word of the bitmap that holds the page's bit. The bitmap's pages are consecutive, so its words are one array. */
+static uint64_t *bitmap_word(struct replica *replica, uint32_t page)
+{
+    return (uint64_t *)(void *)page_at(replica, 1) + page / 64;
+}
+
+static uint64_t bitmap_bit(uint32_t page) { return 1ULL << (page % 64); }
+
+static bool page_in_use(const struct replica *replica, uint32_t page)
+{
+    const uint64_t *bitmap = (const uint64_t *)(const void *)page_at_const(replica, 1);
+    return (bitmap[page / 64] & bitmap_bit(page)) != 0;
+}
+
+void page_store_init(struct replica *replica)
+{
+    struct page_root *root = page_root(replica);
+    const uint32_t fixed = page_fixed_count(&replica->limits);
+    const uint32_t bits = page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8;
+    ASSERT(root->magic == 0 && fixed < replica->limits.pages_max);
+    *root = (struct page_root){
+        .magic = PAGE_ROOT_MAGIC,
+        .version = STORED_VERSION,
+        .pages_free = replica->limits.pages_max - fixed,
+        .free_hint = fixed,
+    };
+    for (uint32_t page = 0; page < fixed; page++)
+        *bitmap_word(replica, page) |= bitmap_bit(page);
+    /* Numbers that do not exist are never free. */
+    for (uint32_t page = replica->limits.pages_max; page < bits; page++)
+        *bitmap_word(replica, page) |= bitmap_bit(page);
+}
+
+uint32_t page_sessions(const struct replica *replica) { return 1 + page_bitmap_count(&replica->limits); }
+
+uint8_t *page_write(struct replica *replica, uint32_t page)
+{
+    ASSERT(page_in_use(replica, page));
+    return page_at(replica, page);
+}
+
+const uint8_t *page_read(const struct replica *replica, uint32_t page)
+{
+    ASSERT(page_in_use(replica, page));
+    return page_at_const(replica, page);
+}
+
+uint32_t page_allocate(struct replica *replica)
+{
+    struct page_root *root = page_root(replica);
+    ASSERT(root->pages_free > 0);
+    uint32_t page = root->free_hint;
+    while (*bitmap_word(replica, page) == UINT64_MAX)
+        page = (page / 64 + 1) * 64;
+    while (page_in_use(replica, page))
+        page++;
+    ASSERT(page < replica->limits.pages_max);
+    *bitmap_word(replica, page) |= bitmap_bit(page);
+    root->pages_free--;
+    root->free_hint = page + 1;
+    return page;
+}
+
+void page_free(struct replica *replica, uint32_t page)
+{
+    struct page_root *root = page_root(replica);
+    ASSERT(page_in_use(replica, page));
+    ASSERT(page >= page_fixed_count(&replica->limits));
+    memset(page_at(replica, page), 0, replica->limits.page_bytes);
+    *bitmap_word(replica, page) &= ~bitmap_bit(page);
+    root->pages_free++;
+    root->free_hint = u32_min(root->free_hint, page);
+}
