@@ -13,7 +13,7 @@ static uint64_t choose_next(struct choose *choose, enum choose_kind kind, uint32
 {
     ASSERT(kind < CHOOSE_KINDS);
     ASSERT(who < CHOOSE_WHO_MAX);
-    struct choose_stream *stream = &choose->streams[kind][who];
+    struct choose_stream *stream = &choose->streams[who][kind];
     if (stream->epoch != choose->epoch) {
         uint64_t name = ((uint64_t)kind << 32) | who;
         uint64_t state = choose->seed;

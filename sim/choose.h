@@ -42,7 +42,7 @@ struct choose_stream {
 struct choose {
     uint64_t seed;
     uint64_t epoch;
-    struct choose_stream streams[CHOOSE_KINDS][CHOOSE_WHO_MAX];
+    struct choose_stream streams[CHOOSE_WHO_MAX][CHOOSE_KINDS]; /* what one link draws for a frame lies together */
 };
 
 /* Starts the choices of one schedule. `choose` is zeroed before its first use. */
