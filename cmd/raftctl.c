@@ -179,7 +179,8 @@ static int report(struct client *client, const struct arguments *arguments, cons
 static bool read_input(struct slice *bytes)
 {
     const uint32_t bytes_max = limits_production.frame_bytes_max;
-    uint8_t *buffer = malloc((size_t)bytes_max + 1); /* for the life of the process */
+    static uint8_t *buffer; /* for the life of the process */
+    buffer = malloc((size_t)bytes_max + 1);
     if (buffer == NULL) {
         fprintf(stderr, "raftctl: no memory\n");
         return false;
@@ -259,7 +260,8 @@ static int txn_words(const struct arguments *arguments, struct slice words[WORDS
     if (!read_input(&input))
         return -1;
     char error[TXN_TEXT_ERROR_BYTES];
-    char *text = malloc(input.count + 1U); /* for the life of the process: the words borrow from it */
+    static char *text; /* for the life of the process: the words borrow from it */
+    text = malloc(input.count + 1U);
     if (text == NULL) {
         fprintf(stderr, "raftctl: no memory\n");
         return -1;

@@ -8,17 +8,17 @@ static void append_owe(struct replica *replica, uint64_t leader, uint64_t reject
     replica->owed.hint = hint;
 }
 
-/* Adds what is missing, replaces what conflicts. Returns the last index that now equals the leader's: less than sent when
- * the log is full. */
+/* Adds what is missing, replaces what conflicts. Returns the last index that now equals the leader's: less than sent
+ * when the log is full. */
 static uint64_t append_entries(struct replica *replica, struct output *output, const struct append_request *request)
 {
     uint64_t equal = request->prev.index;
     uint32_t offset = 0;
     for (uint32_t i = 0; i < request->entry_count; i++) {
         struct entry entry;
-        offset += entry_decode((struct slice){ .bytes = request->entries.bytes + offset,
-                                               .count = request->entries.count - offset },
-                               &entry);
+        offset += entry_decode(
+            (struct slice){ .bytes = request->entries.bytes + offset, .count = request->entries.count - offset },
+            &entry);
         if (entry.id.index <= replica->log.last.index) {
             if (log_term(replica, entry.id.index) == entry.id.term) {
                 equal = entry.id.index;
@@ -39,7 +39,8 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
 
 static void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal)
 {
-    /* Not the own last index: what lies behind the entries of this request may be an old tail (Raft 3.5, AppendEntries 5). */
+    /* Not the own last index: what lies behind the entries of this request may be an old tail (Raft 3.5, AppendEntries
+     * 5). */
     const uint64_t known = u64_min(commit, equal);
     if (known <= replica->commit)
         return;

@@ -1,7 +1,7 @@
 /* What every file of the core may use: fixed-width integers, assertions, small arithmetic.
  *
- * The core is freestanding: no libc beyond mem*, no allocation, no clock, no errno. `make purity` proves it by compiling
- * against the compiler's own headers only and by reading the symbols of the archive. */
+ * The core is freestanding: no libc beyond mem*, no allocation, no clock, no errno. `make purity` proves it by
+ * compiling against the compiler's own headers only and by reading the symbols of the archive. */
 #ifndef WW_BASE_H
 #define WW_BASE_H
 
@@ -20,12 +20,11 @@ int memcmp(const void *a, const void *b, size_t bytes);
 #error "stored and wire formats are little-endian structs; a big-endian host needs conversions first"
 #endif
 
-/* A failed assertion is a bug. The driver supplies the hook: raftd logs and aborts, the simulator names seed and step. */
+/* A failed assertion is a bug. The driver supplies the hook: raftd logs and aborts, raftsim names seed and step. */
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line);
 
 /* On in every build. The expression has no side effects. */
-#define ASSERT(expression) \
-    ((expression) ? (void)0 : core_assert_failed(#expression, __FILE__, __LINE__))
+#define ASSERT(expression) ((expression) ? (void)0 : core_assert_failed(#expression, __FILE__, __LINE__))
 #define STATIC_ASSERT(expression, message) _Static_assert(expression, message)
 #define UNREACHABLE() core_assert_failed("unreachable", __FILE__, __LINE__)
 
@@ -39,7 +38,7 @@ static inline uint32_t u32_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
 /* Rounds up to a multiple of a power of two. */
 static inline uint64_t u64_round_up(uint64_t value, uint64_t power) { return (value + power - 1) & ~(power - 1); }
 
-/* A Raft log position. Term and index travel together: either alone names nothing. Index 0, term 0 is "before the log". */
+/* A Raft log position. Term and index travel together: either alone names nothing. Both 0 is "before the log". */
 struct log_id {
     uint64_t term;
     uint64_t index;

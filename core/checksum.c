@@ -3,10 +3,7 @@
 
 #include <xxhash.h>
 
-uint64_t checksum64(const void *bytes, size_t count, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(bytes, count, seed);
-}
+uint64_t checksum64(const void *bytes, size_t count, uint64_t seed) { return XXH3_64bits_withSeed(bytes, count, seed); }
 
 struct hash128 checksum128(const void *bytes, size_t count, uint64_t seed)
 {

@@ -74,7 +74,8 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .wal_bytes_max = (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes,
         .log_entries_max = replica->limits.log_entries_max,
         .keys = page_root_const(replica)->keys,
-        .store_bytes_used = (uint64_t)(replica->limits.pages_max - page_root_const(replica)->pages_free) * replica->limits.page_bytes,
+        .store_bytes_used =
+            (uint64_t)(replica->limits.pages_max - page_root_const(replica)->pages_free) * replica->limits.page_bytes,
         .store_bytes_max = (uint64_t)replica->limits.pages_max * replica->limits.page_bytes,
         .sessions = page_root_const(replica)->session_count,
         .state_digest = apply_digest(replica),
@@ -146,8 +147,7 @@ void client_frame(struct replica *replica, struct output *output, const struct i
     const enum frame_verdict verdict =
         request_decode(input->bytes, &replica->frame, &replica->limits, &request, &status);
     if (verdict != FRAME_OK) {
-        output_effect(output, &(struct effect){
-                                  .kind = EFFECT_REFUSE, .target = input->client, .verdict = verdict });
+        output_effect(output, &(struct effect){ .kind = EFFECT_REFUSE, .target = input->client, .verdict = verdict });
         return;
     }
     if (status != REPLY_OK) {

@@ -1,3 +1,4 @@
+/* Leader election (Raft 3.4, 3.6.1), PreVote (9.6), and what may leave before the disk has it (3.8). */
 #include "raft.h"
 
 bool election_term_durable(const struct replica *replica)

@@ -1,3 +1,4 @@
+/* Log entries to bytes and back; see entry.h. */
 #include "entry.h"
 
 void entry_encode(const struct entry *entry, uint8_t *to)

@@ -34,7 +34,7 @@ static inline uint32_t entry_bytes(uint32_t body_bytes)
 /* Writes one entry; `to` has room for entry_bytes(). */
 void entry_encode(const struct entry *entry, uint8_t *to);
 
-/* Decodes the entry at the start of `bytes`. Returns the bytes it occupies, or 0 when it does not fit or is malformed. */
+/* Decodes the entry at the start of `bytes`. Returns the bytes it occupies; 0: it does not fit or is malformed. */
 uint32_t entry_decode(struct slice bytes, struct entry *entry);
 
 #endif

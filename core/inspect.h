@@ -10,19 +10,19 @@
 struct replica_view {
     enum raft_role role;
     uint64_t node_id;
-    uint64_t leader;        /* 0: unknown */
-    uint64_t term;          /* in memory */
-    uint64_t vote;          /* in memory; 0: none; UINT64_MAX: unknown, counts as given */
-    uint64_t durable_term;  /* as the core believes */
+    uint64_t leader;       /* 0: unknown */
+    uint64_t term;         /* in memory */
+    uint64_t vote;         /* in memory; 0: none; UINT64_MAX: unknown, counts as given */
+    uint64_t durable_term; /* as the core believes */
     uint64_t durable_vote;
     struct log_id last;
     uint64_t durable_index; /* as the core believes */
     uint64_t commit;
     uint64_t applied;
-    uint64_t state_digest;  /* of the applied state: store and sessions */
-    uint64_t read_round;    /* latest ReadIndex round begun, leaders only */
-    uint64_t read_confirmed;/* latest round that a majority acknowledged */
-    uint32_t votes;         /* bit per voter slot whose grant this candidate counts */
+    uint64_t state_digest;   /* of the applied state: store and sessions */
+    uint64_t read_round;     /* latest ReadIndex round begun, leaders only */
+    uint64_t read_confirmed; /* latest round that a majority acknowledged */
+    uint32_t votes;          /* bit per voter slot whose grant this candidate counts */
     uint32_t pre_votes;
     uint32_t pending_writes;
     uint32_t pending_reads;
@@ -41,7 +41,8 @@ void replica_entry(const struct replica *replica, uint64_t index, struct entry *
 /* Its term only: O(1), no decoding. 0 for index 0. */
 uint64_t replica_entry_term(const struct replica *replica, uint64_t index);
 
-/* Every internal invariant (each queue within its limit, indices ordered, pools accounted for). NULL, or the one broken. */
+/* Every internal invariant (each queue within its limit, indices ordered, pools accounted for). NULL, or the one
+ * broken. */
 const char *replica_invariant(const struct replica *replica);
 
 /* XXH3 over the live parts of the region. */
@@ -60,16 +61,16 @@ bool superblock_inspect(struct slice block, const struct replica_config *config,
 
 struct wal_batch_view {
     uint64_t sequence;
-    uint64_t lsn;           /* byte position in the body since format */
+    uint64_t lsn; /* byte position in the body since format */
     uint64_t durable_sequence;
     uint64_t term;
-    struct hash128 hash;      /* of this header: what the next batch chains to */
+    struct hash128 hash; /* of this header: what the next batch chains to */
     struct hash128 prev_hash;
-    uint64_t truncate_after;  /* UINT64_MAX: no truncation */
-    uint64_t first_index;     /* of its entries; meaningless when entry_count is 0 */
+    uint64_t truncate_after; /* UINT64_MAX: no truncation */
+    uint64_t first_index;    /* of its entries; meaningless when entry_count is 0 */
     uint32_t entry_count;
-    uint32_t run_bytes;       /* with header and padding */
-    struct slice entries;     /* borrows from the bytes given */
+    uint32_t run_bytes;   /* with header and padding */
+    struct slice entries; /* borrows from the bytes given */
 };
 /* The batch that starts at byte `lsn` of the body, wholly inside `bytes`: header and body verified. */
 bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_view *view);

@@ -1,3 +1,4 @@
+/* The key-value store on the tree: lookup, chains of long values, and commands that happen as a whole or not at all. */
 #include "kv.h"
 
 #include "page.h"
@@ -193,8 +194,8 @@ static void kv_delete(struct replica *replica, struct slice key)
 
 enum kv_write { KV_PUT, KV_APPEND, KV_DELETE };
 
-/* Running totals while the writes of one command are checked, before any of them is done. Each put may split every level
- * of the tree and raise it by one, so the tree's share is an upper bound. */
+/* Running totals while the writes of one command are checked, before any of them is done. Each put may split every
+ * level of the tree and raise it by one, so the tree's share is an upper bound. */
 struct kv_budget {
     int64_t pages_free; /* after the chains of the writes so far */
     int64_t tree_pages; /* that their puts may need */

@@ -1,5 +1,6 @@
-/* The key-value store: keys in the tree, each with a record; short values inside the record, long ones in a chain of pages.
- * Part of the replicated state: contents and outcomes are a function of the commands executed, never of anything else.
+/* The key-value store: keys in the tree, each with a record; short values inside the record, long ones in a chain of
+ * pages. Part of the replicated state: contents and outcomes are a function of the commands executed, never of anything
+ * else.
  *
  *   record = kv_record, then the value if it fits a quarter page beside the key
  *   chain  = pages of kv_chain_header and data, each but the last one full */
@@ -13,10 +14,10 @@
 struct replica;
 
 struct kv_record {
-    uint64_t version;     /* index of the entry that last wrote the key */
-    uint64_t digest;      /* its share of page_root.digest */
+    uint64_t version; /* index of the entry that last wrote the key */
+    uint64_t digest;  /* its share of page_root.digest */
     uint32_t value_bytes;
-    uint32_t chain;       /* first page of a long value; PAGE_NONE: it lies behind the record */
+    uint32_t chain; /* first page of a long value; PAGE_NONE: it lies behind the record */
 };
 STATIC_ASSERT(sizeof(struct kv_record) == 24, "no padding");
 enum { KV_RECORD_BYTES = sizeof(struct kv_record) };

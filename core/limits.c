@@ -122,8 +122,7 @@ static const char *limits_storage_problem(const struct limits *limits)
         return "wal_unnamed_max must be above wal_depth and fit one header block";
     if (limits->wal_batch_bytes_max % limits->block_bytes != 0)
         return "wal_batch_bytes_max must be a multiple of block_bytes";
-    if (limits->wal_batch_bytes_max
-        < sizeof(struct wal_batch_header) + entry_bytes(limits_command_bytes_max(limits)))
+    if (limits->wal_batch_bytes_max < sizeof(struct wal_batch_header) + entry_bytes(limits_command_bytes_max(limits)))
         return "wal_batch_bytes_max must hold the largest entry";
     if (limits->wal_reserve_blocks < 4 || limits->wal_body_blocks <= limits->wal_reserve_blocks
         || (uint64_t)(limits->wal_body_blocks - limits->wal_reserve_blocks) * limits->block_bytes
@@ -165,7 +164,8 @@ const char *limits_problem(const struct limits *limits)
         || limits->frame_bytes_max < message_append_bytes(limits->append_bytes_max))
         return "frame_bytes_max must hold an append request with append_bytes_max or the largest entry";
     if (limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + limits->value_bytes_max
-        || limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
+        || limits->frame_bytes_max
+               < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
         return "frame_bytes_max must hold the largest reply";
     return NULL;
 }

@@ -2,15 +2,15 @@
  * object code runs with every set: `production` in raftd, `tiny` in most simulated schedules (a log that fills, a queue
  * that overflows, a session table that evicts within the first simulated second), `micro` for exhaustive search.
  *
- * limits_valid() holds the relations between them; limits_fingerprint() hashes those that change what replicas agree on,
- * and peers refuse each other when it differs. */
+ * limits_valid() holds the relations between them; limits_fingerprint() hashes those that change what replicas agree
+ * on, and peers refuse each other when it differs. */
 #ifndef WW_LIMITS_H
 #define WW_LIMITS_H
 
 #include "base.h"
 
 enum {
-    VOTERS_MAX = 7,          /* of one configuration */
+    VOTERS_MAX = 7,            /* of one configuration */
     MEMBER_ADDRESS_BYTES = 64, /* "host:port", NUL-padded */
     SUPERBLOCK_COPIES = 4,
     PAGE_BYTES_MAX = 16384,
@@ -32,19 +32,19 @@ struct limits {
     uint32_t key_bytes_max;
     uint32_t value_bytes_max;
     uint32_t txn_compares_max;
-    uint32_t txn_writes_max;           /* in one branch */
-    uint32_t page_bytes;               /* of the state machine's memory; a power of two, 256..PAGE_BYTES_MAX */
-    uint32_t pages_max;                /* of them */
+    uint32_t txn_writes_max; /* in one branch */
+    uint32_t page_bytes;     /* of the state machine's memory; a power of two, 256..PAGE_BYTES_MAX */
+    uint32_t pages_max;      /* of them */
     uint32_t sessions_max;
     /* queues */
-    uint32_t pending_writes_max;       /* proposals with a waiting client; a power of two */
-    uint32_t pending_reads_max;        /* a power of two */
-    uint32_t inflight_max;             /* AppendEntries sent to one peer and not yet acknowledged, <= INFLIGHT_MAX */
-    uint32_t append_entries_max;       /* entries in one AppendEntries */
-    uint32_t append_bytes_max;         /* bytes of entries in one AppendEntries, unless a single entry is larger */
-    uint32_t apply_per_step_max;       /* entries applied in one step: bounds the step */
-    uint32_t effects_max;              /* in one output */
-    uint32_t frame_bytes_max;          /* largest frame sent or accepted */
+    uint32_t pending_writes_max; /* proposals with a waiting client; a power of two */
+    uint32_t pending_reads_max;  /* a power of two */
+    uint32_t inflight_max;       /* AppendEntries sent to one peer and not yet acknowledged, <= INFLIGHT_MAX */
+    uint32_t append_entries_max; /* entries in one AppendEntries */
+    uint32_t append_bytes_max;   /* bytes of entries in one AppendEntries, unless a single entry is larger */
+    uint32_t apply_per_step_max; /* entries applied in one step: bounds the step */
+    uint32_t effects_max;        /* in one output */
+    uint32_t frame_bytes_max;    /* largest frame sent or accepted */
 };
 
 enum { INFLIGHT_MAX = 256 };

@@ -1,3 +1,4 @@
+/* The table from index to position; see log.h. */
 #include "log.h"
 
 #include "state.h"

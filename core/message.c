@@ -1,3 +1,4 @@
+/* Frames between replicas: sealing, and decoders that are total over any bytes; see message.h. */
 #include "message.h"
 
 #include "checksum.h"
@@ -160,9 +161,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
-    case FRAME_APPEND_REQUEST:
-        append_request_encode(&message->append_request, to);
-        return;
+    case FRAME_APPEND_REQUEST: append_request_encode(&message->append_request, to); return;
     case FRAME_APPEND_RESPONSE: {
         const struct append_response_body body = {
             .match = message->append_response.match,
@@ -180,8 +179,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_CLIENT_REQUEST:
-    case FRAME_CLIENT_REPLY:
-        break;
+    case FRAME_CLIENT_REPLY: break;
     }
     UNREACHABLE();
 }
@@ -305,8 +303,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         return FRAME_OK;
     }
     case FRAME_CLIENT_REQUEST:
-    case FRAME_CLIENT_REPLY:
-        break;
+    case FRAME_CLIENT_REPLY: break;
     }
     return FRAME_BAD_TYPE;
 }

@@ -41,12 +41,12 @@ STATIC_ASSERT(sizeof(struct frame_header) == 64, "no padding");
 
 enum frame_verdict {
     FRAME_OK,
-    FRAME_SHORT,             /* fewer bytes than a header, or than frame_bytes says: read on */
-    FRAME_BAD_SIZE,          /* frame_bytes out of range */
+    FRAME_SHORT,    /* fewer bytes than a header, or than frame_bytes says: read on */
+    FRAME_BAD_SIZE, /* frame_bytes out of range */
     FRAME_BAD_CHECKSUM,
     FRAME_BAD_VERSION,
     FRAME_BAD_TYPE,
-    FRAME_BAD_BODY,          /* a field out of range */
+    FRAME_BAD_BODY, /* a field out of range */
     FRAME_WRONG_CLUSTER,
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
     FRAME_WRONG_NODE,        /* addressed to another node, or from no voter */
@@ -77,10 +77,10 @@ struct vote_response {
 /* Raft 3.5. Empty `entries` is the heartbeat. */
 struct append_request {
     struct log_id prev;
-    uint64_t commit;       /* the leader's commit index */
-    uint64_t round;        /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint64_t commit; /* the leader's commit index */
+    uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
     uint32_t entry_count;
-    struct slice entries;  /* entry_count entries, as stored in the WAL; see entry.h */
+    struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
 
 struct append_response {
@@ -135,7 +135,7 @@ uint32_t message_bytes(const struct message *message);
 void message_encode(const struct message *message, const struct frame_context *context, uint8_t *to);
 
 /* Decodes exactly one whole frame. On FRAME_OK *message is complete, its entries borrow from `bytes`, and each entry's
- * header has been checked to lie inside. On anything else *message has from and to if the checksum was good, else zero. */
+ * header has been checked to lie inside. On anything else *message has from and to if the checksum was good. */
 enum frame_verdict message_decode(struct slice bytes, const struct frame_context *context, struct message *message);
 
 #endif

@@ -1,3 +1,4 @@
+/* Filling an output, and how large it must be; see output.h. */
 #include "output.h"
 
 /* Everything a step may emit beside the bulky frames: votes, acknowledgements, refusals, small replies. */

@@ -1,3 +1,4 @@
+/* Numbered pages and the bitmap that says which are in use; see page.h. */
 #include "page.h"
 
 #include "state.h"
@@ -28,8 +29,7 @@ static uint8_t *page_at(struct replica *replica, uint32_t page)
 static const uint8_t *page_at_const(const struct replica *replica, uint32_t page)
 {
     ASSERT(page < replica->limits.pages_max);
-    return (const uint8_t *)region_at_const(replica, replica->areas.pages)
-           + (size_t)page * replica->limits.page_bytes;
+    return (const uint8_t *)region_at_const(replica, replica->areas.pages) + (size_t)page * replica->limits.page_bytes;
 }
 
 struct page_root *page_root(struct replica *replica) { return (struct page_root *)(void *)page_at(replica, 0); }

@@ -6,10 +6,11 @@
  *   all others             nodes of the tree (tree.c) and overflow chains of long values (kv.c), on demand
  *
  * Pages are changed in place; numbers are logical, so nothing moves when a page is written elsewhere on a disk. What is
- * allocated is always the lowest free number, freed pages are zeroed, and no page holds an address, a seed or a time: equal
- * logs give byte-equal pages on every replica.
+ * allocated is always the lowest free number, freed pages are zeroed, and no page holds an address, a seed or a time:
+ * equal logs give byte-equal pages on every replica.
  *
- * Invariants: page_root.pages_free counts the zero bits; no bit below free_hint is zero; a page that is not in use is zero */
+ * Invariants: page_root.pages_free counts the zero bits; no bit below free_hint is zero; a page that is not in use is
+ * zero */
 #ifndef WW_PAGE_H
 #define WW_PAGE_H
 
@@ -24,9 +25,9 @@ struct page_root {
     uint32_t magic;
     uint32_t version;
     uint32_t pages_free;
-    uint32_t free_hint;      /* no free page below this number */
-    uint32_t tree_root;      /* PAGE_NONE: the store is empty */
-    uint32_t tree_height;    /* nodes on the way to a value; 0: empty */
+    uint32_t free_hint;   /* no free page below this number */
+    uint32_t tree_root;   /* PAGE_NONE: the store is empty */
+    uint32_t tree_height; /* nodes on the way to a value; 0: empty */
     uint32_t session_count;
     uint32_t zero;
     uint64_t keys;

@@ -1,9 +1,9 @@
 /* Linearizable reads without the log (Raft 6.4): ReadIndex.
  *
- * A read waits in a queue. When no round is under way, all reads that wait get the next round: its read index is the commit
- * index at that moment, and its number travels in the next append requests. A majority that echoes the number (in this
- * term) has, after the reads arrived, still known this node as its leader. The reads are answered when the state machine
- * has applied the read index.
+ * A read waits in a queue. When no round is under way, all reads that wait get the next round: its read index is the
+ * commit index at that moment, and its number travels in the next append requests. A majority that echoes the number
+ * (in this term) has, after the reads arrived, still known this node as its leader. The reads are answered when the
+ * state machine has applied the read index.
  *
  * Invariants:
  *   no round begins before an entry of the own term is committed: until then the commit index may lag (Raft 6.4 step 1)

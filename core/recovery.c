@@ -2,8 +2,8 @@
  *
  *   superblock -> names -> body -> scan -> write -> done
  *
- * It reads the superblock copies, the header ring, then the body from its head for as long as batches are valid and chain.
- * What follows the last good batch is either a tail that nobody was promised, or damage:
+ * It reads the superblock copies, the header ring, then the body from its head for as long as batches are valid and
+ * chain. What follows the last good batch is either a tail that nobody was promised, or damage:
  *
  *   next batch                                                            | verdict
  *   valid and chained                                                     | keep: it may be acknowledged
@@ -90,8 +90,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
     const struct recovery *recovery = &replica->recovery;
     uint32_t bad = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
-        if (recovery->superblock_valid[copy] != 0
-            && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
+        if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
             continue;
         replica->superblock.due |= 1u << copy;
         bad++;
@@ -307,9 +306,8 @@ static void recovery_finish(struct replica *replica, struct output *output)
         replica->hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
-    replica->wal.named = u64_max(replica->wal.named, replica->wal.durable
-                                                         - u64_min(replica->wal.durable,
-                                                                   replica->limits.wal_unnamed_max));
+    replica->wal.named = u64_max(replica->wal.named,
+                                 replica->wal.durable - u64_min(replica->wal.durable, replica->limits.wal_unnamed_max));
     recovery->phase = RECOVERY_WRITE;
     if (recovery->leftovers) {
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, replica->wal.tail);

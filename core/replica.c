@@ -136,8 +136,8 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }
-    output_effect(output, &(struct effect){
-                              .kind = EFFECT_REFUSE, .target = message->from, .verdict = message->refusal.reason });
+    output_effect(
+        output, &(struct effect){ .kind = EFFECT_REFUSE, .target = message->from, .verdict = message->refusal.reason });
 }
 
 static void peer_frame(struct replica *replica, struct output *output, struct slice bytes)
@@ -191,20 +191,11 @@ static void disk_completed(struct replica *replica, struct output *output, const
 static void step_input(struct replica *replica, struct output *output, const struct input *input)
 {
     switch (input->kind) {
-    case INPUT_START:
-        recovery_start(replica, output);
-        return;
-    case INPUT_TICK:
-        return;
-    case INPUT_PEER_FRAME:
-        peer_frame(replica, output, input->bytes);
-        return;
-    case INPUT_CLIENT_FRAME:
-        client_frame(replica, output, input);
-        return;
-    case INPUT_DISK:
-        disk_completed(replica, output, input);
-        return;
+    case INPUT_START: recovery_start(replica, output); return;
+    case INPUT_TICK: return;
+    case INPUT_PEER_FRAME: peer_frame(replica, output, input->bytes); return;
+    case INPUT_CLIENT_FRAME: client_frame(replica, output, input); return;
+    case INPUT_DISK: disk_completed(replica, output, input); return;
     }
     UNREACHABLE();
 }
@@ -245,8 +236,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
     step_timers(replica, output);
     if (!input->more)
         step_flush(replica, output);
-    output->deadline_ns =
-        replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+    output->deadline_ns = replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

@@ -27,29 +27,30 @@ struct replica;
 enum { REGION_ALIGNMENT = 4096 };
 
 enum raft_role {
-    RAFT_STARTING,      /* reading its disk: speaks to nobody */
+    RAFT_STARTING, /* reading its disk: speaks to nobody */
     RAFT_FOLLOWER,
     RAFT_PRE_CANDIDATE, /* Raft 9.6 */
     RAFT_CANDIDATE,
     RAFT_LEADER,
-    RAFT_STOPPED,       /* emitted EFFECT_STOP; every further input is ignored */
+    RAFT_STOPPED, /* emitted EFFECT_STOP; every further input is ignored */
 };
 const char *raft_role_text(enum raft_role role);
 
 struct member {
-    uint64_t id;                         /* any value but 0 and UINT64_MAX */
-    char address[MEMBER_ADDRESS_BYTES];  /* opaque to the core; told to redirected clients */
+    uint64_t id;                        /* any value but 0 and UINT64_MAX */
+    char address[MEMBER_ADDRESS_BYTES]; /* opaque to the core; told to redirected clients */
 };
 
 struct replica_config {
-    uint64_t cluster_id; /* not 0 */
-    uint64_t node_id;    /* one of the voters */
-    uint64_t seed;       /* of this life's random election timeouts */
+    uint64_t cluster_id;            /* not 0 */
+    uint64_t node_id;               /* one of the voters */
+    uint64_t seed;                  /* of this life's random election timeouts */
     uint64_t election_timeout_ns;   /* the minimum; each is drawn from [1, 2) of it (Raft 3.4) */
     uint64_t heartbeat_interval_ns; /* below half the election timeout */
-    bool pre_vote;       /* Raft 9.6 */
-    bool check_quorum;   /* a leader without a majority steps down; voters that hear a leader refuse votes (Raft 6.2, 4.2.3) */
-    bool strict_naming;  /* a batch counts as durable only when it is named, too (storage design 2.6) */
+    bool pre_vote;                  /* Raft 9.6 */
+    bool check_quorum;              /* a leader without a majority steps down; voters that hear a leader refuse votes
+                                       (Raft 6.2, 4.2.3) */
+    bool strict_naming;             /* a batch counts as durable only when it is named, too (storage design 2.6) */
     uint8_t zero[1];
     uint32_t voter_count; /* 1..VOTERS_MAX */
     struct member voters[VOTERS_MAX];
@@ -70,40 +71,42 @@ enum input_kind {
 
 enum disk_result {
     DISK_OK,    /* write: all bytes durable. read: bytes holds exactly what was asked for */
-    DISK_ERROR, /* read: an I/O error somewhere in the range. write: error, or short: nothing is known about the blocks */
+    DISK_ERROR, /* read: an I/O error somewhere in the range. write: error, or short: nothing is known about the blocks
+                 */
     DISK_FULL,  /* write: no space */
 };
 
 struct input {
     enum input_kind kind;
-    bool more;            /* another input follows at once: sealing and sending may wait for it */
+    bool more; /* another input follows at once: sealing and sending may wait for it */
     enum disk_result result;
-    uint64_t now_ns;      /* monotonic clock of this node; a value behind the last one counts as the last one */
-    uint64_t client;      /* opaque to the core */
+    uint64_t now_ns; /* monotonic clock of this node; a value behind the last one counts as the last one */
+    uint64_t client; /* opaque to the core */
     uint64_t op_id;
     struct slice bytes;
 };
 
 enum effect_kind {
-    EFFECT_SEND,  /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY, /* bytes to the client `target`; may be lost */
-    EFFECT_WRITE, /* bytes to device at offset, complete as op_id when durable; block-aligned */
-    EFFECT_READ,  /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
-    EFFECT_REFUSE,/* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the connection */
-    EFFECT_STOP,  /* the node must not go on: `stop`, `detail`. The last effect ever */
+    EFFECT_SEND,   /* bytes to the node `target`; may be lost */
+    EFFECT_REPLY,  /* bytes to the client `target`; may be lost */
+    EFFECT_WRITE,  /* bytes to device at offset, complete as op_id when durable; block-aligned */
+    EFFECT_READ,   /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
+    EFFECT_REFUSE, /* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the
+                      connection */
+    EFFECT_STOP,   /* the node must not go on: `stop`, `detail`. The last effect ever */
 };
 
 enum stop_reason {
-    STOP_WRITE_FAILED = 1,   /* a durable write failed; never retried */
-    STOP_NO_SUPERBLOCK,      /* no two superblock copies agree: the node's promises are lost; rejoin under a new id */
-    STOP_WRONG_CLUSTER,      /* the data belongs to another cluster; detail: its id */
-    STOP_WRONG_NODE,         /* the data belongs to another node; detail: its id */
-    STOP_WRONG_VERSION,      /* stored format of another version; detail: that version */
-    STOP_WRONG_GEOMETRY,     /* stored limits (block or ring sizes) differ from the configured ones */
-    STOP_WRONG_VOTERS,       /* the stored voters differ from the configured ones */
-    STOP_WAL_DAMAGED,        /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
-    STOP_WAL_FULL,           /* no room for the recovery cut */
-    STOP_DUPLICATE_NODE,     /* peers know another data directory under this node id */
+    STOP_WRITE_FAILED = 1, /* a durable write failed; never retried */
+    STOP_NO_SUPERBLOCK,    /* no two superblock copies agree: the node's promises are lost; rejoin under a new id */
+    STOP_WRONG_CLUSTER,    /* the data belongs to another cluster; detail: its id */
+    STOP_WRONG_NODE,       /* the data belongs to another node; detail: its id */
+    STOP_WRONG_VERSION,    /* stored format of another version; detail: that version */
+    STOP_WRONG_GEOMETRY,   /* stored limits (block or ring sizes) differ from the configured ones */
+    STOP_WRONG_VOTERS,     /* the stored voters differ from the configured ones */
+    STOP_WAL_DAMAGED,      /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
+    STOP_WAL_FULL,         /* no room for the recovery cut */
+    STOP_DUPLICATE_NODE,   /* peers know another data directory under this node id */
 };
 const char *stop_reason_text(enum stop_reason reason);
 
@@ -121,26 +124,26 @@ struct effect {
 
 /* Typed trace: what happened inside a step, for logs, transcripts, invariants and coverage. */
 enum event_kind {
-    EVENT_ROLE,             /* a: enum raft_role, b: leader or 0 */
-    EVENT_TERM,             /* a: new term */
-    EVENT_VOTE,             /* a: candidate, b: term; granted in memory, not yet durable */
-    EVENT_HARD_STATE,       /* a: term, b: vote; now durable */
-    EVENT_APPEND,           /* a: index, b: term */
-    EVENT_TRUNCATE,         /* a: last index kept */
-    EVENT_DURABLE,          /* a: durable index */
-    EVENT_COMMIT,           /* a: commit index */
-    EVENT_APPLY,            /* a: index, b: state digest after it */
-    EVENT_EXECUTED,         /* a: index, b: enum reply_status; a write was executed in its session */
-    EVENT_SESSION_EVICTED,  /* a: session */
-    EVENT_READ_ROUND,       /* a: round, b: read index; a ReadIndex round begins */
-    EVENT_READ_SERVED,      /* a: read index, b: applied index */
-    EVENT_APPEND_REJECTED,  /* a: peer, b: hint index; the leader backs off */
-    EVENT_QUORUM_LOST,      /* CheckQuorum steps down */
-    EVENT_RECOVERED,        /* a: last index, b: batches */
-    EVENT_TAIL_CUT,         /* a: last index kept, b: lsn; a torn or unacknowledged tail */
-    EVENT_SUPERBLOCK_REPAIR,/* a: copies rewritten */
-    EVENT_READ_RETRIED,     /* a: offset; a read error that is tried again by blocks */
-    EVENT_BUSY,             /* a: enum reply_status; a client was turned away */
+    EVENT_ROLE,              /* a: enum raft_role, b: leader or 0 */
+    EVENT_TERM,              /* a: new term */
+    EVENT_VOTE,              /* a: candidate, b: term; granted in memory, not yet durable */
+    EVENT_HARD_STATE,        /* a: term, b: vote; now durable */
+    EVENT_APPEND,            /* a: index, b: term */
+    EVENT_TRUNCATE,          /* a: last index kept */
+    EVENT_DURABLE,           /* a: durable index */
+    EVENT_COMMIT,            /* a: commit index */
+    EVENT_APPLY,             /* a: index, b: state digest after it */
+    EVENT_EXECUTED,          /* a: index, b: enum reply_status; a write was executed in its session */
+    EVENT_SESSION_EVICTED,   /* a: session */
+    EVENT_READ_ROUND,        /* a: round, b: read index; a ReadIndex round begins */
+    EVENT_READ_SERVED,       /* a: read index, b: applied index */
+    EVENT_APPEND_REJECTED,   /* a: peer, b: hint index; the leader backs off */
+    EVENT_QUORUM_LOST,       /* CheckQuorum steps down */
+    EVENT_RECOVERED,         /* a: last index, b: batches */
+    EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
+    EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
+    EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
+    EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_KINDS,
 };
 const char *event_kind_text(enum event_kind kind);
@@ -153,10 +156,10 @@ struct event {
 
 struct output {
     uint32_t effect_count;
-    uint32_t event_count;   /* events past event_max are dropped and counted here all the same */
+    uint32_t event_count; /* events past event_max are dropped and counted here all the same */
     uint32_t effect_max;
     uint32_t event_max;
-    uint64_t deadline_ns;   /* step again then at the latest; <= now: at once; UINT64_MAX: nothing to wait for */
+    uint64_t deadline_ns; /* step again then at the latest; <= now: at once; UINT64_MAX: nothing to wait for */
     struct effect *effects;
     struct event *events;
     uint8_t *arena;
@@ -176,7 +179,8 @@ void replica_step(struct replica *replica, const struct input *input, struct out
 
 /* Format of a new node: the block that the driver writes to all superblock copies, over a WAL file of zeros, before the
  * first start. instance: random, not 0: it names this data directory for ever. block: limits.block_bytes. */
-void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block);
+void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
+                    uint8_t *block);
 uint64_t superblock_offset(const struct limits *limits, uint32_t copy);
 
 /* What a stored superblock says about itself, for a driver that must know limits before it can init.

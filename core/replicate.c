@@ -3,7 +3,8 @@
  * Each peer is in one of two states (struct peer):
  *
  *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
- *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are sent.
+ *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are
+ * sent.
  *
  *   PROBE --success--> REPLICATE, but not when the peer took none of the entries that the probe carried
  *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
@@ -71,8 +72,8 @@ void replicate_become_leader(struct replica *replica, struct output *output)
         inflight_clear(replica, slot);
     }
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
-    /* Raft 6.4, 3.6.2: an entry of its own term lets it commit, and know what is committed. A full log leaves it without:
-     * it then serves no linearizable read and accepts no write, but keeps the others from electing in vain. */
+    /* Raft 6.4, 3.6.2: an entry of its own term lets it commit, and know what is committed. A full log leaves it
+     * without: it then serves no linearizable read and accepts no write, but keeps the others from electing in vain. */
     const struct entry noop = {
         .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_NOOP,

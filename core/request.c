@@ -1,3 +1,4 @@
+/* The client protocol: codecs, and what makes a request acceptable; see request.h. */
 #include "request.h"
 
 const char *reply_status_text(enum reply_status status)
@@ -153,8 +154,8 @@ static enum reply_status request_problem(const struct request *request, const st
         return REPLY_BAD_REQUEST;
     if (request->version != 0 && request->kind != REQUEST_CAS)
         return REPLY_BAD_REQUEST;
-    const bool keyed = (write && request->kind != REQUEST_TXN) || request->kind == REQUEST_GET
-                       || request->kind == REQUEST_GET_STALE;
+    const bool keyed =
+        (write && request->kind != REQUEST_TXN) || request->kind == REQUEST_GET || request->kind == REQUEST_GET_STALE;
     if (keyed != (request->key.count != 0))
         return REPLY_BAD_REQUEST;
     const bool valued = write && request->kind != REQUEST_DELETE;

@@ -17,21 +17,21 @@
 #include "message.h"
 
 enum request_kind {
-    REQUEST_REGISTER = 1, /* new session; reply.session */
-    REQUEST_PUT = 2,      /* key, value */
-    REQUEST_DELETE = 3,   /* key; REPLY_NOT_FOUND when absent */
-    REQUEST_APPEND = 4,   /* key, value: appended to what is there, or put when absent */
-    REQUEST_CAS = 5,      /* key, value, version: put if the key's version equals; version 0: put if absent */
-    REQUEST_TXN = 6,      /* compares, writes if all hold, writes if not */
-    REQUEST_GET = 7,      /* key; linearizable through ReadIndex */
-    REQUEST_GET_STALE = 8,/* key; this node's applied state, marked REPLY_FLAG_STALE */
-    REQUEST_STATUS = 9,   /* this node's status */
+    REQUEST_REGISTER = 1,  /* new session; reply.session */
+    REQUEST_PUT = 2,       /* key, value */
+    REQUEST_DELETE = 3,    /* key; REPLY_NOT_FOUND when absent */
+    REQUEST_APPEND = 4,    /* key, value: appended to what is there, or put when absent */
+    REQUEST_CAS = 5,       /* key, value, version: put if the key's version equals; version 0: put if absent */
+    REQUEST_TXN = 6,       /* compares, writes if all hold, writes if not */
+    REQUEST_GET = 7,       /* key; linearizable through ReadIndex */
+    REQUEST_GET_STALE = 8, /* key; this node's applied state, marked REPLY_FLAG_STALE */
+    REQUEST_STATUS = 9,    /* this node's status */
 };
 
 struct request_header {
-    uint64_t session;  /* 0 for register and reads */
-    uint64_t sequence; /* from 1, growing */
-    uint64_t version;  /* CAS */
+    uint64_t session;     /* 0 for register and reads */
+    uint64_t sequence;    /* from 1, growing */
+    uint64_t version;     /* CAS */
     uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
     uint16_t key_bytes;
     uint8_t kind; /* enum request_kind */
@@ -42,7 +42,7 @@ STATIC_ASSERT(sizeof(struct request_header) == 32, "no padding");
 /* A transaction is a list of clauses behind each other, in this order: compares, writes "then", writes "else".
  * No key is written twice in one branch. */
 enum txn_clause_kind {
-    TXN_IF_EQUAL = 1,     /* version equals (0: absent) */
+    TXN_IF_EQUAL = 1, /* version equals (0: absent) */
     TXN_IF_NOT_EQUAL = 2,
     TXN_THEN_PUT = 3,
     TXN_THEN_DELETE = 4,
@@ -83,14 +83,15 @@ enum reply_status {
     REPLY_OK = 0,
     REPLY_NOT_FOUND = 1,        /* get, delete: no such key */
     REPLY_CONDITION_FAILED = 2, /* CAS: reply.version is the current one; TXN: the "else" branch was taken */
-    REPLY_NO_SPACE = 3,         /* the store is full: nothing was written (a log outcome), or the log is full: not proposed */
-    REPLY_TOO_LARGE = 4,        /* key, value or result over its limit; nothing was written */
-    REPLY_NOT_LEADER = 5,       /* reply.leader and address if known; surely not executed by this attempt */
-    REPLY_BUSY = 6,             /* a queue is full or the node is starting; surely not executed by this attempt */
-    REPLY_UNKNOWN = 7,          /* leadership was lost after the write was appended: it may or may not take effect */
-    REPLY_SESSION_EXPIRED = 8,  /* unknown or evicted session: this attempt was not executed, an earlier one may have been */
-    REPLY_STALE_SEQUENCE = 9,   /* a later sequence of the session was executed; this attempt was not */
-    REPLY_BAD_REQUEST = 10,     /* malformed */
+    REPLY_NO_SPACE = 3,   /* the store is full: nothing was written (a log outcome), or the log is full: not proposed */
+    REPLY_TOO_LARGE = 4,  /* key, value or result over its limit; nothing was written */
+    REPLY_NOT_LEADER = 5, /* reply.leader and address if known; surely not executed by this attempt */
+    REPLY_BUSY = 6,       /* a queue is full or the node is starting; surely not executed by this attempt */
+    REPLY_UNKNOWN = 7,    /* leadership was lost after the write was appended: it may or may not take effect */
+    REPLY_SESSION_EXPIRED =
+        8, /* unknown or evicted session: this attempt was not executed, an earlier one may have been */
+    REPLY_STALE_SEQUENCE = 9, /* a later sequence of the session was executed; this attempt was not */
+    REPLY_BAD_REQUEST = 10,   /* malformed */
     REPLY_WRONG_CLUSTER = 11,
 };
 
@@ -101,12 +102,12 @@ enum {
 };
 
 struct reply_header {
-    uint64_t session;  /* register: the new session */
-    uint64_t version;  /* of the key after the operation, 0 when absent; TXN: the entry's index */
-    uint64_t applied;  /* index of the entry that executed it, or the applied index that was read */
-    uint64_t leader;   /* NOT_LEADER: node id, 0 when unknown */
+    uint64_t session;     /* register: the new session */
+    uint64_t version;     /* of the key after the operation, 0 when absent; TXN: the entry's index */
+    uint64_t applied;     /* index of the entry that executed it, or the applied index that was read */
+    uint64_t leader;      /* NOT_LEADER: node id, 0 when unknown */
     uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status */
-    uint8_t status;    /* enum reply_status */
+    uint8_t status;       /* enum reply_status */
     uint8_t flags;
     uint8_t zero[2];
 };

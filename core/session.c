@@ -1,3 +1,4 @@
+/* The session table: lookup, registration, eviction; see session.h. */
 #include "session.h"
 
 #include "page.h"

@@ -1,8 +1,8 @@
 /* The state of one replica: the head of its region. Private to the core.
  *
- * Arrays whose size depends on the limits follow in the same region; `areas` holds their offsets and the accessors below
- * turn them into pointers for the length of a step. Nothing in the region is a pointer, padding is zero, dead slots are
- * zeroed: so memcpy clones and hashing is sound. */
+ * Arrays whose size depends on the limits follow in the same region; `areas` holds their offsets and the accessors
+ * below turn them into pointers for the length of a step. Nothing in the region is a pointer, padding is zero, dead
+ * slots are zeroed: so memcpy clones and hashing is sound. */
 #ifndef WW_STATE_H
 #define WW_STATE_H
 
@@ -24,11 +24,11 @@ struct areas {
     uint64_t wal_name;       /* one block: the header ring's write in flight */
     uint64_t wal_superblock; /* one block: the superblock write in flight */
     uint64_t log_slots;
-    uint64_t pages;          /* the state machine, page.h */
+    uint64_t pages; /* the state machine, page.h */
     uint64_t pending;
-    uint64_t reads;          /* stride read_bytes */
+    uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight;       /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t inflight; /* VOTERS_MAX rings of inflight_max indices */
     uint64_t end;
 };
 
@@ -50,8 +50,8 @@ struct superblock_writer {
     struct hash128 hash;       /* of that block */
     uint64_t sequence;
     uint64_t instance;
-    uint32_t due;              /* bit per copy still to be written */
-    uint32_t in_flight;        /* 0 or 1 */
+    uint32_t due;       /* bit per copy still to be written */
+    uint32_t in_flight; /* 0 or 1 */
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
@@ -68,19 +68,19 @@ struct peer {
     uint64_t instance;       /* its data directory, once seen; 0: not yet */
     uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
-    uint8_t state;           /* enum peer_state */
+    uint8_t state; /* enum peer_state */
     bool probe_sent;
-    bool probe_entries;      /* the probe carried entries */
+    bool probe_entries; /* the probe carried entries */
     bool heartbeat_due;
     uint8_t zero[4];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
 struct owed {
-    uint64_t append_to;   /* 0: nothing owed */
-    uint64_t rejected;    /* 0: success */
+    uint64_t append_to; /* 0: nothing owed */
+    uint64_t rejected;  /* 0: success */
     struct log_id hint;
-    uint64_t vote_to;     /* 0: nothing owed */
+    uint64_t vote_to; /* 0: nothing owed */
     uint64_t vote_term;
     bool vote_pre;
     bool vote_granted;
@@ -98,8 +98,8 @@ struct pending {
 struct read {
     uint64_t client;
     uint64_t request_id;
-    uint64_t round;  /* 0: not yet part of a round */
-    uint64_t index;  /* the state machine must have applied it */
+    uint64_t round; /* 0: not yet part of a round */
+    uint64_t index; /* the state machine must have applied it */
     uint32_t key_bytes;
     uint32_t zero;
 };
@@ -113,38 +113,38 @@ struct replica {
     uint64_t now_ns;
 
     /* Raft 3.1: every server */
-    struct hard_state hard;     /* in memory; superblock.durable is what may be promised */
-    uint32_t role;              /* enum raft_role */
-    uint32_t self;              /* slot in config.voters */
-    uint64_t leader;            /* node id, 0: unknown */
+    struct hard_state hard; /* in memory; superblock.durable is what may be promised */
+    uint32_t role;          /* enum raft_role */
+    uint32_t self;          /* slot in config.voters */
+    uint64_t leader;        /* node id, 0: unknown */
     uint64_t commit;
     uint64_t applied;
     uint64_t election_deadline_ns;
-    uint64_t leader_heard_ns;   /* last contact of a current leader */
-    bool leader_heard;          /* leader_heard_ns means something */
-    bool peer_heard;            /* any valid peer frame in this life */
-    bool wants_tick;            /* work is left for another step at once */
+    uint64_t leader_heard_ns; /* last contact of a current leader */
+    bool leader_heard;        /* leader_heard_ns means something */
+    bool peer_heard;          /* any valid peer frame in this life */
+    bool wants_tick;          /* work is left for another step at once */
     uint8_t zero0;
-    uint32_t votes;             /* bit per slot */
+    uint32_t votes; /* bit per slot */
     uint32_t pre_votes;
-    uint32_t campaign_due;      /* bit per slot: vote request still to be sent */
+    uint32_t campaign_due; /* bit per slot: vote request still to be sent */
 
     /* follower */
-    uint64_t verified;          /* log known equal to this term's leader's up to here */
-    uint64_t acked;             /* highest match reported in this term */
+    uint64_t verified; /* log known equal to this term's leader's up to here */
+    uint64_t acked;    /* highest match reported in this term */
     uint64_t round_seen;
     struct owed owed;
 
     /* leader */
     uint64_t heartbeat_deadline_ns;
-    uint64_t round;             /* latest ReadIndex round begun */
-    uint64_t round_confirmed;   /* latest one that a majority acknowledged */
+    uint64_t round;           /* latest ReadIndex round begun */
+    uint64_t round_confirmed; /* latest one that a majority acknowledged */
     struct peer peers[VOTERS_MAX];
     uint32_t pending_first;
     uint32_t pending_count;
     uint32_t reads_first;
     uint32_t reads_count;
-    uint32_t reads_assigned;    /* of them, the first ones belong to a round */
+    uint32_t reads_assigned; /* of them, the first ones belong to a round */
     uint32_t zero1;
 
     struct superblock_writer superblock;

@@ -18,8 +18,9 @@ const char *stop_reason_text(enum stop_reason reason)
 {
     switch (reason) {
     case STOP_WRITE_FAILED: return "a durable write failed";
-    case STOP_NO_SUPERBLOCK: return "no two superblock copies agree: the promises of this node are lost, "
-                                    "remove it from the cluster and add it again under a new id";
+    case STOP_NO_SUPERBLOCK:
+        return "no two superblock copies agree: the promises of this node are lost, "
+               "remove it from the cluster and add it again under a new id";
     case STOP_WRONG_CLUSTER: return "the data belongs to another cluster";
     case STOP_WRONG_NODE: return "the data belongs to another node";
     case STOP_WRONG_VERSION: return "the data has another format version";

@@ -1,3 +1,4 @@
+/* The B+tree: nodes, the way down, growing and shrinking; see tree.h. */
 #include "tree.h"
 
 #include "page.h"
@@ -6,7 +7,7 @@
 enum node_kind { NODE_LEAF = 1, NODE_BRANCH = 2 };
 
 struct node_header {
-    uint16_t kind;        /* enum node_kind */
+    uint16_t kind; /* enum node_kind */
     uint16_t count;
     uint32_t cells_bytes; /* at the end of the page */
     uint32_t first_child; /* branches */
@@ -28,7 +29,7 @@ struct cell {
     uint32_t child;
 };
 
-/* The way from the root to a leaf: each node, and which child was taken (0: first_child, i + 1: the child of cell i). */
+/* The way from the root to a leaf: each node, and the child taken (0: first_child, i + 1: the child of cell i). */
 struct tree_path {
     uint32_t pages[TREE_HEIGHT_MAX];
     uint32_t taken[TREE_HEIGHT_MAX];

@@ -1,11 +1,11 @@
 /* A B+tree over pages: byte-string keys to small records, in key order.
  *
- *   node = node_header, count slots (uint16_t offsets of cells, in key order), free zeros, cells up to the end of the page
- *   cell of a leaf   = cell_header, key, record
- *   cell of a branch = cell_header, key: `child` holds the keys from this one on; header.first_child those before the first
+ *   node = node_header, count slots (uint16_t offsets of cells, in key order), free zeros, cells up to the end of the
+ * page cell of a leaf   = cell_header, key, record cell of a branch = cell_header, key: `child` holds the keys from
+ * this one on; header.first_child those before the first
  *
- * Cells are packed against the end of the page without gaps. A cell never exceeds a quarter of the space of a page, so a
- * full node always splits into two that have room for one more. A node that falls below a quarter is merged with a
+ * Cells are packed against the end of the page without gaps. A cell never exceeds a quarter of the space of a page, so
+ * a full node always splits into two that have room for one more. A node that falls below a quarter is merged with a
  * neighbour under the same parent when both fit one page. Nothing depends on anything but the order of the calls.
  *
  * Keys are compared as unsigned bytes, a prefix before what it begins. */

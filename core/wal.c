@@ -1,3 +1,4 @@
+/* The write path of the log; its states and invariants are in wal.h. */
 #include "wal.h"
 
 #include "inspect.h"
@@ -113,7 +114,8 @@ bool wal_seal_cut(struct replica *replica)
     ASSERT(wal->open_count == 0 && wal->sealed == wal->durable);
     if (wal->tail + replica->limits.block_bytes > wal_capacity(replica))
         return false;
-    /* Unlike anything that a torn tail may have left behind: its sequence is beyond theirs, and they do not chain to it. */
+    /* Unlike anything that a torn tail may have left behind: its sequence is beyond theirs, and they do not chain to
+     * it. */
     const uint64_t skip = WAL_BATCHES_MAX;
     wal_seal(replica, WAL_BATCH_CUT, u64_max(wal->sequence, replica->recovery.sequence_max) + skip);
     return true;

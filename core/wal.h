@@ -12,14 +12,15 @@
  *   named      a block of the header ring that holds its header is durable
  *
  * Entries are promised to others when their batch is durable; with config.strict_naming, when it is named. The first is
- * twice as fast; the second has no hole: a batch that was promised, and whose blocks rot, is always known to be missing.
+ * twice as fast; the second has no hole: a batch that was promised, and whose blocks rot, is always known to be
+ * missing.
  *
  * Group commit has no timer: while wal_depth writes are in flight, entries gather.
  *
  * Invariants:
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
- *   durable_index is the last index in the prefix that may be promised, less what was truncated; nothing above it was ever promised
- *   the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
+ *   durable_index is the last index in the prefix that may be promised, less what was truncated; nothing above it was
+ * ever promised the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
  *   one name write in flight, one superblock copy in flight
  *   any failed durable write stops the node */
 #ifndef WW_WAL_H
@@ -30,7 +31,9 @@
 #include "replica.h"
 #include "wal_format.h"
 
-enum { WAL_BATCHES_MAX = 64 }; /* ring of batches remembered: not yet durable ones, and named ones for the next name block */
+enum {
+    WAL_BATCHES_MAX = 64
+}; /* ring of batches remembered: not yet durable ones, and named ones for the next name block */
 
 struct wal_batch {
     struct wal_batch_header header;
@@ -40,19 +43,19 @@ struct wal_batch {
 };
 
 struct wal {
-    uint64_t tail;              /* lsn at which the open batch starts */
+    uint64_t tail; /* lsn at which the open batch starts */
     uint64_t open_first_index;
     uint64_t open_truncate_after;
     uint32_t open_count;
-    uint32_t open_bytes;        /* of entries */
-    uint64_t sequence;          /* of the last sealed batch */
-    struct hash128 prev_hash;   /* of the last sealed batch */
-    uint64_t sealed;            /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
+    uint32_t open_bytes;      /* of entries */
+    uint64_t sequence;        /* of the last sealed batch */
+    struct hash128 prev_hash; /* of the last sealed batch */
+    uint64_t sealed;          /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
     uint64_t submitted;
     uint64_t durable;
     uint64_t named;
     uint64_t durable_index;
-    uint64_t naming;            /* ordinal up to which the name write in flight names */
+    uint64_t naming; /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     bool name_busy;
     uint8_t zero[7];
@@ -71,25 +74,25 @@ enum recovery_phase {
 enum { RECOVERY_READ_TRIES = 3 };
 
 struct recovery {
-    uint32_t phase;            /* enum recovery_phase */
-    uint32_t slot;             /* superblock copy or header block being read */
-    uint32_t tries;            /* of the read in flight that failed */
-    bool leftovers;            /* something lies behind the tail */
+    uint32_t phase;             /* enum recovery_phase */
+    uint32_t slot;              /* superblock copy or header block being read */
+    uint32_t tries;             /* of the read in flight that failed */
+    bool leftovers;             /* something lies behind the tail */
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint8_t zero;
-    uint64_t read_offset;      /* body: bytes of the mirror that are loaded, or read in flight */
+    uint64_t read_offset; /* body: bytes of the mirror that are loaded, or read in flight */
     uint64_t read_bytes;
-    uint64_t by_blocks_end;    /* a chunk failed: up to here its blocks are read one by one */
+    uint64_t by_blocks_end; /* a chunk failed: up to here its blocks are read one by one */
     uint64_t scan_end;
-    uint64_t sequence_max;     /* highest batch sequence seen anywhere */
-    uint64_t named_sequence;   /* highest batch sequence known to have been durable */
+    uint64_t sequence_max;   /* highest batch sequence seen anywhere */
+    uint64_t named_sequence; /* highest batch sequence known to have been durable */
     uint64_t name_sequence_max;
-    uint32_t name_newest;      /* slot of name_sequence_max */
-    uint32_t names_bad;        /* blocks of the header ring that cannot be read, or are damaged */
+    uint32_t name_newest;       /* slot of name_sequence_max */
+    uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_bad_after[2]; /* the two slots behind name_newest */
     uint8_t zero1[6];
-    uint64_t term_max;         /* highest term seen in any batch or name */
-    uint64_t batches;          /* accepted */
+    uint64_t term_max; /* highest term seen in any batch or name */
+    uint64_t batches;  /* accepted */
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
     uint8_t zero2[4];
@@ -100,7 +103,7 @@ struct superblock_writer;
 
 /* Operation ids: what a completion belongs to. */
 enum wal_operation {
-    WAL_WRITE_BATCH = 1,   /* low bits: ordinal */
+    WAL_WRITE_BATCH = 1, /* low bits: ordinal */
     WAL_WRITE_NAME = 2,
     WAL_WRITE_SUPERBLOCK = 3, /* low bits: copy */
     WAL_READ = 4,

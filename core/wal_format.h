@@ -35,12 +35,12 @@ enum wal_batch_kind {
 #define WAL_NO_TRUNCATION UINT64_MAX
 
 struct wal_batch_header {
-    struct hash128 hash;       /* of the rest of this header */
-    struct hash128 prev_hash;  /* hash of the batch before; zero for the first */
-    struct hash128 body_hash;  /* of run_bytes behind this header, padding included */
+    struct hash128 hash;      /* of the rest of this header */
+    struct hash128 prev_hash; /* hash of the batch before; zero for the first */
+    struct hash128 body_hash; /* of run_bytes behind this header, padding included */
     uint32_t magic;
     uint16_t version;
-    uint16_t kind;             /* enum wal_batch_kind */
+    uint16_t kind; /* enum wal_batch_kind */
     uint64_t cluster_id;
     uint64_t sequence;         /* from 1, growing; not dense: recovery skips */
     uint64_t lsn;              /* of this header */
@@ -50,16 +50,16 @@ struct wal_batch_header {
     uint64_t first_index;      /* of its entries; 0 when it has none */
     uint32_t entry_count;
     uint32_t run_bytes;
-    uint32_t body_bytes;       /* entries without padding */
+    uint32_t body_bytes; /* entries without padding */
     uint32_t zero;
 };
 STATIC_ASSERT(sizeof(struct wal_batch_header) == 128, "no padding");
 
 struct wal_name_header {
-    struct hash128 hash;       /* of the rest of the block */
+    struct hash128 hash; /* of the rest of the block */
     uint32_t magic;
     uint16_t version;
-    uint16_t count;            /* batch headers behind, oldest first; the last is the newest durable batch */
+    uint16_t count; /* batch headers behind, oldest first; the last is the newest durable batch */
     uint64_t cluster_id;
     uint64_t sequence;         /* of name writes, growing; slot = sequence modulo the ring */
     uint64_t durable_sequence; /* batch sequence of the last one named */
@@ -69,18 +69,18 @@ struct wal_name_header {
 STATIC_ASSERT(sizeof(struct wal_name_header) == 64, "no padding");
 
 struct superblock {
-    struct hash128 hash;       /* of the rest of the block */
-    struct hash128 parent;     /* hash of the content before this one; zero at format */
+    struct hash128 hash;   /* of the rest of the block */
+    struct hash128 parent; /* hash of the content before this one; zero at format */
     uint32_t magic;
     uint16_t version;
     uint16_t voter_count;
     uint64_t cluster_id;
     uint64_t node_id;
-    uint64_t instance;         /* names this data directory */
-    uint64_t sequence;         /* grows with every new content */
+    uint64_t instance; /* names this data directory */
+    uint64_t sequence; /* grows with every new content */
     uint64_t term;
-    uint64_t vote;             /* 0: none; VOTE_UNKNOWN: given, to whom is lost */
-    uint64_t wal_head_lsn;     /* where the log begins: always 0 in this version */
+    uint64_t vote;         /* 0: none; VOTE_UNKNOWN: given, to whom is lost */
+    uint64_t wal_head_lsn; /* where the log begins: always 0 in this version */
     uint64_t wal_head_sequence;
     struct hash128 wal_head_prev_hash;
     uint32_t block_bytes;
@@ -118,8 +118,8 @@ void superblock_seal(uint8_t *block, uint32_t block_bytes);
 /* Intact by itself, of any version, cluster and node. */
 bool superblock_decode(struct slice block, struct superblock *superblock);
 /* Which of the copies counts (`valid`: which are intact): the newest content, if another copy vouches for it by holding
- * the same or its parent. Copies are written one after the other, so a crash leaves a prefix with the new content, at most
- * one torn, and the rest with its parent. SUPERBLOCK_COPIES: none, the node's promises are lost. */
+ * the same or its parent. Copies are written one after the other, so a crash leaves a prefix with the new content, at
+ * most one torn, and the rest with its parent. SUPERBLOCK_COPIES: none, the node's promises are lost. */
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid);
 
 #endif

@@ -9,8 +9,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 
 /* The kernel tears down the ring of a killed process in the background, and until then its files stay open: the lock of
- * the data directory stays held, the listening socket listens. So whoever finds either taken asks again for a second.
- */
+ * the data directory stays held, the listening socket listens. Whoever finds either taken asks again for a second. */
 #define KILLED_RETRIES 20
 #define KILLED_WAIT_NS (50 * NS_PER_MS)
 

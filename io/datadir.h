@@ -29,8 +29,7 @@ struct datadir {
     char error[DATADIR_ERROR_BYTES];
 };
 
-/* The production limits with a WAL file of at most wal_bytes. False when that is not in WAL_BYTES_MIN..WAL_BYTES_MAX.
- */
+/* The production limits with a WAL file of at most wal_bytes. False: not in WAL_BYTES_MIN..WAL_BYTES_MAX. */
 bool datadir_limits(uint64_t wal_bytes, struct limits *limits);
 
 /* config: the node's identity; cluster_id 0 takes whatever is stored, and default_cluster_id for a new directory.

@@ -16,7 +16,7 @@ struct histogram {
 void histogram_add(struct histogram *histogram, uint64_t value);
 void histogram_merge(struct histogram *to, const struct histogram *from);
 
-/* The smallest value that numerator/denominator of all values do not exceed, as the upper end of its bucket; 0: empty */
+/* The smallest value that numerator/denominator of all values do not exceed: upper end of its bucket; 0: empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, uint32_t numerator, uint32_t denominator);
 
 #endif

@@ -1,5 +1,5 @@
-/* Reads a data directory from the outside; see survey.h. The walk follows the rules of core/wal_format.h and comes to the
- * verdicts of core/recovery.c, but holds no replica: it must be able to describe what no replica would accept. */
+/* Reads a data directory from the outside; see survey.h. The walk follows the rules of core/wal_format.h and comes to
+ * the verdicts of core/recovery.c, but holds no replica: it must be able to describe what no replica would accept. */
 #include "survey.h"
 
 #include "../core/entry.h"
@@ -26,7 +26,7 @@ struct survey {
     struct limits limits; /* only the geometry counts */
     struct superblock superblock;
     uint32_t copies_bad;
-    uint64_t named_sequence; /* batches up to it were durable, by the header ring */
+    uint64_t named_sequence;   /* batches up to it were durable, by the header ring */
     uint64_t durable_sequence; /* the same, by what headers in the body say */
     uint64_t lsn;
     uint64_t sequence;
@@ -227,8 +227,7 @@ static bool body_batch(struct survey *survey)
     const uint64_t capacity = (uint64_t)survey->limits.wal_body_blocks * survey->limits.block_bytes;
     const struct slice bytes = survey_bytes(survey, wal_body_offset(&survey->limits) + survey->lsn);
     struct wal_batch_view batch;
-    if (survey->lsn >= capacity
-        || !wal_batch_inspect(bytes, survey->superblock.cluster_id, survey->lsn, &batch)
+    if (survey->lsn >= capacity || !wal_batch_inspect(bytes, survey->superblock.cluster_id, survey->lsn, &batch)
         || !hash128_equal(batch.prev_hash, survey->hash) || batch.sequence <= survey->sequence)
         return false;
     batch_print(survey, &batch);
@@ -245,8 +244,7 @@ static uint64_t tail_survey(struct survey *survey)
 {
     const uint32_t block_bytes = survey->limits.block_bytes;
     const uint64_t capacity = (uint64_t)survey->limits.wal_body_blocks * block_bytes;
-    const uint64_t window =
-        (uint64_t)(limits_production.wal_unnamed_max + 1) * limits_production.wal_batch_bytes_max;
+    const uint64_t window = (uint64_t)(limits_production.wal_unnamed_max + 1) * limits_production.wal_batch_bytes_max;
     uint64_t written = 0;
     for (uint64_t lsn = survey->lsn; lsn < u64_min(capacity, survey->lsn + window); lsn += block_bytes) {
         struct slice block = survey_bytes(survey, wal_body_offset(&survey->limits) + lsn);
@@ -267,8 +265,7 @@ static uint64_t tail_survey(struct survey *survey)
 
 static enum survey_verdict body_survey(struct survey *survey)
 {
-    while (body_batch(survey)) {
-    }
+    while (body_batch(survey)) {}
     const uint64_t behind = tail_survey(survey);
     const uint64_t capacity = (uint64_t)survey->limits.wal_body_blocks * survey->limits.block_bytes;
     printf("log: %" PRIu64 " batches, last entry %" PRIu64 " of term %" PRIu64 "; %" PRIu64 " of %" PRIu64
@@ -281,7 +278,8 @@ static enum survey_verdict body_survey(struct survey *survey)
         return SURVEY_DAMAGED;
     }
     if (behind > 0)
-        printf("tail: %" PRIu64 " written blocks behind the last batch were never acknowledged; a start cuts them off\n",
+        printf("tail: %" PRIu64
+               " written blocks behind the last batch were never acknowledged; a start cuts them off\n",
                behind);
     return SURVEY_WHOLE;
 }

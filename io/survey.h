@@ -1,8 +1,8 @@
 /* `raftd inspect DIR`: what a data directory holds, read offline and never written to.
  *
- * Prints the superblock copies, the header ring, every batch of the WAL with its verdict, and what a start would make of
- * them. Every checksum on the way is verified. The directory may belong to a running node: then the tail may move while it
- * is read, and the output says so. */
+ * Prints the superblock copies, the header ring, every batch of the WAL with its verdict, and what a start would make
+ * of them. Every checksum on the way is verified. The directory may belong to a running node: then the tail may move
+ * while it is read, and the output says so. */
 #ifndef WW_SURVEY_H
 #define WW_SURVEY_H
 

@@ -95,8 +95,9 @@ static struct ghost_version write_result(const struct check *check, const struct
     return new;
 }
 
-/* Whether the store is full is the replicas' to say: it depends on how pages fill. The model takes the word of the first
- * that executes the entry, if the store is at least a quarter full by the bytes in it, and holds all others to it. */
+/* Whether the store is full is the replicas' to say: it depends on how pages fill. The model takes the word of the
+ * first that executes the entry, if the store is at least a quarter full by the bytes in it, and holds all others to
+ * it. */
 static enum reply_status write_weigh(const struct check *check, const struct write *write)
 {
     const struct ghost_version new = write_result(check, write, 1);

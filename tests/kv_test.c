@@ -180,7 +180,8 @@ TEST(a_transaction_that_does_not_fit_writes_none_of_its_keys)
     EXPECT_EQUAL(ask(node, put_of(5, 160)).status, REPLY_OK);
     EXPECT_EQUAL(ask(node, put_of(4, 160)).status, REPLY_OK);
     const struct request txn = { .kind = REQUEST_TXN, .value = { .bytes = bytes, .count = used } };
-    EXPECT_EQUAL(ask(node, txn).status, REPLY_NO_SPACE); /* 11 pages left, 3 needed for values and up to 9 for the tree */
+    EXPECT_EQUAL(ask(node, txn).status,
+                 REPLY_NO_SPACE); /* 11 pages left, 3 needed for values and up to 9 for the tree */
     EXPECT_EQUAL(node_view(node).keys, 2);
     EXPECT_EQUAL(ask(node, (struct request){ .kind = REQUEST_DELETE, .key = key_of(4) }).status, REPLY_OK);
     EXPECT_EQUAL(ask(node, txn).status, REPLY_OK);

@@ -98,7 +98,8 @@ static bool store_has_room(const struct store *store)
 }
 
 /* Random puts and deletes, more of these or of those by turns. */
-static bool agrees_under_load(uint64_t seed, uint32_t page_bytes, uint32_t pages_max, uint32_t key_count, uint32_t steps)
+static bool agrees_under_load(uint64_t seed, uint32_t page_bytes, uint32_t pages_max, uint32_t key_count,
+                              uint32_t steps)
 {
     struct prng prng;
     prng_seed(&prng, seed);
