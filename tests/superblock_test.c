@@ -172,10 +172,13 @@ static uint32_t copies_judge(const enum copy_state *copies, uint64_t term, uint3
         return facts.rotten;
     }
     EXPECT(row->may_forget || term >= (written == SUPERBLOCK_COPIES ? TERM_NEW : TERM_OLD));
+    uint32_t vouching = 0; /* it is there, and another copy holds the same or what it followed */
     bool intact = false;
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         intact = intact || copy_term(copies[copy]) == term;
-    EXPECT(intact);
+        vouching += copy_term(copies[copy]) == term || (term > TERM_OLDER && copy_term(copies[copy]) == term - 1);
+    }
+    EXPECT(intact && vouching >= 2);
     return facts.rotten;
 }
 
