@@ -9,6 +9,7 @@
 
 #include "test.h"
 
+#include "../core/replica.h"
 #include "../io/client.h"
 #include "../io/clock.h"
 
