@@ -2,7 +2,13 @@
 #include "output.h"
 
 /* Everything a step may emit beside the bulky frames: votes, acknowledgements, refusals, small replies. */
-enum { OUTPUT_SMALL_BYTES = 8192, OUTPUT_EVENTS_PER_EFFECT = 4 };
+enum { OUTPUT_SMALL_BYTES = 8192 };
+
+/* An applied entry has three at most; the rest is bounded by what is emitted or appended. */
+static uint32_t event_max(const struct limits *limits)
+{
+    return 4 * limits->effects_max + 3 * limits->apply_per_step_max + limits->append_entries_max;
+}
 
 static uint32_t arena_bytes(const struct limits *limits)
 {
@@ -12,7 +18,7 @@ static uint32_t arena_bytes(const struct limits *limits)
 
 size_t output_bytes(const struct limits *limits)
 {
-    return (size_t)limits->effects_max * (sizeof(struct effect) + OUTPUT_EVENTS_PER_EFFECT * sizeof(struct event))
+    return (size_t)limits->effects_max * sizeof(struct effect) + (size_t)event_max(limits) * sizeof(struct event)
            + arena_bytes(limits);
 }
 
@@ -21,7 +27,7 @@ void output_init(struct output *output, void *region, const struct limits *limit
     uint8_t *next = region;
     *output = (struct output){
         .effect_max = limits->effects_max,
-        .event_max = limits->effects_max * OUTPUT_EVENTS_PER_EFFECT,
+        .event_max = event_max(limits),
         .arena_bytes = arena_bytes(limits),
     };
     output->effects = (struct effect *)(void *)next;

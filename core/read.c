@@ -21,9 +21,14 @@ static struct read *read_at(struct replica *replica, uint32_t position)
 void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request)
 {
     ASSERT(replica->role == RAFT_LEADER);
-    if (replica->reads_count == replica->limits.pending_reads_max) {
-        const struct reply busy = { .request_id = request->request_id, .status = REPLY_BUSY };
-        client_reply(replica, output, client, &busy);
+    /* Without room for its no-op this leader never commits in its term, and so never knows what is committed. */
+    const bool hopeless = replica->log.last.term != replica->hard.term;
+    if (hopeless || replica->reads_count == replica->limits.pending_reads_max) {
+        const struct reply refusal = {
+            .request_id = request->request_id,
+            .status = hopeless ? REPLY_NO_SPACE : REPLY_BUSY,
+        };
+        client_reply(replica, output, client, &refusal);
         return;
     }
     struct read *read = read_at(replica, replica->reads_count);

@@ -136,6 +136,12 @@ static void superblock_read(struct replica *replica, struct output *output, stru
         superblock_adopt(replica, output);
 }
 
+/* The first byte is zero, and each equals the next. */
+static bool block_is_zero(struct slice block)
+{
+    return block.bytes[0] == 0 && memcmp(block.bytes, block.bytes + 1, block.count - 1) == 0;
+}
+
 /* One block of the header ring; no bytes: it cannot be read. */
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
@@ -152,11 +158,8 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->term_max = u64_max(recovery->term_max, name.term);
         return;
     }
-    bool bad = block.count == 0;
-    for (uint32_t i = 0; i < block.count && !bad; i++)
-        bad = block.bytes[i] != 0;
-    if (!bad)
-        return;
+    if (block.count > 0 && block_is_zero(block))
+        return; /* never written */
     recovery->names_bad++;
     if (slot < 2)
         recovery->names_bad_first[slot] = 1;
@@ -279,8 +282,7 @@ static bool tail_scan(struct replica *replica)
     for (uint64_t lsn = replica->wal.tail; lsn < recovery->scan_end; lsn += block_bytes) {
         const struct slice block = { .bytes = recovery_loaded(replica, lsn).bytes, .count = block_bytes };
         struct wal_batch_header header;
-        for (uint32_t i = 0; i < block_bytes && !recovery->leftovers; i++)
-            recovery->leftovers = block.bytes[i] != 0;
+        recovery->leftovers = recovery->leftovers || !block_is_zero(block);
         if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, &header))
             continue;
         recovery->sequence_max = u64_max(recovery->sequence_max, header.sequence);

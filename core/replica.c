@@ -129,7 +129,8 @@ static enum frame_verdict peer_verdict(struct replica *replica, const struct mes
 
 static void peer_refused(struct replica *replica, struct output *output, const struct message *message)
 {
-    if (message->to != replica->config.node_id)
+    const uint32_t slot = voter_slot(replica, message->from);
+    if (message->to != replica->config.node_id || slot == VOTERS_MAX || slot == replica->self)
         return;
     /* Later it may be the other one who is wrong; a node that nobody ever listened to is the newcomer. */
     if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->peer_heard) {

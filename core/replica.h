@@ -138,7 +138,7 @@ enum event_kind {
     EVENT_READ_ROUND,        /* a: round, b: read index; a ReadIndex round begins */
     EVENT_READ_SERVED,       /* a: read index, b: applied index */
     EVENT_APPEND_REJECTED,   /* a: peer, b: hint index; the leader backs off */
-    EVENT_QUORUM_LOST,       /* CheckQuorum steps down */
+    EVENT_QUORUM_LOST,       /* a: ns without a majority; CheckQuorum steps down */
     EVENT_RECOVERED,         /* a: last index, b: batches */
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
