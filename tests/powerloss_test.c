@@ -548,6 +548,7 @@ static void script_begin(const char *name, uint32_t voters, uint32_t number)
     for (uint32_t slot = 0; slot < voters; slot++) {
         struct replica_config config = node_config(voters, slot + 1);
         config.pre_vote = number % 2 == 0;
+        config.strict_naming = number % 3 == 2;
         config.check_quorum = false; /* each node's clock passes only when the script says so */
         world.nodes[slot] = node_new(&limits, &config);
         after.nodes[slot] = node_new(&limits, &config);

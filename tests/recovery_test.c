@@ -1,253 +1,13 @@
 /* What a start makes of a log, exhaustively (storage design 2.8): every state of the last batches and of the header
  * ring, each judged by a table that the recovered replica must agree with. The superblock has a test of its own.
  *
- * A real follower writes the base images, with its completions ordered so that each batch says of its predecessors what
- * the case needs; the test then puts the blocks together as a disk may have left them. Nothing is forged but the batch
- * that does not chain. The tables know how an image came about; the replica sees the image only.
+ * A real follower writes the scenes (recovery_scene.h); the test puts their blocks together as a disk may have left
+ * them. Nothing is forged but the batch that does not chain. The tables know how an image came about; the replica sees
+ * the image only.
  *
- * With RECOVERY_DEPTH=1 in the environment, tails of four batches are tried in full, not in turns. */
-#include "../core/wal_format.h"
-
-#include "image.h"
+ * With RECOVERY_DEPTH=1 in the environment, everything is tried, with nothing left to turns: some minutes. */
+#include "recovery_scene.h"
 #include "test.h"
-
-enum { BLOCK = 1024, TAIL_MAX = 4, ENTRIES = 2, ENTRY_BODY_BYTES = 500, SHORT_BODY_BYTES = 40 };
-
-static struct limits test_limits(void)
-{
-    struct limits limits = limits_tiny;
-    limits.block_bytes = BLOCK;
-    limits.wal_header_blocks = 8;
-    limits.wal_body_blocks = 32;
-    limits.wal_batch_bytes_max = 2 * BLOCK;
-    limits.wal_depth = TAIL_MAX;
-    limits.wal_unnamed_max = TAIL_MAX + 2;
-    limits.wal_reserve_blocks = 4;
-    limits.log_entries_max = 64;
-    return limits;
-}
-
-/* ---- scenes: what a follower wrote ---- */
-
-enum past {
-    PAST_NONE,  /* the tail is all there is */
-    PAST_NAMED, /* behind batches that were durable and named, on zeros */
-    PAST_CUT,   /* behind a cut, over the leavings of the life before it */
-    PASTS,
-};
-
-/* One append request: so many entries of the same term behind prev. */
-struct suffix {
-    struct log_id prev;
-    uint64_t term;
-    uint32_t body_bytes;
-    uint8_t fill;
-};
-
-struct tail_batch {
-    uint64_t offset; /* on the device */
-    uint32_t echo;   /* so many batches of the tail does its header call durable */
-    struct suffix suffix;
-    uint8_t run[2 * BLOCK];
-    uint8_t unchained[2 * BLOCK]; /* the same behind another batch */
-};
-
-struct name_block {
-    uint64_t offset; /* 0: none */
-    uint8_t bytes[BLOCK];
-};
-
-struct scene {
-    struct node *node;
-    uint8_t *past; /* image without the tail, but with the final superblock */
-    uint64_t tail_offset;
-    uint32_t count;
-    bool stale; /* batches of an earlier life lie where the tail goes */
-    struct tail_batch tail[TAIL_MAX];
-    struct name_block names[TAIL_MAX + 1]; /* [j] names the tail's first j batches; [0]: the newest block of the past */
-    uint64_t last[TAIL_MAX + 1];           /* index, with so many batches of the tail */
-    uint64_t digest[TAIL_MAX + 1];
-    uint64_t term;
-};
-
-static void send_suffix(struct node *node, const struct suffix *suffix, uint64_t term)
-{
-    static uint8_t body[ENTRY_BODY_BYTES];
-    uint8_t bytes[2 * BLOCK];
-    uint32_t used = 0;
-    memset(body, suffix->fill, sizeof body);
-    for (uint32_t i = 1; i <= ENTRIES; i++) {
-        const struct entry entry = { .id = { .term = suffix->term, .index = suffix->prev.index + i },
-                                     .kind = ENTRY_COMMAND,
-                                     .body = { .bytes = body, .count = suffix->body_bytes } };
-        entry_encode(&entry, bytes + used);
-        used += entry_bytes(suffix->body_bytes);
-    }
-    const struct message message = {
-        .type = FRAME_APPEND_REQUEST,
-        .from = 1 + term % 2 * 2, /* terms have leaders 1 and 3 in turn */
-        .to = node->config.node_id,
-        .instance = 1001 + term % 2 * 2,
-        .term = term,
-        .append_request = { .prev = suffix->prev,
-                            .entry_count = ENTRIES,
-                            .entries = { .bytes = bytes, .count = used } },
-    };
-    node_message(node, &message);
-    node->sent_count = 0;
-}
-
-static bool op_is_body(const struct node *node, const struct node_op *op)
-{
-    return op->write && op->offset >= wal_body_offset(&node->limits);
-}
-
-static bool op_is_name(const struct node *node, const struct node_op *op)
-{
-    return op->write && !op_is_body(node, op) && op->offset >= wal_header_offset(&node->limits);
-}
-
-/* Completes all that is not a batch; remembers the last block of names. */
-static void settle_but_batches(struct node *node, struct name_block *names)
-{
-    for (uint32_t slot = 0; slot < node->op_count;) {
-        const struct node_op *op = &node->ops[slot];
-        if (op_is_body(node, op)) {
-            slot++;
-            continue;
-        }
-        if (op_is_name(node, op)) {
-            names->offset = op->offset;
-            memcpy(names->bytes, op->source, BLOCK);
-        }
-        node_complete(node, slot, DISK_OK);
-        slot = 0;
-    }
-}
-
-static uint32_t batch_op(const struct node *node, uint64_t offset)
-{
-    uint32_t slot = 0;
-    while (slot < node->op_count && node->ops[slot].offset != offset)
-        slot++;
-    NODE_CHECK(slot < node->op_count, "the batch is not in flight");
-    return slot;
-}
-
-static struct log_id log_id_at(const struct node *node, uint64_t index)
-{
-    return (struct log_id){ .term = replica_entry_term(node->replica, index), .index = index };
-}
-
-static void write_past(struct node *node, enum past past, struct name_block *newest)
-{
-    if (past == PAST_NONE)
-        return;
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct suffix suffix = { node_view(node).last, 1, SHORT_BODY_BYTES, (uint8_t)(0x10 + i) };
-        send_suffix(node, &suffix, 1);
-        settle_but_batches(node, newest);
-        node_complete(node, 0, DISK_OK);
-        settle_but_batches(node, newest);
-    }
-    if (past == PAST_NAMED)
-        return;
-    /* Four in flight, of which the short first one never lands: the cut takes its place, the others stay behind it. */
-    for (uint32_t i = 0; i < TAIL_MAX; i++) {
-        const uint32_t body_bytes = i == 0 ? SHORT_BODY_BYTES : ENTRY_BODY_BYTES;
-        const struct suffix suffix = { node_view(node).last, 1, body_bytes, (uint8_t)(0x20 + i) };
-        send_suffix(node, &suffix, 1);
-        if (i > 0)
-            node_land(node, node->op_count - 1, 3);
-    }
-    NODE_CHECK(node->op_count == TAIL_MAX, "the lost life has four batches in flight");
-    node_crash(node);
-    node_start(node);
-    while (image_starting(node)) {
-        settle_but_batches(node, newest);
-        if (node->op_count > 0)
-            node_complete(node, 0, DISK_OK);
-    }
-}
-
-static void scene_note(struct scene *scene, uint32_t batches)
-{
-    scene->last[batches] = node_view(scene->node).last.index;
-    scene->digest[batches] = image_log_digest(scene->node, scene->last[batches]);
-}
-
-static void write_batch(struct scene *scene, uint32_t at, bool truncating)
-{
-    struct node *node = scene->node;
-    struct tail_batch *batch = &scene->tail[at];
-    const uint64_t last = node_view(node).last.index;
-    const uint64_t drop = truncating ? u64_min(at + 1, last) : 0;
-    if (truncating)
-        scene->term++;
-    batch->suffix =
-        (struct suffix){ log_id_at(node, last - drop), scene->term, ENTRY_BODY_BYTES, (uint8_t)(0x30 + at) };
-    send_suffix(node, &batch->suffix, scene->term);
-    for (uint32_t slot = 0; slot < node->op_count; slot++)
-        if (op_is_body(node, &node->ops[slot]) && node->ops[slot].offset > batch->offset)
-            batch->offset = node->ops[slot].offset;
-    const struct node_op *op = &node->ops[batch_op(node, batch->offset)];
-    NODE_CHECK(op->bytes == sizeof batch->run, "every batch of the tail has two blocks");
-    memcpy(batch->run, op->source, sizeof batch->run);
-    struct wal_batch_header header;
-    memcpy(&header, batch->run, sizeof header);
-    memset(&header.hash, 0, sizeof header.hash);
-    header.prev_hash.low ^= 1;
-    memset(&header.body_hash, 0, sizeof header.body_hash);
-    memcpy(batch->unchained, batch->run, sizeof batch->unchained);
-    memcpy(batch->unchained, &header, sizeof header);
-    wal_batch_seal(batch->unchained);
-}
-
-/* truncating: bit per batch. echo: so many batches are durable when each is sealed. */
-static struct scene *scene_new(enum past past, uint32_t count, uint32_t truncating, const uint32_t *echo)
-{
-    const struct limits limits = test_limits();
-    const struct replica_config config = node_config(3, 2);
-    struct scene *scene = calloc(1, sizeof *scene);
-    NODE_CHECK(scene != NULL, "memory");
-    struct node *node = node_new(&limits, &config);
-    scene->node = node;
-    scene->count = count;
-    scene->term = 1;
-    scene->stale = past == PAST_CUT;
-    node_start(node);
-    node_settle(node);
-    write_past(node, past, &scene->names[0]);
-    scene->past = malloc(node->image_bytes);
-    NODE_CHECK(scene->past != NULL, "memory");
-    memcpy(scene->past, node->image, node->image_bytes);
-    scene->tail_offset = wal_body_offset(&limits) + node_view(node).wal_blocks_used * BLOCK;
-    scene_note(scene, 0);
-    uint32_t durable = 0;
-    for (uint32_t i = 0; i <= count; i++) {
-        for (const uint32_t goal = i < count ? echo[i] : count; durable < goal; durable++) {
-            node_complete(node, batch_op(node, scene->tail[durable].offset), DISK_OK);
-            settle_but_batches(node, &scene->names[durable + 1]);
-        }
-        if (i == count)
-            break;
-        write_batch(scene, i, (truncating >> i & 1) != 0);
-        settle_but_batches(node, &scene->names[0]);
-        scene->tail[i].echo = durable;
-        scene_note(scene, i + 1);
-    }
-    NODE_CHECK(node->op_count == 0, "the tail is written");
-    scene->term = node_view(node).term;
-    memcpy(scene->past, node->image, wal_header_offset(&limits));
-    return scene;
-}
-
-static void scene_free(struct scene *scene)
-{
-    free(scene->past);
-    node_free(scene->node);
-    free(scene);
-}
 
 /* ---- cases: what the disk made of a scene ---- */
 
@@ -263,7 +23,15 @@ enum tail_state {
     TAIL_STATES,
 };
 
-enum ring_state { RING_INTACT, RING_NEWEST_UNREADABLE, RING_NEWEST_TORN, RING_LOST, RING_STATES };
+enum ring_state {
+    RING_INTACT,
+    RING_NEWEST_UNREADABLE,
+    RING_NEWEST_TORN,
+    RING_TWO_NEWEST_UNREADABLE,
+    RING_OTHERS_UNREADABLE, /* all but the newest */
+    RING_UNREADABLE,
+    RING_STATES,
+};
 
 struct scenario {
     enum tail_state state[TAIL_MAX];
@@ -309,16 +77,23 @@ static void disk_ring(struct disk *disk, const struct scene *scene, const struct
     const uint8_t *before = scenario->named > 0 ? scene->past + newest->offset : zeros;
     for (uint32_t i = 1; i <= scenario->named; i++)
         memcpy(disk->image + scene->names[i].offset, scene->names[i].bytes, BLOCK);
+    bool *ring = disk->faults.unreadable + wal_header_offset(limits) / BLOCK;
+    bool *slot = disk->faults.unreadable + newest->offset / BLOCK;
     switch (scenario->ring) {
     case RING_INTACT: return;
-    case RING_NEWEST_UNREADABLE: disk->faults.unreadable[newest->offset / BLOCK] = true; return;
+    case RING_NEWEST_UNREADABLE: *slot = true; return;
     case RING_NEWEST_TORN:
         memcpy(disk->image + newest->offset + IMAGE_TEAR_BYTES, before + IMAGE_TEAR_BYTES, BLOCK - IMAGE_TEAR_BYTES);
         return;
-    case RING_LOST:
-        for (uint32_t i = 0; i < limits->wal_header_blocks; i++)
-            disk->faults.unreadable[wal_header_offset(limits) / BLOCK + i] = true;
+    case RING_TWO_NEWEST_UNREADABLE:
+        slot[0] = true;
+        slot[-1] = true;
         return;
+    case RING_OTHERS_UNREADABLE:
+        memset(ring, true, limits->wal_header_blocks);
+        *slot = false;
+        return;
+    case RING_UNREADABLE: memset(ring, true, limits->wal_header_blocks); return;
     case RING_STATES: break;
     }
     UNREACHABLE();
@@ -339,9 +114,34 @@ static bool disk_leftovers(const struct disk *disk, const struct scene *scene, u
 {
     const uint64_t start = scene->tail_offset + good * sizeof scene->tail[0].run;
     for (uint64_t at = start; at < scene->tail_offset + 2 * BLOCK * (TAIL_MAX + 1); at++)
-        if (disk->image[at] != 0 && !disk->faults.unreadable[at / BLOCK])
+        if (disk->image[at] != 0 || disk->faults.unreadable[at / BLOCK])
             return true;
     return false;
+}
+
+/* Is more of the header ring bad than a crash explains, so that the newest names may be among it: two blocks where
+ * the next names go, or two anywhere when none can be read? */
+static bool disk_names_doubtful(const struct disk *disk, const struct scene *scene)
+{
+    const struct limits *limits = &scene->node->limits;
+    bool bad[16] = { false };
+    uint32_t bad_count = 0;
+    uint64_t newest = 0;
+    for (uint32_t slot = 0; slot < limits->wal_header_blocks; slot++) {
+        const uint64_t offset = wal_header_offset(limits) + slot * BLOCK;
+        const struct slice block = { .bytes = disk->image + offset, .count = BLOCK };
+        struct wal_name_header name;
+        const bool readable = !disk->faults.unreadable[offset / BLOCK];
+        const bool intact = readable && wal_name_decode(block, scene->node->config.cluster_id, &name);
+        if (intact)
+            newest = u64_max(newest, name.sequence);
+        for (uint32_t i = 0; i < BLOCK && !intact; i++)
+            bad[slot] = bad[slot] || !readable || block.bytes[i] != 0;
+        bad_count += bad[slot];
+    }
+    if (newest == 0)
+        return bad_count >= 2;
+    return bad[(newest + 1) % limits->wal_header_blocks] && bad[(newest + 2) % limits->wal_header_blocks];
 }
 
 /* ---- the table ---- */
@@ -354,6 +154,7 @@ struct facts {
     uint32_t named_seen;   /* ... one that can still be read */
     uint32_t echoed_seen;  /* so many does an intact header behind the good ones call durable */
     uint32_t acknowledged; /* so many were durable, and thus perhaps acknowledged */
+    bool doubt;            /* something lies behind the good ones, and the names that would tell may be lost */
 };
 
 enum verdict { KEEP, CUT, DAMAGED };
@@ -361,6 +162,7 @@ enum answer { NO, YES, ANY };
 
 struct row {
     const char *name;
+    enum answer doubt;        /* see facts */
     enum answer bad;          /* there is a bad batch. The other columns are about the first one: */
     enum answer name_seen;    /* a name that can be read covers it */
     enum answer echo_seen;    /* an intact header behind it says that it was durable */
@@ -370,12 +172,13 @@ struct row {
 };
 
 static const struct row table[] = {
-    { "everything is there: kept, named or not", NO, ANY, ANY, ANY, ANY, KEEP },
-    { "a name proves that it was durable", YES, YES, ANY, ANY, ANY, DAMAGED },
-    { "a later batch proves that it was durable", YES, NO, YES, ANY, ANY, DAMAGED },
-    { "torn, or never promised to anybody", YES, NO, NO, NO, NO, CUT },
-    { "the documented hole: acknowledged, not yet named, and rotten", YES, NO, NO, NO, YES, CUT },
-    { "the same, named, and the name is lost as well", YES, NO, NO, YES, YES, CUT },
+    { "everything is there: kept, named or not", NO, NO, ANY, ANY, ANY, ANY, KEEP },
+    { "a name proves that it was durable", ANY, YES, YES, ANY, ANY, ANY, DAMAGED },
+    { "a later batch proves that it was durable", ANY, YES, NO, YES, ANY, ANY, DAMAGED },
+    { "what would prove it may be lost: no guess", YES, ANY, NO, NO, ANY, ANY, DAMAGED },
+    { "torn, or never promised to anybody", NO, YES, NO, NO, NO, NO, CUT },
+    { "the documented hole: acknowledged, not yet named, and rotten", NO, YES, NO, NO, NO, YES, CUT },
+    { "the same, named, and the name is lost as well", NO, YES, NO, NO, YES, YES, CUT },
 };
 static uint64_t row_hits[ARRAY_COUNT(table)];
 
@@ -387,7 +190,8 @@ static const struct row *table_row(const struct facts *facts)
     const bool bad = facts->good < facts->batches;
     for (uint32_t i = 0; i < ARRAY_COUNT(table); i++) {
         const struct row *row = &table[i];
-        if (!answer_fits(row->bad, bad) || !answer_fits(row->name_seen, facts->named_seen > facts->good)
+        if (!answer_fits(row->doubt, facts->doubt) || !answer_fits(row->bad, bad)
+            || !answer_fits(row->name_seen, facts->named_seen > facts->good)
             || !answer_fits(row->echo_seen, facts->echoed_seen > facts->good)
             || !answer_fits(row->named, facts->named > facts->good)
             || !answer_fits(row->acknowledged, facts->acknowledged > facts->good))
@@ -405,23 +209,43 @@ static bool state_has_header(enum tail_state state)
     return state == TAIL_VALID || state == TAIL_TORN_HEAD || state == TAIL_UNCHAINED;
 }
 
-static struct facts facts_of(const struct scene *scene, const struct scenario *scenario)
+static uint32_t good_batches(const struct scene *scene, const struct scenario *scenario)
 {
-    struct facts facts = { .batches = scene->count, .named = scenario->named, .acknowledged = scenario->named };
-    while (facts.good < facts.batches && scenario->state[facts.good] == TAIL_VALID)
-        facts.good++;
+    uint32_t good = 0;
+    while (good < scene->count && scenario->state[good] == TAIL_VALID)
+        good++;
+    return good;
+}
+
+static uint32_t named_batches_seen(const struct scenario *scenario)
+{
     switch (scenario->ring) {
-    case RING_INTACT: facts.named_seen = scenario->named; break;
+    case RING_INTACT:
+    case RING_OTHERS_UNREADABLE: return scenario->named;
     case RING_NEWEST_UNREADABLE:
-    case RING_NEWEST_TORN: facts.named_seen = scenario->named > 0 ? scenario->named - 1 : 0; break;
-    case RING_LOST:
+    case RING_NEWEST_TORN: return scenario->named - u32_min(scenario->named, 1);
+    case RING_TWO_NEWEST_UNREADABLE: return scenario->named - u32_min(scenario->named, 2);
+    case RING_UNREADABLE:
     case RING_STATES: break;
     }
+    return 0;
+}
+
+static struct facts facts_of(const struct scene *scene, const struct scenario *scenario, const struct disk *disk)
+{
+    struct facts facts = {
+        .batches = scene->count,
+        .good = good_batches(scene, scenario),
+        .named = scenario->named,
+        .named_seen = named_batches_seen(scenario),
+        .acknowledged = scenario->named,
+    };
     for (uint32_t at = 0; at < scene->count; at++) {
         facts.acknowledged = u32_max(facts.acknowledged, scene->tail[at].echo);
         if (at >= facts.good && state_has_header(scenario->state[at]))
             facts.echoed_seen = u32_max(facts.echoed_seen, scene->tail[at].echo);
     }
+    facts.doubt = disk_leftovers(disk, scene, facts.good) && disk_names_doubtful(disk, scene);
     return facts;
 }
 
@@ -504,7 +328,7 @@ static void describe(const struct scene *scene, const struct scenario *scenario)
 static struct rebirth judge(const struct scene *scene, const struct scenario *scenario)
 {
     struct node *node = trial_load(scene, scenario);
-    const struct facts facts = facts_of(scene, scenario);
+    const struct facts facts = facts_of(scene, scenario, &trial.disk);
     const enum verdict verdict = table_verdict(facts);
     const struct rebirth rebirth = image_boot(node, &trial.crashes.faults[0]);
     trial.images++;
@@ -527,6 +351,17 @@ static struct rebirth judge(const struct scene *scene, const struct scenario *sc
 
 typedef void scenario_visit(const struct scene *scene, const struct scenario *scenario);
 
+/* Have the blocks that are to be damaged been written? */
+static bool ring_possible(const struct scene *scene, const struct scenario *scenario)
+{
+    const uint64_t newest = scene->names[scenario->named].offset;
+    if (scenario->ring == RING_INTACT || scenario->ring == RING_UNREADABLE)
+        return true;
+    if (scenario->ring == RING_TWO_NEWEST_UNREADABLE)
+        return newest > wal_header_offset(&scene->node->limits) + BLOCK; /* the first name lies in slot 1 */
+    return newest != 0;
+}
+
 /* All states of all batches, all named prefixes, all damages of the ring; of the states only every `stride`th. */
 static void scene_each(const struct scene *scene, uint32_t first, uint32_t stride, scenario_visit *visit)
 {
@@ -544,11 +379,9 @@ static void scene_each(const struct scene *scene, uint32_t first, uint32_t strid
         }
         for (scenario.named = 0; possible && scenario.named <= scene->count; scenario.named++) {
             for (uint32_t ring = RING_INTACT; ring < RING_STATES; ring++) {
-                const bool newest = ring == RING_NEWEST_UNREADABLE || ring == RING_NEWEST_TORN;
-                if (newest && scene->names[scenario.named].offset == 0)
-                    continue;
                 scenario.ring = (enum ring_state)ring;
-                visit(scene, &scenario);
+                if (ring_possible(scene, &scenario))
+                    visit(scene, &scenario);
             }
         }
     }
@@ -571,20 +404,30 @@ static bool echo_next(uint32_t *echo, uint32_t count)
 /* Which batches truncate: none, a middle one, every other, the first and more. */
 static const uint32_t truncations[] = { 0x0, 0x2, 0xa, 0x5 };
 
+static bool deep(void)
+{
+    const char *depth = getenv("RECOVERY_DEPTH");
+    return depth != NULL && depth[0] != '0';
+}
+
 typedef void scene_visit(const struct scene *scene, uint32_t number);
 
+/* All pasts and echoes, with all truncations; of tails of three and more with one of them, in turns. */
 static void scenes_each(uint32_t count, scene_visit *visit)
 {
     uint32_t number = 0;
     for (uint32_t past = PAST_NONE; past < PASTS; past++) {
-        for (uint32_t at = 0; at < ARRAY_COUNT(truncations); at++) {
-            uint32_t echo[TAIL_MAX] = { 0 };
-            do {
+        uint32_t echo[TAIL_MAX] = { 0 };
+        do {
+            for (uint32_t at = 0; at < ARRAY_COUNT(truncations); at++) {
+                if (count >= 3 && number % ARRAY_COUNT(truncations) != at && !deep())
+                    continue;
                 struct scene *scene = scene_new((enum past)past, count, truncations[at], echo);
-                visit(scene, number++);
+                visit(scene, number);
                 scene_free(scene);
-            } while (echo_next(echo, count));
-        }
+            }
+            number++;
+        } while (echo_next(echo, count));
     }
 }
 
@@ -598,14 +441,12 @@ static void scene_classify(const struct scene *scene, uint32_t number)
     scene_each(scene, 0, 1, visit_classify);
 }
 
-/* Taking turns: these primes and the number of states have no common divisor, so every state is tried at every place.
- */
-enum { STRIDE_CLASSIFY = 31, STRIDE_DECIDE = 23 };
+/* Taking turns: these primes and the number of states have no common divisor, so every state has every place. */
+enum { STRIDE_CLASSIFY = 17, STRIDE_DECIDE = 7 };
 
 static void scene_classify_some(const struct scene *scene, uint32_t number)
 {
-    const char *depth = getenv("RECOVERY_DEPTH");
-    scene_each(scene, number, depth != NULL && depth[0] != '0' ? 1 : STRIDE_CLASSIFY, visit_classify);
+    scene_each(scene, number, deep() ? 1 : STRIDE_CLASSIFY, visit_classify);
 }
 
 static void trial_report(void)
@@ -654,7 +495,7 @@ static void visit_decision(const struct scene *scene, const struct scenario *sce
 {
     const struct rebirth rebirth = judge(scene, scenario);
     struct node *node = trial.crashes.lives[0];
-    const struct expected_log expected = { scene, facts_of(scene, scenario).good };
+    const struct expected_log expected = { scene, good_batches(scene, scenario) };
     if (rebirth.stop != 0)
         return;
     node_crash(node);
