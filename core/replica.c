@@ -237,7 +237,9 @@ void replica_step(struct replica *replica, const struct input *input, struct out
     step_timers(replica, output);
     if (!input->more)
         step_flush(replica, output);
-    output->deadline_ns = replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+    const uint64_t timer_ns =
+        replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+    output->deadline_ns = u64_min(timer_ns, wal_deadline(replica));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

@@ -211,11 +211,26 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
 }
 
 /* Deferred naming: a header is written only for batches that are durable, beside the next batch's own write, and nobody
- * waits for it but wal_unnamed_max. */
+ * waits for it but wal_unnamed_max. When no batch follows, it is written by itself WAL_NAME_DELAY_NS later. */
+static bool wal_name_is_due(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    if (wal->name_busy || wal->named == wal->durable)
+        return false;
+    return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE || wal->submitted > wal->durable
+           || wal->durable - wal->named > 1 || replica->now_ns >= wal->name_due_ns;
+}
+
+uint64_t wal_deadline(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    return wal->name_busy || wal->named == wal->durable ? UINT64_MAX : wal->name_due_ns;
+}
+
 static void wal_submit_name(struct replica *replica, struct output *output)
 {
     struct wal *wal = &replica->wal;
-    if (wal->name_busy || wal->named == wal->durable)
+    if (!wal_name_is_due(replica))
         return;
     if (!output_room(output, 1, 0)) {
         replica->wants_tick = true;
@@ -303,7 +318,10 @@ static void batch_written(struct replica *replica, struct output *output, uint64
     const uint64_t before = wal->durable;
     while (wal->durable < wal->submitted && wal_batch(replica, wal->durable)->complete)
         wal->durable++;
-    if (wal->durable > before && !replica->config.strict_naming)
+    if (wal->durable == before)
+        return;
+    wal->name_due_ns = replica->now_ns + WAL_NAME_DELAY_NS;
+    if (!replica->config.strict_naming)
         wal_promise(replica, output, wal->durable);
 }
 

@@ -32,8 +32,9 @@
 #include "wal_format.h"
 
 enum {
-    WAL_BATCHES_MAX = 64
-}; /* ring of batches remembered: not yet durable ones, and named ones for the next name block */
+    WAL_BATCHES_MAX = 64, /* ring of batches remembered: not yet durable ones, and those for the next name block */
+    WAL_NAME_DELAY_NS = 1000000,
+};
 
 struct wal_batch {
     struct wal_batch_header header;
@@ -57,6 +58,7 @@ struct wal {
     uint64_t durable_index;
     uint64_t naming; /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
+    uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
     uint8_t zero[7];
     struct wal_batch batches[WAL_BATCHES_MAX];
@@ -126,6 +128,9 @@ void wal_truncate(struct replica *replica, struct output *output, uint64_t index
 
 /* Seals and submits what may go, names what is durable, starts the superblock write that hard state waits for. */
 void wal_flush(struct replica *replica, struct output *output);
+
+/* When wal_flush() has something to do although nothing happened; UINT64_MAX: never. */
+uint64_t wal_deadline(const struct replica *replica);
 
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
