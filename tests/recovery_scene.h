@@ -7,6 +7,7 @@
 
 #include "image.h"
 
+enum { NAME_DELAY_NS = 2 * 1000 * 1000 }; /* more than a batch waits for its name */
 enum { BLOCK = 1024, TAIL_MAX = 4, ENTRIES = 2, ENTRY_BODY_BYTES = 500, SHORT_BODY_BYTES = 40 };
 
 static inline struct limits test_limits(void)
@@ -101,9 +102,11 @@ static inline bool op_is_name(const struct node *node, const struct node_op *op)
     return op->write && !op_is_body(node, op) && op->offset >= wal_header_offset(&node->limits);
 }
 
-/* Completes all that is not a batch; remembers the last block of names. */
+/* Lets a name be due, and completes all that is not a batch; remembers the last block of names. */
 static inline void settle_but_batches(struct node *node, struct name_block *names)
 {
+    if (!image_starting(node))
+        node_tick(node, NAME_DELAY_NS);
     for (uint32_t slot = 0; slot < node->op_count;) {
         const struct node_op *op = &node->ops[slot];
         if (op_is_body(node, op)) {
