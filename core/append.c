@@ -37,6 +37,24 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
     return equal;
 }
 
+/* What no leader of this cluster sends: an entry beyond the limits, or another one in the place of a committed one. */
+static bool append_acceptable(const struct replica *replica, const struct append_request *request)
+{
+    const uint32_t body_bytes_max = limits_command_bytes_max(&replica->limits);
+    struct slice left = request->entries;
+    for (uint32_t i = 0; i < request->entry_count; i++) {
+        struct entry entry;
+        const uint32_t bytes = entry_decode(left, &entry);
+        if (entry.body.count > body_bytes_max)
+            return false;
+        if (entry.id.index <= replica->commit && log_term(replica, entry.id.index) != entry.id.term)
+            return false;
+        left.bytes += bytes;
+        left.count -= bytes;
+    }
+    return true;
+}
+
 static void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal)
 {
     /* Not the own last index: what lies behind the entries of this request may be an old tail (Raft 3.5, AppendEntries
@@ -56,6 +74,8 @@ void append_request(struct replica *replica, struct output *output, const struct
         append_owe(replica, message->from, u64_max(request->prev.index, 1), (struct log_id){ .term = 0 });
         return;
     }
+    if (!append_acceptable(replica, request))
+        return;
     if (replica->role == RAFT_LEADER && message->term == replica->hard.term)
         return; /* two leaders in one term: election safety is broken, and following would hide it */
     if (message->term > replica->hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
@@ -66,7 +86,8 @@ void append_request(struct replica *replica, struct output *output, const struct
 
     const struct log_id prev = request->prev;
     if (prev.index > replica->log.last.index || log_term(replica, prev.index) != prev.term) {
-        append_owe(replica, message->from, prev.index, log_conflict_hint(replica, prev.index, prev.term));
+        append_owe(replica, message->from, prev.index,
+                   log_conflict_hint(replica, prev.index, prev.term, replica->commit));
         return;
     }
     const uint64_t equal = append_entries(replica, output, request);

@@ -2,6 +2,9 @@
 #include "page.h"
 #include "raft.h"
 
+/* Of values, changed in one step; one command may go beyond it by itself. */
+enum { APPLY_BYTES_MAX = 1024 * 1024 };
+
 uint64_t apply_digest(const struct replica *replica)
 {
     return page_root_const(replica)->digest + page_root_const(replica)->session_digest;
@@ -54,8 +57,10 @@ void apply_committed(struct replica *replica, struct output *output)
     /* First, so that the oldest proposal that waits is one of this leadership. */
     if (!client_fail_pending(replica, output))
         return;
+    replica->apply_bytes = 0;
     for (uint32_t done = 0; replica->applied < replica->commit; done++) {
-        if (done == replica->limits.apply_per_step_max || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
+        if (done == replica->limits.apply_per_step_max || replica->apply_bytes > APPLY_BYTES_MAX
+            || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
             replica->wants_tick = true;
             return;
         }

@@ -141,6 +141,7 @@ static void record_store(struct replica *replica, struct slice key, const struct
     if (more.count > 0)
         memcpy(stored + sizeof record + head.count, more.bytes, more.count);
     struct page_root *root = page_root(replica);
+    replica->apply_bytes += record.value_bytes;
     record.digest = record_digest(replica, key, &record, value);
     root->digest += record.digest - old->record.digest;
     root->keys += old->record.version == 0 ? 1 : 0;

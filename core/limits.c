@@ -8,6 +8,7 @@
 #include "page.h"
 #include "request.h"
 #include "tree.h"
+#include "wal.h"
 #include "wal_format.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
@@ -118,8 +119,9 @@ static const char *limits_storage_problem(const struct limits *limits)
         return "wal_header_blocks must be at least 4";
     if (limits->wal_depth < 1 || limits->wal_depth > 4)
         return "wal_depth must be in 1..4";
-    if (limits->wal_unnamed_max <= limits->wal_depth || limits->wal_unnamed_max > wal_names_max(limits->block_bytes))
-        return "wal_unnamed_max must be above wal_depth and fit one header block";
+    if (limits->wal_unnamed_max <= limits->wal_depth || limits->wal_unnamed_max > wal_names_max(limits->block_bytes)
+        || limits->wal_unnamed_max >= WAL_UNNAMED_SEALED_MAX)
+        return "wal_unnamed_max must be above wal_depth, below 32 and fit one header block";
     if (limits->wal_batch_bytes_max % limits->block_bytes != 0)
         return "wal_batch_bytes_max must be a multiple of block_bytes";
     if (limits->wal_batch_bytes_max < sizeof(struct wal_batch_header) + entry_bytes(limits_command_bytes_max(limits)))
@@ -160,6 +162,8 @@ const char *limits_problem(const struct limits *limits)
         return "append_entries_max and apply_per_step_max must not be 0";
     if (limits->effects_max < 4 * VOTERS_MAX)
         return "effects_max must be at least 28";
+    if (limits->frame_bytes_max > 16 * MIB)
+        return "frame_bytes_max must be at most 16 MiB";
     if (limits->frame_bytes_max < message_append_bytes(entry_bytes(limits_command_bytes_max(limits)))
         || limits->frame_bytes_max < message_append_bytes(limits->append_bytes_max))
         return "frame_bytes_max must hold an append request with append_bytes_max or the largest entry";

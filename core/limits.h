@@ -2,7 +2,7 @@
  * object code runs with every set: `production` in raftd, `tiny` in most simulated schedules (a log that fills, a queue
  * that overflows, a session table that evicts within the first simulated second), `micro` for exhaustive search.
  *
- * limits_valid() holds the relations between them; limits_fingerprint() hashes those that change what replicas agree
+ * limits_problem() holds the relations between them; limits_fingerprint() hashes those that change what replicas agree
  * on, and peers refuse each other when it differs. */
 #ifndef WW_LIMITS_H
 #define WW_LIMITS_H

@@ -60,10 +60,10 @@ void log_truncate(struct replica *replica, uint64_t index)
 }
 
 /* Terms never fall along a log, so this walks at most over the entries of the newer terms. */
-struct log_id log_conflict_hint(const struct replica *replica, uint64_t index, uint64_t term)
+struct log_id log_conflict_hint(const struct replica *replica, uint64_t index, uint64_t term, uint64_t agreed)
 {
     uint64_t at = u64_min(index, replica->log.last.index);
-    while (at > 0 && log_term(replica, at) > term)
+    while (at > agreed && log_term(replica, at) > term)
         at--;
     return (struct log_id){ .term = log_term(replica, at), .index = at };
 }

@@ -32,7 +32,8 @@ void log_push(struct replica *replica, struct log_id id, uint64_t position);
 /* Forgets everything behind index. */
 void log_truncate(struct replica *replica, uint64_t index);
 
-/* The last index at or below `index` whose term is not above `term`: where two logs may still agree (Raft 3.5). */
-struct log_id log_conflict_hint(const struct replica *replica, uint64_t index, uint64_t term);
+/* The last index at or below `index` whose term is not above `term`: where two logs may still agree (Raft 3.5). Up to
+ * `agreed` they are known to. */
+struct log_id log_conflict_hint(const struct replica *replica, uint64_t index, uint64_t term, uint64_t agreed);
 
 #endif

@@ -206,7 +206,7 @@ static enum frame_verdict vote_request_decode(const uint8_t *bytes, struct messa
 {
     struct vote_request_body body;
     memcpy(&body, bytes, sizeof body);
-    if (body.pre > 1 || body.term == 0 || body.term < message->term)
+    if (body.pre > 1 || body.term < message->term || body.term > TERM_MAX || body.term == 0)
         return FRAME_BAD_BODY;
     message->vote_request = (struct vote_request){
         .last = { .term = body.last_term, .index = body.last_index },
@@ -321,6 +321,8 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->term = header.term;
     if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REFUSAL)
         return FRAME_BAD_TYPE;
+    if (header.term > TERM_MAX)
+        return FRAME_BAD_BODY;
     message->type = (enum frame_type)header.type;
     const uint32_t fixed = body_bytes(message->type);
     const uint32_t body_count = bytes.count - (uint32_t)sizeof header;
@@ -333,5 +335,11 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
         if (header.fingerprint != context->fingerprint)
             return FRAME_WRONG_FINGERPRINT;
     }
-    return body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
+    const enum frame_verdict body =
+        body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
+    /* One that may stop its receiver must come from the same cluster. */
+    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason == FRAME_DUPLICATE_NODE;
+    if (body == FRAME_OK && grave && header.cluster_id != context->cluster_id)
+        return FRAME_WRONG_CLUSTER;
+    return body;
 }

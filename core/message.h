@@ -15,6 +15,9 @@
 
 enum { WIRE_VERSION = 1 };
 
+/* No cluster lives long enough for a larger term; what claims one is refused, so that a term can always be raised. */
+#define TERM_MAX (UINT64_MAX / 2)
+
 enum frame_type {
     FRAME_VOTE_REQUEST = 1,
     FRAME_VOTE_RESPONSE = 2,

@@ -21,12 +21,12 @@ static struct read *read_at(struct replica *replica, uint32_t position)
 void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request)
 {
     ASSERT(replica->role == RAFT_LEADER);
-    /* Without room for its no-op this leader never commits in its term, and so never knows what is committed. */
+    /* Without room for its no-op this leader does not commit in its term, and so does not know what is committed. */
     const bool hopeless = replica->log.last.term != replica->hard.term;
     if (hopeless || replica->reads_count == replica->limits.pending_reads_max) {
         const struct reply refusal = {
             .request_id = request->request_id,
-            .status = hopeless ? REPLY_NO_SPACE : REPLY_BUSY,
+            .status = hopeless && !wal_has_room(replica, 0, 1) ? REPLY_NO_SPACE : REPLY_BUSY,
         };
         client_reply(replica, output, client, &refusal);
         return;

@@ -201,7 +201,7 @@ static void step_input(struct replica *replica, struct output *output, const str
     UNREACHABLE();
 }
 
-/* Timers come after the input: the message that resets one may have waited while the process was paused. */
+/* Timers come after all inputs at hand: the message that resets one may have waited while the process was paused. */
 static void step_timers(struct replica *replica, struct output *output)
 {
     if (replica->role == RAFT_LEADER)
@@ -234,9 +234,11 @@ void replica_step(struct replica *replica, const struct input *input, struct out
     step_input(replica, output, input);
     if (replica->role == RAFT_STOPPED || replica->role == RAFT_STARTING)
         return;
-    step_timers(replica, output);
-    if (!input->more)
+    if (!input->more) {
+        election_flush(replica, output); /* a vote that became durable counts before its timer does */
+        step_timers(replica, output);
         step_flush(replica, output);
+    }
     const uint64_t timer_ns =
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
     output->deadline_ns = u64_min(timer_ns, wal_deadline(replica));

@@ -7,6 +7,7 @@
  * sent.
  *
  *   PROBE --success--> REPLICATE, but not when the peer took none of the entries that the probe carried
+ *
  *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
  *
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
@@ -47,6 +48,19 @@ static void inflight_free(struct replica *replica, uint32_t slot, uint64_t match
     }
 }
 
+/* Raft 6.4, 3.6.2: an entry of its own term lets a leader commit, and know what is committed. While its log has no room
+ * for one it serves no linearizable read and accepts no write, but keeps the others from electing in vain; it tries
+ * again with every step. */
+static void replicate_open_term(struct replica *replica, struct output *output)
+{
+    const struct entry noop = {
+        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_NOOP,
+    };
+    if (replica->log.last.term != replica->hard.term)
+        wal_append(replica, output, &noop, 1);
+}
+
 void replicate_become_leader(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role == RAFT_CANDIDATE);
@@ -72,13 +86,8 @@ void replicate_become_leader(struct replica *replica, struct output *output)
         inflight_clear(replica, slot);
     }
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
-    /* Raft 6.4, 3.6.2: an entry of its own term lets it commit, and know what is committed. A full log leaves it
-     * without: it then serves no linearizable read and accepts no write, but keeps the others from electing in vain. */
-    const struct entry noop = {
-        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
-        .kind = ENTRY_NOOP,
-    };
-    if (!wal_append(replica, output, &noop, 1))
+    replicate_open_term(replica, output);
+    if (replica->log.last.term != replica->hard.term)
         output_event(output, EVENT_BUSY, REPLY_NO_SPACE, 0);
 }
 
@@ -123,7 +132,7 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
         return;
     if (peer->state == PEER_PROBE && response->rejected != peer->next - 1)
         return;
-    const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term);
+    const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term, peer->match);
     peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
@@ -252,6 +261,7 @@ void replicate_flush(struct replica *replica, struct output *output)
     if (replica->role != RAFT_LEADER)
         return;
     ASSERT(election_term_durable(replica));
+    replicate_open_term(replica, output);
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         struct peer *peer = &replica->peers[slot];
         if (slot == replica->self)

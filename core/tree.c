@@ -237,20 +237,22 @@ uint32_t tree_pages_for_put(const struct replica *replica) { return page_root_co
 
 /* ---- growing ---- */
 
-/* Where a full node is cut, so that a new cell at `at` fits either side: at the end for keys that arrive in order, else
- * in the middle by bytes. */
-static uint32_t split_point(const uint8_t *node, uint32_t at)
+/* Where a full node is cut so that a new cell of that size at `at` fits: at the end for keys that arrive in order, else
+ * in the middle by bytes. The cell that crosses the middle goes left, unless the new one goes there and needs its
+ * place: half of a node and its slots leave room for any cell, half and one more may not. */
+static uint32_t split_point(const struct replica *replica, const uint8_t *node, uint32_t at, uint32_t bytes)
 {
     const struct node_header header = node_header(node);
     if (at == header.count)
         return header.count;
-    uint32_t bytes = 0;
+    uint32_t left = 0;
     uint32_t point = 0;
-    while (point + 1 < header.count && bytes < header.cells_bytes / 2) {
+    while (point + 1 < header.count && left < header.cells_bytes / 2) {
         const struct cell cell = cell_get(node, point++);
-        bytes += cell_bytes(&cell);
+        left += cell_bytes(&cell);
     }
-    return point;
+    const uint32_t slots = (point + 1) * (uint32_t)sizeof(uint16_t);
+    return at < point && left + bytes + slots > node_space(replica) ? point - 1 : point;
 }
 
 static void cells_move(struct replica *replica, uint8_t *from, uint32_t first, uint8_t *to)
@@ -290,11 +292,12 @@ static void tree_insert(struct replica *replica, struct tree_path *path, uint32_
         return;
     }
     const enum node_kind kind = (enum node_kind)node_header(left).kind;
-    const uint32_t point = split_point(left, at);
+    const uint32_t count = node_header(left).count;
+    const uint32_t point = split_point(replica, left, at, cell_bytes(cell));
     const uint32_t right_page = node_new(replica, kind, PAGE_NONE);
     uint8_t *right = page_write(replica, right_page);
     cells_move(replica, left, point, right);
-    if (at < point)
+    if (at < point || (at == point && at < count && node_fits(replica, left, cell_bytes(cell))))
         cell_insert(replica, left, at, cell);
     else
         cell_insert(replica, right, at - point, cell);

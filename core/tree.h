@@ -1,8 +1,12 @@
 /* A B+tree over pages: byte-string keys to small records, in key order.
  *
- *   node = node_header, count slots (uint16_t offsets of cells, in key order), free zeros, cells up to the end of the
- * page cell of a leaf   = cell_header, key, record cell of a branch = cell_header, key: `child` holds the keys from
- * this one on; header.first_child those before the first
+ *   node = node_header, slots, free zeros, cells up to the end of the page
+ *
+ *   slots: count uint16_t offsets of cells, in key order
+ *
+ *   cell of a leaf = cell_header, key, record
+ *
+ *   cell of a branch = cell_header, key; its child holds the keys from this one on, first_child those before all
  *
  * Cells are packed against the end of the page without gaps. A cell never exceeds a quarter of the space of a page, so
  * a full node always splits into two that have room for one more. A node that falls below a quarter is merged with a

@@ -5,9 +5,6 @@
 #include "output.h"
 #include "state.h"
 
-/* Batches that may wait between sealed and named; with the names of one block they fit the ring of batches. */
-enum { WAL_UNNAMED_SEALED_MAX = 32, WAL_NAMES_KEPT = WAL_BATCHES_MAX - WAL_UNNAMED_SEALED_MAX };
-
 static struct wal_batch *wal_batch(struct replica *replica, uint64_t ordinal)
 {
     return &replica->wal.batches[ordinal % WAL_BATCHES_MAX];
@@ -144,22 +141,24 @@ bool wal_append(struct replica *replica, struct output *output, const struct ent
     return true;
 }
 
-/* The part of a truncation that nobody wrote yet is simply taken back; for the rest the next batch carries it. */
+/* The part of a truncation that nobody wrote yet is simply taken back, and its bytes zeroed; for the rest the next
+ * batch carries it. */
 static void open_batch_truncate(struct replica *replica, uint64_t index)
 {
     struct wal *wal = &replica->wal;
+    uint8_t *entries = wal_mirror(replica, wal->tail + sizeof(struct wal_batch_header));
+    const uint32_t before = wal->open_bytes;
     if (wal->open_count > 0 && index >= wal->open_first_index) {
-        const uint8_t *first_dead = log_entry_bytes(replica, index + 1).bytes;
         wal->open_count = (uint32_t)(index + 1 - wal->open_first_index);
-        wal->open_bytes = (uint32_t)(first_dead - wal_mirror(replica, wal->tail + sizeof(struct wal_batch_header)));
-        return;
+        wal->open_bytes = (uint32_t)(log_entry_bytes(replica, index + 1).bytes - entries);
+    } else {
+        if (wal->open_count == 0 || index + 1 < wal->open_first_index)
+            wal->open_truncate_after = u64_min(wal->open_truncate_after, index);
+        wal->open_first_index = 0;
+        wal->open_count = 0;
+        wal->open_bytes = 0;
     }
-    const bool only_open = wal->open_count > 0 && index + 1 == wal->open_first_index;
-    wal->open_first_index = 0;
-    wal->open_count = 0;
-    wal->open_bytes = 0;
-    if (!only_open)
-        wal->open_truncate_after = u64_min(wal->open_truncate_after, index);
+    memset(entries + wal->open_bytes, 0, before - wal->open_bytes);
 }
 
 void wal_truncate(struct replica *replica, struct output *output, uint64_t index)

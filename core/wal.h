@@ -19,8 +19,11 @@
  *
  * Invariants:
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
- *   durable_index is the last index in the prefix that may be promised, less what was truncated; nothing above it was
- * ever promised the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
+ *   durable_index is the last index in the prefix that may be promised, less what was truncated: nothing above it
+ *   was ever promised
+ *
+ *   the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
+ *
  *   one name write in flight, one superblock copy in flight
  *   any failed durable write stops the node */
 #ifndef WW_WAL_H
@@ -33,6 +36,8 @@
 
 enum {
     WAL_BATCHES_MAX = 64, /* ring of batches remembered: not yet durable ones, and those for the next name block */
+    WAL_UNNAMED_SEALED_MAX = 32, /* of them may wait between sealed and named */
+    WAL_NAMES_KEPT = WAL_BATCHES_MAX - WAL_UNNAMED_SEALED_MAX,
     WAL_NAME_DELAY_NS = 1000000,
 };
 

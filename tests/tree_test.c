@@ -132,6 +132,33 @@ TEST(the_tree_agrees_with_a_sorted_array_under_random_puts_and_deletes)
     EXPECT(agrees_under_load(9, 4096, 1024, KEYS_MAX, 40000));
 }
 
+/* Small cells in front of large ones, and a large one that goes where the middle is: the cut must leave room for it. */
+TEST(a_full_node_splits_around_the_largest_cell_anywhere)
+{
+    for (uint32_t small = 20; small < 140; small++) {
+        for (uint32_t position = 0; position < 3; position++) {
+            struct prng prng;
+            prng_seed(&prng, small);
+            struct store *store = store_new(4096, 64, 0, &prng);
+            static const uint8_t record[1024] = { 7 };
+            uint64_t keys = 0;
+            for (uint32_t i = 0; i < small; i++, keys++) {
+                const uint8_t key = (uint8_t)(i + 10);
+                tree_put(store->replica, (struct slice){ &key, 1 }, (struct slice){ record, 24 });
+            }
+            const uint32_t record_max = tree_record_bytes_max(&store->limits, 1);
+            for (uint32_t i = 0; i < 4; i++, keys++) {
+                const uint8_t places[3] = { (uint8_t)i, (uint8_t)(200 + i), (uint8_t)(i % 2 == 0 ? 200 + i : i) };
+                const uint32_t bytes = record_max - (i == 1 ? 58 : 0);
+                tree_put(store->replica, (struct slice){ &places[position], 1 }, (struct slice){ record, bytes });
+            }
+            uint64_t found;
+            EXPECT(tree_problem(store->replica, &found) == NULL && found == keys);
+            store_free(store);
+        }
+    }
+}
+
 TEST(a_store_that_fills_up_refuses_and_stays_whole)
 {
     for (uint64_t seed = 1; seed <= 8; seed++)
