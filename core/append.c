@@ -74,10 +74,12 @@ void append_request(struct replica *replica, struct output *output, const struct
         append_owe(replica, message->from, u64_max(request->prev.index, 1), (struct log_id){ .term = 0 });
         return;
     }
-    if (!append_acceptable(replica, request))
+    /* Two leaders in one term would mean that election safety is broken: following would hide it. */
+    const bool two_leaders = replica->role == RAFT_LEADER && message->term == replica->hard.term;
+    if (two_leaders || !append_acceptable(replica, request)) {
+        output_event(output, EVENT_IMPOSSIBLE, message->from, 0);
         return;
-    if (replica->role == RAFT_LEADER && message->term == replica->hard.term)
-        return; /* two leaders in one term: election safety is broken, and following would hide it */
+    }
     if (message->term > replica->hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
         election_become_follower(replica, output, message->term, message->from);
     replica->leader_heard = true;

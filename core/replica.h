@@ -138,6 +138,7 @@ enum event_kind {
     EVENT_READ_ROUND,        /* a: round, b: read index; a ReadIndex round begins */
     EVENT_READ_SERVED,       /* a: read index, b: applied index */
     EVENT_APPEND_REJECTED,   /* a: peer, b: hint index; the leader backs off */
+    EVENT_IMPOSSIBLE,        /* a: peer; it sent what no correct leader sends, and was ignored */
     EVENT_QUORUM_LOST,       /* a: ns without a majority; CheckQuorum steps down */
     EVENT_RECOVERED,         /* a: last index, b: batches */
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */

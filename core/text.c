@@ -50,6 +50,7 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_READ_ROUND: return "read-round";
     case EVENT_READ_SERVED: return "read-served";
     case EVENT_APPEND_REJECTED: return "append-rejected";
+    case EVENT_IMPOSSIBLE: return "impossible";
     case EVENT_QUORUM_LOST: return "quorum-lost";
     case EVENT_RECOVERED: return "recovered";
     case EVENT_TAIL_CUT: return "tail-cut";

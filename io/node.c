@@ -217,6 +217,7 @@ static const struct {
     [EVENT_READ_ROUND] = { LOG_LEVEL_DEBUG, "round", "index" },
     [EVENT_READ_SERVED] = { LOG_LEVEL_DEBUG, "index", "applied" },
     [EVENT_APPEND_REJECTED] = { LOG_LEVEL_DEBUG, "peer", "hint" },
+    [EVENT_IMPOSSIBLE] = { LOG_LEVEL_ERROR, "peer", NULL },
     [EVENT_QUORUM_LOST] = { LOG_LEVEL_WARN, "silent_ns", NULL },
     [EVENT_RECOVERED] = { LOG_LEVEL_INFO, "last", "batches" },
     [EVENT_TAIL_CUT] = { LOG_LEVEL_WARN, "kept", "lsn" },

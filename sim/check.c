@@ -207,6 +207,17 @@ static void step_monotone(struct check *check, uint32_t node, const struct repli
                    (unsigned long long)view->last.index);
 }
 
+/* Frames are real here, or damaged and refused: so what no correct leader sends was sent by a leader that is not. */
+static void step_impossible(struct check *check, uint32_t node, const struct output *output)
+{
+    const uint32_t events = u32_min(output->event_count, output->event_max);
+    for (uint32_t i = 0; i < events; i++)
+        if (output->events[i].kind == EVENT_IMPOSSIBLE)
+            check_fail(check, CHECK_LOG_MATCHING, node,
+                       "is sent a conflict with what is committed, or is led by two, by node id %llu",
+                       (unsigned long long)output->events[i].a);
+}
+
 void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output)
 {
     struct ghost_node *ghost = &check->nodes[node];
@@ -218,6 +229,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     /* What it knows of its log is not whole before it has recovered. */
     if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
         return;
+    step_impossible(check, node, output);
     check_count(check, CHECK_LIMITS);
     const char *problem = replica_invariant(replica);
     if (problem != NULL) {
