@@ -20,10 +20,13 @@ enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4 };
 
 enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
 
+#define RAFTCTL_VERSION "0.1"
+
 struct arguments {
     struct client_options client;
     bool json;
     bool help;
+    bool with_else; /* the transaction has an "else" */
     uint32_t flags; /* enum flag */
     uint64_t version;
     const struct command *command;
@@ -36,18 +39,18 @@ struct command {
     uint32_t words_min;
     uint32_t words_max;
     uint32_t flags;
-    int (*run)(struct client *client, const struct arguments *arguments);
+    int (*run)(struct client *client, struct arguments *arguments);
     const char *usage;
     const char *help;
 };
 
-static int command_put(struct client *client, const struct arguments *arguments);
-static int command_get(struct client *client, const struct arguments *arguments);
-static int command_del(struct client *client, const struct arguments *arguments);
-static int command_append(struct client *client, const struct arguments *arguments);
-static int command_cas(struct client *client, const struct arguments *arguments);
-static int command_txn(struct client *client, const struct arguments *arguments);
-static int command_status(struct client *client, const struct arguments *arguments);
+static int command_put(struct client *client, struct arguments *arguments);
+static int command_get(struct client *client, struct arguments *arguments);
+static int command_del(struct client *client, struct arguments *arguments);
+static int command_append(struct client *client, struct arguments *arguments);
+static int command_cas(struct client *client, struct arguments *arguments);
+static int command_txn(struct client *client, struct arguments *arguments);
+static int command_status(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
@@ -70,7 +73,7 @@ static const struct command commands[] = {
       "  WRITE    put KEY VALUE | del KEY | append KEY VALUE\n"
       "\n"
       "A write without \"then\" or \"else\" belongs to \"then\". No key may be written twice in one branch.\n"
-      "Exit status 0 when \"then\" was executed, 1 when \"else\" was.\n"
+      "Exit status 0 when \"then\" was executed, 1 when the condition did not hold, whether there was an \"else\" or not.\n"
       "\n"
       "  raftctl txn if lock absent then put lock me else append waiting me,\n" },
     { "status", 0, 0, 0, command_status, "status",
@@ -99,11 +102,13 @@ static void print_help(void)
         "  --cluster-id N      refuse nodes of another cluster (any)\n"
         "  --json              one JSON object on standard output. In strings, bytes outside 0x20..0x7e are \\u00XX:\n"
         "                      one character a byte, whatever the encoding of the value\n"
-        "  --help              this, or with a command its own help\n"
+        "  -h, --help          this, or with a command its own help\n"
+        "  --version           of this program, when it stands alone\n"
         "  --                  what follows are no options\n"
         "\n"
         "A write is executed at most once however often it is retried. It ends as\n"
         "  ok        executed                                                       exit status 0\n"
+        "            (a transaction whose condition did not hold, its else)         exit status 1\n"
         "  failed    surely changed nothing, and why (not found, condition, ...)    exit status 1\n"
         "  unknown   sent, and its reply never came: it may or may not take effect  exit status 3\n"
         "Exit status 2: usage; 4: no node answered, or none led, before the deadline.\n",
@@ -130,10 +135,21 @@ static int exit_code_of(const struct client_result *result)
     return unreached ? EXIT_UNREACHED : EXIT_FAILED;
 }
 
-static void print_json(struct client *client, const struct client_result *result, bool with_value)
+/* A transaction that found its condition unmet and so executed its else: not a failure, whatever the exit status. */
+static bool took_else(const struct arguments *arguments, const struct client_result *result)
 {
-    printf("{\"outcome\": \"%s\", \"reason\": \"%s\"", client_outcome_text(result->outcome),
+    return arguments->with_else && result->reason == CLIENT_CONDITION_FAILED;
+}
+
+static void print_json(struct client *client, const struct arguments *arguments, const struct client_result *result,
+                       bool with_value)
+{
+    const bool otherwise = took_else(arguments, result);
+    const bool ok = otherwise || result->outcome == CLIENT_OK;
+    printf("{\"outcome\": \"%s\", \"reason\": \"%s\"", client_outcome_text(ok ? CLIENT_OK : result->outcome),
            client_reason_text(result->reason));
+    if (ok && arguments->command->run == command_txn)
+        printf(", \"branch\": \"%s\"", otherwise ? "else" : "then");
     if (result->outcome == CLIENT_OK || result->reason == CLIENT_CONDITION_FAILED)
         printf(", \"version\": %llu, \"applied\": %llu", (unsigned long long)result->version,
                (unsigned long long)result->applied);
@@ -141,11 +157,21 @@ static void print_json(struct client *client, const struct client_result *result
         printf(", \"stale\": %s, \"value\": ", result->stale ? "true" : "false");
         text_write_json(stdout, result->value);
     }
-    if (result->outcome != CLIENT_OK) {
+    if (!ok) {
         printf(", \"error\": ");
         text_write_json(stdout, client_text(client_error_text(client)));
     }
     printf(", \"attempts\": %u}\n", result->attempts);
+}
+
+static void print_failure(struct client *client, const struct arguments *arguments, const struct client_result *result)
+{
+    fprintf(stderr, "raftctl: %s: %s", client_outcome_text(result->outcome), client_error_text(client));
+    if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run == command_txn)
+        fprintf(stderr, ", nothing was written");
+    else if (result->reason == CLIENT_CONDITION_FAILED)
+        fprintf(stderr, ", the version is %llu", (unsigned long long)result->version);
+    fputc('\n', stderr);
 }
 
 static int report(struct client *client, const struct arguments *arguments, const struct client_result *result,
@@ -153,17 +179,16 @@ static int report(struct client *client, const struct arguments *arguments, cons
 {
     const int code = exit_code_of(result);
     if (arguments->json) {
-        print_json(client, result, with_value);
+        print_json(client, arguments, result, with_value);
+    } else if (took_else(arguments, result)) {
+        printf("ok, else branch, version %llu\n", (unsigned long long)result->version);
     } else if (result->outcome != CLIENT_OK) {
-        fprintf(stderr, "raftctl: %s: %s", client_outcome_text(result->outcome), client_error_text(client));
-        if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run != command_txn)
-            fprintf(stderr, ", the version is %llu", (unsigned long long)result->version);
-        if (result->reason == CLIENT_CONDITION_FAILED && arguments->command->run == command_txn)
-            fprintf(stderr, ", \"else\" was executed");
-        fputc('\n', stderr);
+        print_failure(client, arguments, result);
     } else if (with_value) {
         fwrite(result->value.bytes, 1, result->value.count, stdout);
         putchar('\n');
+    } else if (arguments->command->run == command_del) {
+        puts("ok, deleted");
     } else {
         printf("ok, version %llu\n", (unsigned long long)result->version);
     }
@@ -203,7 +228,7 @@ static bool value_of(const char *word, struct slice *value)
     return true;
 }
 
-static int command_put(struct client *client, const struct arguments *arguments)
+static int command_put(struct client *client, struct arguments *arguments)
 {
     struct slice value;
     if (!value_of(arguments->words[1], &value))
@@ -214,7 +239,7 @@ static int command_put(struct client *client, const struct arguments *arguments)
     return report(client, arguments, &result, false);
 }
 
-static int command_get(struct client *client, const struct arguments *arguments)
+static int command_get(struct client *client, struct arguments *arguments)
 {
     const struct slice key = client_text(arguments->words[0]);
     const struct client_result result =
@@ -222,13 +247,13 @@ static int command_get(struct client *client, const struct arguments *arguments)
     return report(client, arguments, &result, true);
 }
 
-static int command_del(struct client *client, const struct arguments *arguments)
+static int command_del(struct client *client, struct arguments *arguments)
 {
     const struct client_result result = client_delete(client, client_text(arguments->words[0]));
     return report(client, arguments, &result, false);
 }
 
-static int command_append(struct client *client, const struct arguments *arguments)
+static int command_append(struct client *client, struct arguments *arguments)
 {
     struct slice value;
     if (!value_of(arguments->words[1], &value))
@@ -237,7 +262,7 @@ static int command_append(struct client *client, const struct arguments *argumen
     return report(client, arguments, &result, false);
 }
 
-static int command_cas(struct client *client, const struct arguments *arguments)
+static int command_cas(struct client *client, struct arguments *arguments)
 {
     if (!(arguments->flags & FLAG_VERSION))
         return usage_error("cas needs --version N", NULL);
@@ -273,7 +298,7 @@ static int txn_words(const struct arguments *arguments, struct slice words[WORDS
     return count;
 }
 
-static int command_txn(struct client *client, const struct arguments *arguments)
+static int command_txn(struct client *client, struct arguments *arguments)
 {
     struct slice words[WORDS_MAX];
     char error[TXN_TEXT_ERROR_BYTES];
@@ -288,6 +313,7 @@ static int command_txn(struct client *client, const struct arguments *arguments)
         fprintf(stderr, "raftctl: txn: %s (raftctl txn --help)\n", error);
         return EXIT_USAGE;
     }
+    arguments->with_else = client_txn_has_else(txn);
     const struct client_result result = client_txn_commit(client, txn);
     client_txn_free(txn);
     return report(client, arguments, &result, false);
@@ -338,7 +364,7 @@ static void print_status_row(const char *endpoint, const struct node_status *sta
            (unsigned long long)status->state_digest);
 }
 
-static int command_status(struct client *client, const struct arguments *arguments)
+static int command_status(struct client *client, struct arguments *arguments)
 {
     const uint32_t count = client_endpoint_count(client);
     uint32_t answered = 0;
@@ -406,7 +432,7 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
 {
     const char *word = argv[*at];
     const char *value;
-    if (strcmp(word, "--help") == 0) {
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         arguments->help = true;
     } else if (strcmp(word, "--json") == 0) {
         arguments->json = true;
@@ -441,7 +467,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     for (int at = 1; at < argc; at++) {
         if (options && strcmp(argv[at], "--") == 0) {
             options = false;
-        } else if (options && strncmp(argv[at], "--", 2) == 0) {
+        } else if (options && (strncmp(argv[at], "--", 2) == 0 || strcmp(argv[at], "-h") == 0)) {
             const int code = parse_option(argv, argc, &at, arguments);
             if (code != EXIT_OK)
                 return code;
@@ -471,6 +497,10 @@ int main(int argc, char **argv)
     struct arguments arguments = { .client.timeout_ns = 5 * NS_PER_S };
     const char *environment = getenv(endpoints_variable);
     arguments.client.endpoints = environment != NULL && environment[0] != '\0' ? environment : endpoints_default;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("raftctl " RAFTCTL_VERSION);
+        return EXIT_OK;
+    }
     int code = parse_arguments(argc, argv, &arguments);
     if (code != EXIT_OK)
         return code;
@@ -485,7 +515,7 @@ int main(int argc, char **argv)
     struct client *client = NULL;
     const int error = client_open(&arguments.client, &client);
     if (error < 0)
-        return usage_error(error == -EINVAL         ? "--endpoints wants host:port,host:port,... , not"
+        return usage_error(error == -EINVAL         ? "--endpoints wants host:port,... with ports from 1 to 65535, not"
                            : error == -E2BIG        ? "--endpoints: too many of them"
                            : error == -EHOSTUNREACH ? "--endpoints: no such host in"
                                                     : strerror(-error),

@@ -54,6 +54,7 @@ struct client_run {
     uint32_t attempts;
     uint32_t pauses;
     uint32_t since_pause; /* attempts and redirects since then */
+    uint32_t answered_by; /* a bit for each endpoint that sent a reply */
     struct reply reply;
 };
 
@@ -217,8 +218,12 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
     bool sent = false;
     const int error = client_exchange(client, &client->link, request, deadline_ns, &run->reply, &sent);
     run->attempts += sent;
-    if (error == 0)
+    if (error == 0) {
+        for (uint32_t slot = 0; slot < client->endpoint_count; slot++)
+            if (strcmp(client->endpoints[slot].text, client->target.text) == 0)
+                run->answered_by |= 1U << slot;
         return true;
+    }
     run->doubtful |= sent && run->write;
     run->reason = error == -ENOMEM ? CLIENT_NO_MEMORY : CLIENT_TIMED_OUT;
     client_error(client, "%s: %s", client->target.text,
@@ -305,6 +310,7 @@ static void client_run(struct client *client, struct client_run *run, struct req
     run->answered = false;
     run->doubtful = false;
     run->reason = CLIENT_UNREACHABLE;
+    run->answered_by = 0;
     while (!run->answered && run->reason != CLIENT_NO_MEMORY && clock_now_ns() < run->deadline_ns) {
         if (client_attempt(client, run, request))
             run->answered = client_judge(client, run);
@@ -343,16 +349,35 @@ static bool client_status_local(enum reply_status status)
     return status == REPLY_SESSION_EXPIRED || status == REPLY_STALE_SEQUENCE || status == REPLY_WRONG_CLUSTER;
 }
 
+/* The deadline passed. Whom it could have reached tells an election from a cluster that is down. */
+static struct client_result client_give_up(struct client *client, const struct client_run *run)
+{
+    struct client_result result = { .attempts = run->attempts, .outcome = CLIENT_FAILED, .reason = run->reason };
+    if (run->doubtful)
+        result.outcome = CLIENT_UNKNOWN, result.reason = CLIENT_TIMED_OUT;
+    if (client->error[0] == '\0')
+        client_error(client, "the deadline passed before anything was sent");
+    if (result.reason == CLIENT_UNREACHABLE && run->answered_by != 0)
+        result.reason = CLIENT_NO_LEADER;
+    if (result.reason != CLIENT_UNREACHABLE && result.reason != CLIENT_NO_LEADER)
+        return result;
+    char last[CLIENT_ERROR_BYTES];
+    memcpy(last, client->error, sizeof last);
+    const uint64_t timeout_ns = client->options.timeout_ns;
+    const bool whole = timeout_ns % NS_PER_S == 0;
+    client_error(client, "%s within %llu %s: %d of %u endpoint%s answered (last: %.160s)",
+                 result.reason == CLIENT_NO_LEADER ? "no leader" : "no answer",
+                 (unsigned long long)(timeout_ns / (whole ? NS_PER_S : NS_PER_MS)), whole ? "s" : "ms",
+                 __builtin_popcount(run->answered_by), client->endpoint_count, client->endpoint_count == 1 ? "" : "s",
+                 last);
+    return result;
+}
+
 static struct client_result client_finish(struct client *client, const struct client_run *run)
 {
+    if (!run->answered)
+        return client_give_up(client, run);
     struct client_result result = { .attempts = run->attempts };
-    if (!run->answered) {
-        result.outcome = run->doubtful ? CLIENT_UNKNOWN : CLIENT_FAILED;
-        result.reason = run->doubtful ? CLIENT_TIMED_OUT : run->reason;
-        if (client->error[0] == '\0')
-            client_error(client, "the deadline passed before anything was sent");
-        return result;
-    }
     const struct reply *reply = &run->reply;
     result.reason = client_reason_of(reply->status);
     result.version = reply->version;
@@ -365,9 +390,14 @@ static struct client_result client_finish(struct client *client, const struct cl
     }
     const bool unknown = run->doubtful && client_status_local(reply->status);
     result.outcome = unknown ? CLIENT_UNKNOWN : CLIENT_FAILED;
-    client_error(client, "%s (%s)", reply_status_text(reply->status), client->target.text);
+    if (reply->status == REPLY_NO_SPACE)
+        client_error(client, "no space: the log or the store of the cluster is full (see README, Limits of today)");
+    else
+        client_error(client, "%s (%s)", reply_status_text(reply->status), client->target.text);
     return result;
 }
+
+/* ---- what is refused before it is sent ---- */
 
 static struct client_result client_refuse(struct client *client, enum client_reason reason, const char *text)
 {
@@ -375,21 +405,82 @@ static struct client_result client_refuse(struct client *client, enum client_rea
     return (struct client_result){ .outcome = CLIENT_FAILED, .reason = reason };
 }
 
-/* What no node could even receive is refused here. */
-static bool client_fits(const struct request *request)
+/* CLIENT_DONE, or the reason and the error text. */
+static enum client_reason client_check(struct client *client, struct slice key, struct slice value)
 {
-    if (request->key.count > limits_production.key_bytes_max)
-        return false;
-    return request->value.count <= limits_production.frame_bytes_max
-           && request_bytes(request) <= limits_production.frame_bytes_max;
+    const struct limits *limits = &limits_production;
+    if (key.count == 0) {
+        client_error(client, "the key is empty");
+        return CLIENT_BAD_REQUEST;
+    }
+    if (key.count <= limits->key_bytes_max && value.count <= limits->value_bytes_max)
+        return CLIENT_DONE;
+    const bool long_key = key.count > limits->key_bytes_max;
+    client_error(client, "too large: the %s has more than %u bytes", long_key ? "key" : "value",
+                 long_key ? limits->key_bytes_max : limits->value_bytes_max);
+    return CLIENT_TOO_LARGE;
+}
+
+/* The branch that writes, 0: a comparison. */
+static uint32_t txn_branch(enum txn_clause_kind kind)
+{
+    return kind <= TXN_IF_NOT_EQUAL ? 0 : kind <= TXN_THEN_APPEND ? 1 : 2;
+}
+
+static enum client_reason client_check_twice(struct client *client, struct slice list, uint32_t offset,
+                                             const struct txn_clause *clause)
+{
+    const uint32_t branch = txn_branch(clause->kind);
+    struct txn_clause other;
+    while (branch > 0 && txn_clause_decode(list, &offset, &other) && txn_branch(other.kind) == branch) {
+        if (other.key.count != clause->key.count || memcmp(other.key.bytes, clause->key.bytes, other.key.count) != 0)
+            continue;
+        client_error(client, "the key %.*s is written twice in \"%s\"", (int)u32_min(other.key.count, 64),
+                     (const char *)other.key.bytes, branch == 1 ? "then" : "else");
+        return CLIENT_BAD_REQUEST;
+    }
+    return CLIENT_DONE;
+}
+
+static enum client_reason client_check_txn(struct client *client, struct slice list)
+{
+    uint32_t counts[3] = { 0 };
+    struct txn_clause clause;
+    for (uint32_t offset = 0; offset < list.count && txn_clause_decode(list, &offset, &clause);) {
+        const uint32_t branch = txn_branch(clause.kind);
+        const uint32_t max = branch == 0 ? limits_production.txn_compares_max : limits_production.txn_writes_max;
+        if (++counts[branch] > max) {
+            client_error(client, "too large: more than %u %s", max, branch == 0 ? "comparisons" : "writes in a branch");
+            return CLIENT_TOO_LARGE;
+        }
+        enum client_reason reason = client_check(client, clause.key, clause.value);
+        if (reason == CLIENT_DONE)
+            reason = client_check_twice(client, list, offset, &clause);
+        if (reason != CLIENT_DONE)
+            return reason;
+    }
+    return CLIENT_DONE;
+}
+
+static enum client_reason client_check_request(struct client *client, const struct request *request)
+{
+    const enum client_reason reason = request->kind == REQUEST_TXN
+                                          ? client_check_txn(client, request->value)
+                                          : client_check(client, request->key, request->value);
+    if (reason != CLIENT_DONE || request_bytes(request) <= limits_production.frame_bytes_max)
+        return reason;
+    client_error(client, "too large: the request has %u bytes, the limit is %u", request_bytes(request),
+                 limits_production.frame_bytes_max);
+    return CLIENT_TOO_LARGE;
 }
 
 /* ---- calls ---- */
 
 static struct client_result client_read(struct client *client, struct request *request)
 {
-    if (!client_fits(request))
-        return client_refuse(client, CLIENT_TOO_LARGE, "the key is over the limit");
+    const enum client_reason problem = client_check_request(client, request);
+    if (problem != CLIENT_DONE)
+        return (struct client_result){ .outcome = CLIENT_FAILED, .reason = problem };
     client->error[0] = '\0';
     struct client_run run = { .deadline_ns = clock_now_ns() + client->options.timeout_ns };
     client_run(client, &run, request);
@@ -414,8 +505,9 @@ static bool client_register(struct client *client, struct client_run *run)
 
 static struct client_result client_write(struct client *client, struct request *request)
 {
-    if (!client_fits(request))
-        return client_refuse(client, CLIENT_TOO_LARGE, "the key or the value is over the limit");
+    const enum client_reason problem = client_check_request(client, request);
+    if (problem != CLIENT_DONE)
+        return (struct client_result){ .outcome = CLIENT_FAILED, .reason = problem };
     client->error[0] = '\0';
     struct client_run run = { .write = true, .deadline_ns = clock_now_ns() + client->options.timeout_ns };
     for (;;) {
@@ -542,6 +634,8 @@ static struct client_txn_part *client_txn_part(struct client_txn *txn, enum txn_
     }
     UNREACHABLE();
 }
+
+bool client_txn_has_else(const struct client_txn *txn) { return txn->parts[2].filled > 0; }
 
 int client_txn_add(struct client_txn *txn, const struct txn_clause *clause)
 {

@@ -46,7 +46,7 @@ enum client_reason {
     CLIENT_CONDITION_FAILED, /* cas, put_if_absent: result.version is the current one; txn: "else" was executed */
     CLIENT_NO_SPACE,         /* the store or the log is full */
     CLIENT_TOO_LARGE,        /* key, value or result over its limit */
-    CLIENT_BAD_REQUEST,      /* a transaction that the node finds malformed */
+    CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
     CLIENT_NO_LEADER,        /* no node led until the deadline */
@@ -96,6 +96,7 @@ struct client_result client_cas(struct client *client, struct slice key, uint64_
  * value that no frame can hold. */
 struct client_txn *client_txn_new(void);
 void client_txn_free(struct client_txn *txn);
+bool client_txn_has_else(const struct client_txn *txn);
 int client_txn_add(struct client_txn *txn, const struct txn_clause *clause) __attribute__((warn_unused_result));
 struct client_result client_txn_commit(struct client *client, const struct client_txn *txn);
 
