@@ -2,6 +2,7 @@
 #include "wal_format.h"
 
 #include "entry.h"
+#include "message.h"
 
 /* Bytes of another cluster or of another place must fail: both go into the seed. */
 static uint64_t place_seed(uint64_t cluster_id, uint64_t place)
@@ -32,7 +33,9 @@ static bool batch_header_intact(const struct wal_batch_header *header, uint64_t 
 {
     if (header->magic != WAL_BATCH_MAGIC || header->version != STORED_VERSION)
         return false;
-    if (header->cluster_id != cluster_id)
+    if (header->cluster_id != cluster_id || header->sequence == 0 || header->sequence > SEQUENCE_MAX)
+        return false;
+    if (header->durable_sequence >= header->sequence || header->term > TERM_MAX)
         return false;
     if (!hash128_equal(header->hash, batch_header_hash(header)))
         return false;
@@ -92,6 +95,8 @@ bool wal_name_decode(struct slice block, uint64_t cluster_id, struct wal_name_he
         return false;
     if (name->count == 0 || name->count > wal_names_max(block.count))
         return false;
+    if (name->sequence > SEQUENCE_MAX || name->durable_sequence > SEQUENCE_MAX || name->term > TERM_MAX)
+        return false;
     return hash128_equal(name->hash, block_hash(block.bytes, block.count, place_seed(cluster_id, name->sequence)));
 }
 
@@ -122,7 +127,10 @@ bool superblock_decode(struct slice block, struct superblock *superblock)
     const uint32_t block_bytes = superblock->block_bytes;
     if (block_bytes < BLOCK_BYTES_MIN || block_bytes > block.count)
         return false;
-    return hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0));
+    if (!hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0)))
+        return false;
+    return superblock->version != STORED_VERSION
+           || (superblock->term <= TERM_MAX && superblock->sequence <= SEQUENCE_MAX);
 }
 
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)

@@ -34,6 +34,9 @@ enum wal_batch_kind {
 
 #define WAL_NO_TRUNCATION UINT64_MAX
 
+/* Nothing stored has a larger sequence: what claims one is damaged. */
+#define SEQUENCE_MAX (UINT64_MAX / 2)
+
 struct wal_batch_header {
     struct hash128 hash;      /* of the rest of this header */
     struct hash128 prev_hash; /* hash of the batch before; zero for the first */
