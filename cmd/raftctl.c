@@ -2,6 +2,7 @@
 #include "../core/replica.h"
 #include "../io/client.h"
 #include "../io/clock.h"
+#include "../io/datadir.h"
 #include "../io/text.h"
 #include "../io/txn_text.h"
 
@@ -73,11 +74,13 @@ static const struct command commands[] = {
       "  WRITE    put KEY VALUE | del KEY | append KEY VALUE\n"
       "\n"
       "A write without \"then\" or \"else\" belongs to \"then\". No key may be written twice in one branch.\n"
-      "Exit status 0 when \"then\" was executed, 1 when the condition did not hold, whether there was an \"else\" or not.\n"
+      "Exit status 0 when \"then\" was executed, 1 when the condition did not hold, whether there was an \"else\" or "
+      "not.\n"
       "\n"
       "  raftctl txn if lock absent then put lock me else append waiting me,\n" },
     { "status", 0, 0, 0, command_status, "status",
       "Asks every endpoint about itself. Equal digests at equal applied index mean equal state.\n"
+      "The column log is how much is used of what clients may fill; at 100 % writes end with \"no space\".\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
 };
 
@@ -356,7 +359,8 @@ static void print_status_json(const char *endpoint, const struct node_status *st
 
 static void print_status_row(const char *endpoint, const struct node_status *status)
 {
-    const uint64_t used = status->wal_bytes_used * 100 / u64_max(status->wal_bytes_max, 1);
+    const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
+    const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
     printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %3llu%% %9llu  %016llx\n", endpoint,
            (unsigned long long)status->node_id, role_text(status->role), (unsigned long long)status->leader,
            (unsigned long long)status->term, (unsigned long long)status->commit_index,

@@ -27,6 +27,7 @@ struct raftd {
     uint64_t id;
     uint64_t cluster_id; /* 0: stored, or derived from the members */
     uint64_t wal_bytes;
+    bool wal_given;
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     const char *cluster;
@@ -66,7 +67,7 @@ static const char help[] =
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
-    "  --help, --version\n"
+    "  -h, --help, --version\n"
     "\n"
     "inspect prints what DIR holds without changing it: superblock copies, header ring, every batch of the log, all\n"
     "checksums verified, and with --dump every entry. Exit status 0: whole; 3: damaged; 1: not readable at all.\n"
@@ -121,7 +122,7 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
     else if (strcmp(flag, "--listen") == 0)
         raftd->listen = value;
     else if (strcmp(flag, "--wal-size") == 0)
-        valid = text_parse_bytes(value, &raftd->wal_bytes);
+        raftd->wal_given = valid = text_parse_bytes(value, &raftd->wal_bytes);
     else if (strcmp(flag, "--io") == 0)
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
@@ -167,11 +168,11 @@ static void raftd_parse(struct raftd *raftd, int argc, char **argv)
         char flag[32];
         const char *equals = strchr(argv[at], '=');
         size_t flag_bytes = equals != NULL ? (size_t)(equals - argv[at]) : strlen(argv[at]);
-        if (strncmp(argv[at], "--", 2) != 0 || flag_bytes >= sizeof(flag))
+        if ((strncmp(argv[at], "--", 2) != 0 && strcmp(argv[at], "-h") != 0) || flag_bytes >= sizeof(flag))
             raftd_exit(EXIT_USAGE, "%s: unknown argument (see --help)", argv[at]);
         memcpy(flag, argv[at], flag_bytes);
         flag[flag_bytes] = '\0';
-        if (strcmp(argv[at], "--help") == 0) {
+        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             fputs(help, stdout);
             exit(EXIT_LEFT);
         }
@@ -207,7 +208,8 @@ static void raftd_parse_member(struct raftd *raftd, const char *text, size_t cou
     if (result == -EHOSTUNREACH)
         raftd_exit(EXIT_FAILED, "--cluster: '%.*s': no such host", (int)count, text);
     if (result < 0)
-        raftd_exit(EXIT_USAGE, "--cluster: '%.*s': expected ID=HOST:PORT", (int)count, text);
+        raftd_exit(EXIT_USAGE, "--cluster: '%.*s': expected ID=HOST:PORT with a port from 1 to 65535", (int)count,
+                   text);
     for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
         if (raftd->voters[slot].id == id || strcmp(raftd->voters[slot].address, endpoint->text) == 0)
             raftd_exit(EXIT_USAGE, "--cluster: '%.*s': this id or address occurs twice", (int)count, text);
@@ -267,11 +269,34 @@ static int raftd_bind(const struct raftd *raftd, const struct replica_config *co
     }
     ASSERT(endpoint.address_bytes > 0);
     if (raftd->listen != NULL && endpoint_parse(raftd->listen, strlen(raftd->listen), &endpoint) < 0)
-        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine", raftd->listen);
+        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine, the port from 1 to 65535",
+                   raftd->listen);
     int fd = node_bind(&endpoint);
     if (fd < 0)
         raftd_exit(EXIT_FAILED, "cannot listen on %s: %s", endpoint.text, strerror(-fd));
     return fd;
+}
+
+/* What an existing directory overrules. */
+static void raftd_compare(const struct raftd *raftd, const struct datadir *datadir)
+{
+    struct limits given;
+    char text[160];
+    ASSERT(datadir->cluster_id != 0);
+    if (datadir->formatted)
+        return;
+    const uint64_t derived = raftd_default_cluster_id(raftd);
+    if (raftd->cluster_id == 0 && derived != datadir->cluster_id) {
+        snprintf(text, sizeof text, "data directory belongs to cluster %llu; the --cluster list given would be %llu",
+                 (unsigned long long)datadir->cluster_id, (unsigned long long)derived);
+        LOG(LOG_LEVEL_WARN, "cluster-differs", FIELD_TEXT("cause", text), FIELD_TEXT("data", raftd->data));
+    }
+    const uint64_t stored = limits_wal_bytes(&datadir->limits);
+    if (raftd->wal_given && datadir_limits(raftd->wal_bytes, &given) && limits_wal_bytes(&given) != stored) {
+        snprintf(text, sizeof text, "--wal-size is for a new directory; the stored size of %llu bytes stands",
+                 (unsigned long long)stored);
+        LOG(LOG_LEVEL_INFO, "wal-size", FIELD_TEXT("note", text), FIELD_TEXT("data", raftd->data));
+    }
 }
 
 /* raftd inspect DIR [--dump] */
@@ -279,6 +304,10 @@ static int raftd_inspect(int argc, char **argv)
 {
     struct survey_options options = { .path = NULL };
     for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(help, stdout);
+            return EXIT_LEFT;
+        }
         if (strcmp(argv[i], "--dump") == 0)
             options.dump = true;
         else if (argv[i][0] == '-')
@@ -337,6 +366,7 @@ int main(int argc, char **argv)
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))
         raftd_exit(EXIT_FAILED, "%s", datadir.error);
     config.cluster_id = datadir.cluster_id;
+    raftd_compare(&raftd, &datadir);
     switch (node_run(&(struct node_options){
         .limits = &datadir.limits,
         .config = &config,

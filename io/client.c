@@ -464,9 +464,8 @@ static enum client_reason client_check_txn(struct client *client, struct slice l
 
 static enum client_reason client_check_request(struct client *client, const struct request *request)
 {
-    const enum client_reason reason = request->kind == REQUEST_TXN
-                                          ? client_check_txn(client, request->value)
-                                          : client_check(client, request->key, request->value);
+    const enum client_reason reason = request->kind == REQUEST_TXN ? client_check_txn(client, request->value)
+                                                                   : client_check(client, request->key, request->value);
     if (reason != CLIENT_DONE || request_bytes(request) <= limits_production.frame_bytes_max)
         return reason;
     client_error(client, "too large: the request has %u bytes, the limit is %u", request_bytes(request),

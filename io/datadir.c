@@ -46,6 +46,15 @@ static bool limits_with_body(uint32_t body_blocks, struct limits *limits)
     return limits_problem(limits) == NULL;
 }
 
+uint64_t datadir_usable_bytes(uint64_t body_bytes)
+{
+    struct limits limits;
+    const uint64_t blocks = body_bytes / limits_production.block_bytes;
+    if (blocks > UINT32_MAX || !limits_with_body((uint32_t)blocks, &limits))
+        return body_bytes;
+    return body_bytes - (uint64_t)limits.wal_reserve_blocks * limits.block_bytes;
+}
+
 bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
 {
     struct limits empty = limits_production;

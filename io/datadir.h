@@ -32,6 +32,9 @@ struct datadir {
 /* The production limits with a WAL file of at most wal_bytes. False: not in WAL_BYTES_MIN..WAL_BYTES_MAX. */
 bool datadir_limits(uint64_t wal_bytes, struct limits *limits);
 
+/* Of a body ring of this size what clients may fill; the rest is limits.wal_reserve_blocks. */
+uint64_t datadir_usable_bytes(uint64_t body_bytes);
+
 /* config: the node's identity; cluster_id 0 takes whatever is stored, and default_cluster_id for a new directory.
  * False with `error` filled in; then nothing is held. */
 bool datadir_open(struct datadir *datadir, const struct datadir_options *options, const struct replica_config *config,

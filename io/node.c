@@ -2,6 +2,7 @@
 #include "node.h"
 
 #include "../core/inspect.h"
+#include "../core/request.h"
 #include "clock.h"
 #include "connection.h"
 #include "logger.h"
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +26,8 @@ enum {
 #define WAIT_NS_MAX NS_PER_S
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
+#define DUPLICATE_LOG_NS (60 * NS_PER_S)
+enum { LOG_FILLING_PERCENT = 80 };
 
 /* One input of a turn, and where it came from. */
 struct node_input {
@@ -57,6 +61,12 @@ struct node {
     bool accepting;
     bool leaving;
     bool stopped;
+    bool ready;         /* recovery is over */
+    bool space_refused; /* a client was told so */
+    bool filling_said;
+    bool full_said;
+    uint64_t log_watch_ns;      /* when to look next */
+    uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
     uint32_t disk_busy;
     uint32_t input_count;
     uint64_t turns;
@@ -159,6 +169,18 @@ static void effect_reply(struct node *node, const struct effect *effect)
     connection_drop(&node->connections, connection);
 }
 
+/* A directory that was wiped is refused as often as its node dials, for ever: one line a minute. */
+static void log_duplicate(struct node *node, const char *event, uint64_t id)
+{
+    char cause[128];
+    if (node->now_ns < node->duplicate_next_ns)
+        return;
+    node->duplicate_next_ns = node->now_ns + DUPLICATE_LOG_NS;
+    snprintf(cause, sizeof cause, "the cluster knows node %llu with another data directory; start it with that one",
+             (unsigned long long)id);
+    LOG(LOG_LEVEL_WARN, event, FIELD_TEXT("cause", cause));
+}
+
 static void effect_refuse(struct node *node, const struct effect *effect, const struct node_input *from)
 {
     if (from->connection == NULL || connections_find(&node->connections, from->connection_handle) == NULL)
@@ -167,9 +189,13 @@ static void effect_refuse(struct node *node, const struct effect *effect, const 
     char remote[MEMBER_ADDRESS_BYTES];
     if (from->input.bytes.count >= sizeof(header))
         memcpy(&header, from->input.bytes.bytes, sizeof(header));
-    LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(effect->verdict)),
-        FIELD_TEXT("remote", connection_remote(from->connection, remote)), FIELD_NUMBER("from", header.from),
-        FIELD_NUMBER("type", header.type), FIELD_NUMBER("bytes", from->input.bytes.count));
+    if (effect->verdict == FRAME_DUPLICATE_NODE)
+        log_duplicate(node, "frame-refused",
+                      header.type == FRAME_REFUSAL ? node->options->config->node_id : header.from);
+    else
+        LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(effect->verdict)),
+            FIELD_TEXT("remote", connection_remote(from->connection, remote)), FIELD_NUMBER("from", header.from),
+            FIELD_NUMBER("type", header.type), FIELD_NUMBER("bytes", from->input.bytes.count));
     if (effect->bytes.count > 0)
         connection_send(&node->connections, from->connection, effect->bytes);
     connection_drain(&node->connections, from->connection);
@@ -226,10 +252,14 @@ static const struct {
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
 };
 
-static void log_role(const struct node *node, const struct event *event)
+static void log_role(struct node *node, const struct event *event)
 {
     struct replica_view view;
     replica_inspect(node->replica, &view);
+    if (!node->ready && event->a != RAFT_STARTING) {
+        node->ready = true;
+        LOG(LOG_LEVEL_INFO, "ready", FIELD_NUMBER("term", view.term), FIELD_NUMBER("last", view.last.index));
+    }
     LOG(LOG_LEVEL_INFO, "role", FIELD_TEXT("role", raft_role_text((enum raft_role)event->a)),
         FIELD_NUMBER("term", view.term), FIELD_NUMBER("leader", event->b), FIELD_NUMBER("last", view.last.index),
         FIELD_NUMBER("commit", view.commit));
@@ -243,15 +273,41 @@ static void log_event(const struct event *event)
     logger_write(event_views[event->kind].level, event_kind_text(event->kind), fields, b != NULL ? 2 : 1);
 }
 
-static void node_log_events(const struct node *node)
+static void node_log_events(struct node *node)
 {
     uint32_t count = u32_min(node->output.event_count, node->output.event_max);
     for (uint32_t slot = 0; slot < count; slot++) {
         const struct event *event = &node->output.events[slot];
+        node->space_refused |= event->kind == EVENT_BUSY && event->a == REPLY_NO_SPACE;
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
         else if (logger_enabled(event_views[event->kind].level))
             log_event(event);
+    }
+}
+
+/* The log does not shrink: who runs the node must hear of it before its clients do. */
+static void node_watch_log(struct node *node)
+{
+    if (node->full_said || !node->ready || node->now_ns < node->log_watch_ns)
+        return;
+    node->log_watch_ns = node->now_ns + NS_PER_S;
+    struct replica_view view;
+    replica_inspect(node->replica, &view);
+    const struct limits *limits = node->options->limits;
+    ASSERT(limits->wal_body_blocks > limits->wal_reserve_blocks);
+    const uint64_t usable = limits->wal_body_blocks - limits->wal_reserve_blocks;
+    const uint64_t percent = u64_min(view.wal_blocks_used * 100 / usable, 100);
+    const struct logger_field fields[] = { FIELD_NUMBER("percent", percent),
+                                           FIELD_NUMBER("bytes", usable * limits->block_bytes) };
+    if (percent < LOG_FILLING_PERCENT)
+        return;
+    if (node->space_refused || view.wal_blocks_used + 1 >= usable) {
+        node->full_said = true;
+        logger_write(LOG_LEVEL_WARN, "log-full", fields, ARRAY_COUNT(fields));
+    } else if (!node->filling_said) {
+        node->filling_said = true;
+        logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
     }
 }
 
@@ -297,7 +353,7 @@ static void input_disk(struct node *node, const struct io_event *event)
 }
 
 /* What a peer holds against this node is the operator's first clue: say it, whatever the core makes of it. */
-static void log_refusal(const struct node *node, const struct connection *connection, struct slice frame)
+static void log_refusal(struct node *node, const struct connection *connection, struct slice frame)
 {
     struct frame_header header;
     struct message message;
@@ -309,7 +365,11 @@ static void log_refusal(const struct node *node, const struct connection *connec
         .fingerprint = header.fingerprint,
         .frame_bytes_max = node->options->limits->frame_bytes_max,
     };
-    if (message_decode(frame, &context, &message) == FRAME_OK)
+    if (message_decode(frame, &context, &message) != FRAME_OK)
+        return;
+    if (message.refusal.reason == FRAME_DUPLICATE_NODE)
+        log_duplicate(node, "refused-by-peer", node->options->config->node_id);
+    else
         LOG(LOG_LEVEL_WARN, "refused-by-peer", FIELD_NUMBER("peer", message.from),
             FIELD_TEXT("address", node->options->endpoints[connection->slot].text),
             FIELD_TEXT("cause", frame_verdict_text(message.refusal.reason)));
@@ -419,6 +479,7 @@ static bool node_turn(struct node *node)
     node->now_ns = clock_now_ns();
     node_gather(node, (uint32_t)count);
     node_feed(node);
+    node_watch_log(node);
     connections_sweep(&node->connections, node->now_ns);
     node->peers_wake_ns = peers_turn(&node->peers, node->now_ns);
     return true;
@@ -531,7 +592,7 @@ static bool node_open(struct node *node)
     node->now_ns = clock_now_ns();
     peers_init(&node->peers, &node->connections, options->config, options->endpoints);
     node_submit(node, &(struct io_request){ .kind = IO_POLL, .fd = node->signal_fd });
-    LOG(LOG_LEVEL_INFO, "ready", FIELD_NUMBER("cluster", options->config->cluster_id),
+    LOG(LOG_LEVEL_INFO, "listening", FIELD_NUMBER("cluster", options->config->cluster_id),
         FIELD_TEXT("data", options->data_path), FIELD_NUMBER("wal_bytes", limits_wal_bytes(options->limits)),
         FIELD_TEXT("io", node->backend->table->name), FIELD_TEXT("sync", sync_method_text(sync)));
     return true;
