@@ -13,6 +13,8 @@
 enum exit_code { EXIT_OK = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 4 };
 enum { PIDS_MAX = 16 };
 
+#define RAFTBENCH_VERSION "0.1"
+
 struct settings {
     struct bench_options bench;
     uint64_t duration_ns;
@@ -63,9 +65,11 @@ static void print_help(void)
         "  --pids P,Q,R         server processes: report their CPU time per operation and peak memory\n"
         "  --json               one JSON object on standard output\n"
         "  --quiet              no progress on standard error\n"
-        "  --help\n"
+        "  -h, --help, --version\n"
         "\n"
-        "Exit status: 0 all operations were executed; 1 some were refused; 2 usage; 4 no leader.\n",
+        "When the cluster is full (\"no space\") the run ends, and its rate is that of the time before.\n"
+        "Exit status: 0 all operations were executed; 1 some were refused; 2 usage; 4 no leader, or full from the "
+        "start.\n",
         BENCH_INFLIGHT_MAX, BENCH_CONNECTIONS_MAX, BENCH_KEY_BYTES_MIN);
 }
 
@@ -278,6 +282,7 @@ struct outcome {
     const struct bench_report *bench;
     struct histogram all;
     uint64_t elapsed_ns;
+    bool full; /* of the cluster: ended the run */
     uint64_t own_cpu_ns;
     uint64_t servers_cpu_ns;
     struct usage end;
@@ -314,12 +319,14 @@ static void print_text(const struct settings *settings, const struct outcome *ou
     char number[TEXT_NUMBER_BYTES];
     const struct bench_report *bench = outcome->bench;
     const uint64_t operations = outcome->all.count;
-    printf("leader %s, %u outstanding over %u connections, keys of %u bytes, values of %u, %s loop\n", leader,
-           settings->bench.inflight, settings->bench.connections, settings->bench.key_bytes,
-           settings->bench.value_bytes, settings->bench.rate > 0 ? "open" : "closed");
+    printf("leader %s, %u outstanding over %u connection%s, keys of %u bytes, values of %u, %s loop\n", leader,
+           settings->bench.inflight, settings->bench.connections, settings->bench.connections == 1 ? "" : "s",
+           settings->bench.key_bytes, settings->bench.value_bytes, settings->bench.rate > 0 ? "open" : "closed");
     printf("%s operations/s over %.2f s\n",
            text_group_digits((uint64_t)(per(operations, outcome->elapsed_ns) * (double)NS_PER_S), number),
            per(outcome->elapsed_ns, NS_PER_S));
+    if (outcome->full)
+        printf("stopped: the log or the store of the cluster is full; the rate is of the time before\n");
     print_latency_text("writes", &bench->writes);
     print_latency_text("reads", &bench->reads);
     printf("%llu operations refused, %llu requests sent again, %llu times looking for the leader\n",
@@ -358,8 +365,8 @@ static void print_json(const struct settings *settings, const struct outcome *ou
            leader, settings->bench.rate > 0 ? "open" : "closed", (unsigned long long)settings->bench.rate,
            settings->bench.inflight, settings->bench.connections, settings->bench.key_bytes,
            settings->bench.value_bytes, settings->bench.reads_percent);
-    printf(", \"seconds\": %.3f, \"operations\": %llu, \"operations_per_second\": %.1f",
-           per(outcome->elapsed_ns, NS_PER_S), (unsigned long long)operations,
+    printf(", \"full\": %s, \"seconds\": %.3f, \"operations\": %llu, \"operations_per_second\": %.1f",
+           outcome->full ? "true" : "false", per(outcome->elapsed_ns, NS_PER_S), (unsigned long long)operations,
            per(operations, outcome->elapsed_ns) * (double)NS_PER_S);
     print_latency_json("latency_us", &outcome->all);
     print_latency_json("write_latency_us", &bench->writes);
@@ -407,6 +414,12 @@ static void print_progress(const struct settings *settings, const struct bench *
     *last_ns = now_ns;
 }
 
+/* The log never shrinks: when for a while no write has met anything but "no space", none will. */
+static bool is_full(const struct bench_report *report)
+{
+    return report->full_ns != 0 && clock_now_ns() - report->full_ns >= NS_PER_S / 2;
+}
+
 /* False: `error`. */
 static bool run(const struct settings *settings, struct bench *bench, struct outcome *outcome,
                 char error[BENCH_ERROR_BYTES])
@@ -422,8 +435,9 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
     uint64_t last_ns = start_ns;
     uint64_t last_done = 0;
     int state = 1;
-    for (uint64_t next_ns = start_ns + NS_PER_S; state == 1; next_ns += NS_PER_S) {
+    for (uint64_t next_ns = start_ns + NS_PER_S; state == 1 && !outcome->full; next_ns += NS_PER_S) {
         state = bench_run(bench, u64_min(next_ns, end_ns), error);
+        outcome->full = is_full(bench_results(bench));
         if (!settings->quiet)
             print_progress(settings, bench, start_ns, &last_done, &last_ns);
         if (clock_now_ns() >= end_ns)
@@ -431,7 +445,8 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
     }
     if (!settings->quiet && isatty(STDERR_FILENO))
         fputc('\n', stderr);
-    outcome->elapsed_ns = clock_now_ns() - start_ns;
+    const uint64_t stop_ns = outcome->full ? u64_max(bench_results(bench)->executed_ns, start_ns) : clock_now_ns();
+    outcome->elapsed_ns = stop_ns - start_ns;
     outcome->end = usage_now(settings);
     outcome->bench = bench_results(bench);
     outcome->own_cpu_ns = outcome->end.own_cpu_ns - begin.own_cpu_ns;
@@ -444,8 +459,12 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
 int main(int argc, char **argv)
 {
     for (int at = 1; at < argc; at++) {
-        if (strcmp(argv[at], "--help") == 0) {
+        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             print_help();
+            return EXIT_OK;
+        }
+        if (strcmp(argv[at], "--version") == 0) {
+            puts("raftbench " RAFTBENCH_VERSION);
             return EXIT_OK;
         }
     }

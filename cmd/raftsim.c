@@ -29,6 +29,8 @@ enum exit_code {
     EXIT_INTERRUPTED = 130,
 };
 
+#define RAFTSIM_VERSION "0.1"
+
 enum { TRACE_VERSION = 1, RUN_COUNT = 10000, DIGEST_COUNT = 200, SECONDS_MAX = 31536000, HANG_MS = 60000 };
 
 static const char usage[] =
@@ -39,6 +41,7 @@ static const char usage[] =
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
     "\n"
     "  -h, --help    this text; after a command: its options\n"
+    "  --version\n"
     "\n"
     "exit codes: 0 passed, 1 no memory or file, 2 usage, 3 safety violated, 4 not linearizable, 5 no progress after\n"
     "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 130 interrupted\n";
@@ -87,7 +90,8 @@ struct options {
 };
 
 static volatile sig_atomic_t interrupted;
-static struct world *current_world; /* for failed assertions: whose step it was */
+static const char *program = "raftsim"; /* as it was called, for commands to copy */
+static struct world *current_world;     /* for failed assertions: whose step it was */
 
 static void interrupt(int signal_number)
 {
@@ -276,7 +280,7 @@ static void write_trace(const struct options *options, const struct campaign_fai
     const bool written = !ferror(file);
     if (fclose(file) != 0 || !written)
         fprintf(stderr, "raftsim: %s: cannot be written\n", path);
-    fprintf(stderr, "  trace:  %s\n  replay: raftsim replay %s --verbose\n", path, path);
+    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --verbose\n", path, program, path);
 }
 
 static void report_failure(const struct options *options, const struct campaign_failure *failure)
@@ -380,10 +384,10 @@ static int finish_run(const struct options *options, struct campaign *campaign,
     if (options->json)
         print_json(options, &sum, progress, spent_ms);
     else
-        printf("%" PRIu64 " schedules, %" PRIu64 " failures, %" PRIu64 " inputs, %" PRIu64
+        printf("%" PRIu64 " schedule%s, %" PRIu64 " failure%s, %" PRIu64 " inputs, %" PRIu64
                " client operations, %" PRIu64 " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
-               progress->done, progress->failures, sum.inputs, sum.calls, sum.simulated_ns / 1000000000,
-               spent_ms / 1000, spent_ms % 1000);
+               progress->done, progress->done == 1 ? "" : "s", progress->failures, progress->failures == 1 ? "" : "s",
+               sum.inputs, sum.calls, sum.simulated_ns / 1000000000, spent_ms / 1000, spent_ms % 1000);
     if (count > 0)
         return (int)exit_code_of(failures[0].outcome);
     if (interrupted)
@@ -432,8 +436,15 @@ static int run(const struct options *options)
     return code;
 }
 
-/* Reads seed and profile from a trace file; 0, or the exit code. */
-static int read_trace(struct options *options)
+/* What a trace file says of the run that wrote it. */
+struct trace_origin {
+    uint64_t build; /* 0: not from a file */
+    char outcome[64];
+    char checker[64];
+};
+
+/* Reads seed, profile and origin from a trace file; 0, or the exit code. */
+static int read_trace(struct options *options, struct trace_origin *origin)
 {
     char line[512];
     char word[64];
@@ -447,6 +458,10 @@ static int read_trace(struct options *options)
     while (fgets(line, sizeof line, file) != NULL) {
         if (sscanf(line, "seed %" SCNu64, &options->seed) == 1)
             seed = true;
+        if (sscanf(line, "build %" SCNx64, &origin->build) == 1
+            || sscanf(line, "outcome %63[^\n]", origin->outcome) == 1
+            || sscanf(line, "checker %63[^\n]", origin->checker) == 1)
+            continue;
         if (sscanf(line, "profile %63s", word) == 1 && !profile_parse(word, &options->profile))
             seed = false;
         if (sscanf(line, "raftsim-trace %d", &version) == 1 && version != TRACE_VERSION)
@@ -459,10 +474,20 @@ static int read_trace(struct options *options)
     return EXIT_USAGE;
 }
 
+/* Another build may live the same seed otherwise: silence would look like a failure that went away. */
+static void compare_builds(const struct trace_origin *origin, const char *outcome)
+{
+    const uint64_t build = build_id();
+    if (origin->build != 0 && origin->build != build)
+        printf("the trace is of build %016" PRIx64 ", which failed with %s: %s; this build %016" PRIx64 ": %s\n",
+               origin->build, origin->outcome, origin->checker, build, outcome);
+}
+
 static int replay(struct options *options)
 {
+    struct trace_origin origin = { .build = 0 };
     if (!parse_number(options->target, &options->seed)) {
-        const int code = read_trace(options);
+        const int code = read_trace(options, &origin);
         if (code != 0)
             return code;
     }
@@ -490,6 +515,7 @@ static int replay(struct options *options)
     if (result.failure != NULL)
         printf("%s at step %" PRIu64 ": %s\n", check_kind_text(result.failure->kind), result.failure->step,
                result.failure->text);
+    compare_builds(&origin, outcome_text(outcome));
     world_free(world);
     return (int)exit_code_of(outcome);
 }
@@ -521,6 +547,12 @@ int main(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = { .seed = 1, .trace_dir = "." };
+    if (argc > 0)
+        program = argv[0];
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("raftsim " RAFTSIM_VERSION);
+        return EXIT_OK;
+    }
     options.jobs = processors > 0 ? u32_min((uint32_t)processors, CAMPAIGN_JOBS_MAX) : 1;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);

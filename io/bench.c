@@ -270,6 +270,9 @@ static void bench_end(struct bench *bench, uint32_t slot_number, bool executed)
     ASSERT(slot->has_request);
     slot->has_request = false;
     if (executed) {
+        bench->report.executed_ns = bench->now_ns;
+        if (!slot->read)
+            bench->report.full_ns = 0;
         histogram_add(slot->read ? &bench->report.reads : &bench->report.writes, bench->now_ns - slot->since_ns);
         bench_idle(bench, slot_number);
         return;
@@ -321,8 +324,11 @@ static void bench_take(struct bench *bench, const struct reply *reply)
         slot->session = 0;
         bench_pause(bench, number);
         return;
-    case REPLY_CONDITION_FAILED:
     case REPLY_NO_SPACE:
+        if (bench->report.full_ns == 0)
+            bench->report.full_ns = bench->now_ns;
+        /* fall through */
+    case REPLY_CONDITION_FAILED:
     case REPLY_TOO_LARGE:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
@@ -428,6 +434,11 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
             bench_send(bench, bench->idle[--bench->idle_count]);
     }
     while (bench_outstanding(bench) > 0) {
+        if (bench->report.full_ns != 0) {
+            snprintf(error, BENCH_ERROR_BYTES, "%s: no space: the log or the store of the cluster is full",
+                     bench_leader(bench));
+            return false;
+        }
         if (clock_now_ns() >= deadline_ns) {
             snprintf(error, BENCH_ERROR_BYTES, "%s: %u of %u sessions were not opened in time; last: %s",
                      bench_leader(bench), bench_outstanding(bench), bench->options.inflight,

@@ -43,6 +43,8 @@ struct bench_report {
     uint64_t relocations; /* times that the leader had to be looked for again */
     uint64_t failures;    /* operations that ended as anything but executed */
     uint64_t issued;
+    uint64_t executed_ns; /* when the latest operation was executed (clock_now_ns); 0: none was */
+    uint64_t full_ns;     /* since when writes are answered with nothing but "no space"; 0: they are not */
 };
 
 struct bench;
