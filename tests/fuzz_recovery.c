@@ -241,6 +241,20 @@ static struct ending live(struct node *node, const struct input_bytes *errors)
     return ending;
 }
 
+static uint32_t ring_blocks_damaged(const struct node *node)
+{
+    uint32_t damaged = 0;
+    for (uint32_t block = 0; block < node->limits.wal_header_blocks; block++) {
+        const uint8_t *bytes =
+            node->image + wal_header_offset(&node->limits) + (size_t)block * node->limits.block_bytes;
+        struct wal_name_header name;
+        const struct slice slice = { .bytes = bytes, .count = node->limits.block_bytes };
+        const bool zero = bytes[0] == 0 && memcmp(bytes, bytes + 1, slice.count - 1) == 0;
+        damaged += !zero && !wal_name_decode(slice, node->config.cluster_id, &name);
+    }
+    return damaged;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct node *node;
@@ -265,7 +279,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct replica_view first = node_view(node);
     node_crash(node);
-    NODE_CHECK(live(node, NULL).has_role, "the second start stops where the first went on");
+    /* Damaged neighbours in the header ring may become doubtful as the ring goes on: then it refuses, and may. */
+    const bool has_role = live(node, NULL).has_role;
+    if (!has_role && node->stop == STOP_WAL_DAMAGED && ring_blocks_damaged(node) >= 2)
+        return 0;
+    NODE_CHECK(has_role, "the second start stops where the first went on");
     const struct replica_view second = node_view(node);
     NODE_CHECK(second.last.index >= first.durable_index && second.term >= first.durable_term,
                "a decision was forgotten");
