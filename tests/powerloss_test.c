@@ -684,12 +684,14 @@ static void script_three_voters(uint32_t number)
     heartbeat(&world, 1);
     EXPECT(!leads(&world, 0));
     write_again(1);
+    world.isolated[0] = true; /* falls behind */
     ask_next_write(&world, 1, 0);
     ask_next_write(&world, 1, 1);
     deliver_all();
     restart(2); /* a follower that had not acknowledged yet */
     heartbeat(&world, 1);
-    tick(&world, 0, SECOND_NS); /* two candidates at once: votes of the same term for both */
+    world.isolated[0] = false;
+    tick(&world, 0, SECOND_NS); /* two candidates of one term, of whom the first gets its voter's term only */
     tick(&world, 2, SECOND_NS);
     settle(&world);
     EXPECT(campaign(&world, 2));

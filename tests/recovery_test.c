@@ -69,6 +69,12 @@ static void disk_tail(struct disk *disk, const struct scene *scene, const struct
     UNREACHABLE();
 }
 
+/* 0 when there is none. */
+static uint64_t ring_slot(const struct limits *limits, const struct name_block *name)
+{
+    return name->offset == 0 ? 0 : (name->offset - wal_header_offset(limits)) / BLOCK;
+}
+
 static void disk_ring(struct disk *disk, const struct scene *scene, const struct scenario *scenario)
 {
     const struct limits *limits = &scene->node->limits;
@@ -78,20 +84,20 @@ static void disk_ring(struct disk *disk, const struct scene *scene, const struct
     for (uint32_t i = 1; i <= scenario->named; i++)
         memcpy(disk->image + scene->names[i].offset, scene->names[i].bytes, BLOCK);
     bool *ring = disk->faults.unreadable + wal_header_offset(limits) / BLOCK;
-    bool *slot = disk->faults.unreadable + newest->offset / BLOCK;
+    const uint64_t slot = ring_slot(limits, newest);
     switch (scenario->ring) {
     case RING_INTACT: return;
-    case RING_NEWEST_UNREADABLE: *slot = true; return;
+    case RING_NEWEST_UNREADABLE: ring[slot] = true; return;
     case RING_NEWEST_TORN:
         memcpy(disk->image + newest->offset + IMAGE_TEAR_BYTES, before + IMAGE_TEAR_BYTES, BLOCK - IMAGE_TEAR_BYTES);
         return;
     case RING_TWO_NEWEST_UNREADABLE:
-        slot[0] = true;
-        slot[-1] = true;
+        ring[slot] = true;
+        ring[(slot + limits->wal_header_blocks - 1) % limits->wal_header_blocks] = true;
         return;
     case RING_OTHERS_UNREADABLE:
         memset(ring, true, limits->wal_header_blocks);
-        *slot = false;
+        ring[slot] = false;
         return;
     case RING_UNREADABLE: memset(ring, true, limits->wal_header_blocks); return;
     case RING_STATES: break;
@@ -354,12 +360,11 @@ typedef void scenario_visit(const struct scene *scene, const struct scenario *sc
 /* Have the blocks that are to be damaged been written? */
 static bool ring_possible(const struct scene *scene, const struct scenario *scenario)
 {
-    const uint64_t newest = scene->names[scenario->named].offset;
     if (scenario->ring == RING_INTACT || scenario->ring == RING_UNREADABLE)
         return true;
     if (scenario->ring == RING_TWO_NEWEST_UNREADABLE)
-        return newest > wal_header_offset(&scene->node->limits) + BLOCK; /* the first name lies in slot 1 */
-    return newest != 0;
+        return scenario->named > 1 || scene->names[0].offset != 0; /* a past has two names at least */
+    return scene->names[scenario->named].offset != 0;
 }
 
 /* All states of all batches, all named prefixes, all damages of the ring; of the states only every `stride`th. */

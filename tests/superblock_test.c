@@ -62,7 +62,10 @@ static void contents_write(void)
         };
         node_message(node, &message);
         node_settle(node);
-        memcpy(contents[term], node->image + superblock_offset(&node->limits, 0), BLOCK_BYTES_MIN);
+        const uint8_t *first = node->image + superblock_offset(&node->limits, 0);
+        memcpy(contents[term], first, BLOCK_BYTES_MIN);
+        for (uint32_t copy = 1; copy < SUPERBLOCK_COPIES; copy++)
+            EXPECT(memcmp(node->image + superblock_offset(&node->limits, copy), first, BLOCK_BYTES_MIN) == 0);
     }
     node_crash(node);
 }
