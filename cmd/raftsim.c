@@ -312,7 +312,8 @@ static void print_progress(const struct options *options, const struct campaign_
     fprintf(stderr, "%sraftsim: %" PRIu64, terminal ? "\r\033[K" : "", progress->done);
     if (options->count != UINT64_MAX)
         fprintf(stderr, "/%" PRIu64, options->count);
-    fprintf(stderr, " schedules, %" PRIu64 "/s, %" PRIu64 " failures", rate, progress->failures);
+    fprintf(stderr, " schedules, %" PRIu64 "/s, %" PRIu64 " failure%s", rate, progress->failures,
+            progress->failures == 1 ? "" : "s");
     if (!last && left_s != UINT64_MAX)
         fprintf(stderr, ", %" PRIu64 " s to go", left_s);
     fputs(terminal && !last ? "" : "\n", stderr);

@@ -242,6 +242,46 @@ TEST(raftctl_tells_unreachable_from_failed_and_both_from_wrong_usage)
     process_end();
 }
 
+TEST(every_program_knows_its_version_and_its_help)
+{
+    process_begin();
+    static const char *const names[] = { "raftd", "raftctl", "raftbench", "raftsim" };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(names); slot++) {
+        struct process_result result = RUN(names[slot], "--version");
+        EXPECT_EQUAL(result.status, 0);
+        expect_contains(result.out, names[slot]);
+        result = RUN(names[slot], "-h");
+        EXPECT_EQUAL(result.status, 0);
+        expect_contains(result.out, "--help");
+    }
+    const struct process_result result = RUN("raftd", "inspect", "--help");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "inspect DIR");
+    process_end();
+}
+
+TEST(full_cluster_is_told_to_its_operator_and_ends_the_load)
+{
+    process_begin();
+    struct cluster cluster;
+    cluster_init(&cluster, 1);
+    cluster.flags[0] = "--wal-size=16M";
+    cluster_start_all(&cluster);
+    EXPECT(cluster_leader(&cluster, FOREVER_MS) == 0);
+    struct process_result result = RUN("raftbench", "--endpoints", cluster.endpoints, "--value-bytes", "3000",
+                                       "--duration", "60s", "--warmup", "0s", "--quiet");
+    EXPECT_EQUAL(result.status, 1);
+    expect_contains(result.out, "stopped: the log or the store of the cluster is full");
+    EXPECT(log_says(&cluster, 0, "log-full", FOREVER_MS));
+    result = CTL(&cluster, "put", "a", "1");
+    expect_error(&result, 1, "no space: the log or the store of the cluster is full");
+    result = CTL(&cluster, "get", "a");
+    expect_error(&result, 1, "key not found");
+    result = CTL(&cluster, "status");
+    expect_contains(result.out, "100%");
+    small_cluster_end(&cluster);
+}
+
 TEST(raftbench_counts_what_it_was_asked_for)
 {
     struct cluster cluster;
