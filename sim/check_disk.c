@@ -74,7 +74,11 @@ static void batch_take(struct check *check, uint32_t node, const struct wal_batc
     struct ghost_log *disk = &ghost->disk;
     if (batch->truncate_after < disk->last) {
         const uint64_t kept = batch->truncate_after;
-        if (!again)
+        /* Memory gave these entries up when the batch was sealed, and was judged then: others may have committed them
+         * since. What memory still holds must stay. */
+        const struct ghost_log *memory = &ghost->memory;
+        const bool held = kept < memory->last && memory->links[kept + 1].chain == disk->links[kept + 1].chain;
+        if (!again && held)
             check_log_removed(check, node, disk, kept, "disk");
         if (!again && ghost->acked_term == batch->term && kept < ghost->acked_index)
             check_fail(check, CHECK_PROMISE_APPEND, node,
