@@ -272,13 +272,15 @@ struct cluster {
     uint32_t starts;
 };
 
-/* Below the range from which the kernel takes source ports: a node that is down keeps its port free. */
+/* Below the range from which the kernel takes source ports: a node that is down keeps its port free. Never the same
+ * twice in one process: it goes on from where a random start left it. */
 static inline uint16_t process_free_port(void)
 {
+    static uint32_t next;
+    while (next == 0)
+        ASSERT(getrandom(&next, sizeof next, 0) == (ssize_t)sizeof next);
     for (;;) {
-        uint32_t draw = 0;
-        ASSERT(getrandom(&draw, sizeof draw, 0) == (ssize_t)sizeof draw);
-        const uint16_t port = (uint16_t)(10000 + draw % 20000);
+        const uint16_t port = (uint16_t)(10000 + next++ % 20000);
         const struct sockaddr_in address = { .sin_family = AF_INET,
                                              .sin_port = htons(port),
                                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
