@@ -69,18 +69,18 @@ static void append_commit(struct replica *replica, struct output *output, uint64
 void append_request(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct append_request *request = &message->append_request;
-    if (message->term < replica->hard.term) {
+    if (message->term < replica->stored.hard.term) {
         /* A deposed leader learns the term from the frame's header. */
         append_owe(replica, message->from, u64_max(request->prev.index, 1), (struct log_id){ .term = 0 });
         return;
     }
     /* Two leaders in one term would mean that election safety is broken: following would hide it. */
-    const bool two_leaders = replica->role == RAFT_LEADER && message->term == replica->hard.term;
+    const bool two_leaders = replica->role == RAFT_LEADER && message->term == replica->stored.hard.term;
     if (two_leaders || !append_acceptable(replica, request)) {
         output_event(output, EVENT_IMPOSSIBLE, message->from, 0);
         return;
     }
-    if (message->term > replica->hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
+    if (message->term > replica->stored.hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
         election_become_follower(replica, output, message->term, message->from);
     replica->leader_heard = true;
     replica->leader_heard_ns = replica->now_ns;
@@ -120,7 +120,7 @@ void append_flush(struct replica *replica, struct output *output)
         .from = replica->config.node_id,
         .to = owed->append_to,
         .instance = replica->superblock.instance,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .append_response = {
             .match = rejected ? 0 : match,
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,

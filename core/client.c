@@ -65,7 +65,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .cluster_id = replica->config.cluster_id,
         .node_id = replica->config.node_id,
         .leader = replica->leader,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .last_index = replica->log.last.index,
         .durable_index = replica->wal.durable_index,
         .commit_index = replica->commit,
@@ -102,7 +102,7 @@ static enum reply_status client_propose(struct replica *replica, struct output *
         return REPLY_NO_SPACE;
     /* The command lies in the input frame just as it goes into the log. */
     const struct entry entry = {
-        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
+        .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_COMMAND,
         .body = { .bytes = request->key.bytes - sizeof(struct request_header), .count = bytes },
     };
@@ -176,7 +176,7 @@ bool client_fail_pending(struct replica *replica, struct output *output)
 {
     while (replica->pending_count > 0) {
         const struct pending *pending = pending_at(replica, 0);
-        if (replica->role == RAFT_LEADER && pending->id.term == replica->hard.term)
+        if (replica->role == RAFT_LEADER && pending->id.term == replica->stored.hard.term)
             break;
         if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
             replica->wants_tick = true;

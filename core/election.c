@@ -3,7 +3,7 @@
 
 bool election_term_durable(const struct replica *replica)
 {
-    return replica->superblock.durable.term == replica->hard.term;
+    return replica->superblock.durable.hard.term == replica->stored.hard.term;
 }
 
 /* Raft 3.4: drawn anew each time, so that split votes do not repeat. */
@@ -25,8 +25,8 @@ static void election_set_role(struct replica *replica, struct output *output, en
 /* A new term: whatever was promised, verified or owed belonged to the old one. */
 static void election_enter_term(struct replica *replica, struct output *output, uint64_t term, uint64_t vote)
 {
-    ASSERT(term > replica->hard.term);
-    replica->hard = (struct hard_state){ .term = term, .vote = vote };
+    ASSERT(term > replica->stored.hard.term);
+    replica->stored.hard = (struct hard_state){ .term = term, .vote = vote };
     replica->verified = 0;
     replica->acked = 0;
     replica->round_seen = 0;
@@ -36,9 +36,9 @@ static void election_enter_term(struct replica *replica, struct output *output, 
 
 void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader)
 {
-    ASSERT(term >= replica->hard.term);
+    ASSERT(term >= replica->stored.hard.term);
     const bool was_leader = replica->role == RAFT_LEADER;
-    if (term > replica->hard.term)
+    if (term > replica->stored.hard.term)
         election_enter_term(replica, output, term, 0);
     /* A vote stays: forgetting it within the term would allow a second one (Raft 3.4). */
     replica->votes = 0;
@@ -63,8 +63,8 @@ static uint32_t votes_count(uint32_t votes)
 
 static void election_campaign(struct replica *replica, struct output *output)
 {
-    election_enter_term(replica, output, replica->hard.term + 1, replica->config.node_id);
-    output_event(output, EVENT_VOTE, replica->config.node_id, replica->hard.term);
+    election_enter_term(replica, output, replica->stored.hard.term + 1, replica->config.node_id);
+    output_event(output, EVENT_VOTE, replica->config.node_id, replica->stored.hard.term);
     replica->votes = 0; /* its own counts when durable: election_flush() */
     replica->pre_votes = 0;
     replica->campaign_due = 0;
@@ -109,10 +109,10 @@ static void election_send_request(struct replica *replica, struct output *output
         .from = replica->config.node_id,
         .to = replica->config.voters[slot].id,
         .instance = replica->superblock.instance,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .vote_request = {
             .last = replica->log.last,
-            .term = pre ? replica->hard.term + 1 : replica->hard.term,
+            .term = pre ? replica->stored.hard.term + 1 : replica->stored.hard.term,
             .pre = pre,
         },
     };
@@ -134,7 +134,7 @@ static bool owed_vote_may_leave(const struct replica *replica)
     if (owed->vote_pre || !owed->vote_granted)
         return true;
     /* Raft 3.8: a vote is a promise, and promises survive crashes. */
-    return replica->superblock.durable.vote == owed->vote_to;
+    return replica->superblock.durable.hard.vote == owed->vote_to;
 }
 
 static void election_send_vote(struct replica *replica, struct output *output)
@@ -144,7 +144,7 @@ static void election_send_vote(struct replica *replica, struct output *output)
         .from = replica->config.node_id,
         .to = replica->owed.vote_to,
         .instance = replica->superblock.instance,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .vote_response = {
             .term = replica->owed.vote_term,
             .pre = replica->owed.vote_pre,
@@ -157,8 +157,8 @@ static void election_send_vote(struct replica *replica, struct output *output)
 
 void election_flush(struct replica *replica, struct output *output)
 {
-    const struct hard_state *durable = &replica->superblock.durable;
-    if (replica->role == RAFT_CANDIDATE && durable->term == replica->hard.term
+    const struct hard_state *durable = &replica->superblock.durable.hard;
+    if (replica->role == RAFT_CANDIDATE && durable->term == replica->stored.hard.term
         && durable->vote == replica->config.node_id && (replica->votes & (1u << replica->self)) == 0) {
         replica->campaign_due = other_voters(replica);
         election_count(replica, output, replica->self);
@@ -215,21 +215,21 @@ void election_vote_request(struct replica *replica, struct output *output, const
             election_owe_vote(replica, message, false);
         return;
     }
-    if (message->term > replica->hard.term)
+    if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
     /* Raft 3.6.1: only a log at least as up to date as the voter's may lead. */
     const bool up_to_date = log_id_compare(request->last, replica->log.last) >= 0;
     if (request->pre) {
-        election_owe_vote(replica, message, request->term > replica->hard.term && up_to_date);
+        election_owe_vote(replica, message, request->term > replica->stored.hard.term && up_to_date);
         return;
     }
-    const bool current = request->term == replica->hard.term;
-    const bool free = replica->hard.vote == 0 || replica->hard.vote == message->from;
+    const bool current = request->term == replica->stored.hard.term;
+    const bool free = replica->stored.hard.vote == 0 || replica->stored.hard.vote == message->from;
     const bool granted = current && free && up_to_date;
-    if (granted && replica->hard.vote == 0) {
-        replica->hard.vote = message->from;
+    if (granted && replica->stored.hard.vote == 0) {
+        replica->stored.hard.vote = message->from;
         election_reset_timer(replica);
-        output_event(output, EVENT_VOTE, message->from, replica->hard.term);
+        output_event(output, EVENT_VOTE, message->from, replica->stored.hard.term);
     }
     election_owe_vote(replica, message, granted);
 }
@@ -237,7 +237,7 @@ void election_vote_request(struct replica *replica, struct output *output, const
 void election_vote_response(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct vote_response *response = &message->vote_response;
-    if (message->term > replica->hard.term) {
+    if (message->term > replica->stored.hard.term) {
         election_become_follower(replica, output, message->term, 0);
         return;
     }
@@ -245,12 +245,12 @@ void election_vote_response(struct replica *replica, struct output *output, cons
         return;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
-    if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->hard.term + 1) {
+    if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->stored.hard.term + 1) {
         replica->pre_votes |= 1u << slot;
         if (votes_count(replica->pre_votes) >= quorum_size(replica))
             election_campaign(replica, output);
         return;
     }
-    if (!response->pre && replica->role == RAFT_CANDIDATE && response->term == replica->hard.term)
+    if (!response->pre && replica->role == RAFT_CANDIDATE && response->term == replica->stored.hard.term)
         election_count(replica, output, slot);
 }

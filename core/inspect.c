@@ -10,10 +10,10 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .role = (enum raft_role)replica->role,
         .node_id = replica->config.node_id,
         .leader = replica->leader,
-        .term = replica->hard.term,
-        .vote = replica->hard.vote,
-        .durable_term = replica->superblock.durable.term,
-        .durable_vote = replica->superblock.durable.vote,
+        .term = replica->stored.hard.term,
+        .vote = replica->stored.hard.vote,
+        .durable_term = replica->superblock.durable.hard.term,
+        .durable_vote = replica->superblock.durable.hard.vote,
         .last = replica->log.last,
         .durable_index = replica->wal.durable_index,
         .commit = replica->commit,
@@ -99,7 +99,7 @@ const char *replica_invariant(const struct replica *replica)
         return "sessions within sessions_max";
     if (page_root_const(replica)->pages_free >= replica->limits.pages_max)
         return "store within its pages";
-    if (replica->hard.term < replica->superblock.durable.term)
+    if (replica->stored.hard.term < replica->superblock.durable.hard.term)
         return "the term in memory is not behind the durable one";
     const char *problem = wal_invariant(replica);
     if (problem == NULL && replica->role == RAFT_LEADER)

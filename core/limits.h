@@ -27,7 +27,15 @@ struct limits {
     uint32_t wal_depth;                /* body writes in flight, 1..4 */
     uint32_t wal_unnamed_max;          /* batches past the last named one, in flight included; > wal_depth */
     uint32_t wal_reserve_blocks;       /* kept from clients for no-ops of new terms and recovery cuts */
+    uint32_t wal_retain_blocks;        /* of the log before the checkpoint that are kept for slow followers */
     uint32_t log_entries_max;          /* entries held; a power of two */
+    uint32_t checkpoint_wal_blocks;  /* a leader asks for a checkpoint when its log grew by that much since the last */
+    uint32_t checkpoint_entries;     /* ... or by that many entries */
+    uint32_t data_blocks;            /* device 1, in blocks of page_bytes; block 0 holds nothing */
+    uint32_t data_run_bytes_max;     /* one write or read of device 1; a multiple of page_bytes */
+    uint32_t data_depth;             /* writes of device 1 in flight, 1..2 */
+    uint32_t install_kib_per_second; /* a node that pulls a checkpoint asks for no more */
+    uint32_t shadow_pages_max;       /* copies of pages that are frozen, not yet written, and changed again */
     /* key-value store */
     uint32_t key_bytes_max;
     uint32_t value_bytes_max;
@@ -62,7 +70,8 @@ const char *limits_problem(const struct limits *limits);
 /* Hash of what replicas must agree on; never 0. */
 uint64_t limits_fingerprint(const struct limits *limits);
 
-/* Size of the WAL file, device 0. */
+/* Size of the WAL file, device 0, and of the data file, device 1. */
 uint64_t limits_wal_bytes(const struct limits *limits);
+uint64_t limits_data_bytes(const struct limits *limits);
 
 #endif

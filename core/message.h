@@ -11,6 +11,7 @@
 #define WW_MESSAGE_H
 
 #include "base.h"
+#include "checksum.h"
 #include "limits.h"
 
 enum { WIRE_VERSION = 1 };
@@ -98,6 +99,38 @@ struct refusal {
     enum frame_verdict reason;
 };
 
+/* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. */
+enum checkpoint_ask {
+    CHECKPOINT_ASK_OFFER = 1, /* what have you? */
+    CHECKPOINT_ASK_HASHES,    /* the hashes of the entries in map block (level, at) */
+    CHECKPOINT_ASK_PAGES,     /* these pages */
+};
+
+struct checkpoint_request {
+    enum checkpoint_ask ask;
+    struct hash128 checkpoint; /* of which; OFFER: zero */
+    uint32_t level;
+    uint32_t at;
+    uint32_t count;     /* of pages */
+    struct slice pages; /* count uint32_t, ascending */
+};
+
+/* An OFFER may come unasked: from a leader whose log no longer holds what the receiver lacks. It also answers a request
+ * for a checkpoint that is gone. Index 0: nothing to offer now. */
+struct checkpoint_response {
+    enum checkpoint_ask ask;   /* what this answers */
+    struct hash128 checkpoint; /* the hash that names it */
+    struct log_id id;          /* its last entry */
+    struct hash128 root_hash;  /* of its page map */
+    bool leader;               /* OFFER: the receiver's next entry is in it, and not in the leader's log */
+    uint32_t level;
+    uint32_t at;
+    uint32_t count;      /* HASHES: of hashes; PAGES: of pages asked for */
+    uint32_t page_count; /* PAGES: of them here; the others are damaged here, or will follow by themselves */
+    struct slice
+        payload; /* HASHES: count struct hash128. PAGES: page_count times uint32_t number, uint32_t zero, bytes */
+};
+
 struct message {
     enum frame_type type;
     uint64_t from;
@@ -110,6 +143,8 @@ struct message {
         struct append_request append_request;
         struct append_response append_response;
         struct refusal refusal;
+        struct checkpoint_request checkpoint_request;
+        struct checkpoint_response checkpoint_response;
     };
 };
 

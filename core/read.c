@@ -22,7 +22,7 @@ void read_request(struct replica *replica, struct output *output, uint64_t clien
 {
     ASSERT(replica->role == RAFT_LEADER);
     /* Without room for its no-op this leader does not commit in its term, and so does not know what is committed. */
-    const bool hopeless = replica->log.last.term != replica->hard.term;
+    const bool hopeless = replica->log.last.term != replica->stored.hard.term;
     if (hopeless || replica->reads_count == replica->limits.pending_reads_max) {
         const struct reply refusal = {
             .request_id = request->request_id,
@@ -39,7 +39,7 @@ void read_request(struct replica *replica, struct output *output, uint64_t clien
 
 static bool read_commit_is_current(const struct replica *replica)
 {
-    return log_term(replica, replica->commit) == replica->hard.term;
+    return log_term(replica, replica->commit) == replica->stored.hard.term;
 }
 
 void read_begin_round(struct replica *replica, struct output *output)

@@ -75,7 +75,10 @@ static bool superblock_belongs(struct replica *replica, struct output *output, c
     else if (superblock->block_bytes != limits->block_bytes
              || superblock->superblock_stride_blocks != limits->superblock_stride_blocks
              || superblock->wal_header_blocks != limits->wal_header_blocks
-             || superblock->wal_body_blocks != limits->wal_body_blocks)
+             || superblock->wal_body_blocks != limits->wal_body_blocks
+             || superblock->wal_batch_bytes_max != limits->wal_batch_bytes_max
+             || superblock->page_bytes != limits->page_bytes || superblock->pages_max != limits->pages_max
+             || superblock->data_blocks != limits->data_blocks)
         replica_stop(replica, output, STOP_WRONG_GEOMETRY, 0);
     else if (!superblock_voters_equal(superblock, config))
         replica_stop(replica, output, STOP_WRONG_VOTERS, superblock->voter_count);
@@ -113,9 +116,9 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     const struct superblock *superblock = &recovery->superblocks[chosen];
     if (!superblock_belongs(replica, output, superblock))
         return;
-    replica->hard = (struct hard_state){ .term = superblock->term, .vote = superblock->vote };
-    replica->superblock.durable = replica->hard;
-    replica->superblock.writing = replica->hard;
+    replica->stored = superblock->stored;
+    replica->superblock.durable = superblock->stored;
+    replica->superblock.writing = superblock->stored;
     replica->superblock.hash = superblock->hash;
     replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
@@ -304,8 +307,8 @@ static void recovery_finish(struct replica *replica, struct output *output)
     memset(tail, 0, recovery->read_offset - replica->wal.tail);
     replica->wal.name_sequence = recovery->name_sequence_max;
     /* The superblock was lost or rolled back: whoever we voted for in that term, we did vote (storage design 2.7). */
-    if (recovery->term_max > replica->hard.term)
-        replica->hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
+    if (recovery->term_max > replica->stored.hard.term)
+        replica->stored.hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     replica->wal.named = u64_max(replica->wal.named,
@@ -328,7 +331,7 @@ void recovery_advance(struct replica *replica, struct output *output)
     const struct superblock_writer *writer = &replica->superblock;
     if (writer->due != 0)
         return;
-    if (replica->hard.term != writer->durable.term || replica->hard.vote != writer->durable.vote)
+    if (memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
         return;
     if (replica->wal.named < replica->wal.sealed)
         return;

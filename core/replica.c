@@ -32,6 +32,9 @@ static uint64_t area_take(uint64_t *end, uint64_t bytes, uint64_t alignment)
     return start;
 }
 
+/* A set of that many bits, in words. */
+static uint64_t bits_bytes(uint64_t bits) { return u64_round_up(bits, 64) / 8; }
+
 static struct areas areas_of(const struct limits *limits)
 {
     uint64_t end = sizeof(struct replica);
@@ -42,6 +45,25 @@ static struct areas areas_of(const struct limits *limits)
     areas.wal_body = area_take(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes, limits->block_bytes);
     areas.log_slots = area_take(&end, (uint64_t)limits->log_entries_max * sizeof(struct log_slot), 64);
     areas.pages = area_take(&end, (uint64_t)limits->pages_max * limits->page_bytes, REGION_ALIGNMENT);
+    areas.map = area_take(&end, map_bytes(limits), limits->page_bytes);
+    uint64_t level_start = areas.map;
+    uint64_t entries = 0;
+    for (uint32_t level = 0; level < MAP_LEVELS_MAX; level++) {
+        areas.map_level[level] = level_start;
+        if (level > map_root(limits))
+            continue;
+        level_start += u64_round_up((uint64_t)map_count(limits, level) * sizeof(struct map_entry), limits->page_bytes);
+        entries += map_count(limits, level);
+    }
+    areas.map_dirty = area_take(&end, bits_bytes(map_blocks(limits)), 64);
+    areas.wanted = area_take(&end, bits_bytes(entries), 64);
+    areas.dirty[0] = area_take(&end, bits_bytes(limits->pages_max), 64);
+    areas.dirty[1] = area_take(&end, bits_bytes(limits->pages_max), 64);
+    areas.blocks = area_take(&end, (uint64_t)limits->data_blocks * sizeof(uint32_t), 64);
+    areas.shadow = area_take(&end, (uint64_t)limits->shadow_pages_max * limits->page_bytes, limits->page_bytes);
+    areas.shadow_page = area_take(&end, (uint64_t)limits->shadow_pages_max * sizeof(uint32_t), 64);
+    areas.page_shadow = area_take(&end, (uint64_t)limits->pages_max * sizeof(uint32_t), 64);
+    areas.data_runs = area_take(&end, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max, REGION_ALIGNMENT);
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
     areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
@@ -184,7 +206,7 @@ static void disk_completed(struct replica *replica, struct output *output, const
         recovery_advance(replica, output);
     if (replica->recovery.phase == RECOVERY_DONE && replica->role == RAFT_STARTING) {
         election_reset_timer(replica);
-        election_become_follower(replica, output, replica->hard.term, 0);
+        election_become_follower(replica, output, replica->stored.hard.term, 0);
     }
     replicate_advance_commit(replica, output);
 }

@@ -59,7 +59,12 @@ struct replica_config {
 /* NULL when usable, otherwise the problem as a sentence. */
 const char *replica_config_problem(const struct replica_config *config);
 
-enum { DEVICE_WAL = 0 };
+enum {
+    DEVICE_WAL = 0, /* blocks of limits.block_bytes; limits_wal_bytes() of them, all written at format */
+    DEVICE_DATA =
+        1, /* blocks of limits.page_bytes; limits_data_bytes(), sparse: nothing is read that was not written */
+    DEVICES,
+};
 
 enum input_kind {
     INPUT_START,        /* once, first */
@@ -87,13 +92,14 @@ struct input {
 };
 
 enum effect_kind {
-    EFFECT_SEND,   /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY,  /* bytes to the client `target`; may be lost */
-    EFFECT_WRITE,  /* bytes to device at offset, complete as op_id when durable; block-aligned */
-    EFFECT_READ,   /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
-    EFFECT_REFUSE, /* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the
-                      connection */
-    EFFECT_STOP,   /* the node must not go on: `stop`, `detail`. The last effect ever */
+    EFFECT_SEND,    /* bytes to the node `target`; may be lost */
+    EFFECT_REPLY,   /* bytes to the client `target`; may be lost */
+    EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
+    EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
+    EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back */
+    EFFECT_REFUSE,  /* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the
+                       connection */
+    EFFECT_STOP,    /* the node must not go on: `stop`, `detail`. The last effect ever */
 };
 
 enum stop_reason {

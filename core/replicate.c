@@ -54,10 +54,10 @@ static void inflight_free(struct replica *replica, uint32_t slot, uint64_t match
 static void replicate_open_term(struct replica *replica, struct output *output)
 {
     const struct entry noop = {
-        .id = { .term = replica->hard.term, .index = replica->log.last.index + 1 },
+        .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_NOOP,
     };
-    if (replica->log.last.term != replica->hard.term)
+    if (replica->log.last.term != replica->stored.hard.term)
         wal_append(replica, output, &noop, 1);
 }
 
@@ -87,7 +87,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     }
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
     replicate_open_term(replica, output);
-    if (replica->log.last.term != replica->hard.term)
+    if (replica->log.last.term != replica->stored.hard.term)
         output_event(output, EVENT_BUSY, REPLY_NO_SPACE, 0);
 }
 
@@ -117,7 +117,7 @@ void replicate_advance_commit(struct replica *replica, struct output *output)
     if (reached <= replica->commit)
         return;
     /* Raft 3.6.2 (5.4.2 of the paper, Figure 8): only an entry of the own term commits by counting. */
-    if (log_term(replica, reached) != replica->hard.term)
+    if (log_term(replica, reached) != replica->stored.hard.term)
         return;
     replica->commit = reached;
     output_event(output, EVENT_COMMIT, reached, 0);
@@ -143,12 +143,12 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
 void replicate_response(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct append_response *response = &message->append_response;
-    if (message->term > replica->hard.term) {
+    if (message->term > replica->stored.hard.term) {
         election_become_follower(replica, output, message->term, 0);
         return;
     }
     /* What was said in another term, or to another leader, promises nothing to this one. */
-    if (replica->role != RAFT_LEADER || message->term != replica->hard.term)
+    if (replica->role != RAFT_LEADER || message->term != replica->stored.hard.term)
         return;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
@@ -191,7 +191,7 @@ static void check_quorum(struct replica *replica, struct output *output)
     if (replica->now_ns - majority_heard_ns < replica->config.election_timeout_ns)
         return;
     output_event(output, EVENT_QUORUM_LOST, replica->now_ns - majority_heard_ns, 0);
-    election_become_follower(replica, output, replica->hard.term, 0);
+    election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
 void replicate_tick(struct replica *replica, struct output *output)
@@ -233,7 +233,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
         .from = replica->config.node_id,
         .to = replica->config.voters[slot].id,
         .instance = replica->superblock.instance,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .append_request = {
             .prev = { .term = log_term(replica, prev_index), .index = prev_index },
             .commit = replica->commit,

@@ -7,14 +7,18 @@
 #define WW_STATE_H
 
 #include "base.h"
+#include "checkpoint.h"
 #include "checksum.h"
+#include "install.h"
 #include "kv.h"
 #include "limits.h"
 #include "log.h"
+#include "map.h"
 #include "message.h"
 #include "prng.h"
 #include "replica.h"
 #include "session.h"
+#include "store.h"
 #include "wal.h"
 #include "wal_format.h"
 
@@ -25,6 +29,16 @@ struct areas {
     uint64_t wal_superblock; /* one block: the superblock write in flight */
     uint64_t log_slots;
     uint64_t pages; /* the state machine, page.h */
+    uint64_t map;   /* map.h: all levels */
+    uint64_t map_level[MAP_LEVELS_MAX];
+    uint64_t map_dirty;   /* bit per map block: an entry in it has changed since it was written */
+    uint64_t wanted;      /* bit per map entry of every level: install.h */
+    uint64_t dirty[2];    /* bit per page: changed since the last freeze; and the frozen ones (checkpoint.h) */
+    uint64_t blocks;      /* uint32_t per block of device 1: its use */
+    uint64_t shadow;      /* pool of page copies */
+    uint64_t shadow_page; /* uint32_t per slot: the page it holds, plus 1 */
+    uint64_t page_shadow; /* uint32_t per page: its slot, plus 1 */
+    uint64_t data_runs;   /* CHECKPOINT_DEPTH_MAX buffers of data_run_bytes_max */
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
@@ -32,22 +46,16 @@ struct areas {
     uint64_t end;
 };
 
-/* Raft 3.8: what must be durable before anything is promised in a term. */
-struct hard_state {
-    uint64_t term;
-    uint64_t vote; /* node id, 0: none, VOTE_UNKNOWN: given, to whom is lost */
-};
-
 /* The superblock's copies are written one after the other, so that a crash tears at most one of four.
  *
- *   idle (due 0) --hard state differs--> all copies due --each completion--> one less due --none--> durable, idle
+ *   idle (due 0) --replica.stored differs--> all copies due --each completion--> one less due --none--> durable, idle
  *
  * Recovery starts it with only the copies due that differ from the one that counts, and with that content unchanged:
  * a repair must not leave fewer copies of what is promised than it found. */
 struct superblock_writer {
-    struct hard_state durable; /* on all copies */
-    struct hard_state writing; /* in the block of areas.wal_superblock */
-    struct hash128 hash;       /* of that block */
+    struct stored durable; /* on all copies */
+    struct stored writing; /* in the block of areas.wal_superblock */
+    struct hash128 hash;   /* of that block */
     uint64_t sequence;
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
@@ -113,10 +121,10 @@ struct replica {
     uint64_t now_ns;
 
     /* Raft 3.1: every server */
-    struct hard_state hard; /* in memory; superblock.durable is what may be promised */
-    uint32_t role;          /* enum raft_role */
-    uint32_t self;          /* slot in config.voters */
-    uint64_t leader;        /* node id, 0: unknown */
+    struct stored stored; /* in memory; superblock.durable is what may be promised */
+    uint32_t role;        /* enum raft_role */
+    uint32_t self;        /* slot in config.voters */
+    uint64_t leader;      /* node id, 0: unknown */
     uint64_t commit;
     uint64_t applied;
     uint64_t apply_bytes; /* of values that this step has hashed: bounds it beside apply_per_step_max */
@@ -152,6 +160,9 @@ struct replica {
     struct log log;
     struct wal wal;
     struct recovery recovery;
+    struct checkpoint_writer checkpoint;
+    struct store store;
+    struct install install;
 };
 
 static inline void *region_at(struct replica *replica, uint64_t offset) { return (uint8_t *)replica + offset; }

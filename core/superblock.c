@@ -20,12 +20,15 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
         .node_id = config->node_id,
         .instance = writer->instance,
         .sequence = writer->sequence,
-        .term = writer->writing.term,
-        .vote = writer->writing.vote,
         .block_bytes = limits->block_bytes,
         .superblock_stride_blocks = limits->superblock_stride_blocks,
         .wal_header_blocks = limits->wal_header_blocks,
         .wal_body_blocks = limits->wal_body_blocks,
+        .wal_batch_bytes_max = limits->wal_batch_bytes_max,
+        .page_bytes = limits->page_bytes,
+        .pages_max = limits->pages_max,
+        .data_blocks = limits->data_blocks,
+        .stored = writer->writing,
     };
     for (uint32_t slot = 0; slot < config->voter_count; slot++)
         superblock.voters[slot] = config->voters[slot].id;
@@ -70,8 +73,8 @@ bool superblock_inspect(struct slice block, const struct replica_config *config,
         return false;
     *view = (struct superblock_view){
         .sequence = superblock.sequence,
-        .term = superblock.term,
-        .vote = superblock.vote,
+        .term = superblock.stored.hard.term,
+        .vote = superblock.stored.hard.vote,
         .instance = superblock.instance,
         .hash = superblock.hash,
         .parent = superblock.parent,

@@ -78,7 +78,7 @@ static void wal_seal(struct replica *replica, enum wal_batch_kind kind, uint64_t
         .cluster_id = replica->config.cluster_id,
         .sequence = sequence,
         .lsn = wal->tail,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
         .durable_sequence = wal->durable > 0 ? wal_batch(replica, wal->durable - 1)->header.sequence : 0,
         .truncate_after = wal->open_truncate_after,
         .first_index = wal->open_count > 0 ? wal->open_first_index : 0,
@@ -248,7 +248,7 @@ static void wal_submit_name(struct replica *replica, struct output *output)
         .cluster_id = replica->config.cluster_id,
         .sequence = wal->name_sequence,
         .durable_sequence = wal_batch(replica, wal->durable - 1)->header.sequence,
-        .term = replica->hard.term,
+        .term = replica->stored.hard.term,
     };
     memset(block, 0, block_bytes);
     memcpy(block, &name, sizeof name);
@@ -267,14 +267,13 @@ static void wal_submit_name(struct replica *replica, struct output *output)
 static void superblock_submit(struct replica *replica, struct output *output)
 {
     struct superblock_writer *writer = &replica->superblock;
-    const struct hard_state *hard = &replica->hard;
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
     if (writer->in_flight != 0)
         return;
     if (writer->due == 0) {
-        if (hard->term == writer->durable.term && hard->vote == writer->durable.vote)
+        if (memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0)
             return;
-        writer->writing = *hard;
+        writer->writing = replica->stored;
         writer->sequence++;
         writer->due = (1u << SUPERBLOCK_COPIES) - 1;
         superblock_fill(&replica->limits, &replica->config, writer, block);
@@ -343,7 +342,7 @@ static void superblock_written(struct replica *replica, struct output *output, u
     if (writer->due != 0)
         return;
     writer->durable = writer->writing;
-    output_event(output, EVENT_HARD_STATE, writer->durable.term, writer->durable.vote);
+    output_event(output, EVENT_HARD_STATE, writer->durable.hard.term, writer->durable.hard.vote);
 }
 
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result)

@@ -130,7 +130,7 @@ bool superblock_decode(struct slice block, struct superblock *superblock)
     if (!hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0)))
         return false;
     return superblock->version != STORED_VERSION
-           || (superblock->term <= TERM_MAX && superblock->sequence <= SEQUENCE_MAX);
+           || (superblock->stored.hard.term <= TERM_MAX && superblock->sequence <= SEQUENCE_MAX);
 }
 
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)

@@ -17,6 +17,7 @@
 #define WW_WAL_FORMAT_H
 
 #include "base.h"
+#include "checkpoint.h"
 #include "checksum.h"
 #include "limits.h"
 
@@ -24,7 +25,7 @@ enum {
     SUPERBLOCK_MAGIC = 0x53425757, /* "WWBS" */
     WAL_BATCH_MAGIC = 0x42575757,  /* "WWWB" */
     WAL_NAME_MAGIC = 0x4e575757,   /* "WWWN" */
-    STORED_VERSION = 1,
+    STORED_VERSION = 2,
 };
 
 enum wal_batch_kind {
@@ -71,6 +72,34 @@ struct wal_name_header {
 };
 STATIC_ASSERT(sizeof(struct wal_name_header) == 64, "no padding");
 
+/* Raft 3.8: what must be durable before anything is promised in a term. */
+struct hard_state {
+    uint64_t term;
+    uint64_t vote; /* node id, 0: none, VOTE_UNKNOWN: given, to whom is lost */
+};
+
+/* Where the log begins on device 0: its first batch. */
+struct wal_head {
+    uint64_t lsn;
+    uint64_t sequence;        /* of the batch before it */
+    struct hash128 prev_hash; /* of the batch before it */
+    struct log_id base;       /* the entry before its first one */
+};
+
+enum stored_flag {
+    STORED_ABSTAIN = 1, /* what was acknowledged is not known: no vote until it is matched again (CTRL 3.3) */
+    STORED_PARTIAL = 2, /* pages of the checkpoint are still to be got from peers (install.h) */
+};
+
+/* Everything that changes in a superblock: one write makes all of it count at once. */
+struct stored {
+    struct hard_state hard;
+    struct wal_head head;
+    struct checkpoint checkpoint;
+    uint64_t flags; /* of enum stored_flag */
+};
+STATIC_ASSERT(sizeof(struct stored) == 136, "no padding");
+
 struct superblock {
     struct hash128 hash;   /* of the rest of the block */
     struct hash128 parent; /* hash of the content before this one; zero at format */
@@ -81,18 +110,18 @@ struct superblock {
     uint64_t node_id;
     uint64_t instance; /* names this data directory */
     uint64_t sequence; /* grows with every new content */
-    uint64_t term;
-    uint64_t vote;         /* 0: none; VOTE_UNKNOWN: given, to whom is lost */
-    uint64_t wal_head_lsn; /* where the log begins: always 0 in this version */
-    uint64_t wal_head_sequence;
-    struct hash128 wal_head_prev_hash;
     uint32_t block_bytes;
     uint32_t superblock_stride_blocks;
     uint32_t wal_header_blocks;
     uint32_t wal_body_blocks;
+    uint32_t wal_batch_bytes_max;
+    uint32_t page_bytes;
+    uint32_t pages_max;
+    uint32_t data_blocks;
     uint64_t voters[VOTERS_MAX];
+    struct stored stored;
 };
-STATIC_ASSERT(sizeof(struct superblock) == 192, "no padding");
+STATIC_ASSERT(sizeof(struct superblock) == 296, "no padding");
 STATIC_ASSERT(sizeof(struct superblock) <= BLOCK_BYTES_MIN, "fits the smallest block");
 
 #define VOTE_UNKNOWN UINT64_MAX

@@ -217,6 +217,7 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
         case EFFECT_READ: effect_disk(node, effect); break;
+        case EFFECT_RELEASE: break;
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }

@@ -99,13 +99,13 @@ static void superblock_copy_print(uint32_t copy, bool valid, const struct superb
         return;
     }
     printf("superblock copy %" PRIu32 "  %-7s sequence %" PRIu64 ", term %" PRIu64 ", ", copy,
-           chosen ? "ok" : "differs", superblock->sequence, superblock->term);
-    if (superblock->vote == VOTE_UNKNOWN)
+           chosen ? "ok" : "differs", superblock->sequence, superblock->stored.hard.term);
+    if (superblock->stored.hard.vote == VOTE_UNKNOWN)
         printf("vote given to an unknown node\n");
-    else if (superblock->vote == 0)
+    else if (superblock->stored.hard.vote == 0)
         printf("no vote\n");
     else
-        printf("vote for %" PRIu64 "\n", superblock->vote);
+        printf("vote for %" PRIu64 "\n", superblock->stored.hard.vote);
 }
 
 static bool superblock_survey(struct survey *survey)

@@ -114,6 +114,7 @@ static void transcript_effect(const struct world *world, const struct effect *ef
         transcript_operation(file, effect->op_id);
         fprintf(file, " %" PRIu64 "+%" PRIu32, effect->offset, effect->bytes.count);
         break;
+    case EFFECT_RELEASE: fprintf(file, "release %u bytes", effect->bytes.count); break;
     case EFFECT_REFUSE: fprintf(file, "refuse (%s)", frame_verdict_text(effect->verdict)); break;
     case EFFECT_STOP: fprintf(file, "stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail); break;
     }

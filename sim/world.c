@@ -202,6 +202,7 @@ static void world_carry_out(struct world *world, struct node *node, const struct
         return;
     case EFFECT_WRITE:
     case EFFECT_READ: disk_submit(&node->disk, scene, effect, node->life); return;
+    case EFFECT_RELEASE:
     case EFFECT_REFUSE:
         ASSERT((uint32_t)effect->verdict < FRAME_VERDICTS);
         scene->coverage.refusals[effect->verdict]++;

@@ -398,13 +398,13 @@ TEST(a_commit_that_is_not_durable_is_caught)
 TEST(a_term_that_falls_is_caught)
 {
     struct cluster *c = cluster_new();
-    c->nodes[1]->replica->hard.term--;
-    c->nodes[1]->replica->superblock.durable.term--;
+    c->nodes[1]->replica->stored.hard.term--;
+    c->nodes[1]->replica->superblock.durable.hard.term--;
     look(c, 1);
     EXPECT_TEXT(verdict(c), check_kind_text(CHECK_MONOTONE));
     cluster_free(c);
     c = cluster_new();
-    c->nodes[1]->replica->hard.vote = 3;
+    c->nodes[1]->replica->stored.hard.vote = 3;
     look(c, 1);
     EXPECT_CAUGHT(c, CHECK_MONOTONE);
 }
@@ -415,7 +415,7 @@ TEST(a_vote_that_changes_on_disk_is_caught)
     struct node *node = c->nodes[1];
     struct superblock_writer writer = node->replica->superblock;
     writer.sequence++;
-    writer.writing.vote = 3;
+    writer.writing.hard.vote = 3;
     for (uint32_t copy = 0; copy < 2; copy++) {
         const uint64_t at = superblock_offset(&limits_tiny, copy);
         superblock_fill(&limits_tiny, &node->config, &writer, node->image + at);

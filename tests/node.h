@@ -171,6 +171,10 @@ static inline void node_step(struct node *node, const struct input *input)
         case EFFECT_REPLY: node_keep_frame(node, effect, true); break;
         case EFFECT_WRITE: node_keep_op(node, effect, true); break;
         case EFFECT_READ: node_keep_op(node, effect, false); break;
+        case EFFECT_RELEASE: /* must never be read again */
+            memset((uint8_t *)node->replica + (effect->bytes.bytes - (const uint8_t *)node->replica), 0xdb,
+                   effect->bytes.count);
+            break;
         case EFFECT_REFUSE: node->refused = effect->verdict; break;
         case EFFECT_STOP: node->stop = effect->stop; break;
         }

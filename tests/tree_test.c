@@ -18,7 +18,7 @@ struct model_key {
     bool present;
 };
 
-struct store {
+struct model_store {
     struct limits limits;
     struct replica *replica;
     struct model_key keys[KEYS_MAX];
@@ -28,9 +28,9 @@ struct store {
 
 static struct slice key_of(const struct model_key *key) { return (struct slice){ key->bytes, key->count }; }
 
-static struct store *store_new(uint32_t page_bytes, uint32_t pages_max, uint32_t key_count, struct prng *prng)
+static struct model_store *store_new(uint32_t page_bytes, uint32_t pages_max, uint32_t key_count, struct prng *prng)
 {
-    struct store *store = calloc(1, sizeof *store);
+    struct model_store *store = calloc(1, sizeof *store);
     store->limits = limits_tiny;
     store->limits.page_bytes = page_bytes;
     store->limits.pages_max = pages_max;
@@ -56,13 +56,13 @@ static struct store *store_new(uint32_t page_bytes, uint32_t pages_max, uint32_t
     return store;
 }
 
-static void store_free(struct store *store)
+static void store_free(struct model_store *store)
 {
     free(store->replica);
     free(store);
 }
 
-static void store_put(struct store *store, struct model_key *key, struct prng *prng)
+static void store_put(struct model_store *store, struct model_key *key, struct prng *prng)
 {
     const uint32_t record_max = tree_record_bytes_max(&store->limits, key->count);
     key->record_count = 1 + (uint32_t)prng_below(prng, record_max < 64 ? record_max : 64);
@@ -73,7 +73,7 @@ static void store_put(struct store *store, struct model_key *key, struct prng *p
     key->present = true;
 }
 
-static bool store_agrees(const struct store *store)
+static bool store_agrees(const struct model_store *store)
 {
     uint64_t keys;
     const char *problem = tree_problem(store->replica, &keys);
@@ -92,7 +92,7 @@ static bool store_agrees(const struct store *store)
     return keys == store->present;
 }
 
-static bool store_has_room(const struct store *store)
+static bool store_has_room(const struct model_store *store)
 {
     return page_root_const(store->replica)->pages_free >= tree_pages_for_put(store->replica);
 }
@@ -103,7 +103,7 @@ static bool agrees_under_load(uint64_t seed, uint32_t page_bytes, uint32_t pages
 {
     struct prng prng;
     prng_seed(&prng, seed);
-    struct store *store = store_new(page_bytes, pages_max, key_count, &prng);
+    struct model_store *store = store_new(page_bytes, pages_max, key_count, &prng);
     bool good = true;
     for (uint32_t step = 0; step < steps && good; step++) {
         struct model_key *key = &store->keys[prng_below(&prng, key_count)];
@@ -137,7 +137,7 @@ static bool splits_around(uint32_t small, uint32_t short_by)
 {
     struct prng prng;
     prng_seed(&prng, 1);
-    struct store *store = store_new(4096, 64, 0, &prng);
+    struct model_store *store = store_new(4096, 64, 0, &prng);
     static const uint8_t record[1024] = { 7 };
     const uint32_t record_max = tree_record_bytes_max(&store->limits, 1);
     const struct {
@@ -173,7 +173,7 @@ TEST(deleting_every_key_gives_every_page_back)
 {
     struct prng prng;
     prng_seed(&prng, 3);
-    struct store *store = store_new(256, 2048, 1500, &prng);
+    struct model_store *store = store_new(256, 2048, 1500, &prng);
     const uint32_t pages_free = page_root_const(store->replica)->pages_free;
     for (uint32_t i = 0; i < store->key_count; i++)
         store_put(store, &store->keys[i], &prng);
@@ -191,7 +191,7 @@ TEST(keys_in_order_fill_their_pages)
 {
     struct prng prng;
     prng_seed(&prng, 5);
-    struct store *store = store_new(4096, 1024, 0, &prng);
+    struct model_store *store = store_new(4096, 1024, 0, &prng);
     const uint32_t pages_free = page_root_const(store->replica)->pages_free;
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < 10000; i++) {
@@ -209,7 +209,7 @@ TEST(keys_in_order_fill_their_pages)
 
 TEST(the_same_calls_make_the_same_pages)
 {
-    struct store *stores[2];
+    struct model_store *stores[2];
     for (int i = 0; i < 2; i++) {
         struct prng prng;
         prng_seed(&prng, 11);

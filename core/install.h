@@ -1,0 +1,96 @@
+/* Getting a checkpoint from a peer by page difference (Raft 7, storage design 4.2): for a follower whose next entry the
+ * leader's log no longer holds, for a node with damaged pages, and for one whose state differs from everybody else's.
+ *
+ * The puller's map says what it wants, and areas.wanted says what of it is not here yet:
+ *
+ *   a page (level 0) is wanted: its bytes with the hash in its entry are not on this disk
+ *   a map block (level >= 1) is wanted: the hashes of its entries are not known; all others hash to their parent's
+ *
+ * So the same steps begin an install, go on after a disconnect, go over to another peer, and go over to a newer
+ * checkpoint (then fewer pages differ than at first):
+ *
+ *   IDLE --wanted--> ASK --offer--> PULL --nothing wanted--> SWITCH --superblock durable--> load --> IDLE
+ *
+ *   ASK     one peer after the other is asked what it has
+ *   PULL    from the root down: hashes of wanted map blocks, and wanted pages, in requests of bounded size, some at a
+ *           time, at a bounded rate; each answer is verified by the hash that its parent holds. A page goes to memory
+ * and to a free block; what the old checkpoint uses is not touched. SWITCH  checkpoint.c writes the map and the
+ * superblock. Every so many pages it does so in the middle, too: entries with a hash and without a block are then
+ * wanted after a restart, and all else is kept.
+ *
+ * The peer answers from its durable checkpoint while its own writer is idle, from memory where the page has not changed
+ * since, else from disk. It holds back its own next marker for a while (install_lease_held()) as long as its log has
+ * room.
+ *
+ * Invariants:
+ *   an offer is taken only when its index is not below the own checkpoint's, nor below what is applied
+ *   nothing is applied, served or checkpointed from the first page taken until the load is over
+ *   requests in flight, reads for peers in flight, and pages in an answer are bounded */
+#ifndef WW_INSTALL_H
+#define WW_INSTALL_H
+
+#include "base.h"
+#include "checkpoint.h"
+#include "message.h"
+#include "replica.h"
+
+struct replica;
+
+enum install_phase { INSTALL_IDLE, INSTALL_ASK, INSTALL_PULL, INSTALL_SWITCH };
+enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 32, INSTALL_SERVE_READS_MAX = 2 };
+
+/* A request in flight: what was asked for, so that it can be asked for again. */
+struct install_request {
+    uint64_t sent_ns; /* 0: free slot */
+    uint32_t level;   /* 0: pages */
+    uint32_t first;   /* level 0: lowest page asked for */
+    uint32_t count;   /* level 0: pages; else 1 */
+    uint32_t zero;
+};
+
+/* A page that a peer asked for and that must be read first. */
+struct install_serve {
+    uint64_t to; /* node id; 0: free */
+    uint32_t page;
+    uint32_t block; /* in flight: not 0 */
+};
+
+struct install {
+    uint32_t phase;           /* enum install_phase */
+    uint32_t source;          /* slot of the peer that is asked */
+    uint64_t index_min;       /* no checkpoint below it helps */
+    struct checkpoint target; /* root.block and root.checksum mean nothing */
+    uint64_t heard_ns;        /* last useful answer */
+    uint64_t tokens;          /* bytes that may still be asked for now */
+    uint64_t tokens_ns;
+    uint32_t wanted_pages;
+    uint32_t wanted_blocks; /* map blocks */
+    uint32_t scan_next;     /* where to look for something wanted */
+    uint32_t pages_since_switch;
+    uint64_t pages_pulled; /* in this life */
+    uint64_t bytes_pulled;
+    uint64_t served_ns; /* a peer last asked this node for something */
+    struct install_request requests[INSTALL_REQUESTS_MAX];
+    struct install_serve serves[INSTALL_SERVES_MAX];
+};
+
+/* The state must be replaced by a checkpoint at `index_min` or later: it is damaged, diverged, or far behind. */
+void install_want(struct replica *replica, struct output *output, uint64_t index_min);
+
+/* Leader: tells the peer in `slot` that its next entry is only in the checkpoint. */
+void install_offer(struct replica *replica, struct output *output, uint32_t slot);
+/* Should this node not append the next marker yet, because a peer pulls from its checkpoint? */
+bool install_lease_held(const struct replica *replica);
+
+/* FRAME_CHECKPOINT_REQUEST and FRAME_CHECKPOINT_RESPONSE. */
+void install_frame(struct replica *replica, struct output *output, const struct message *message);
+/* Sends what may be asked for or answered now. Called once per step. */
+void install_flush(struct replica *replica, struct output *output);
+uint64_t install_deadline(const struct replica *replica);
+/* A page read for a peer. */
+void install_read(struct replica *replica, struct output *output, const struct input *input);
+
+/* May this node's checkpoint writer and store go on as usual? */
+bool install_is_idle(const struct replica *replica);
+
+#endif

@@ -1,0 +1,75 @@
+/* The page map: which block of device 1 holds each page, with hashes of everything below (storage design 4.2).
+ *
+ *   level 0           one entry per page
+ *   level k           one entry per map block of level k: that block holds map_fanout() entries of level k - 1
+ *   level map_root()  one entry, which the superblock holds
+ *
+ * An entry is stored as it lies in memory, so a map block is a slice of the array of the level below, and is written
+ * from where it lies. Nothing below an entry that is zero was ever used: its pages are zero and it has no block.
+ *
+ * `hash` depends on the pages alone: of a page, its bytes; of a map block, the hashes of its entries. Two replicas with
+ * equal pages have equal hashes on every level, wherever their blocks lie. `checksum` verifies a map block as stored,
+ * block numbers included; pages need none, since their hash does it. */
+#ifndef WW_MAP_H
+#define WW_MAP_H
+
+#include "base.h"
+#include "checksum.h"
+#include "limits.h"
+
+struct replica;
+
+struct map_entry {
+    struct hash128 hash; /* zero: nothing there */
+    uint64_t checksum;   /* levels above 0: of the map block's bytes */
+    uint32_t block;      /* of device 1; 0: none */
+    uint32_t zero;
+};
+STATIC_ASSERT(sizeof(struct map_entry) == 32, "no padding");
+
+enum { MAP_LEVELS_MAX = 8 };
+
+static inline bool map_entry_is_zero(const struct map_entry *entry) { return entry->block == 0; }
+
+/* Entries of one map block. */
+uint32_t map_fanout(const struct limits *limits);
+/* The level whose one entry describes the whole map; at least 1. */
+uint32_t map_root(const struct limits *limits);
+/* Entries of a level; those of level 0 are the pages. */
+uint32_t map_count(const struct limits *limits, uint32_t level);
+/* Map blocks of all levels. */
+uint32_t map_blocks(const struct limits *limits);
+/* Memory of all levels; each begins at a multiple of page_bytes and is padded to whole map blocks. */
+uint64_t map_bytes(const struct limits *limits);
+
+struct map_entry *map_entry(struct replica *replica, uint32_t level, uint32_t at);
+const struct map_entry *map_entry_const(const struct replica *replica, uint32_t level, uint32_t at);
+
+/* The bytes of the map block that the entry (level, at) describes, level >= 1: page_bytes of them. */
+uint8_t *map_block(struct replica *replica, uint32_t level, uint32_t at);
+
+/* Hash of a page's bytes in this cluster; zero for a page of zeros. */
+struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes);
+/* Hash of a map block: of the hashes in its entries; zero when all are. */
+struct hash128 map_block_hash(const struct limits *limits, const uint8_t *block);
+/* The same from the hashes alone, map_fanout() of them. */
+struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128 *hashes);
+/* Checksum of a map block as stored. */
+uint64_t map_block_checksum(const struct replica *replica, const uint8_t *block, uint32_t level, uint32_t at);
+
+/* ---- blocks of device 1 ---- */
+
+/* What a block is used for: 0 free; a page (its number + 1); a map block; kept until the next checkpoint is durable. */
+#define BLOCK_FREE 0u
+#define BLOCK_MAP 0x80000000u
+#define BLOCK_RETIRED 0xffffffffu
+
+uint32_t block_use(const struct replica *replica, uint32_t block);
+void block_set_use(struct replica *replica, uint32_t block, uint32_t use);
+/* The next free block at or behind the cursor, wrapping; blocks are taken in order, so that a checkpoint's writes are
+ * long. limits_problem() holds that there always is one. */
+uint32_t block_allocate(struct replica *replica, uint32_t use);
+/* Frees all that are retired: a bounded part of them, from *cursor on; true when it has been through all. */
+bool block_free_retired(struct replica *replica, uint32_t *cursor);
+
+#endif
