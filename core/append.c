@@ -19,11 +19,15 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
         offset += entry_decode(
             (struct slice){ .bytes = request->entries.bytes + offset, .count = request->entries.count - offset },
             &entry);
+        if (log_holds(replica, entry.id)) {
+            /* CTRL 3.4.2: the leader has what is damaged here. */
+            if (entry.id.index > replica->log.base.index && !log_readable(replica, entry.id.index)
+                && !wal_repair(replica, output, &entry))
+                break;
+            equal = entry.id.index;
+            continue;
+        }
         if (entry.id.index <= replica->log.last.index) {
-            if (log_term(replica, entry.id.index) == entry.id.term) {
-                equal = entry.id.index;
-                continue;
-            }
             /* Only a conflict truncates: an old request that arrives late must not take back what came after it. */
             ASSERT(entry.id.index > replica->commit);
             wal_truncate(replica, output, entry.id.index - 1);
@@ -47,7 +51,7 @@ static bool append_acceptable(const struct replica *replica, const struct append
         const uint32_t bytes = entry_decode(left, &entry);
         if (entry.body.count > body_bytes_max)
             return false;
-        if (entry.id.index <= replica->commit && log_term(replica, entry.id.index) != entry.id.term)
+        if (entry.id.index <= replica->commit && !log_holds(replica, entry.id))
             return false;
         left.bytes += bytes;
         left.count -= bytes;
@@ -87,7 +91,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     election_reset_timer(replica);
 
     const struct log_id prev = request->prev;
-    if (prev.index > replica->log.last.index || log_term(replica, prev.index) != prev.term) {
+    if (!log_holds(replica, prev)) {
         append_owe(replica, message->from, prev.index,
                    log_conflict_hint(replica, prev.index, prev.term, replica->commit));
         return;
@@ -96,7 +100,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     replica->verified = u64_max(replica->verified, equal);
     append_commit(replica, output, request->commit, equal);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
-    const uint64_t durable = u64_min(replica->verified, replica->wal.durable_index);
+    const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
     if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal)
         append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
     replica->round_seen = u64_max(replica->round_seen, request->round);
@@ -105,7 +109,7 @@ void append_request(struct replica *replica, struct output *output, const struct
 void append_flush(struct replica *replica, struct output *output)
 {
     struct owed *owed = &replica->owed;
-    const uint64_t match = u64_min(replica->verified, replica->wal.durable_index);
+    const uint64_t match = u64_min(replica->verified, wal_promised_index(replica));
     if (replica->role == RAFT_FOLLOWER && replica->leader != 0 && match > replica->acked && owed->append_to == 0)
         append_owe(replica, replica->leader, 0, (struct log_id){ .term = 0 });
     if (owed->append_to == 0 || !election_term_durable(replica))

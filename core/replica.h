@@ -150,6 +150,9 @@ enum event_kind {
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
+    EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
+    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_KINDS,
 };

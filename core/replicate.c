@@ -57,7 +57,8 @@ static void replicate_open_term(struct replica *replica, struct output *output)
         .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_NOOP,
     };
-    if (replica->log.last.term != replica->stored.hard.term)
+    /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. */
+    if (replica->log.last.term != replica->stored.hard.term && replica->log.first_faulty == 0)
         wal_append(replica, output, &noop, 1);
 }
 
@@ -110,7 +111,7 @@ void replicate_advance_commit(struct replica *replica, struct output *output)
         return;
     uint64_t match[VOTERS_MAX];
     /* It counts itself like any other: only what its own disk holds (Raft 10.2.1). */
-    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, replica->wal.durable_index);
+    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, wal_promised_index(replica));
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
         match[slot] = replica->peers[slot].match;
     const uint64_t reached = quorum_reached(match, replica->config.voter_count);
@@ -211,7 +212,7 @@ static void replicate_gather(const struct replica *replica, uint64_t next, uint3
 {
     const struct limits *limits = &replica->limits;
     uint32_t used = 0;
-    for (uint64_t index = next; index <= replica->log.last.index; index++) {
+    for (uint64_t index = next; index <= log_intact(replica); index++) {
         const struct slice bytes = log_entry_bytes(replica, index);
         if (request->entry_count == limits->append_entries_max || used + bytes.count > room)
             break;
@@ -227,7 +228,8 @@ static void replicate_gather(const struct replica *replica, uint64_t next, uint3
 static void replicate_send(struct replica *replica, struct output *output, uint32_t slot, bool with_entries)
 {
     struct peer *peer = &replica->peers[slot];
-    const uint64_t prev_index = peer->next - 1;
+    /* What lies at or below the base is in the checkpoint. */
+    const uint64_t prev_index = u64_max(peer->next - 1, replica->log.base.index);
     struct message message = {
         .type = FRAME_APPEND_REQUEST,
         .from = replica->config.node_id,
@@ -266,7 +268,7 @@ void replicate_flush(struct replica *replica, struct output *output)
         struct peer *peer = &replica->peers[slot];
         if (slot == replica->self)
             continue;
-        const bool behind = peer->next <= replica->log.last.index;
+        const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
         const bool window = peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due
                                                       : peer->inflight_count < replica->limits.inflight_max;
         const bool entries = behind && window;
@@ -279,7 +281,7 @@ void replicate_flush(struct replica *replica, struct output *output)
         }
         replicate_send(replica, output, slot, entries);
         /* One request per peer and step keeps the step short; the rest of the window follows at once. */
-        if (peer->state == PEER_REPLICATE && peer->next <= replica->log.last.index
+        if (peer->state == PEER_REPLICATE && peer->next <= log_intact(replica)
             && peer->inflight_count < replica->limits.inflight_max)
             replica->wants_tick = true;
     }

@@ -60,7 +60,9 @@ struct superblock_writer {
     uint64_t sequence;
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
+    uint32_t due_first; /* of them, those to be written before the others */
     uint32_t in_flight; /* 0 or 1 */
+    uint32_t zero;
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */

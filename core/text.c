@@ -56,6 +56,9 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_TAIL_CUT: return "tail-cut";
     case EVENT_SUPERBLOCK_REPAIR: return "superblock-repair";
     case EVENT_READ_RETRIED: return "read-retried";
+    case EVENT_BATCH_DAMAGED: return "batch-damaged";
+    case EVENT_ABSTAIN: return "abstain";
+    case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
     case EVENT_KINDS: break;
     }
