@@ -36,7 +36,7 @@ static inline void directory_remove(const char *path)
 /* The path of a file in it, until the next call. */
 static inline char *in_directory(const char *name)
 {
-    static inline char path[128];
+    static char path[128];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     return path;
 }
