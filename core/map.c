@@ -1,4 +1,4 @@
-/* Sizes of the page map, its hashes, and who uses which block; see map.h. */
+/* The page map in memory, its hashes, and who uses which block; see map.h. */
 #include "map.h"
 
 #include "state.h"
@@ -37,4 +37,211 @@ uint64_t map_bytes(const struct limits *limits)
     for (uint32_t level = 0; level <= map_root(limits); level++)
         bytes += u64_round_up((uint64_t)map_count(limits, level) * sizeof(struct map_entry), limits->page_bytes);
     return bytes;
+}
+
+/* ---- entries and map blocks ---- */
+
+const struct map_entry *map_entry_const(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    ASSERT(level < MAP_LEVELS_MAX && at < map_count(&replica->limits, level));
+    const struct map_entry *entries = region_at_const(replica, replica->areas.map_level[level]);
+    return &entries[at];
+}
+
+struct map_entry *map_entry(struct replica *replica, uint32_t level, uint32_t at)
+{
+    ASSERT(level < MAP_LEVELS_MAX && at < map_count(&replica->limits, level));
+    struct map_entry *entries = region_at(replica, replica->areas.map_level[level]);
+    return &entries[at];
+}
+
+static uint64_t map_block_position(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    ASSERT(level >= 1 && level < MAP_LEVELS_MAX);
+    ASSERT(at < map_count(&replica->limits, level));
+    return replica->areas.map_level[level - 1] + (uint64_t)at * replica->limits.page_bytes;
+}
+
+uint8_t *map_block(struct replica *replica, uint32_t level, uint32_t at)
+{
+    return region_at(replica, map_block_position(replica, level, at));
+}
+
+const uint8_t *map_block_const(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    return region_at_const(replica, map_block_position(replica, level, at));
+}
+
+/* ---- sets ---- */
+
+static bool bit_get(const struct replica *replica, uint64_t area, uint32_t bit)
+{
+    const uint64_t *words = region_at_const(replica, area);
+    return (words[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static void bit_put(struct replica *replica, uint64_t area, uint32_t bit, bool value)
+{
+    uint64_t *word = (uint64_t *)region_at(replica, area) + bit / 64;
+    const uint64_t mask = 1ULL << (bit % 64);
+    *word = value ? *word | mask : *word & ~mask;
+}
+
+/* Map blocks are numbered like the entries that describe them, from level 1 on. */
+static uint32_t map_block_bit(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    ASSERT(level >= 1 && level < MAP_LEVELS_MAX);
+    return replica->areas.map_first[level] - replica->areas.map_first[1] + at;
+}
+
+bool map_is_dirty(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    return bit_get(replica, replica->areas.map_dirty, map_block_bit(replica, level, at));
+}
+
+void map_set_dirty(struct replica *replica, uint32_t level, uint32_t at, bool dirty)
+{
+    bit_put(replica, replica->areas.map_dirty, map_block_bit(replica, level, at), dirty);
+}
+
+uint32_t map_next_dirty(const struct replica *replica, uint32_t level, uint32_t at, uint32_t words)
+{
+    const uint64_t *set = region_at_const(replica, replica->areas.map_dirty);
+    const uint32_t count = map_count(&replica->limits, level);
+    for (uint32_t done = 0; at < count && done < words; done++) {
+        const uint32_t bit = map_block_bit(replica, level, at);
+        const uint64_t word = set[bit / 64] >> (bit % 64);
+        if (word != 0)
+            return u32_min(count, at + (uint32_t)__builtin_ctzll(word));
+        at += 64 - bit % 64;
+    }
+    return u32_min(at, count);
+}
+
+bool map_wanted(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    return bit_get(replica, replica->areas.wanted, replica->areas.map_first[level] + at);
+}
+
+void map_set_wanted(struct replica *replica, uint32_t level, uint32_t at, bool wanted)
+{
+    ASSERT(at < map_count(&replica->limits, level));
+    bit_put(replica, replica->areas.wanted, replica->areas.map_first[level] + at, wanted);
+}
+
+/* ---- hashes ---- */
+
+static bool bytes_are_zero(const uint8_t *bytes, size_t count)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
+struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes)
+{
+    const uint32_t count = replica->limits.page_bytes;
+    if (bytes_are_zero(bytes, count))
+        return (struct hash128){ .low = 0 };
+    return checksum128(bytes, count, replica->config.cluster_id);
+}
+
+struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128 *hashes)
+{
+    const size_t bytes = map_fanout(limits) * sizeof *hashes;
+    if (bytes_are_zero((const uint8_t *)hashes, bytes))
+        return (struct hash128){ .low = 0 };
+    return checksum128(hashes, bytes, 0);
+}
+
+struct hash128 map_block_hash(const struct limits *limits, const uint8_t *block)
+{
+    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
+    for (uint32_t at = 0; at < map_fanout(limits); at++)
+        memcpy(&hashes[at], block + at * sizeof(struct map_entry) + offsetof(struct map_entry, hash),
+               sizeof hashes[at]);
+    return map_hashes_hash(limits, hashes);
+}
+
+uint64_t map_block_checksum(const struct replica *replica, const uint8_t *block, uint32_t level, uint32_t at)
+{
+    const uint64_t place[3] = { replica->config.cluster_id, level, at };
+    return checksum64(block, replica->limits.page_bytes, checksum64(place, sizeof place, 0));
+}
+
+/* ---- blocks of device 1 ---- */
+
+static uint32_t *block_word(struct replica *replica, uint32_t block)
+{
+    ASSERT(block > 0 && block < replica->limits.data_blocks);
+    return (uint32_t *)region_at(replica, replica->areas.blocks) + block;
+}
+
+static uint32_t block_word_const(const struct replica *replica, uint32_t block)
+{
+    ASSERT(block > 0 && block < replica->limits.data_blocks);
+    return ((const uint32_t *)region_at_const(replica, replica->areas.blocks))[block];
+}
+
+uint32_t block_use(const struct replica *replica, uint32_t block)
+{
+    return block_word_const(replica, block) & ~BLOCK_FRESH;
+}
+
+bool block_is_fresh(const struct replica *replica, uint32_t block)
+{
+    return (block_word_const(replica, block) & BLOCK_FRESH) != 0;
+}
+
+void block_set_use(struct replica *replica, uint32_t block, uint32_t use)
+{
+    uint32_t *word = block_word(replica, block);
+    ASSERT(*word == BLOCK_FREE && use != BLOCK_FREE);
+    *word = use;
+    replica->checkpoint.blocks_used++;
+}
+
+uint32_t block_allocate(struct replica *replica, uint32_t use)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    ASSERT(use != BLOCK_FREE && use != BLOCK_RETIRED);
+    ASSERT(writer->blocks_used + 1 < replica->limits.data_blocks);
+    for (uint32_t done = 0; done < BLOCK_SCAN_MAX; done++) {
+        const uint32_t block = u32_max(writer->block_next, 1);
+        writer->block_next = block + 1 < replica->limits.data_blocks ? block + 1 : 1;
+        uint32_t *word = block_word(replica, block);
+        if (*word != BLOCK_FREE)
+            continue;
+        *word = use | BLOCK_FRESH;
+        writer->blocks_used++;
+        return block;
+    }
+    return 0;
+}
+
+void block_release(struct replica *replica, uint32_t block)
+{
+    if (block == 0)
+        return;
+    uint32_t *word = block_word(replica, block);
+    ASSERT(*word != BLOCK_FREE && *word != BLOCK_RETIRED);
+    if ((*word & BLOCK_FRESH) == 0) {
+        *word = BLOCK_RETIRED;
+        return;
+    }
+    *word = BLOCK_FREE;
+    replica->checkpoint.blocks_used--;
+}
+
+bool block_settle(struct replica *replica, uint32_t *cursor)
+{
+    const uint32_t end = u32_min(replica->limits.data_blocks, u32_max(*cursor, 1) + BLOCK_SCAN_MAX);
+    for (uint32_t block = u32_max(*cursor, 1); block < end; block++) {
+        uint32_t *word = block_word(replica, block);
+        if (*word == BLOCK_RETIRED) {
+            *word = BLOCK_FREE;
+            replica->checkpoint.blocks_used--;
+        }
+        *word &= ~BLOCK_FRESH;
+    }
+    *cursor = end;
+    return end == replica->limits.data_blocks;
 }

@@ -29,7 +29,12 @@ STATIC_ASSERT(sizeof(struct map_entry) == 32, "no padding");
 
 enum { MAP_LEVELS_MAX = 8 };
 
-static inline bool map_entry_is_zero(const struct map_entry *entry) { return entry->block == 0; }
+/* Nothing is below it. An entry that is not zero and has no block is one whose content is still to be got from a peer
+ * (install.h). */
+static inline bool map_entry_is_zero(const struct map_entry *entry)
+{
+    return entry->hash.low == 0 && entry->hash.high == 0;
+}
 
 /* Entries of one map block. */
 uint32_t map_fanout(const struct limits *limits);
@@ -47,6 +52,18 @@ const struct map_entry *map_entry_const(const struct replica *replica, uint32_t 
 
 /* The bytes of the map block that the entry (level, at) describes, level >= 1: page_bytes of them. */
 uint8_t *map_block(struct replica *replica, uint32_t level, uint32_t at);
+const uint8_t *map_block_const(const struct replica *replica, uint32_t level, uint32_t at);
+
+/* Must the map block that (level, at) describes be written again, level >= 1? */
+bool map_is_dirty(const struct replica *replica, uint32_t level, uint32_t at);
+void map_set_dirty(struct replica *replica, uint32_t level, uint32_t at, bool dirty);
+/* The first entry of the level, from `at` on, whose map block is dirty; looks at `words` * 64 entries. Where it ended
+ * when there is none: never above map_count(). */
+uint32_t map_next_dirty(const struct replica *replica, uint32_t level, uint32_t at, uint32_t words);
+
+/* Is what the entry describes not here (install.h), level >= 0? */
+bool map_wanted(const struct replica *replica, uint32_t level, uint32_t at);
+void map_set_wanted(struct replica *replica, uint32_t level, uint32_t at, bool wanted);
 
 /* Hash of a page's bytes in this cluster; zero for a page of zeros. */
 struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes);
@@ -61,15 +78,28 @@ uint64_t map_block_checksum(const struct replica *replica, const uint8_t *block,
 
 /* What a block is used for: 0 free; a page (its number + 1); a map block; kept until the next checkpoint is durable. */
 #define BLOCK_FREE 0u
-#define BLOCK_MAP 0x80000000u
-#define BLOCK_RETIRED 0xffffffffu
+#define BLOCK_MAP 0x3fffffffu
+#define BLOCK_RETIRED 0x3ffffffeu
+/* Beside the use: taken since the last durable checkpoint, which does not know of it. Only such a block is written. */
+#define BLOCK_FRESH 0x80000000u
 
+/* Looked at in one call of the functions below. */
+enum { BLOCK_SCAN_MAX = 4096 };
+
+/* Without BLOCK_FRESH. */
 uint32_t block_use(const struct replica *replica, uint32_t block);
+bool block_is_fresh(const struct replica *replica, uint32_t block);
+/* Of a block that the durable checkpoint uses, as it is loaded. */
 void block_set_use(struct replica *replica, uint32_t block, uint32_t use);
-/* The next free block at or behind the cursor, wrapping; blocks are taken in order, so that a checkpoint's writes are
- * long. limits_problem() holds that there always is one. */
+
+/* The next free block at or behind the cursor, wrapping, fresh from now on; blocks are taken in order, so that a
+ * checkpoint's writes are long. limits_problem() holds that there always is one. 0: none among the BLOCK_SCAN_MAX that
+ * were looked at; call again, in the next step. */
 uint32_t block_allocate(struct replica *replica, uint32_t use);
-/* Frees all that are retired: a bounded part of them, from *cursor on; true when it has been through all. */
-bool block_free_retired(struct replica *replica, uint32_t *cursor);
+/* The map no longer uses the block: free at once when it is fresh, else retired. 0 is none. */
+void block_release(struct replica *replica, uint32_t block);
+/* A checkpoint became durable: retired blocks become free and fresh ones are no longer. A bounded part of them, from
+ * *cursor on; true when it has been through all. */
+bool block_settle(struct replica *replica, uint32_t *cursor);
 
 #endif

@@ -47,9 +47,10 @@ static struct areas areas_of(const struct limits *limits)
     areas.pages = area_take(&end, (uint64_t)limits->pages_max * limits->page_bytes, REGION_ALIGNMENT);
     areas.map = area_take(&end, map_bytes(limits), limits->page_bytes);
     uint64_t level_start = areas.map;
-    uint64_t entries = 0;
+    uint32_t entries = 0;
     for (uint32_t level = 0; level < MAP_LEVELS_MAX; level++) {
         areas.map_level[level] = level_start;
+        areas.map_first[level] = entries;
         if (level > map_root(limits))
             continue;
         level_start += u64_round_up((uint64_t)map_count(limits, level) * sizeof(struct map_entry), limits->page_bytes);

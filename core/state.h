@@ -31,8 +31,9 @@ struct areas {
     uint64_t pages; /* the state machine, page.h */
     uint64_t map;   /* map.h: all levels */
     uint64_t map_level[MAP_LEVELS_MAX];
-    uint64_t map_dirty;   /* bit per map block: an entry in it has changed since it was written */
-    uint64_t wanted;      /* bit per map entry of every level: install.h */
+    uint32_t map_first[MAP_LEVELS_MAX]; /* entries of all levels are numbered, level by level: the level's first one */
+    uint64_t map_dirty;                 /* bit per map block: an entry in it has changed since it was written */
+    uint64_t wanted;                    /* bit per map entry of all levels: install.h */
     uint64_t dirty[2];    /* bit per page: changed since the last freeze; and the frozen ones (checkpoint.h) */
     uint64_t blocks;      /* uint32_t per block of device 1: its use */
     uint64_t shadow;      /* pool of page copies */

@@ -114,7 +114,8 @@ static void transcript_effect(const struct world *world, const struct effect *ef
     case EFFECT_READ:
         fputs(effect->kind == EFFECT_WRITE ? "write " : "read ", file);
         transcript_operation(file, effect->op_id);
-        fprintf(file, " %" PRIu64 "+%" PRIu32, effect->offset, effect->bytes.count);
+        fprintf(file, " %s%" PRIu64 "+%" PRIu32, effect->device == DEVICE_DATA ? "data:" : "", effect->offset,
+                effect->bytes.count);
         break;
     case EFFECT_RELEASE: fprintf(file, "release %u bytes", effect->bytes.count); break;
     case EFFECT_REFUSE: fprintf(file, "refuse (%s)", frame_verdict_text(effect->verdict)); break;
