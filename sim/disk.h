@@ -1,4 +1,4 @@
-/* The disk of one node, by sectors.
+/* The disk of one node: the images of its two devices, by sectors.
  *
  * A write in flight lands when it completes; operations complete in any order, each after its own delay. At a crash any
  * subset of the sectors of the writes in flight lands, in any order. Latent damage makes a block unreadable, or alters
@@ -9,10 +9,11 @@
 #include "scene.h"
 
 /* As many operations as `active` has bits. */
-enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 };
+enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 }; /* blocks: of one device */
 
 struct disk_operation {
     bool write;
+    uint32_t device;
     enum disk_result result; /* writes: drawn when submitted */
     uint32_t bytes;
     uint32_t order; /* of submission */
@@ -23,19 +24,28 @@ struct disk_operation {
 };
 
 struct disk_block {
-    bool touched;    /* since the last reset: only these are cleared */
-    bool unreadable; /* latent damage */
-    bool erred;      /* gave its transient error in this life */
-    uint32_t landed; /* count of body writes on this disk when it was last written; 0: never */
+    bool touched; /* since the last reset: only these are cleared */
+    bool written;
+    bool unreadable;   /* latent damage */
+    uint32_t erred_in; /* the life in which it gave its transient error, counted from 1 */
+    uint32_t landed;   /* count of body writes on this disk when it was last written; 0: never */
 };
 
-struct disk {
+/* What was never written reads as zeros. */
+struct disk_device {
     uint8_t *image;
     uint64_t bytes;
     uint64_t capacity_bytes;
-    uint32_t block_bytes;
-    uint32_t block_count;
+    uint32_t block_bytes;  /* unit of writes and of damage */
+    uint32_t sector_bytes; /* unit of what survives a crash */
+    uint32_t touched_count;
+    uint16_t touched[DISK_BLOCKS_MAX];
+    struct disk_block blocks[DISK_BLOCKS_MAX];
+};
+
+struct disk {
     uint32_t node;
+    uint32_t life;
     uint32_t order;
     uint32_t body_writes;
     uint64_t active;        /* bit per operation in flight */
@@ -45,14 +55,14 @@ struct disk {
     bool write_failed;      /* an error was reported in this life */
     bool wal_full;          /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
-    struct disk_block blocks[DISK_BLOCKS_MAX];
+    struct disk_device devices[DEVICES];
 };
 
 /* False when memory runs out. Zeroes what the last schedule left. */
 bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node);
 void disk_free(struct disk *disk);
 
-/* Puts bytes on the image at once: the format of a new node. */
+/* Puts bytes on the WAL device at once: the format of a new node. */
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes);
 
 /* Submits EFFECT_WRITE or EFFECT_READ; its completion is queued as QUEUE_DISK with this life as tag. */

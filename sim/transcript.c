@@ -14,6 +14,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_APPEND_REQUEST: return "append?";
     case FRAME_APPEND_RESPONSE: return "append!";
     case FRAME_REFUSAL: return "refusal";
+    case FRAME_CHECKPOINT_REQUEST: return "checkpoint?";
+    case FRAME_CHECKPOINT_RESPONSE: return "checkpoint!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";
@@ -112,7 +114,8 @@ static void transcript_effect(const struct world *world, const struct effect *ef
     case EFFECT_READ:
         fputs(effect->kind == EFFECT_WRITE ? "write " : "read ", file);
         transcript_operation(file, effect->op_id);
-        fprintf(file, " %" PRIu64 "+%" PRIu32, effect->offset, effect->bytes.count);
+        fprintf(file, " %s%" PRIu64 "+%" PRIu32, effect->device == DEVICE_DATA ? "data:" : "", effect->offset,
+                effect->bytes.count);
         break;
     case EFFECT_RELEASE: fprintf(file, "release %u bytes", effect->bytes.count); break;
     case EFFECT_REFUSE: fprintf(file, "refuse (%s)", frame_verdict_text(effect->verdict)); break;

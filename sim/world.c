@@ -150,7 +150,7 @@ static void world_mix_step(struct world *world, const struct node *node, const s
         uint64_t checksum = 0;
         if (effect->kind == EFFECT_SEND || effect->kind == EFFECT_REPLY)
             memcpy(&checksum, effect->bytes.bytes, sizeof checksum);
-        world_mix(world, checksum ^ effect->offset);
+        world_mix(world, checksum ^ effect->offset ^ ((uint64_t)effect->device << 56));
         world_mix(world, effect->target + effect->op_id + effect->bytes.count);
     }
     for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
@@ -187,6 +187,14 @@ uint32_t world_slot_of(const struct world *world, uint64_t node_id)
     return slot;
 }
 
+/* Nobody may read what a node gave back: it means nothing any more, and here it says so. */
+static void world_release(struct world *world, struct node *node, struct slice bytes)
+{
+    const uint64_t first = (uint64_t)(bytes.bytes - (const uint8_t *)node->region);
+    ASSERT(first + bytes.count <= replica_bytes(&world->scene.swarm.limits));
+    memset((uint8_t *)node->region + first, 0xdb, bytes.count);
+}
+
 static void world_carry_out(struct world *world, struct node *node, const struct effect *effect, uint32_t from)
 {
     struct scene *scene = &world->scene;
@@ -202,7 +210,7 @@ static void world_carry_out(struct world *world, struct node *node, const struct
         return;
     case EFFECT_WRITE:
     case EFFECT_READ: disk_submit(&node->disk, scene, effect, node->life); return;
-    case EFFECT_RELEASE:
+    case EFFECT_RELEASE: world_release(world, node, effect->bytes); return;
     case EFFECT_REFUSE:
         ASSERT((uint32_t)effect->verdict < FRAME_VERDICTS);
         scene->coverage.refusals[effect->verdict]++;
