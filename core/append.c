@@ -130,6 +130,7 @@ void append_flush(struct replica *replica, struct output *output)
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,
             .hint = owed->hint,
             .rejected = owed->rejected,
+            .damaged = log_lost(replica),
         },
     };
     output_message(output, &replica->frame, &message);

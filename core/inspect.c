@@ -43,6 +43,8 @@ void replica_entry(const struct replica *replica, uint64_t index, struct entry *
     log_entry(replica, index, entry);
 }
 
+bool replica_entry_readable(const struct replica *replica, uint64_t index) { return log_readable(replica, index); }
+
 uint64_t replica_entry_term(const struct replica *replica, uint64_t index) { return log_term(replica, index); }
 
 static const char *wal_invariant(const struct replica *replica)
@@ -119,8 +121,9 @@ uint64_t replica_digest(const struct replica *replica)
     const uint64_t ring = wal_ring_bytes(limits);
     const uint64_t head = replica->stored.head.lsn % ring;
     /* From the head to behind the open batch, in one or two pieces. */
-    const uint64_t end = replica->wal.tail
-                         + (replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0);
+    const uint64_t end =
+        replica->wal.tail
+        + (replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0);
     const struct {
         uint64_t offset;
         uint64_t bytes;

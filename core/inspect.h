@@ -40,6 +40,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view);
 
 /* The entry at index, base < index <= last, not faulty; its body borrows from the region. */
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry);
+/* Are its bytes here? base < index <= last. */
+bool replica_entry_readable(const struct replica *replica, uint64_t index);
 /* Its term only: O(1), no decoding; base <= index <= last. */
 uint64_t replica_entry_term(const struct replica *replica, uint64_t index);
 

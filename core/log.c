@@ -42,6 +42,17 @@ bool log_readable(const struct replica *replica, uint64_t index)
     return log_slot_const(replica, index)->lsn != LOG_FAULTY;
 }
 
+uint64_t log_lost(const struct replica *replica)
+{
+    const struct log *log = &replica->log;
+    if (log->first_faulty == 0)
+        return 0;
+    for (uint64_t index = log->first_faulty; index <= log->last.index; index++)
+        if (!log_readable(replica, index))
+            return index;
+    return 0;
+}
+
 uint64_t log_entry_lsn(const struct replica *replica, uint64_t index)
 {
     ASSERT(log_readable(replica, index));

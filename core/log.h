@@ -43,6 +43,9 @@ uint64_t log_intact(const struct replica *replica);
 /* Can the bytes be read? base < index <= last. */
 bool log_readable(const struct replica *replica, uint64_t index);
 
+/* The lowest index whose bytes are lost; 0: none is. */
+uint64_t log_lost(const struct replica *replica);
+
 /* Decodes the entry; its body borrows from the mirror. base < index <= last, readable. */
 void log_entry(const struct replica *replica, uint64_t index, struct entry *entry);
 

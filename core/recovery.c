@@ -96,8 +96,7 @@ static void stream_begin(struct recovery *recovery, enum recovery_phase phase, u
 
 void recovery_start(struct replica *replica, struct output *output)
 {
-    stream_begin(&replica->recovery, RECOVERY_SUPERBLOCK, 0,
-                 (uint64_t)SUPERBLOCK_COPIES * replica->limits.block_bytes);
+    stream_begin(&replica->recovery, RECOVERY_SUPERBLOCK, 0, (uint64_t)SUPERBLOCK_COPIES * replica->limits.block_bytes);
     stream_read_on(replica, output);
 }
 
@@ -275,8 +274,7 @@ static bool is_alone_and_damaged(struct replica *replica, struct output *output)
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
     if (replica->config.voter_count > 1 || (!unknown && replica->log.first_faulty == 0))
         return false;
-    replica_stop(replica, output, STOP_WAL_DAMAGED,
-                 unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
+    replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
     return true;
 }
 

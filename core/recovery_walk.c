@@ -87,8 +87,7 @@ static bool batch_follows(const struct replica *replica, const struct wal_batch_
     const struct log *log = &replica->log;
     if (header->sequence <= replica->wal.sequence || !hash128_equal(header->prev_hash, replica->wal.prev_hash))
         return false;
-    if (header->run_bytes > replica->limits.wal_batch_bytes_max
-        || header->run_bytes % replica->limits.block_bytes != 0)
+    if (header->run_bytes > replica->limits.wal_batch_bytes_max || header->run_bytes % replica->limits.block_bytes != 0)
         return false;
     if (header->kind == WAL_BATCH_CUT)
         return true;
@@ -231,8 +230,8 @@ static bool tail_proved(struct replica *replica)
         struct wal_batch_header header;
         if (bytes[0] != 0 || memcmp(bytes, bytes + 1, block_bytes - 1) != 0)
             recovery->leftovers = true;
-        if (!wal_batch_header_decode((struct slice){ .bytes = bytes, .count = block_bytes },
-                                     replica->config.cluster_id, lsn, &header))
+        if (!wal_batch_header_decode((struct slice){ .bytes = bytes, .count = block_bytes }, replica->config.cluster_id,
+                                     lsn, &header))
             continue;
         recovery->sequence_max = u64_max(recovery->sequence_max, header.sequence);
         if (header.sequence <= replica->wal.sequence)

@@ -80,6 +80,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
         peer->match = 0;
         peer->next = replica->log.last.index + 1;
         peer->round_acked = 0;
+        peer->damaged = 0;
         peer->heard_ns = replica->now_ns;
         peer->state = PEER_PROBE;
         peer->probe_sent = false;
@@ -141,6 +142,20 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
     output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
 }
 
+/* CTRL 3.4.2: the peer knows this entry by name only. It is sent again, with what follows; not more often than once per
+ * heartbeat, since the peer may have no room for it. */
+static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t index)
+{
+    struct peer *peer = &replica->peers[slot];
+    if (index <= peer->damaged || index >= peer->next)
+        return;
+    peer->damaged = index;
+    peer->next = u64_max(index, peer->match + 1);
+    peer->state = PEER_PROBE;
+    peer->probe_sent = false;
+    inflight_clear(replica, slot);
+}
+
 void replicate_response(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct append_response *response = &message->append_response;
@@ -175,10 +190,12 @@ void replicate_response(struct replica *replica, struct output *output, const st
         inflight_free(replica, slot, peer->match);
         replicate_advance_commit(replica, output);
     }
-    if (took_nothing)
-        return;
-    peer->state = PEER_REPLICATE;
-    peer->probe_sent = false;
+    if (!took_nothing) {
+        peer->state = PEER_REPLICATE;
+        peer->probe_sent = false;
+    }
+    if (response->damaged != 0)
+        replicate_damaged(replica, slot, response->damaged);
 }
 
 static void check_quorum(struct replica *replica, struct output *output)
@@ -202,8 +219,10 @@ void replicate_tick(struct replica *replica, struct output *output)
     if (replica->role != RAFT_LEADER || replica->now_ns < replica->heartbeat_deadline_ns)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         replica->peers[slot].heartbeat_due = slot != replica->self;
+        replica->peers[slot].damaged = 0;
+    }
 }
 
 /* Gathers entries from `next` into the frame that is being built. */

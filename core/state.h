@@ -77,6 +77,7 @@ struct peer {
     uint64_t round_acked;    /* highest ReadIndex round of this term echoed by it */
     uint64_t heard_ns;       /* when it last answered in this term (CheckQuorum) */
     uint64_t instance;       /* its data directory, once seen; 0: not yet */
+    uint64_t damaged;        /* entry that it asked for again since the last heartbeat; 0: none */
     uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */

@@ -170,10 +170,10 @@ static uint64_t open_batch_add(struct replica *replica, const struct entry *entr
     struct wal *wal = &replica->wal;
     const uint32_t bytes = entry_bytes(entry->body.count);
     ASSERT(sizeof(struct wal_batch_header) + bytes <= replica->limits.wal_batch_bytes_max);
-    const bool joins = wal->open_count == 0
-                       || (wal->open_kind == kind && wal->open_term == entry->id.term
-                           && wal->open_first_index + wal->open_count == entry->id.index
-                           && open_batch_fits(replica, bytes));
+    const bool joins =
+        wal->open_count == 0
+        || (wal->open_kind == kind && wal->open_term == entry->id.term
+            && wal->open_first_index + wal->open_count == entry->id.index && open_batch_fits(replica, bytes));
     if (!joins) {
         if (wal->sealed - wal->named >= WAL_UNNAMED_SEALED_MAX)
             return UINT64_MAX;
@@ -521,7 +521,8 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     if (log->last.index == log->base.index || replica->wal.tail <= retain)
         return true;
     struct wal_head head;
-    for (uint64_t index = index_at(replica, replica->wal.tail - retain, u64_min(id.index + 1, log->last.index)), tries = 0;
+    for (uint64_t index = index_at(replica, replica->wal.tail - retain, u64_min(id.index + 1, log->last.index)),
+                  tries = 0;
          index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;

@@ -63,14 +63,14 @@ struct wal {
     uint32_t prev_entry_count;
     uint16_t prev_kind; /* enum wal_batch_kind; 0: none, it is the first of the log */
     uint16_t open_kind;
-    uint64_t sealed;          /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
+    uint64_t sealed; /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
     uint64_t submitted;
     uint64_t durable;
     uint64_t named;
     uint64_t promised; /* ordinal: what is before it counts in durable_index */
     uint64_t durable_index;
     uint64_t released; /* lsn: the mirror before it means nothing */
-    uint64_t naming; /* ordinal up to which the name write in flight names */
+    uint64_t naming;   /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -94,26 +94,27 @@ enum { RECOVERY_READ_TRIES = 3, RECOVERY_READS_MAX = 2, RECOVERY_NAMED_MAX = 32 
 struct recovery_read {
     uint64_t position; /* in the stream of the phase */
     uint32_t bytes;    /* still to come; 0: free */
-    uint32_t tries; /* of the block, when by_blocks */
+    uint32_t tries;    /* of the block, when by_blocks */
     bool by_blocks;
     uint8_t zero[7];
 };
 
 struct recovery {
-    uint32_t phase; /* enum recovery_phase */
-    bool leftovers;     /* something lies behind the tail, or cannot be read */
-    bool chain_ahead;   /* an intact header with a later sequence lies behind the tail */
-    bool lost_block;    /* a block of the body cannot be read */
+    uint32_t phase;   /* enum recovery_phase */
+    bool leftovers;   /* something lies behind the tail, or cannot be read */
+    bool chain_ahead; /* an intact header with a later sequence lies behind the tail */
+    bool lost_block;  /* a block of the body cannot be read */
     uint8_t zero;
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
+    uint8_t zero3[2];
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_bad_after[2]; /* the two slots behind name_newest */
     uint8_t zero1[2];
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
-    uint64_t read_next;     /* up to here everything is asked for */
-    uint64_t loaded;        /* up to here everything is here, or given up */
-    uint64_t read_end;      /* no further, in this phase */
+    uint64_t read_next;      /* up to here everything is asked for */
+    uint64_t loaded;         /* up to here everything is here, or given up */
+    uint64_t read_end;       /* no further, in this phase */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
     uint64_t name_sequence_max;

@@ -7,10 +7,10 @@
  *   batch = wal_batch_header, entries (entry.h), zeros up to run_bytes; run_bytes is a multiple of the block
  *   name  = wal_name_header, count wal_batch_headers, zeros up to the block
  *
- * A batch is valid at lsn when its header hash (seeded with cluster and lsn) and its body hash hold: bytes of an earlier
- * lap fail. It belongs to the log when besides its prev_hash is the header hash of the batch before it, and its sequence
- * is larger. It never crosses the end of the ring: where less than wal_batch_bytes_max is left before the end, the next
- * batch begins at the start of the ring (wal_place).
+ * A batch is valid at lsn when its header hash (seeded with cluster and lsn) and its body hash hold: bytes of an
+ * earlier lap fail. It belongs to the log when besides its prev_hash is the header hash of the batch before it, and its
+ * sequence is larger. It never crosses the end of the ring: where less than wal_batch_bytes_max is left before the end,
+ * the next batch begins at the start of the ring (wal_place).
  *
  * All entries of a batch have consecutive indices and one term, so its header names each of them; and it repeats what
  * the batch before it held. So the loss of any one batch, header and all, leaves its entries' identities known
