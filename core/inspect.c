@@ -30,6 +30,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .keys = (uint32_t)page_root_const(replica)->keys,
         .sessions = page_root_const(replica)->session_count,
         .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
+        .flags = replica->stored.flags,
+        .durable_flags = replica->superblock.durable.flags,
     };
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         view->match[slot] = replica->peers[slot].match;
@@ -160,6 +162,7 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
         .repair = header.kind == WAL_BATCH_REPAIR,
         .truncate_after = header.kind == WAL_BATCH_APPEND ? header.first_index - 1 : UINT64_MAX,
         .first_index = header.first_index,
+        .entry_term = header.entry_term,
         .entry_count = header.entry_count,
         .run_bytes = header.run_bytes,
         .entries = { .bytes = bytes.bytes + sizeof header, .count = header.body_bytes },
