@@ -101,7 +101,8 @@ void append_request(struct replica *replica, struct output *output, const struct
     append_commit(replica, output, request->commit, equal);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
     const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
-    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal)
+    const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
+    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal || damaged)
         append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
     replica->round_seen = u64_max(replica->round_seen, request->round);
 }

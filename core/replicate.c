@@ -11,7 +11,8 @@
  *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
  *
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
- * Invariant: match < next; match is what the peer reported durable in this term, and only grows. */
+ * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
+ * says that it lost an entry. */
 #include "raft.h"
 
 static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
@@ -150,7 +151,8 @@ static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t i
     if (index <= peer->damaged || index >= peer->next)
         return;
     peer->damaged = index;
-    peer->next = u64_max(index, peer->match + 1);
+    peer->match = u64_min(peer->match, index - 1); /* what it reported was there, and is no more */
+    peer->next = index;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     inflight_clear(replica, slot);
