@@ -45,6 +45,37 @@ struct refusal_body {
     uint64_t reason;
 };
 
+struct checkpoint_request_body {
+    struct hash128 checkpoint;
+    uint32_t ask;
+    uint32_t level;
+    uint32_t at;
+    uint32_t count;
+};
+STATIC_ASSERT(sizeof(struct checkpoint_request_body) == 32, "no padding");
+
+struct checkpoint_response_body {
+    struct hash128 checkpoint;
+    struct hash128 root_hash;
+    uint64_t id_term;
+    uint64_t id_index;
+    uint32_t ask;
+    uint32_t leader;
+    uint32_t level;
+    uint32_t at;
+    uint32_t count;
+    uint32_t page_count;
+    uint32_t page_bytes;
+    uint32_t zero;
+};
+STATIC_ASSERT(sizeof(struct checkpoint_response_body) == 80, "no padding");
+
+/* Before each page of a payload. */
+struct page_header {
+    uint32_t page;
+    uint32_t zero;
+};
+
 const char *frame_verdict_text(enum frame_verdict verdict)
 {
     switch (verdict) {
@@ -106,6 +137,8 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_APPEND_REQUEST: return sizeof(struct append_request_body);
     case FRAME_APPEND_RESPONSE: return sizeof(struct append_response_body);
     case FRAME_REFUSAL: return sizeof(struct refusal_body);
+    case FRAME_CHECKPOINT_REQUEST: return sizeof(struct checkpoint_request_body);
+    case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -117,10 +150,39 @@ uint32_t message_append_bytes(uint32_t entries_bytes)
     return (uint32_t)(sizeof(struct frame_header) + sizeof(struct append_request_body)) + entries_bytes;
 }
 
+uint32_t message_checkpoint_bytes(uint32_t payload_bytes)
+{
+    return (uint32_t)(sizeof(struct frame_header) + sizeof(struct checkpoint_response_body)) + payload_bytes;
+}
+
+uint32_t message_page_bytes(uint32_t page_bytes) { return (uint32_t)sizeof(struct page_header) + page_bytes; }
+
+uint32_t message_pages_max(uint32_t frame_bytes_max, uint32_t page_bytes)
+{
+    const uint32_t fixed = message_checkpoint_bytes(0);
+    return frame_bytes_max < fixed ? 0 : (frame_bytes_max - fixed) / message_page_bytes(page_bytes);
+}
+
+/* What follows the fixed body. */
+static struct slice message_tail(const struct message *message)
+{
+    switch (message->type) {
+    case FRAME_APPEND_REQUEST: return message->append_request.entries;
+    case FRAME_CHECKPOINT_REQUEST: return message->checkpoint_request.pages;
+    case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
+    case FRAME_VOTE_REQUEST:
+    case FRAME_VOTE_RESPONSE:
+    case FRAME_APPEND_RESPONSE:
+    case FRAME_REFUSAL:
+    case FRAME_CLIENT_REQUEST:
+    case FRAME_CLIENT_REPLY: break;
+    }
+    return (struct slice){ .bytes = NULL };
+}
+
 uint32_t message_bytes(const struct message *message)
 {
-    const uint32_t fixed = (uint32_t)sizeof(struct frame_header) + body_bytes(message->type);
-    return message->type == FRAME_APPEND_REQUEST ? fixed + message->append_request.entries.count : fixed;
+    return (uint32_t)sizeof(struct frame_header) + body_bytes(message->type) + message_tail(message).count;
 }
 
 static void append_request_encode(const struct append_request *request, uint8_t *to)
@@ -134,9 +196,36 @@ static void append_request_encode(const struct append_request *request, uint8_t 
         .entries_bytes = request->entries.count,
     };
     memcpy(to, &body, sizeof body);
-    /* The sender may have gathered the entries in place. */
-    if (request->entries.count > 0 && request->entries.bytes != to + sizeof body)
-        memcpy(to + sizeof body, request->entries.bytes, request->entries.count);
+}
+
+static void checkpoint_request_encode(const struct checkpoint_request *request, uint8_t *to)
+{
+    const struct checkpoint_request_body body = {
+        .checkpoint = request->checkpoint,
+        .ask = (uint32_t)request->ask,
+        .level = request->level,
+        .at = request->at,
+        .count = request->count,
+    };
+    memcpy(to, &body, sizeof body);
+}
+
+static void checkpoint_response_encode(const struct checkpoint_response *response, uint8_t *to)
+{
+    const struct checkpoint_response_body body = {
+        .checkpoint = response->checkpoint,
+        .root_hash = response->root_hash,
+        .id_term = response->id.term,
+        .id_index = response->id.index,
+        .ask = (uint32_t)response->ask,
+        .leader = response->leader,
+        .level = response->level,
+        .at = response->at,
+        .count = response->count,
+        .page_count = response->page_count,
+        .page_bytes = response->page_bytes,
+    };
+    memcpy(to, &body, sizeof body);
 }
 
 static void body_encode(const struct message *message, uint8_t *to)
@@ -178,6 +267,8 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+    case FRAME_CHECKPOINT_REQUEST: checkpoint_request_encode(&message->checkpoint_request, to); return;
+    case FRAME_CHECKPOINT_RESPONSE: checkpoint_response_encode(&message->checkpoint_response, to); return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -199,6 +290,11 @@ void message_encode(const struct message *message, const struct frame_context *c
     };
     ASSERT(header.frame_bytes <= context->frame_bytes_max);
     body_encode(message, to + sizeof header);
+    const struct slice tail = message_tail(message);
+    uint8_t *tail_to = to + sizeof header + body_bytes(message->type);
+    /* The sender may have gathered it in place. */
+    if (tail.count > 0 && tail.bytes != tail_to)
+        memcpy(tail_to, tail.bytes, tail.count);
     frame_seal(&header, to);
 }
 
@@ -287,6 +383,112 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
     return FRAME_OK;
 }
 
+static bool hash128_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
+
+static uint32_t page_number(const uint8_t *bytes)
+{
+    uint32_t page;
+    memcpy(&page, bytes, sizeof page);
+    return page;
+}
+
+static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct message *message)
+{
+    struct checkpoint_request_body body;
+    memcpy(&body, bytes.bytes, sizeof body);
+    const struct slice pages = { .bytes = bytes.bytes + sizeof body, .count = bytes.count - (uint32_t)sizeof body };
+    const bool offer = body.ask == CHECKPOINT_ASK_OFFER;
+    const bool hashes = body.ask == CHECKPOINT_ASK_HASHES;
+    const bool of_pages = body.ask == CHECKPOINT_ASK_PAGES;
+    if ((!offer && !hashes && !of_pages) || hash128_is_zero(body.checkpoint) != offer)
+        return FRAME_BAD_BODY;
+    if ((body.level != 0) != hashes || (body.at != 0 && !hashes) || (body.count != 0) != of_pages)
+        return FRAME_BAD_BODY;
+    if (pages.count != (uint64_t)body.count * sizeof(uint32_t))
+        return FRAME_BAD_BODY;
+    for (uint32_t at = 1; at < body.count; at++) {
+        const uint8_t *page = pages.bytes + at * sizeof(uint32_t);
+        if (page_number(page) <= page_number(page - sizeof(uint32_t)))
+            return FRAME_BAD_BODY;
+    }
+    message->checkpoint_request = (struct checkpoint_request){
+        .ask = (enum checkpoint_ask)body.ask,
+        .checkpoint = body.checkpoint,
+        .level = body.level,
+        .at = body.at,
+        .count = body.count,
+        .pages = pages,
+    };
+    return FRAME_OK;
+}
+
+/* An offer has an id and a root, or nothing at all. */
+static bool offer_valid(const struct checkpoint_response_body *body, uint32_t payload_bytes, uint64_t sender_term)
+{
+    if (body->level != 0 || body->at != 0 || body->count != 0 || body->page_count != 0 || body->page_bytes != 0)
+        return false;
+    const bool none = body->id_index == 0;
+    if ((body->id_term == 0) != none || hash128_is_zero(body->checkpoint) != none || body->id_term > sender_term)
+        return false;
+    return payload_bytes == 0 && !(none && (body->leader != 0 || !hash128_is_zero(body->root_hash)));
+}
+
+static bool pages_valid(const struct checkpoint_response_body *body, struct slice payload)
+{
+    if (body->page_bytes == 0 || body->page_bytes > PAGE_BYTES_MAX || body->page_count > body->count)
+        return false;
+    const uint32_t stride = message_page_bytes(body->page_bytes);
+    if (payload.count != (uint64_t)body->page_count * stride)
+        return false;
+    for (uint32_t at = 0; at < body->page_count; at++) {
+        struct page_header header;
+        memcpy(&header, payload.bytes + at * stride, sizeof header);
+        const bool ascending = at == 0 || header.page > page_number(payload.bytes + (at - 1) * stride);
+        if (!ascending || header.zero != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool checkpoint_answer_valid(const struct checkpoint_response_body *body, struct slice payload)
+{
+    if (hash128_is_zero(body->checkpoint) || !hash128_is_zero(body->root_hash) || body->leader != 0)
+        return false;
+    if (body->id_term != 0 || body->id_index != 0 || body->count == 0)
+        return false;
+    if (body->ask == CHECKPOINT_ASK_PAGES)
+        return body->level == 0 && pages_valid(body, payload);
+    return body->level != 0 && body->page_count == 0 && body->page_bytes == 0
+           && payload.count == (uint64_t)body->count * sizeof(struct hash128);
+}
+
+static enum frame_verdict checkpoint_response_decode(struct slice bytes, struct message *message)
+{
+    struct checkpoint_response_body body;
+    memcpy(&body, bytes.bytes, sizeof body);
+    const struct slice payload = { .bytes = bytes.bytes + sizeof body, .count = bytes.count - (uint32_t)sizeof body };
+    if (body.ask < CHECKPOINT_ASK_OFFER || body.ask > CHECKPOINT_ASK_PAGES || body.leader > 1 || body.zero != 0)
+        return FRAME_BAD_BODY;
+    const bool valid = body.ask == CHECKPOINT_ASK_OFFER ? offer_valid(&body, payload.count, message->term)
+                                                        : checkpoint_answer_valid(&body, payload);
+    if (!valid)
+        return FRAME_BAD_BODY;
+    message->checkpoint_response = (struct checkpoint_response){
+        .ask = (enum checkpoint_ask)body.ask,
+        .checkpoint = body.checkpoint,
+        .id = { .term = body.id_term, .index = body.id_index },
+        .root_hash = body.root_hash,
+        .leader = body.leader == 1,
+        .level = body.level,
+        .at = body.at,
+        .count = body.count,
+        .page_count = body.page_count,
+        .page_bytes = body.page_bytes,
+        .payload = payload,
+    };
+    return FRAME_OK;
+}
+
 static enum frame_verdict body_decode(struct slice body, struct message *message)
 {
     switch (message->type) {
@@ -302,6 +504,8 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason };
         return FRAME_OK;
     }
+    case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
+    case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -319,14 +523,15 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REFUSAL)
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_CHECKPOINT_RESPONSE)
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;
     message->type = (enum frame_type)header.type;
     const uint32_t fixed = body_bytes(message->type);
     const uint32_t body_count = bytes.count - (uint32_t)sizeof header;
-    if (body_count < fixed || (body_count > fixed && message->type != FRAME_APPEND_REQUEST))
+    const bool has_tail = message->type == FRAME_APPEND_REQUEST || message->type >= FRAME_CHECKPOINT_REQUEST;
+    if (body_count < fixed || (body_count > fixed && !has_tail))
         return FRAME_BAD_BODY;
     /* A refusal explains that these two differ, so it must pass with either. */
     if (message->type != FRAME_REFUSAL) {

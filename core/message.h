@@ -1,6 +1,7 @@
 /* Frames between replicas: format, encoder, decoder.
  *
- *   frame = frame_header, body of a fixed size per type, for append requests followed by entries
+ *   frame = frame_header, body of a fixed size per type, for some followed by what they carry: entries, page numbers,
+ *           hashes, pages
  *
  * All integers little-endian. `checksum` is XXH3-64, seed 0, over everything behind itself. The decoder accepts any
  * bytes: it verifies size, checksum, version, type, cluster, fingerprint and every field's range before it returns
@@ -25,6 +26,8 @@ enum frame_type {
     FRAME_APPEND_REQUEST = 3,
     FRAME_APPEND_RESPONSE = 4,
     FRAME_REFUSAL = 5,
+    FRAME_CHECKPOINT_REQUEST = 6,
+    FRAME_CHECKPOINT_RESPONSE = 7,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
@@ -99,7 +102,8 @@ struct refusal {
     enum frame_verdict reason;
 };
 
-/* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. */
+/* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. What a kind of question
+ * or answer does not name is zero. */
 enum checkpoint_ask {
     CHECKPOINT_ASK_OFFER = 1, /* what have you? */
     CHECKPOINT_ASK_HASHES,    /* the hashes of the entries in map block (level, at) */
@@ -108,27 +112,28 @@ enum checkpoint_ask {
 
 struct checkpoint_request {
     enum checkpoint_ask ask;
-    struct hash128 checkpoint; /* of which; OFFER: zero */
-    uint32_t level;
-    uint32_t at;
-    uint32_t count;     /* of pages */
-    struct slice pages; /* count uint32_t, ascending */
+    struct hash128 checkpoint; /* HASHES, PAGES: of which */
+    uint32_t level;            /* HASHES: at least 1 */
+    uint32_t at;               /* HASHES */
+    uint32_t count;            /* PAGES: at least 1 */
+    struct slice pages;        /* count uint32_t, ascending */
 };
 
 /* An OFFER may come unasked: from a leader whose log no longer holds what the receiver lacks. It also answers a request
- * for a checkpoint that is gone. Index 0: nothing to offer now. */
+ * for a checkpoint that is gone. A request for pages may be answered in parts: each decides `count` of them. */
 struct checkpoint_response {
     enum checkpoint_ask ask;   /* what this answers */
     struct hash128 checkpoint; /* the hash that names it */
-    struct log_id id;          /* its last entry */
-    struct hash128 root_hash;  /* of its page map */
+    struct log_id id;          /* OFFER: its last entry; index 0: nothing to offer now */
+    struct hash128 root_hash;  /* OFFER: of its page map */
     bool leader;               /* OFFER: the receiver's next entry is in it, and not in the leader's log */
-    uint32_t level;
-    uint32_t at;
-    uint32_t count;      /* HASHES: of hashes; PAGES: of pages asked for */
-    uint32_t page_count; /* PAGES: of them here; the others are damaged here, or will follow by themselves */
-    struct slice
-        payload; /* HASHES: count struct hash128. PAGES: page_count times uint32_t number, uint32_t zero, bytes */
+    uint32_t level;            /* HASHES: at least 1 */
+    uint32_t at;               /* HASHES; PAGES: the first page of the request */
+    uint32_t count;            /* HASHES: of hashes; PAGES: of pages that this part decides; at least 1 */
+    uint32_t page_count;       /* PAGES: of them here, the others are damaged at the sender */
+    uint32_t page_bytes;       /* PAGES: of one; not 0 */
+    struct slice payload;      /* HASHES: count struct hash128. PAGES: page_count times uint32_t number, ascending,
+                                  uint32_t zero, page_bytes */
 };
 
 struct message {
@@ -165,15 +170,23 @@ void frame_seal(const struct frame_header *header, uint8_t *to);
  * a sender may gather them there and let append_request.entries point at them. */
 uint32_t message_append_bytes(uint32_t entries_bytes);
 
+/* The same for a checkpoint response and its payload, which a sender may gather in place, too. */
+uint32_t message_checkpoint_bytes(uint32_t payload_bytes);
+/* Of a page in the payload: its number, zeros, its bytes. */
+uint32_t message_page_bytes(uint32_t page_bytes);
+/* Pages in the largest frame that answers with pages. */
+uint32_t message_pages_max(uint32_t frame_bytes_max, uint32_t page_bytes);
+
 /* Bytes that message_encode() will write. */
 uint32_t message_bytes(const struct message *message);
 
-/* Writes the frame to `to`, which has room for message_bytes(). Entries are copied from
- * message->append_request.entries, unless they are in place already. */
+/* Writes the frame to `to`, which has room for message_bytes(). Entries, page numbers and payloads are copied from
+ * where the message's slice points, unless they are in place already. */
 void message_encode(const struct message *message, const struct frame_context *context, uint8_t *to);
 
-/* Decodes exactly one whole frame. On FRAME_OK *message is complete, its entries borrow from `bytes`, and each entry's
- * header has been checked to lie inside. On anything else *message has from and to if the checksum was good. */
+/* Decodes exactly one whole frame. On FRAME_OK *message is complete, its slices borrow from `bytes`, and each entry's
+ * header, page number and page has been checked to lie inside. On anything else *message has from and to if the
+ * checksum was good. */
 enum frame_verdict message_decode(struct slice bytes, const struct frame_context *context, struct message *message);
 
 #endif

@@ -186,6 +186,8 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
+    case FRAME_CHECKPOINT_REQUEST:
+    case FRAME_CHECKPOINT_RESPONSE: return;
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;

@@ -32,6 +32,28 @@ static void inside(struct slice whole, struct slice part)
     ASSERT((size_t)(part.bytes - whole.bytes) <= whole.count - part.count);
 }
 
+/* What install.c relies on when it walks over numbers, hashes and pages. */
+static void fuzz_question(struct slice bytes, const struct checkpoint_request *request)
+{
+    inside(bytes, request->pages);
+    ASSERT(request->pages.count == request->count * sizeof(uint32_t));
+    ASSERT(request->ask == CHECKPOINT_ASK_PAGES || request->count == 0);
+}
+
+static void fuzz_answer(struct slice bytes, const struct checkpoint_response *response)
+{
+    inside(bytes, response->payload);
+    switch (response->ask) {
+    case CHECKPOINT_ASK_OFFER: ASSERT(response->payload.count == 0); return;
+    case CHECKPOINT_ASK_HASHES: ASSERT(response->payload.count / sizeof(struct hash128) == response->count); return;
+    case CHECKPOINT_ASK_PAGES:
+        ASSERT(response->page_count <= response->count);
+        ASSERT(response->payload.count == response->page_count * message_page_bytes(response->page_bytes));
+        return;
+    }
+    ASSERT(false);
+}
+
 static void fuzz_message(struct slice bytes)
 {
     struct message message;
@@ -44,6 +66,10 @@ static void fuzz_message(struct slice bytes)
     const struct slice copy = { .bytes = again, .count = bytes.count };
     ASSERT(message_decode(copy, &context, &second) == FRAME_OK);
     ASSERT(second.type == message.type && second.term == message.term);
+    if (message.type == FRAME_CHECKPOINT_REQUEST)
+        fuzz_question(bytes, &message.checkpoint_request);
+    if (message.type == FRAME_CHECKPOINT_RESPONSE)
+        fuzz_answer(bytes, &message.checkpoint_response);
     if (message.type != FRAME_APPEND_REQUEST)
         return;
     struct slice rest = message.append_request.entries;

@@ -8,6 +8,10 @@
 static const struct frame_context context = { .cluster_id = 77, .fingerprint = 99, .frame_bytes_max = 1536 };
 static uint8_t frame[4096];
 static uint8_t entries[256];
+static const uint32_t page_numbers[] = { 3, 4, 900 };
+static const struct hash128 hashes[] = { { .low = 1 }, { .low = 0 }, { .low = 3, .high = 4 } };
+enum { PAGE_BYTES = 256, PAGES_SENT = 2 };
+static uint8_t pages[PAGES_SENT * (8 + PAGE_BYTES)];
 
 static struct slice encoded(const struct message *message)
 {
@@ -40,7 +44,68 @@ static struct message append_of_two(void)
     return message;
 }
 
-/* One message of every type. */
+static struct message checkpoint_question(unsigned which)
+{
+    struct message message = envelope(FRAME_CHECKPOINT_REQUEST);
+    const struct hash128 checkpoint = { .low = 21, .high = 22 };
+    if (which == 5)
+        message.checkpoint_request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER };
+    else if (which == 6)
+        message.checkpoint_request =
+            (struct checkpoint_request){ .ask = CHECKPOINT_ASK_HASHES, .checkpoint = checkpoint, .level = 1, .at = 2 };
+    else
+        message.checkpoint_request = (struct checkpoint_request){
+            .ask = CHECKPOINT_ASK_PAGES,
+            .checkpoint = checkpoint,
+            .count = 3,
+            .pages = { .bytes = (const uint8_t *)page_numbers, .count = sizeof page_numbers },
+        };
+    return message;
+}
+
+/* Two of three pages: the last is damaged at the sender. */
+static struct slice pages_payload(void)
+{
+    memset(pages, 0x5a, sizeof pages);
+    for (unsigned at = 0; at < PAGES_SENT; at++) {
+        const uint32_t header[2] = { page_numbers[at], 0 };
+        memcpy(pages + at * (8 + PAGE_BYTES), header, sizeof header);
+    }
+    return (struct slice){ .bytes = pages, .count = sizeof pages };
+}
+
+static struct message checkpoint_sample(unsigned which)
+{
+    if (which < 8)
+        return checkpoint_question(which);
+    struct message message = envelope(FRAME_CHECKPOINT_RESPONSE);
+    struct checkpoint_response *response = &message.checkpoint_response;
+    *response = (struct checkpoint_response){ .ask = CHECKPOINT_ASK_OFFER };
+    if (which == 8)
+        return message; /* nothing to offer */
+    response->checkpoint = (struct hash128){ .low = 21, .high = 22 };
+    if (which == 9) {
+        response->id = (struct log_id){ .term = 7, .index = 50 };
+        response->root_hash = (struct hash128){ .low = 23, .high = 24 };
+        response->leader = true;
+    } else if (which == 10) {
+        response->ask = CHECKPOINT_ASK_HASHES;
+        response->level = 1;
+        response->at = 2;
+        response->count = 3;
+        response->payload = (struct slice){ .bytes = (const uint8_t *)hashes, .count = sizeof hashes };
+    } else {
+        response->ask = CHECKPOINT_ASK_PAGES;
+        response->at = 3;
+        response->count = 3;
+        response->page_count = PAGES_SENT;
+        response->page_bytes = PAGE_BYTES;
+        response->payload = pages_payload();
+    }
+    return message;
+}
+
+/* One message of every type, and of every kind of question and answer about checkpoints. */
 static struct message sample(unsigned which)
 {
     struct message message;
@@ -58,13 +123,14 @@ static struct message sample(unsigned which)
         message = envelope(FRAME_APPEND_RESPONSE);
         message.append_response = (struct append_response){ .match = 5, .round = 11 };
         return message;
-    default:
+    case 4:
         message = envelope(FRAME_REFUSAL);
         message.refusal.reason = FRAME_WRONG_FINGERPRINT;
         return message;
+    default: return checkpoint_sample(which);
     }
 }
-enum { SAMPLES = 5 };
+enum { SAMPLES = 12 };
 
 static enum frame_verdict decode(struct slice bytes, struct message *message)
 {
@@ -175,6 +241,106 @@ TEST(bytes_inside_an_intact_frame_are_checked_all_the_same)
             }
         }
     }
+}
+
+TEST(checkpoint_fields_survive_the_round_trip)
+{
+    struct message sent = sample(9);
+    struct message got;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT(log_id_equal(got.checkpoint_response.id, sent.checkpoint_response.id));
+    EXPECT(hash128_equal(got.checkpoint_response.checkpoint, sent.checkpoint_response.checkpoint));
+    EXPECT(hash128_equal(got.checkpoint_response.root_hash, sent.checkpoint_response.root_hash));
+    EXPECT(got.checkpoint_response.leader);
+    sent = sample(7);
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT_EQUAL(got.checkpoint_request.count, 3);
+    EXPECT_EQUAL(got.checkpoint_request.pages.count, sizeof page_numbers);
+    EXPECT(memcmp(got.checkpoint_request.pages.bytes, page_numbers, sizeof page_numbers) == 0);
+    sent = sample(11);
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT_EQUAL(got.checkpoint_response.at, 3);
+    EXPECT_EQUAL(got.checkpoint_response.count, 3);
+    EXPECT_EQUAL(got.checkpoint_response.page_count, PAGES_SENT);
+    EXPECT_EQUAL(got.checkpoint_response.page_bytes, PAGE_BYTES);
+    EXPECT_EQUAL(got.checkpoint_response.payload.count, PAGES_SENT * message_page_bytes(PAGE_BYTES));
+    EXPECT(memcmp(got.checkpoint_response.payload.bytes, pages, sizeof pages) == 0);
+}
+
+TEST(the_largest_answer_with_pages_fits_a_frame)
+{
+    const uint32_t most = message_pages_max(context.frame_bytes_max, PAGE_BYTES);
+    EXPECT(most >= 1);
+    EXPECT(message_checkpoint_bytes(most * message_page_bytes(PAGE_BYTES)) <= context.frame_bytes_max);
+    EXPECT(message_checkpoint_bytes((most + 1) * message_page_bytes(PAGE_BYTES)) > context.frame_bytes_max);
+    EXPECT_EQUAL(message_pages_max(100, PAGE_BYTES), 0);
+}
+
+/* The verdict on sample `which` when the 32-bit word at `offset` of its body is `value`. */
+static enum frame_verdict forged(unsigned which, uint32_t offset, uint32_t value)
+{
+    const struct message sent = sample(which);
+    const struct slice bytes = encoded(&sent);
+    struct message got;
+    memcpy(frame + sizeof(struct frame_header) + offset, &value, sizeof value);
+    reseal(bytes);
+    return decode(bytes, &got);
+}
+
+/* Offsets of the words of a checkpoint request and response, see message.c. */
+enum {
+    ASKED_WHAT = 16,
+    ASKED_LEVEL = 20,
+    ASKED_AT = 24,
+    ASKED_COUNT = 28,
+    ASKED_PAGES = 32,
+    TOLD_ID_TERM = 32,
+    TOLD_WHAT = 48,
+    TOLD_LEADER = 52,
+    TOLD_LEVEL = 56,
+    TOLD_COUNT = 64,
+    TOLD_PAGE_COUNT = 68,
+    TOLD_PAGE_BYTES = 72,
+    TOLD_ZERO = 76,
+    TOLD_PAGES = 80,
+};
+
+TEST(questions_about_checkpoints_that_contradict_themselves_are_malformed)
+{
+    EXPECT_EQUAL(forged(7, ASKED_PAGES, 3), FRAME_OK);
+    EXPECT_EQUAL(forged(5, ASKED_WHAT, 0), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, ASKED_WHAT, 4), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, ASKED_WHAT, CHECKPOINT_ASK_HASHES), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, 0, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, ASKED_AT, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(6, ASKED_LEVEL, 0), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(6, ASKED_COUNT, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(7, ASKED_COUNT, 2), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(7, ASKED_COUNT, UINT32_MAX), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(7, ASKED_COUNT, 0x40000003), FRAME_BAD_BODY); /* times 4 it is 12 again */
+    EXPECT_EQUAL(forged(7, ASKED_PAGES, 4), FRAME_BAD_BODY);          /* twice the same */
+    EXPECT_EQUAL(forged(7, ASKED_PAGES, 5), FRAME_BAD_BODY);          /* descending */
+}
+
+TEST(answers_about_checkpoints_that_contradict_themselves_are_malformed)
+{
+    EXPECT_EQUAL(forged(8, TOLD_LEADER, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(9, TOLD_LEADER, 2), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(9, TOLD_ID_TERM, 0), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(9, TOLD_ID_TERM, 9), FRAME_BAD_BODY); /* beyond the sender's term */
+    EXPECT_EQUAL(forged(9, TOLD_ZERO, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(9, TOLD_WHAT, CHECKPOINT_ASK_PAGES), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(10, TOLD_LEVEL, 0), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(10, TOLD_COUNT, 0x10000003), FRAME_BAD_BODY); /* times 16 it is 48 again */
+    EXPECT_EQUAL(forged(10, TOLD_ID_TERM, 7), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_COUNT, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_COUNT, 4), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_COUNT, 1), FRAME_BAD_BODY); /* fewer decided than here */
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, 0), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, PAGE_BYTES + 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, UINT32_MAX), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGES, 4), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, 1), FRAME_BAD_BODY);
 }
 
 static enum frame_verdict verdict_after(uint32_t offset, uint64_t value, uint32_t bytes_changed)
