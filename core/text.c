@@ -60,6 +60,10 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_ABSTAIN: return "abstain";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
+    case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
+    case EVENT_CHECKPOINT: return "checkpoint";
+    case EVENT_STORE_LOADED: return "store-loaded";
+    case EVENT_PAGE_DAMAGED: return "page-damaged";
     case EVENT_KINDS: break;
     }
     return "unknown event";
