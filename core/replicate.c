@@ -261,6 +261,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .prev = { .term = log_term(replica, prev_index), .index = prev_index },
             .commit = replica->commit,
             .round = replica->round,
+            .last = replica->log.last.index,
         },
     };
     uint8_t *frame = output->arena + output->arena_used;

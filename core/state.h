@@ -116,6 +116,17 @@ struct read {
     uint32_t zero;
 };
 
+/* A leader's search for the bytes of an entry that it knows by name (repair.c). */
+struct repair {
+    struct log_id id; /* index 0: none */
+    uint64_t since_ns;
+    uint64_t asked_ns;
+    uint32_t dont_have; /* bit per voter slot that answered so */
+    uint32_t faulty;
+    bool asked;
+    uint8_t zero[7];
+};
+
 struct replica {
     struct limits limits;
     struct replica_config config;
@@ -148,6 +159,9 @@ struct replica {
     uint64_t round_seen;
     struct owed owed;
 
+    uint64_t abstain_term;  /* STORED_ABSTAIN: of the leader whose log must be matched, */
+    uint64_t abstain_until; /* ... up to here, before this node votes again */
+
     /* leader */
     uint64_t heartbeat_deadline_ns;
     uint64_t round;           /* latest ReadIndex round begun */
@@ -160,6 +174,8 @@ struct replica {
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     uint32_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
+
+    struct repair repair;
 
     struct superblock_writer superblock;
     struct log log;
