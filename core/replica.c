@@ -253,6 +253,7 @@ static void step_flush(struct replica *replica, struct output *output)
     read_begin_round(replica, output);
     store_flush(replica, output);
     checkpoint_flush(replica, output);
+    replicate_checkpoint(replica, output);
     wal_flush(replica, output);
     append_flush(replica, output);
     replicate_flush(replica, output);
