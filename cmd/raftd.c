@@ -372,7 +372,7 @@ int main(int argc, char **argv)
         .config = &config,
         .endpoints = raftd.endpoints,
         .data_path = raftd.data,
-        .wal_fd = datadir.wal_fd,
+        .device_fds = { [DEVICE_WAL] = datadir.wal_fd, [DEVICE_DATA] = datadir.data_fd },
         .listen_fd = listen_fd,
         .io = raftd.io,
         .sync = raftd.sync,

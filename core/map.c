@@ -136,12 +136,16 @@ static bool bytes_are_zero(const uint8_t *bytes, size_t count)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
 }
 
+struct hash128 map_page_hash_in(const struct limits *limits, uint64_t cluster_id, const uint8_t *bytes)
+{
+    if (bytes_are_zero(bytes, limits->page_bytes))
+        return (struct hash128){ .low = 0 };
+    return checksum128(bytes, limits->page_bytes, cluster_id);
+}
+
 struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes)
 {
-    const uint32_t count = replica->limits.page_bytes;
-    if (bytes_are_zero(bytes, count))
-        return (struct hash128){ .low = 0 };
-    return checksum128(bytes, count, replica->config.cluster_id);
+    return map_page_hash_in(&replica->limits, replica->config.cluster_id, bytes);
 }
 
 struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128 *hashes)
@@ -161,10 +165,16 @@ struct hash128 map_block_hash(const struct limits *limits, const uint8_t *block)
     return map_hashes_hash(limits, hashes);
 }
 
+uint64_t map_block_checksum_in(const struct limits *limits, uint64_t cluster_id, const uint8_t *block, uint32_t level,
+                               uint32_t at)
+{
+    const uint64_t place[3] = { cluster_id, level, at };
+    return checksum64(block, limits->page_bytes, checksum64(place, sizeof place, 0));
+}
+
 uint64_t map_block_checksum(const struct replica *replica, const uint8_t *block, uint32_t level, uint32_t at)
 {
-    const uint64_t place[3] = { replica->config.cluster_id, level, at };
-    return checksum64(block, replica->limits.page_bytes, checksum64(place, sizeof place, 0));
+    return map_block_checksum_in(&replica->limits, replica->config.cluster_id, block, level, at);
 }
 
 /* ---- blocks of device 1 ---- */

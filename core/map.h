@@ -74,6 +74,11 @@ struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128
 /* Checksum of a map block as stored. */
 uint64_t map_block_checksum(const struct replica *replica, const uint8_t *block, uint32_t level, uint32_t at);
 
+/* The two that depend on the cluster, for who reads or builds a device without a replica. */
+struct hash128 map_page_hash_in(const struct limits *limits, uint64_t cluster_id, const uint8_t *bytes);
+uint64_t map_block_checksum_in(const struct limits *limits, uint64_t cluster_id, const uint8_t *block, uint32_t level,
+                               uint32_t at);
+
 /* ---- blocks of device 1 ---- */
 
 /* What a block is used for: 0 free; a page (its number + 1); a map block; kept until the next checkpoint is durable. */

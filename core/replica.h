@@ -200,6 +200,9 @@ struct superblock_summary {
     uint32_t superblock_stride_blocks;
     uint32_t wal_header_blocks;
     uint32_t wal_body_blocks;
+    uint32_t page_bytes;
+    uint32_t pages_max;
+    uint32_t data_blocks;
 };
 bool superblock_summarize(struct slice block, struct superblock_summary *summary);
 

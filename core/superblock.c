@@ -60,6 +60,9 @@ bool superblock_summarize(struct slice block, struct superblock_summary *summary
         .superblock_stride_blocks = superblock.superblock_stride_blocks,
         .wal_header_blocks = superblock.wal_header_blocks,
         .wal_body_blocks = superblock.wal_body_blocks,
+        .page_bytes = superblock.page_bytes,
+        .pages_max = superblock.pages_max,
+        .data_blocks = superblock.data_blocks,
     };
     return true;
 }

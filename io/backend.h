@@ -34,6 +34,7 @@ struct io_request {
     uint64_t offset;
     uint8_t *bytes; /* not written to by IO_SEND and IO_WRITE */
     uint32_t count;
+    bool bulk; /* disk: large and patient; must not stand in the way of operations that are not */
     socklen_t address_bytes;
     const struct sockaddr *address;
 };
@@ -44,8 +45,8 @@ struct io_event {
     uint64_t token;
 };
 
-/* How a WAL write becomes durable. One small replaceable piece, because the best one depends on kernel, device and
- * load: README.md has the measurements behind the default. */
+/* How a write becomes durable that is not bulk, so one of the WAL. One small replaceable piece, because the best one
+ * depends on kernel, device and load: README.md has the measurements behind the default. */
 enum sync_method {
     SYNC_AUTO,      /* ring: SYNC_ADAPTIVE; epoll: SYNC_THREAD */
     SYNC_THREAD,    /* one of two threads blocks in pwritev2(RWF_DSYNC) */

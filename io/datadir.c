@@ -1,6 +1,7 @@
 /* The data directory; see datadir.h. */
 #include "datadir.h"
 
+#include "../core/wal_format.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ static uint32_t power_of_two_above(uint64_t value)
     return power;
 }
 
+/* Everything that depends on the size of the ring keeps the proportion that it has in the production limits. */
 static bool limits_with_body(uint32_t body_blocks, struct limits *limits)
 {
     *limits = limits_production;
@@ -43,6 +45,9 @@ static bool limits_with_body(uint32_t body_blocks, struct limits *limits)
     uint64_t body_bytes = (uint64_t)body_blocks * limits->block_bytes;
     limits->log_entries_max = power_of_two_above(body_bytes / LOG_BYTES_PER_ENTRY);
     limits->wal_reserve_blocks = u32_min(limits->wal_reserve_blocks, body_blocks / 8);
+    limits->wal_retain_blocks = body_blocks / (limits_production.wal_body_blocks / limits->wal_retain_blocks);
+    limits->checkpoint_wal_blocks = body_blocks / (limits_production.wal_body_blocks / limits->checkpoint_wal_blocks);
+    limits->checkpoint_entries = limits->log_entries_max / 4;
     return limits_problem(limits) == NULL;
 }
 
@@ -67,16 +72,17 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
 }
 
-static bool datadir_lock(struct datadir *datadir, const char *path)
+/* name: of a file in the directory with a slash before it, or empty. */
+static bool datadir_lock(struct datadir *datadir, int fd, const char *path, const char *name)
 {
     for (int retry = 0; retry <= KILLED_RETRIES; retry++) {
-        if (flock(datadir->directory_fd, LOCK_EX | LOCK_NB) == 0)
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return datadir_fail(datadir, "%s: cannot lock: %s", path, strerror(errno));
+            return datadir_fail(datadir, "%s%s: cannot lock: %s", path, name, strerror(errno));
         nanosleep(&(struct timespec){ .tv_nsec = (long)KILLED_WAIT_NS }, NULL);
     }
-    return datadir_fail(datadir, "%s: locked by another process: is this node running already?", path);
+    return datadir_fail(datadir, "%s%s: locked by another process: is this node running already?", path, name);
 }
 
 static bool datadir_open_directory(struct datadir *datadir, const char *path)
@@ -86,22 +92,24 @@ static bool datadir_open_directory(struct datadir *datadir, const char *path)
     datadir->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (datadir->directory_fd < 0)
         return datadir_fail(datadir, "%s: cannot open as a directory: %s", path, strerror(errno));
-    return datadir_lock(datadir, path);
+    return datadir_lock(datadir, datadir->directory_fd, path, "");
 }
 
-static bool datadir_open_wal(struct datadir *datadir, const struct datadir_options *options, const char *name,
-                             int flags)
+/* Opens and locks one of the two files. name: with a slash before it. */
+static bool datadir_open_file(struct datadir *datadir, const struct datadir_options *options, const char *name,
+                              int flags, int *fd)
 {
     int direct = options->buffered ? 0 : O_DIRECT;
-    datadir->wal_fd = openat(datadir->directory_fd, name, O_RDWR | O_CLOEXEC | direct | flags, 0600);
-    if (datadir->wal_fd >= 0)
-        return true;
+    ASSERT(name[0] == '/');
+    *fd = openat(datadir->directory_fd, name + 1, O_RDWR | O_CLOEXEC | direct | flags, 0600);
+    if (*fd >= 0)
+        return datadir_lock(datadir, *fd, options->path, name);
     if (errno == EINVAL && direct != 0)
         return datadir_fail(datadir,
-                            "%s/%s: this filesystem has no O_DIRECT: use another one, or --unsafe-buffered for "
+                            "%s%s: this filesystem has no O_DIRECT: use another one, or --unsafe-buffered for "
                             "development",
                             options->path, name);
-    return datadir_fail(datadir, "%s/%s: cannot open: %s", options->path, name, strerror(errno));
+    return datadir_fail(datadir, "%s%s: cannot open: %s", options->path, name, strerror(errno));
 }
 
 static int write_all(int fd, const uint8_t *bytes, size_t count, uint64_t offset)
@@ -153,19 +161,58 @@ static int wal_build(int fd, const struct limits *limits, const struct replica_c
     return result;
 }
 
+/* A new file becomes the one of that name, durably. */
+static int datadir_rename(const struct datadir *datadir, const char *from, const char *to)
+{
+    if (renameat(datadir->directory_fd, from, datadir->directory_fd, to) != 0)
+        return -errno;
+    return fsync(datadir->directory_fd) == 0 ? 0 : -errno;
+}
+
+/* What lies in DIR/data without a WAL beside it is a file of holes that an interrupted format left, or all that
+ * somebody still has of a store. */
+static bool data_is_unused(struct datadir *datadir, const char *path)
+{
+    struct stat status;
+    if (fstatat(datadir->directory_fd, "data", &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT || datadir_fail(datadir, "%s/data: cannot stat: %s", path, strerror(errno));
+    if (S_ISREG(status.st_mode) && status.st_blocks == 0)
+        return true;
+    return datadir_fail(datadir,
+                        "%s/wal: missing, but %s/data holds something: bring back the WAL that belongs to it, "
+                        "or remove it for a new node",
+                        path, path);
+}
+
+/* Sparse: which blocks are ever written is the core's choice, and what was never written is never read. */
+static bool data_format(struct datadir *datadir, const struct datadir_options *options)
+{
+    const uint64_t data_bytes = limits_data_bytes(&datadir->limits);
+    if (!data_is_unused(datadir, options->path)
+        || !datadir_open_file(datadir, options, "/data.new", O_CREAT | O_TRUNC, &datadir->data_fd))
+        return false;
+    int result = ftruncate(datadir->data_fd, (off_t)data_bytes) == 0 && fsync(datadir->data_fd) == 0 ? 0 : -errno;
+    if (result == 0)
+        result = datadir_rename(datadir, "data.new", "data");
+    if (result == 0)
+        return true;
+    unlinkat(datadir->directory_fd, "data.new", 0);
+    return datadir_fail(datadir, "%s/data: cannot create a sparse file of %llu bytes: %s", options->path,
+                        (unsigned long long)data_bytes, strerror(-result));
+}
+
 static bool datadir_format(struct datadir *datadir, const struct datadir_options *options,
                            const struct replica_config *config)
 {
     if (!datadir_limits(options->wal_bytes, &datadir->limits))
         return datadir_fail(datadir, "%s/wal: no WAL of %llu bytes is possible: its size is out of range",
                             options->path, (unsigned long long)options->wal_bytes);
-    if (!datadir_open_wal(datadir, options, "wal.new", O_CREAT | O_TRUNC))
+    if (!data_format(datadir, options)
+        || !datadir_open_file(datadir, options, "/wal.new", O_CREAT | O_TRUNC, &datadir->wal_fd))
         return false;
     int result = wal_build(datadir->wal_fd, &datadir->limits, config);
-    if (result == 0 && renameat(datadir->directory_fd, "wal.new", datadir->directory_fd, "wal") != 0)
-        result = -errno;
-    if (result == 0 && fsync(datadir->directory_fd) != 0)
-        result = -errno;
+    if (result == 0)
+        result = datadir_rename(datadir, "wal.new", "wal");
     if (result == 0) {
         datadir->formatted = true;
         datadir->cluster_id = config->cluster_id;
@@ -197,11 +244,16 @@ static bool summary_check(struct datadir *datadir, const struct datadir_options 
 {
     unsigned long long stored_node = summary->node_id, stored_cluster = summary->cluster_id;
     struct limits *limits = &datadir->limits;
+    if (summary->version != STORED_VERSION)
+        return datadir_fail(datadir, "%s/wal: has format %u; this program reads format %u only", options->path,
+                            summary->version, (unsigned)STORED_VERSION);
     bool geometry = limits_with_body(summary->wal_body_blocks, limits) && summary->block_bytes == limits->block_bytes
                     && summary->superblock_stride_blocks == limits->superblock_stride_blocks
-                    && summary->wal_header_blocks == limits->wal_header_blocks;
+                    && summary->wal_header_blocks == limits->wal_header_blocks
+                    && summary->page_bytes == limits->page_bytes && summary->pages_max == limits->pages_max
+                    && summary->data_blocks == limits->data_blocks;
     if (!geometry)
-        return datadir_fail(datadir, "%s/wal: its block or ring sizes are not supported by this program",
+        return datadir_fail(datadir, "%s/wal: its block, ring or page sizes are not supported by this program",
                             options->path);
     if (config->cluster_id != 0 && config->cluster_id != summary->cluster_id)
         return datadir_fail(datadir, "%s/wal: belongs to cluster %llu, not to cluster %llu", options->path,
@@ -213,37 +265,51 @@ static bool summary_check(struct datadir *datadir, const struct datadir_options 
     return true;
 }
 
+/* A regular file of at least `bytes`. name: with a slash before it. */
+static bool file_check(struct datadir *datadir, const char *path, const char *name, int fd, uint64_t bytes)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return datadir_fail(datadir, "%s%s: cannot stat: %s", path, name, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return datadir_fail(datadir, "%s%s: not a regular file", path, name);
+    if ((uint64_t)status.st_size < bytes)
+        return datadir_fail(datadir, "%s%s: truncated: %llu bytes of %llu", path, name,
+                            (unsigned long long)status.st_size, (unsigned long long)bytes);
+    return true;
+}
+
 static bool datadir_load(struct datadir *datadir, const struct datadir_options *options,
                          const struct replica_config *config)
 {
-    struct stat status;
+    const char *path = options->path;
     struct superblock_summary summary;
+    if (!datadir_open_file(datadir, options, "/wal", 0, &datadir->wal_fd)
+        || !file_check(datadir, path, "/wal", datadir->wal_fd, 0))
+        return false;
     /* Decide nothing on data that a crashed predecessor left only in caches. */
     if (fsync(datadir->wal_fd) != 0 || fsync(datadir->directory_fd) != 0)
-        return datadir_fail(datadir, "%s/wal: cannot sync: %s", options->path, strerror(errno));
-    if (fstat(datadir->wal_fd, &status) != 0)
-        return datadir_fail(datadir, "%s/wal: cannot stat: %s", options->path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return datadir_fail(datadir, "%s/wal: not a regular file", options->path);
+        return datadir_fail(datadir, "%s/wal: cannot sync: %s", path, strerror(errno));
     if (!wal_summarize(datadir->wal_fd, &summary))
-        return datadir_fail(datadir, "%s/wal: no intact superblock: a foreign or damaged file (%llu bytes)",
-                            options->path, (unsigned long long)status.st_size);
-    if (!summary_check(datadir, options, config, &summary))
+        return datadir_fail(datadir, "%s/wal: no intact superblock: a foreign or damaged file", path);
+    if (!summary_check(datadir, options, config, &summary)
+        || !file_check(datadir, path, "/wal", datadir->wal_fd, limits_wal_bytes(&datadir->limits)))
         return false;
-    uint64_t wal_bytes = limits_wal_bytes(&datadir->limits);
-    if ((uint64_t)status.st_size < wal_bytes)
-        return datadir_fail(datadir, "%s/wal: truncated: %llu bytes of %llu", options->path,
-                            (unsigned long long)status.st_size, (unsigned long long)wal_bytes);
-    return true;
+    if (faccessat(datadir->directory_fd, "data", F_OK, 0) != 0 && errno == ENOENT)
+        return datadir_fail(datadir, "%s/data: missing: it belongs to the WAL beside it", path);
+    if (!datadir_open_file(datadir, options, "/data", 0, &datadir->data_fd)
+        || !file_check(datadir, path, "/data", datadir->data_fd, limits_data_bytes(&datadir->limits)))
+        return false;
+    return fsync(datadir->data_fd) == 0 || datadir_fail(datadir, "%s/data: cannot sync: %s", path, strerror(errno));
 }
 
 bool datadir_open(struct datadir *datadir, const struct datadir_options *options, const struct replica_config *config,
                   uint64_t default_cluster_id)
 {
-    *datadir = (struct datadir){ .directory_fd = -1, .wal_fd = -1 };
+    *datadir = (struct datadir){ .directory_fd = -1, .wal_fd = -1, .data_fd = -1 };
     bool open = datadir_open_directory(datadir, options->path);
     if (open && faccessat(datadir->directory_fd, "wal", F_OK, 0) == 0) {
-        open = datadir_open_wal(datadir, options, "wal", 0) && datadir_load(datadir, options, config);
+        open = datadir_load(datadir, options, config);
     } else if (open && errno == ENOENT) {
         struct replica_config identity = *config;
         if (identity.cluster_id == 0)
@@ -260,9 +326,10 @@ bool datadir_open(struct datadir *datadir, const struct datadir_options *options
 
 void datadir_close(struct datadir *datadir)
 {
-    if (datadir->wal_fd >= 0)
-        close(datadir->wal_fd);
-    if (datadir->directory_fd >= 0)
-        close(datadir->directory_fd);
-    datadir->wal_fd = datadir->directory_fd = -1;
+    int *const fds[] = { &datadir->data_fd, &datadir->wal_fd, &datadir->directory_fd };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(fds); slot++) {
+        if (*fds[slot] >= 0)
+            close(*fds[slot]);
+        *fds[slot] = -1;
+    }
 }

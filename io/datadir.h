@@ -1,7 +1,10 @@
-/* A node's data directory: creation, lock, and the WAL file as device 0.
+/* A node's data directory: creation, lock, and its two files as the core's devices.
  *
- *   DIR/wal       the device: superblocks, header ring, body ring (core/inspect.h, core/replica.h)
- *   DIR/wal.new   the same while it is being formatted; renamed into place when it is durable, removed when found
+ *   DIR/wal    device 0: superblocks, header ring, body ring (core/wal_format.h)
+ *   DIR/data   device 1: the pages of a checkpoint and their map (core/map.h); sparse
+ *
+ * Both are formatted under the names wal.new and data.new and renamed when they are durable, data first: so where there
+ * is a WAL, there is all of it. What an interrupted format left is overwritten.
  *
  * Every error is one line that names the file and the cause; nothing stored is changed before all checks have
  * passed. */
@@ -21,8 +24,10 @@ struct datadir_options {
 };
 
 struct datadir {
-    int directory_fd; /* holds the lock */
+    /* Locked, all three: what a killed process still has in flight keeps its files locked, not the directory. */
+    int directory_fd;
     int wal_fd;
+    int data_fd;
     bool formatted; /* by this start */
     uint64_t cluster_id;
     struct limits limits;

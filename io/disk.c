@@ -12,19 +12,33 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { POOL_THREADS = 2 };
+enum {
+    POOL_LANES = 2, /* bulk operations wait for each other only */
+    POOL_THREADS = 3,
+};
+static const uint32_t thread_lanes[POOL_THREADS] = { 0, 0, 1 };
 
-struct disk_pool {
-    pthread_mutex_t mutex;
+/* FIFO of requests not yet taken; positions grow without bound. */
+struct disk_lane {
     pthread_cond_t wake;
-    pthread_t threads[POOL_THREADS];
-    uint32_t thread_count;
-    int event_fd;
-    bool stopping;
-    /* FIFO of requests not yet taken; positions grow without bound. */
     uint64_t head;
     uint64_t tail;
     struct io_request queue[IO_DISK_MAX];
+};
+
+struct disk_thread {
+    pthread_t thread;
+    struct disk_pool *pool;
+    struct disk_lane *lane;
+};
+
+struct disk_pool {
+    pthread_mutex_t mutex;
+    struct disk_lane lanes[POOL_LANES];
+    struct disk_thread threads[POOL_THREADS];
+    uint32_t thread_count;
+    int event_fd;
+    bool stopping;
     uint32_t done_count;
     struct io_event done[IO_DISK_MAX];
 };
@@ -62,14 +76,16 @@ int32_t disk_execute(const struct io_request *request)
 
 static void *pool_run(void *argument)
 {
-    struct disk_pool *pool = argument;
+    const struct disk_thread *self = argument;
+    struct disk_pool *pool = self->pool;
+    struct disk_lane *lane = self->lane;
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
-        while (pool->head == pool->tail && !pool->stopping)
-            pthread_cond_wait(&pool->wake, &pool->mutex);
-        if (pool->head == pool->tail)
+        while (lane->head == lane->tail && !pool->stopping)
+            pthread_cond_wait(&lane->wake, &pool->mutex);
+        if (lane->head == lane->tail)
             break;
-        struct io_request request = pool->queue[pool->head++ % IO_DISK_MAX];
+        struct io_request request = lane->queue[lane->head++ % IO_DISK_MAX];
         pthread_mutex_unlock(&pool->mutex);
         int32_t result = disk_execute(&request);
         pthread_mutex_lock(&pool->mutex);
@@ -91,7 +107,9 @@ static int pool_start_threads(struct disk_pool *pool)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = 0;
     while (pool->thread_count < POOL_THREADS && result == 0) {
-        result = -pthread_create(&pool->threads[pool->thread_count], NULL, pool_run, pool);
+        struct disk_thread *thread = &pool->threads[pool->thread_count];
+        *thread = (struct disk_thread){ .pool = pool, .lane = &pool->lanes[thread_lanes[pool->thread_count]] };
+        result = -pthread_create(&thread->thread, NULL, pool_run, thread);
         if (result == 0)
             pool->thread_count++;
     }
@@ -111,7 +129,8 @@ int disk_pool_open(struct disk_pool **opened)
         return result;
     }
     pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->wake, NULL);
+    for (uint32_t lane = 0; lane < POOL_LANES; lane++)
+        pthread_cond_init(&pool->lanes[lane].wake, NULL);
     int result = pool_start_threads(pool);
     if (result != 0) {
         disk_pool_close(pool);
@@ -125,11 +144,13 @@ void disk_pool_close(struct disk_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
     pool->stopping = true;
-    pthread_cond_broadcast(&pool->wake);
+    for (uint32_t lane = 0; lane < POOL_LANES; lane++)
+        pthread_cond_broadcast(&pool->lanes[lane].wake);
     pthread_mutex_unlock(&pool->mutex);
     for (uint32_t slot = 0; slot < pool->thread_count; slot++)
-        pthread_join(pool->threads[slot], NULL);
-    pthread_cond_destroy(&pool->wake);
+        pthread_join(pool->threads[slot].thread, NULL);
+    for (uint32_t lane = 0; lane < POOL_LANES; lane++)
+        pthread_cond_destroy(&pool->lanes[lane].wake);
     pthread_mutex_destroy(&pool->mutex);
     close(pool->event_fd);
     free(pool);
@@ -137,10 +158,11 @@ void disk_pool_close(struct disk_pool *pool)
 
 void disk_pool_submit(struct disk_pool *pool, const struct io_request *request)
 {
+    struct disk_lane *lane = &pool->lanes[request->bulk ? 1 : 0];
     pthread_mutex_lock(&pool->mutex);
-    ASSERT(pool->tail - pool->head < IO_DISK_MAX);
-    pool->queue[pool->tail++ % IO_DISK_MAX] = *request;
-    pthread_cond_signal(&pool->wake);
+    ASSERT(lane->tail - lane->head < IO_DISK_MAX);
+    lane->queue[lane->tail++ % IO_DISK_MAX] = *request;
+    pthread_cond_signal(&lane->wake);
     pthread_mutex_unlock(&pool->mutex);
 }
 

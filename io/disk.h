@@ -1,4 +1,5 @@
-/* Blocking disk operations, and two threads to run them beside the loop. Used by both back ends. */
+/* Blocking disk operations, and threads to run them beside the loop: two, and one for what is bulk. Used by both back
+ * ends. */
 #ifndef WW_DISK_H
 #define WW_DISK_H
 

@@ -5,6 +5,7 @@
 #include "../core/request.h"
 #include "clock.h"
 #include "connection.h"
+#include "devices.h"
 #include "logger.h"
 #include "peers.h"
 
@@ -34,16 +35,7 @@ struct node_input {
     struct input input;
     struct connection *connection; /* frames */
     uint64_t connection_handle;
-};
-
-/* A disk operation between its effect and its completion. */
-struct node_disk {
-    bool busy;
-    bool write;
-    uint64_t op_id;
-    uint64_t offset;
-    uint8_t *read_bytes; /* mapped for this read */
-    uint32_t count;
+    uint32_t device_slot; /* completions */
 };
 
 struct node {
@@ -67,11 +59,10 @@ struct node {
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
     uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
-    uint32_t disk_busy;
     uint32_t input_count;
     uint64_t turns;
     uint64_t steps;
-    struct node_disk disk[IO_DISK_MAX];
+    struct devices devices;
     struct node_input inputs[INPUTS_MAX];
     struct io_event events[EVENTS_MAX];
     struct connections connections;
@@ -117,46 +108,14 @@ static void node_accept(struct node *node)
 
 /* Effects --------------------------------------------------------------------------------------------- */
 
-static struct node_disk *node_disk_take(struct node *node, uint32_t *slot)
+/* Only whole pages can be given back. */
+static void effect_release(const struct effect *effect)
 {
-    for (*slot = 0; *slot < IO_DISK_MAX; (*slot)++) {
-        if (!node->disk[*slot].busy)
-            return &node->disk[*slot];
-    }
-    UNREACHABLE();
-}
-
-static void effect_disk(struct node *node, const struct effect *effect)
-{
-    uint32_t slot;
-    struct node_disk *disk = node_disk_take(node, &slot);
-    bool write = effect->kind == EFFECT_WRITE;
-    ASSERT(effect->device == DEVICE_WAL);
-    *disk = (struct node_disk){
-        .busy = true,
-        .write = write,
-        .op_id = effect->op_id,
-        .offset = effect->offset,
-        .count = effect->bytes.count,
-    };
-    struct io_request request = {
-        .kind = write ? IO_WRITE : IO_READ,
-        .fd = node->options->wal_fd,
-        .token = slot,
-        .offset = effect->offset,
-        .count = effect->bytes.count,
-    };
-    if (write) {
-        memcpy(&request.bytes, &effect->bytes.bytes, sizeof(request.bytes)); /* the back end only reads it */
-    } else {
-        /* Reads happen in recovery only: their buffers live as long as they do. */
-        disk->read_bytes = mmap(NULL, disk->count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (disk->read_bytes == MAP_FAILED)
-            core_assert_failed("out of memory for a read of the WAL", __FILE__, __LINE__);
-        request.bytes = disk->read_bytes;
-    }
-    node->disk_busy++;
-    node_submit(node, &request);
+    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t start = ((uintptr_t)effect->bytes.bytes + page_bytes - 1) / page_bytes * page_bytes;
+    const uintptr_t end = ((uintptr_t)effect->bytes.bytes + effect->bytes.count) / page_bytes * page_bytes;
+    if (start < end && madvise((void *)start, end - start, MADV_DONTNEED) != 0)
+        LOG(LOG_LEVEL_DEBUG, "release-failed", FIELD_TEXT("cause", strerror(errno)));
 }
 
 static void effect_reply(struct node *node, const struct effect *effect)
@@ -216,8 +175,8 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_SEND: peers_send(&node->peers, effect->target, effect->bytes); break;
         case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
-        case EFFECT_READ: effect_disk(node, effect); break;
-        case EFFECT_RELEASE: break;
+        case EFFECT_READ: devices_submit(&node->devices, effect); break;
+        case EFFECT_RELEASE: effect_release(effect); break;
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }
@@ -322,35 +281,11 @@ static void node_step(struct node *node, const struct node_input *from)
 
 /* Inputs ---------------------------------------------------------------------------------------------- */
 
-static void node_disk_release(struct node *node, uint32_t slot)
-{
-    ASSERT(slot < IO_DISK_MAX);
-    ASSERT(node->disk[slot].busy);
-    ASSERT(node->disk_busy > 0);
-    node->disk[slot] = (struct node_disk){ .busy = false };
-    node->disk_busy--;
-}
-
 static void input_disk(struct node *node, const struct io_event *event)
 {
-    ASSERT(event->token < IO_DISK_MAX);
-    const struct node_disk *disk = &node->disk[event->token];
-    enum disk_result result = DISK_OK;
-    if (event->result < 0) {
-        result = disk->write && (event->result == -ENOSPC || event->result == -EDQUOT) ? DISK_FULL : DISK_ERROR;
-        LOG(disk->write ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, disk->write ? "write-failed" : "read-failed",
-            FIELD_TEXT("cause", strerror(-event->result)), FIELD_TEXT("data", node->options->data_path),
-            FIELD_NUMBER("offset", disk->offset), FIELD_NUMBER("bytes", disk->count));
-    }
-    node->inputs[node->input_count++] = (struct node_input){
-        .input = {
-            .kind = INPUT_DISK,
-            .result = result,
-            .op_id = disk->op_id,
-            .bytes = { disk->read_bytes, disk->read_bytes != NULL ? disk->count : 0 },
-        },
-    };
-    node_disk_release(node, (uint32_t)event->token);
+    struct node_input *from = &node->inputs[node->input_count++];
+    *from = (struct node_input){ .connection = NULL };
+    from->device_slot = devices_complete(&node->devices, event, &from->input);
 }
 
 /* What a peer holds against this node is the operator's first clue: say it, whatever the core makes of it. */
@@ -427,14 +362,6 @@ static void node_gather(struct node *node, uint32_t event_count)
         node->inputs[node->input_count++] = (struct node_input){ .input = { .kind = INPUT_TICK } };
 }
 
-/* The step is over, and with it the loan of what was read. */
-static void read_unmap(const struct slice *bytes)
-{
-    uint8_t *mapped;
-    memcpy(&mapped, &bytes->bytes, sizeof(mapped));
-    munmap(mapped, bytes->count);
-}
-
 static void node_feed(struct node *node)
 {
     for (uint32_t slot = 0; slot < node->input_count; slot++) {
@@ -447,8 +374,8 @@ static void node_feed(struct node *node)
             from->input.kind = INPUT_TICK;
         }
         node_step(node, from);
-        if (from->input.kind == INPUT_DISK && from->input.bytes.bytes != NULL)
-            read_unmap(&from->input.bytes);
+        if (from->input.kind == INPUT_DISK)
+            devices_release(&node->devices, from->device_slot);
         if (node->stopped)
             return;
     }
@@ -486,15 +413,16 @@ static bool node_turn(struct node *node)
     return true;
 }
 
-/* Disk writes in flight read the region: they are awaited, everything else is dropped. */
+/* Disk operations in flight use the region and the buffers: they are awaited, everything else is dropped. */
 static void node_await_disk(struct node *node)
 {
     uint64_t give_up_ns = clock_now_ns() + LEAVE_NS_MAX;
-    while (node->disk_busy > 0 && clock_now_ns() < give_up_ns) {
+    while (node->devices.in_flight > 0 && clock_now_ns() < give_up_ns) {
         int count = node->backend->table->collect(node->backend, NS_PER_S, node->events, EVENTS_MAX);
         for (int slot = 0; slot < count; slot++) {
+            struct input ignored;
             if (node->events[slot].kind == IO_READ || node->events[slot].kind == IO_WRITE)
-                node_disk_release(node, (uint32_t)node->events[slot].token);
+                devices_complete(&node->devices, &node->events[slot], &ignored);
         }
         if (count < 0)
             break;
@@ -517,6 +445,7 @@ static void node_close(struct node *node)
     if (node->backend != NULL) {
         node_await_disk(node);
         node->backend->table->close(node->backend);
+        devices_close(&node->devices);
     }
     if (node->connections.memory != NULL)
         connections_close(&node->connections);
@@ -583,6 +512,7 @@ static bool node_open(struct node *node)
         return node_failed("this --sync method, which needs io_uring", result);
     if (result < 0)
         return node_failed("opening the I/O back end", result);
+    devices_init(&node->devices, node->backend, options->device_fds, options->data_path);
     result = connections_open(&node->connections, node->backend, options->limits);
     if (result < 0)
         return node_failed("reserving memory for connections", result);

@@ -15,7 +15,7 @@ struct node_options {
     const struct replica_config *config;
     const struct endpoint *endpoints; /* of the voters, in their order */
     const char *data_path;            /* for messages */
-    int wal_fd;
+    int device_fds[DEVICES];
     int listen_fd; /* bound, not yet listening */
     enum io_choice io;
     enum sync_method sync;

@@ -4,7 +4,7 @@
  * A request's life: submit() fills a queue entry; collect() enters the kernel once and turns completions into events.
  * Socket operations carry kind and token in user_data; disk operations carry the slot of their `struct uring_disk`.
  *
- *   disk: FREE -> WRITING -> (SYNC_FDATASYNC: WRITTEN ->) FREE
+ *   disk: FREE -> WRITING -> (SYNC_FDATASYNC, not bulk: WRITTEN ->) FREE
  *         FREE -> READING -> (short read: READING ->) FREE */
 #include "backend.h"
 #include "clock.h"
@@ -45,7 +45,7 @@ enum disk_state {
 struct uring_disk {
     enum disk_state state;
     uint32_t done_bytes;
-    uint64_t start_ns; /* SYNC_ADAPTIVE only */
+    uint64_t start_ns; /* SYNC_ADAPTIVE and not bulk only */
     struct io_request request;
 };
 
@@ -97,7 +97,7 @@ static void uring_disk_start(struct uring *uring, uint32_t slot)
     case DISK_READING: io_uring_prep_read(sqe, request->fd, bytes, count, offset); break;
     case DISK_WRITING:
         io_uring_prep_write(sqe, request->fd, bytes, count, offset);
-        if (uring->sync != SYNC_FDATASYNC)
+        if (uring->sync != SYNC_FDATASYNC || request->bulk)
             sqe->rw_flags = RWF_DSYNC;
         break;
     case DISK_WRITTEN:
@@ -109,8 +109,9 @@ static void uring_disk_start(struct uring *uring, uint32_t slot)
 static void uring_disk_submit(struct uring *uring, const struct io_request *request)
 {
     bool write = request->kind == IO_WRITE;
-    uint64_t now_ns = write && uring->sync == SYNC_ADAPTIVE ? clock_now_ns() : 0;
-    if (write && (uring->sync == SYNC_THREAD || now_ns < uring->avoid_ring_until_ns)) {
+    bool chosen = write && !request->bulk; /* bulk writes always go to the ring: the threads are the log's */
+    uint64_t now_ns = chosen && uring->sync == SYNC_ADAPTIVE ? clock_now_ns() : 0;
+    if (chosen && (uring->sync == SYNC_THREAD || now_ns < uring->avoid_ring_until_ns)) {
         disk_pool_submit(uring->pool, request);
         return;
     }
@@ -157,9 +158,9 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
         outcome = result < 0 ? result : result == 0 ? -EIO : 0;
     } else {
         outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -EIO : 0;
-        if (uring->sync == SYNC_ADAPTIVE)
+        if (uring->sync == SYNC_ADAPTIVE && !disk->request.bulk)
             uring_adapt(uring, disk->start_ns);
-        if (outcome == 0 && uring->sync == SYNC_FDATASYNC) {
+        if (outcome == 0 && uring->sync == SYNC_FDATASYNC && !disk->request.bulk) {
             disk->state = DISK_WRITTEN;
             uring->written_count++;
             return false;

@@ -1,6 +1,5 @@
 /* The node's parts on real sockets and real files: both back ends, connections, the data directory. Loopback and a
  * temporary directory only; every wait is bounded. The whole node is tested as a process, by cluster_test.c. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,12 +11,13 @@
 #include "../io/backend.h"
 #include "../io/clock.h"
 #include "../io/connection.h"
-#include "../io/datadir.h"
+#include "../io/devices.h"
 #include "../io/logger.h"
 
+#include "directory.h"
 #include "test.h"
 
-enum { EVENTS_MAX = 1024, BLOCK = 4096, WAL_BYTES = 32 << 20 };
+enum { EVENTS_MAX = 1024, BLOCK = 4096, RUN_BYTES = 256 << 10 };
 
 static const struct {
     enum io_choice io;
@@ -60,31 +60,6 @@ static struct io_event one_event(struct backend *backend)
         next = 0;
     }
     return events[next++];
-}
-
-static char directory[64];
-
-static const char *directory_new(void)
-{
-    snprintf(directory, sizeof directory, "%s/io_test.XXXXXX", access("build", W_OK) == 0 ? "build" : "/tmp");
-    EXPECT(mkdtemp(directory) != NULL);
-    return directory;
-}
-
-static void directory_remove(const char *path)
-{
-    char entry[320];
-    DIR *listing = opendir(path);
-    if (listing == NULL)
-        return;
-    for (struct dirent *found = readdir(listing); found != NULL; found = readdir(listing)) {
-        if (found->d_name[0] == '.')
-            continue;
-        snprintf(entry, sizeof entry, "%s/%s", path, found->d_name);
-        unlink(entry);
-    }
-    closedir(listing);
-    rmdir(path);
 }
 
 static struct endpoint loopback_endpoint(int fd)
@@ -182,6 +157,103 @@ TEST(disk_errors_are_reported_once_and_as_such)
         backend->table->close(backend);
         directory_remove(directory);
     }
+}
+
+static bool all_bytes(const uint8_t *bytes, uint32_t count, uint8_t value)
+{
+    for (uint32_t at = 0; at < count; at++) {
+        if (bytes[at] != value)
+            return false;
+    }
+    return true;
+}
+
+/* An operation on one of the devices, to its end; of a read, what it read. */
+static struct slice device_run(struct devices *devices, struct effect effect, uint32_t *slot)
+{
+    struct input input;
+    devices_submit(devices, &effect);
+    const struct io_event event = one_event(devices->backend);
+    *slot = devices_complete(devices, &event, &input);
+    EXPECT_EQUAL(input.kind, INPUT_DISK);
+    EXPECT_EQUAL(input.result, DISK_OK);
+    EXPECT_EQUAL(input.op_id, effect.op_id);
+    return input.bytes;
+}
+
+static struct effect device_effect(enum effect_kind kind, uint32_t device, uint64_t offset, struct slice bytes)
+{
+    return (struct effect){ .kind = kind, .device = device, .op_id = offset + 1, .offset = offset, .bytes = bytes };
+}
+
+/* Fills both devices with different bytes, a page behind the start of each: two runs of the data device and a batch of
+ * the WAL are in flight together. */
+static void devices_fill(struct devices *devices, uint8_t *memory)
+{
+    const struct slice run = { memory, RUN_BYTES }, batch = { memory + RUN_BYTES, BLOCK };
+    memset(memory, 1, RUN_BYTES);
+    memset(memory + RUN_BYTES, 2, BLOCK);
+    struct effect effect = device_effect(EFFECT_WRITE, DEVICE_DATA, BLOCK, run);
+    devices_submit(devices, &effect);
+    effect = device_effect(EFFECT_WRITE, DEVICE_DATA, BLOCK + RUN_BYTES, run);
+    devices_submit(devices, &effect);
+    effect = device_effect(EFFECT_WRITE, DEVICE_WAL, BLOCK, batch);
+    devices_submit(devices, &effect);
+    EXPECT_EQUAL(devices->in_flight, 3);
+    for (uint32_t done = 0; done < 3; done++) {
+        struct input input;
+        const struct io_event event = one_event(devices->backend);
+        const uint32_t slot = devices_complete(devices, &event, &input);
+        EXPECT_EQUAL(input.result, DISK_OK);
+        EXPECT_EQUAL(input.bytes.count, 0);
+        devices_release(devices, slot);
+    }
+    EXPECT_EQUAL(devices->in_flight, 0);
+}
+
+TEST(the_two_devices_are_two_files_and_holes_read_as_zeros)
+{
+    uint8_t *memory = mmap(NULL, RUN_BYTES + BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(memory != MAP_FAILED);
+    for (size_t setup = 0; setup < ARRAY_COUNT(setups); setup++) {
+        struct backend *backend = setup_open(setup);
+        if (backend == NULL)
+            continue;
+        static const char *const names[DEVICES] = { "wal", "data" };
+        int fds[DEVICES];
+        directory_new();
+        for (uint32_t device = 0; device < DEVICES; device++) {
+            char path[128];
+            snprintf(path, sizeof path, "%s/%s", directory, names[device]);
+            fds[device] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+            EXPECT_EQUAL(ftruncate(fds[device], 4 * RUN_BYTES), 0);
+        }
+        struct devices devices;
+        devices_init(&devices, backend, fds, directory);
+        devices_fill(&devices, memory);
+        /* Two reads whose bytes are both on loan, then what the first one gave back is used again. */
+        const struct slice run = { NULL, RUN_BYTES }, block = { NULL, BLOCK };
+        uint32_t first, second, third;
+        const struct slice ones = device_run(&devices, device_effect(EFFECT_READ, DEVICE_DATA, BLOCK, run), &first);
+        const struct slice twos = device_run(&devices, device_effect(EFFECT_READ, DEVICE_WAL, BLOCK, block), &second);
+        EXPECT_EQUAL(ones.count, RUN_BYTES);
+        EXPECT(all_bytes(ones.bytes, ones.count, 1));
+        EXPECT_EQUAL(twos.count, BLOCK);
+        EXPECT(all_bytes(twos.bytes, twos.count, 2));
+        EXPECT(first != second);
+        devices_release(&devices, first);
+        const struct slice zeros =
+            device_run(&devices, device_effect(EFFECT_READ, DEVICE_DATA, 3 * RUN_BYTES, block), &third);
+        EXPECT_EQUAL(third, first);
+        EXPECT(all_bytes(zeros.bytes, zeros.count, 0));
+        EXPECT(all_bytes(twos.bytes, twos.count, 2));
+        backend->table->close(backend);
+        devices_close(&devices);
+        close(fds[DEVICE_WAL]);
+        close(fds[DEVICE_DATA]);
+        directory_remove(directory);
+    }
+    munmap(memory, RUN_BYTES + BLOCK);
 }
 
 TEST(epoll_refuses_the_ring_only_sync_methods)
@@ -459,158 +531,6 @@ TEST(a_silent_connection_is_kept_while_slots_are_plenty)
     connections_sweep(&table->connections, clock_now_ns() + 120 * NS_PER_S);
     EXPECT_EQUAL(table->inside->state, CONNECTION_CLOSED);
     table_close(table);
-}
-
-/* Data directory -------------------------------------------------------------------------------------- */
-
-static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
-{
-    struct replica_config config = {
-        .cluster_id = cluster_id,
-        .node_id = node_id,
-        .election_timeout_ns = 100 * NS_PER_MS,
-        .heartbeat_interval_ns = 20 * NS_PER_MS,
-        .voter_count = 3,
-    };
-    for (uint32_t slot = 0; slot < 3; slot++)
-        config.voters[slot] = (struct member){ .id = slot + 1, .address = "127.0.0.1:1" };
-    return config;
-}
-
-static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
-{
-    const struct datadir_options options = { .path = directory, .wal_bytes = WAL_BYTES, .buffered = true };
-    const struct replica_config config = voter(node_id, cluster_id);
-    return datadir_open(datadir, &options, &config, 77);
-}
-
-static char *in_directory(const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return path;
-}
-
-TEST(a_new_directory_is_formatted_once)
-{
-    struct datadir datadir;
-    directory_new();
-    EXPECT(open_as(&datadir, 1, 0));
-    EXPECT(datadir.formatted);
-    EXPECT_EQUAL(datadir.cluster_id, 77);
-    struct stat status;
-    EXPECT_EQUAL(fstat(datadir.wal_fd, &status), 0);
-    EXPECT_EQUAL(status.st_size, (long long)limits_wal_bytes(&datadir.limits));
-    EXPECT(status.st_size <= WAL_BYTES);
-    EXPECT(limits_problem(&datadir.limits) == NULL);
-    datadir_close(&datadir);
-
-    EXPECT(open_as(&datadir, 1, 0));
-    EXPECT(!datadir.formatted);
-    EXPECT_EQUAL(datadir.cluster_id, 77);
-    EXPECT_EQUAL(limits_wal_bytes(&datadir.limits), (uint64_t)status.st_size);
-    datadir_close(&datadir);
-    directory_remove(directory);
-}
-
-TEST(a_locked_directory_is_refused)
-{
-    struct datadir first, second;
-    directory_new();
-    EXPECT(open_as(&first, 1, 0));
-    EXPECT(!open_as(&second, 1, 0));
-    EXPECT(strstr(second.error, "locked by another process") != NULL);
-    datadir_close(&first);
-    EXPECT(open_as(&second, 1, 0));
-    datadir_close(&second);
-    directory_remove(directory);
-}
-
-TEST(another_identity_is_refused_by_name)
-{
-    struct datadir datadir;
-    directory_new();
-    EXPECT(open_as(&datadir, 1, 0));
-    datadir_close(&datadir);
-    EXPECT(!open_as(&datadir, 2, 0));
-    EXPECT(strstr(datadir.error, "belongs to node 1, not to node 2") != NULL);
-    EXPECT(!open_as(&datadir, 1, 78));
-    EXPECT(strstr(datadir.error, "belongs to cluster 77, not to cluster 78") != NULL);
-    EXPECT(open_as(&datadir, 1, 77));
-    datadir_close(&datadir);
-    directory_remove(directory);
-}
-
-TEST(a_truncated_wal_is_refused_and_left_alone)
-{
-    struct datadir datadir;
-    directory_new();
-    EXPECT(open_as(&datadir, 1, 0));
-    datadir_close(&datadir);
-    EXPECT_EQUAL(truncate(in_directory("wal"), WAL_BYTES / 2), 0);
-    EXPECT(!open_as(&datadir, 1, 0));
-    EXPECT(strstr(datadir.error, "truncated") != NULL);
-    struct stat status;
-    EXPECT_EQUAL(stat(in_directory("wal"), &status), 0);
-    EXPECT_EQUAL(status.st_size, WAL_BYTES / 2);
-    directory_remove(directory);
-}
-
-TEST(a_foreign_wal_is_refused_and_left_alone)
-{
-    struct datadir datadir;
-    char content[7] = { 0 };
-    directory_new();
-    int fd = open(in_directory("wal"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    EXPECT_EQUAL(write(fd, "foreign", 7), 7);
-    EXPECT(!open_as(&datadir, 1, 0));
-    EXPECT(strstr(datadir.error, "/wal: no intact superblock") != NULL);
-    EXPECT_EQUAL(pread(fd, content, 7, 0), 7);
-    EXPECT(memcmp(content, "foreign", 7) == 0);
-    close(fd);
-    directory_remove(directory);
-}
-
-TEST(an_interrupted_format_is_begun_anew)
-{
-    struct datadir datadir;
-    directory_new();
-    const int fd = open(in_directory("wal.new"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    EXPECT_EQUAL(write(fd, "half", 4), 4);
-    close(fd);
-    EXPECT(open_as(&datadir, 1, 0));
-    EXPECT(datadir.formatted);
-    datadir_close(&datadir);
-    EXPECT(access(in_directory("wal.new"), F_OK) != 0);
-    directory_remove(directory);
-}
-
-TEST(a_damaged_first_superblock_copy_does_not_hide_the_others)
-{
-    struct datadir datadir;
-    directory_new();
-    EXPECT(open_as(&datadir, 1, 0));
-    EXPECT_EQUAL(pwrite(datadir.wal_fd, "rot", 3, 0), 3);
-    datadir_close(&datadir);
-    EXPECT(open_as(&datadir, 1, 0));
-    EXPECT_EQUAL(datadir.cluster_id, 77);
-    datadir_close(&datadir);
-    directory_remove(directory);
-}
-
-TEST(a_wal_size_out_of_range_is_refused)
-{
-    struct limits limits;
-    EXPECT(!datadir_limits(0, &limits));
-    EXPECT(!datadir_limits(WAL_BYTES_MIN - 1, &limits));
-    EXPECT(!datadir_limits(WAL_BYTES_MAX + 1, &limits));
-    EXPECT(datadir_limits(WAL_BYTES_MIN, &limits));
-    EXPECT(limits_problem(&limits) == NULL);
-    EXPECT(datadir_limits(WAL_BYTES_MAX, &limits));
-    EXPECT_EQUAL(limits_wal_bytes(&limits), WAL_BYTES_MAX);
-    EXPECT(!datadir_limits(UINT64_MAX, &limits));
-    EXPECT(datadir_limits(UINT64_C(1) << 30, &limits));
-    EXPECT(limits_wal_bytes(&limits) <= UINT64_C(1) << 30);
 }
 
 /* Log ------------------------------------------------------------------------------------------------- */
