@@ -122,9 +122,10 @@ static void client_request(struct replica *replica, struct output *output, uint6
         client_status(replica, output, client, request->request_id);
         return;
     }
-    if (replica->role == RAFT_STARTING) {
+    const bool stale = request->kind == REQUEST_GET_STALE;
+    if (replica->role == RAFT_STARTING || (!store_is_ready(replica) && (stale || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
-    } else if (request->kind == REQUEST_GET_STALE) {
+    } else if (stale) {
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
         return;
     } else if (replica->role != RAFT_LEADER) {

@@ -58,6 +58,7 @@ void read_fail_all(struct replica *replica, struct output *output);
 
 /* apply.c */
 void apply_committed(struct replica *replica, struct output *output);
+/* Of the applied state; 0 while there is none in memory. */
 uint64_t apply_digest(const struct replica *replica);
 
 /* client.c */
