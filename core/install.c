@@ -6,19 +6,16 @@
 #include "state.h"
 
 enum {
-    SCAN_WORDS = 256,            /* of a set that one step looks at, some times */
-    SCANS_MAX = 16,              /* such looks, requests, and empty map blocks in one step */
-    SWITCH_BYTES = 64 << 20,     /* pulled pages between two switches: what a crash makes it pull again */
-    SWITCH_PAGES_MIN = 4,        /* ... but not so few that the map is written more often than the pages */
-    SWITCHES_MIN = 5,            /* ... nor so many that a small store has no switch in the middle */
-    TOKENS_NS_MAX = 1000000000,  /* a pause earns no more than that */
+    SCAN_WORDS = 256,           /* of a set that one step looks at, some times */
+    SCANS_MAX = 16,             /* such looks, requests, and empty map blocks in one step */
+    SWITCH_BYTES = 64 << 20,    /* pulled pages between two switches: what a crash makes it pull again */
+    SWITCH_PAGES_MIN = 4,       /* ... but not so few that the map is written more often than the pages */
+    SWITCHES_MIN = 5,           /* ... nor so many that a small store has no switch in the middle */
+    TOKENS_NS_MAX = 1000000000, /* a pause earns no more than that */
     BURSTS_PER_SECOND = 16,
 };
 
-static uint64_t install_timeout_ns(const struct replica *replica)
-{
-    return 2 * replica->config.heartbeat_interval_ns;
-}
+static uint64_t install_timeout_ns(const struct replica *replica) { return 2 * replica->config.heartbeat_interval_ns; }
 
 static void install_enter(struct replica *replica, struct output *output, enum install_phase phase)
 {
@@ -274,7 +271,7 @@ static bool offer_is_needed(const struct replica *replica, struct log_id id)
 {
     if (id.index <= replica->applied)
         return false;
-    return !log_holds(replica, id) || log_intact(replica) < id.index;
+    return id.index > replica->log.last.index || log_term(replica, id.index) != id.term;
 }
 
 /* Older than what is applied, or than what the log begins with: never (mutant S04: committed entries would be lost). */
@@ -349,8 +346,7 @@ void install_response(struct replica *replica, struct output *output, const stru
         take_offer(replica, output, slot, message);
         return;
     }
-    if (replica->install.phase != INSTALL_PULL
-        || !hash128_equal(response->checkpoint, replica->install.target.hash))
+    if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
         return;
     if (response->ask == CHECKPOINT_ASK_HASHES)
         take_hashes(replica, response);
@@ -430,9 +426,8 @@ static bool ask_hashes(struct replica *replica, struct output *output, uint32_t 
     message.checkpoint_request.at = at;
     if (request == NULL || !output_room(output, 1, message_bytes(&message)) || !tokens_take(replica, answer_bytes))
         return false;
-    *request = (struct install_request){
-        .sent_ns = replica->now_ns, .level = install->scan_level, .first = at, .left = 1
-    };
+    *request =
+        (struct install_request){ .sent_ns = replica->now_ns, .level = install->scan_level, .first = at, .left = 1 };
     output_message(output, &replica->frame, &message);
     return true;
 }
@@ -461,8 +456,11 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     struct message message = install_question(replica, CHECKPOINT_ASK_PAGES);
     const uint32_t pages_max = request_pages_max(replica);
     const uint32_t fixed = message_bytes(&message);
-    if (request == NULL || !runs_have_room(replica) || !output_room(output, 1, fixed + pages_max * sizeof(uint32_t))
-        || !tokens_take(replica, message_checkpoint_bytes(pages_max * message_page_bytes(replica->limits.page_bytes))))
+    const uint32_t answer_bytes = message_checkpoint_bytes(pages_max * message_page_bytes(replica->limits.page_bytes));
+    if (request == NULL || !runs_have_room(replica)
+        || !output_room(output, 1, fixed + pages_max * (uint32_t)sizeof(uint32_t)))
+        return false;
+    if (!tokens_take(replica, answer_bytes))
         return false;
     uint8_t *to = output->arena + output->arena_used + fixed;
     uint32_t count = 0;
@@ -515,6 +513,8 @@ static bool install_switch(struct replica *replica, struct output *output)
     const bool all = install->wanted_pages == 0;
     if (install->wanted_blocks > 0 || (!all && install->pages_since_switch < switch_pages(replica)))
         return false;
+    if (all)
+        requests_clear(install);
     if (requests_in_flight(install) > 0 || run_pages(replica) > 0)
         return true;
     checkpoint_adopt(replica, install->target.id, !all);

@@ -82,6 +82,7 @@ struct install {
     uint64_t heard_ns;        /* last useful answer */
     uint64_t tokens;          /* bytes that may still be asked for now */
     uint64_t tokens_ns;       /* when they were last counted */
+    uint64_t tokens_due_ns;   /* when they suffice for what waits for them; 0: nothing does */
     uint32_t wanted_pages;    /* kept by map_set_wanted() */
     uint32_t wanted_blocks;   /* map blocks */
     uint32_t scan_level;      /* the pass: what is wanted on this level, */
@@ -92,7 +93,6 @@ struct install {
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
     uint64_t served_ns;    /* a peer last asked this node for something */
-    uint64_t serve_next;   /* rotates through serves */
     struct install_request requests[INSTALL_REQUESTS_MAX];
     struct install_run runs[CHECKPOINT_DEPTH_MAX];
     struct install_serve serves[INSTALL_SERVES_MAX];

@@ -150,6 +150,11 @@ enum event_kind {
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
+    EVENT_INSTALL,           /* a: enum install_phase, b: peer that is asked */
+    EVENT_INSTALL_PAGES,     /* a: pages got, b: pages still wanted */
+    EVENT_INSTALL_RETARGET,  /* a: index of the checkpoint pulled from now on, b: peer */
+    EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
+    EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
