@@ -68,11 +68,19 @@ static bool page_in_use(const struct replica *replica, uint32_t page)
     return (bitmap_word_const(replica, page) & bitmap_bit(page)) != 0;
 }
 
+/* Marks the pages first..end - 1 as in use, a word at a time. */
+static void bitmap_fill(struct replica *replica, uint32_t first, uint32_t end)
+{
+    for (uint32_t page = first; page < end; page = (page / 64 + 1) * 64) {
+        const uint32_t count = u32_min(end, (page / 64 + 1) * 64) - page;
+        *bitmap_word(replica, page) |= UINT64_MAX >> (64 - count) << (page % 64);
+    }
+}
+
 void page_store_init(struct replica *replica)
 {
     struct page_root *root = page_root(replica);
     const uint32_t fixed = page_fixed_count(&replica->limits);
-    const uint32_t bits = page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8;
     ASSERT(root->magic == 0 && fixed < replica->limits.pages_max);
     *root = (struct page_root){
         .magic = PAGE_ROOT_MAGIC,
@@ -80,11 +88,10 @@ void page_store_init(struct replica *replica)
         .pages_free = replica->limits.pages_max - fixed,
         .free_hint = fixed,
     };
-    for (uint32_t page = 0; page < fixed; page++)
-        *bitmap_word(replica, page) |= bitmap_bit(page);
+    bitmap_fill(replica, 0, fixed);
     /* Numbers that do not exist are never free. */
-    for (uint32_t page = replica->limits.pages_max; page < bits; page++)
-        *bitmap_word(replica, page) |= bitmap_bit(page);
+    bitmap_fill(replica, replica->limits.pages_max,
+                page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8);
 }
 
 uint32_t page_sessions(const struct replica *replica) { return 1 + page_bitmap_count(&replica->limits); }
