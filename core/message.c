@@ -38,8 +38,9 @@ struct append_response_body {
     uint64_t hint_term;
     uint64_t hint_index;
     uint64_t rejected;
+    uint64_t damaged;
 };
-STATIC_ASSERT(sizeof(struct append_response_body) == 40, "no padding");
+STATIC_ASSERT(sizeof(struct append_response_body) == 48, "no padding");
 
 struct refusal_body {
     uint64_t reason;
@@ -258,6 +259,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .hint_term = message->append_response.hint.term,
             .hint_index = message->append_response.hint.index,
             .rejected = message->append_response.rejected,
+            .damaged = message->append_response.damaged,
         };
         memcpy(to, &body, sizeof body);
         return;
@@ -379,6 +381,7 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .round = body.round,
         .hint = { .term = body.hint_term, .index = body.hint_index },
         .rejected = body.rejected,
+        .damaged = body.damaged,
     };
     return FRAME_OK;
 }

@@ -95,6 +95,7 @@ struct append_response {
     uint64_t round;     /* highest round of this term seen from this leader */
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
+    uint64_t damaged;   /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
 };
 
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */

@@ -96,7 +96,6 @@ struct replica *replica_init(void *region, const struct limits *limits, const st
     prng_seed(&replica->prng, config->seed);
     replica->self = voter_slot(replica, config->node_id);
     replica->role = RAFT_STARTING;
-    replica->wal.open_truncate_after = WAL_NO_TRUNCATION;
     page_store_init(replica);
     return replica;
 }

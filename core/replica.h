@@ -155,6 +155,9 @@ enum event_kind {
     EVENT_INSTALL_RETARGET,  /* a: index of the checkpoint pulled from now on, b: peer */
     EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
     EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
+    EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
+    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */

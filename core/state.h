@@ -60,7 +60,9 @@ struct superblock_writer {
     uint64_t sequence;
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
+    uint32_t due_first; /* of them, those to be written before the others */
     uint32_t in_flight; /* 0 or 1 */
+    uint32_t zero;
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
@@ -75,6 +77,7 @@ struct peer {
     uint64_t round_acked;    /* highest ReadIndex round of this term echoed by it */
     uint64_t heard_ns;       /* when it last answered in this term (CheckQuorum) */
     uint64_t instance;       /* its data directory, once seen; 0: not yet */
+    uint64_t damaged;        /* entry that it asked for again since the last heartbeat; 0: none */
     uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */

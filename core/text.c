@@ -61,6 +61,9 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_INSTALL_RETARGET: return "install-retarget";
     case EVENT_INSTALL_DONE: return "install-done";
     case EVENT_OFFER: return "offer";
+    case EVENT_BATCH_DAMAGED: return "batch-damaged";
+    case EVENT_ABSTAIN: return "abstain";
+    case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";
