@@ -271,7 +271,7 @@ static bool offer_is_needed(const struct replica *replica, struct log_id id)
 {
     if (id.index <= replica->applied)
         return false;
-    return id.index > replica->log.last.index || log_term(replica, id.index) != id.term;
+    return !log_holds(replica, id) || log_intact(replica) < id.index;
 }
 
 /* Older than what is applied, or than what the log begins with: never (mutant S04: committed entries would be lost). */
