@@ -506,6 +506,14 @@ static uint32_t switch_pages(const struct replica *replica)
     return u32_min(SWITCH_BYTES / limits->page_bytes, u32_max(SWITCH_PAGES_MIN, limits->pages_max / SWITCHES_MIN));
 }
 
+static void install_commit(struct replica *replica, struct output *output, uint64_t index)
+{
+    if (replica->commit >= index)
+        return;
+    replica->commit = index;
+    output_event(output, EVENT_COMMIT, index, 0);
+}
+
 /* True: enough was pulled to keep it, or all was. Then what is under way ends first. */
 static bool install_switch(struct replica *replica, struct output *output)
 {
@@ -517,6 +525,9 @@ static bool install_switch(struct replica *replica, struct output *output)
         requests_clear(install);
     if (requests_in_flight(install) > 0 || run_pages(replica) > 0)
         return true;
+    /* It is committed: a checkpoint holds committed entries only (Raft 7). */
+    if (log_holds(replica, install->target.id))
+        install_commit(replica, output, install->target.id.index);
     checkpoint_adopt(replica, install->target.id, !all);
     install_enter(replica, output, INSTALL_SWITCH);
     return true;
@@ -573,8 +584,7 @@ static void install_pull(struct replica *replica, struct output *output)
     replica->wants_tick = true;
 }
 
-/* The superblock names the target. What our log held of it and before is committed, by the peer's word: a checkpoint
- * holds committed entries only (Raft 7). */
+/* The superblock names the target, and the log goes on behind it. */
 static void install_switched(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -585,10 +595,7 @@ static void install_switched(struct replica *replica, struct output *output)
     ASSERT(replica->log.last.index >= id.index);
     install->pages_since_switch = 0;
     replica->applied = id.index;
-    if (replica->commit < id.index) {
-        replica->commit = id.index;
-        output_event(output, EVENT_COMMIT, id.index, 0);
-    }
+    install_commit(replica, output, id.index);
     if (install->wanted_pages > 0) {
         scan_restart(replica);
         install->scan_useful = true;

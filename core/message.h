@@ -28,6 +28,8 @@ enum frame_type {
     FRAME_REFUSAL = 5,
     FRAME_CHECKPOINT_REQUEST = 6,
     FRAME_CHECKPOINT_RESPONSE = 7,
+    FRAME_REPAIR_REQUEST = 8,
+    FRAME_REPAIR_RESPONSE = 9,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
@@ -86,6 +88,7 @@ struct append_request {
     struct log_id prev;
     uint64_t commit; /* the leader's commit index */
     uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint64_t last;   /* the leader's last index: who does not know what it promised waits until it has that */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
@@ -137,6 +140,24 @@ struct checkpoint_response {
                                   uint32_t zero, page_bytes */
 };
 
+/* CTRL 3.4.3: a leader lost the bytes of an entry, and asks what became of it. */
+struct repair_request {
+    struct log_id id;
+};
+
+enum repair_verdict {
+    REPAIR_HAVE = 1,
+    REPAIR_DONT_HAVE,   /* the log here holds another entry there, or ends before it */
+    REPAIR_HAVE_FAULTY, /* known by name only, or not known for certain */
+    REPAIR_IN_CHECKPOINT,
+};
+
+struct repair_response {
+    struct log_id id;
+    enum repair_verdict verdict;
+    struct slice entry; /* HAVE: as stored in the WAL; else empty */
+};
+
 struct message {
     enum frame_type type;
     uint64_t from;
@@ -149,6 +170,8 @@ struct message {
         struct append_request append_request;
         struct append_response append_response;
         struct refusal refusal;
+        struct repair_request repair_request;
+        struct repair_response repair_response;
         struct checkpoint_request checkpoint_request;
         struct checkpoint_response checkpoint_response;
     };

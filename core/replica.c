@@ -187,6 +187,8 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
     case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message); return;
     case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
+    case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
+    case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -257,6 +259,7 @@ static void step_flush(struct replica *replica, struct output *output)
     wal_flush(replica, output);
     append_flush(replica, output);
     replicate_flush(replica, output);
+    repair_flush(replica, output);
     apply_committed(replica, output);
     read_serve(replica, output);
     read_fail_all(replica, output);

@@ -157,6 +157,8 @@ enum event_kind {
     EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
     EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
     EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */
+    EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
     EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */

@@ -69,6 +69,7 @@ struct superblock_writer {
 enum peer_state {
     PEER_PROBE,     /* where the logs agree is being looked for: one append request at a time */
     PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests */
+    PEER_SNAPSHOT,  /* next is only in the checkpoint, which it is told to get: no entries */
 };
 
 struct peer {
@@ -116,6 +117,17 @@ struct read {
     uint32_t zero;
 };
 
+/* A leader's search for the bytes of an entry that it knows by name (repair.c). */
+struct repair {
+    struct log_id id; /* index 0: none */
+    uint64_t since_ns;
+    uint64_t asked_ns;
+    uint32_t dont_have; /* bit per voter slot that answered so */
+    uint32_t faulty;
+    bool asked;
+    uint8_t zero[7];
+};
+
 struct replica {
     struct limits limits;
     struct replica_config config;
@@ -148,6 +160,9 @@ struct replica {
     uint64_t round_seen;
     struct owed owed;
 
+    uint64_t abstain_term;  /* STORED_ABSTAIN: of the leader whose log must be matched, */
+    uint64_t abstain_until; /* ... up to here, before this node votes again */
+
     /* leader */
     uint64_t heartbeat_deadline_ns;
     uint64_t round;           /* latest ReadIndex round begun */
@@ -160,6 +175,8 @@ struct replica {
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     uint32_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
+
+    struct repair repair;
 
     struct superblock_writer superblock;
     struct log log;

@@ -63,6 +63,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_OFFER: return "offer";
     case EVENT_BATCH_DAMAGED: return "batch-damaged";
     case EVENT_ABSTAIN: return "abstain";
+    case EVENT_ABSTAIN_OVER: return "abstain-over";
+    case EVENT_UNRECOVERABLE: return "unrecoverable";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
