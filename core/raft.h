@@ -48,6 +48,8 @@ void replicate_tick(struct replica *replica, struct output *output);
 void replicate_flush(struct replica *replica, struct output *output);
 /* The leader's own durability, or a follower's, may have moved the commit index. */
 void replicate_advance_commit(struct replica *replica, struct output *output);
+/* Appends an ENTRY_CHECKPOINT when it is time. */
+void replicate_checkpoint(struct replica *replica, struct output *output);
 /* The highest value that a majority of `values` (one per voter) has reached. */
 uint64_t quorum_reached(const uint64_t *values, uint32_t count);
 
