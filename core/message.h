@@ -106,7 +106,7 @@ struct append_response {
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
     struct checkpoint_mark checkpoint;
-    uint64_t damaged;   /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
+    uint64_t damaged; /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
 };
 
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */

@@ -186,8 +186,8 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
-    case FRAME_CHECKPOINT_REQUEST:
-    case FRAME_CHECKPOINT_RESPONSE: return;
+    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message); return;
+    case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
     case FRAME_REFUSAL:
@@ -210,6 +210,10 @@ static void disk_completed(struct replica *replica, struct output *output, const
         scrub_completed(replica, output, input);
     else if (operation == DATA_WRITE)
         checkpoint_written(replica, output, input->op_id, input->result);
+    else if (operation == DATA_WRITE_INSTALL)
+        install_written(replica, output, input);
+    else if (operation == DATA_READ_SERVE)
+        install_serve_read(replica, output, input);
     else
         wal_written(replica, output, input->op_id, input->result);
     if (replica->role == RAFT_STOPPED)
@@ -252,6 +256,8 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_advance_commit(replica, output);
     read_begin_round(replica, output);
     store_flush(replica, output);
+    install_flush(replica, output);
+    install_serve_flush(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
     wal_flush(replica, output);
@@ -281,7 +287,8 @@ void replica_step(struct replica *replica, const struct input *input, struct out
     }
     const uint64_t timer_ns =
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
-    output->deadline_ns = u64_min(u64_min(timer_ns, wal_deadline(replica)), scrub_deadline(replica));
+    output->deadline_ns =
+        u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

@@ -151,6 +151,11 @@ enum event_kind {
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
+    EVENT_INSTALL,           /* a: enum install_phase, b: peer that is asked */
+    EVENT_INSTALL_PAGES,     /* a: pages got, b: pages still wanted */
+    EVENT_INSTALL_RETARGET,  /* a: index of the checkpoint pulled from now on, b: peer */
+    EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
+    EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
     EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
     EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
     EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */

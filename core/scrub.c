@@ -47,7 +47,8 @@ static bool body_unit(struct replica *replica)
             continue;
         }
         scrub->bytes = run;
-        for (uint64_t lsn = scrub->position + run; wal_place(&replica->limits, lsn) == lsn && lsn < body_end(replica);) {
+        for (uint64_t lsn = scrub->position + run;
+             wal_place(&replica->limits, lsn) == lsn && lsn < body_end(replica);) {
             const uint32_t more = batch_bytes(replica, lsn);
             if (more == 0 || scrub->bytes + more > replica->limits.wal_batch_bytes_max)
                 break;
@@ -90,9 +91,7 @@ static bool unit_find(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
     switch ((enum scrub_phase)scrub->phase) {
-    case SCRUB_SUPERBLOCK:
-        scrub->bytes = replica->limits.block_bytes;
-        return scrub->position < SUPERBLOCK_COPIES;
+    case SCRUB_SUPERBLOCK: scrub->bytes = replica->limits.block_bytes; return scrub->position < SUPERBLOCK_COPIES;
     case SCRUB_NAMES:
         scrub->bytes = replica->limits.block_bytes;
         return scrub->position < replica->limits.wal_header_blocks;
@@ -179,8 +178,7 @@ static bool unit_is_stale(const struct replica *replica)
     if (scrub->phase == SCRUB_BODY)
         return scrub->position < replica->stored.head.lsn || replica->wal.resetting;
     if (scrub->phase >= SCRUB_MAP)
-        return !data_is_quiet(replica)
-               || replica->superblock.durable.checkpoint.id.index != scrub->checkpoint_index;
+        return !data_is_quiet(replica) || replica->superblock.durable.checkpoint.id.index != scrub->checkpoint_index;
     return false;
 }
 

@@ -27,11 +27,11 @@ struct replica;
 enum scrub_phase { SCRUB_SUPERBLOCK, SCRUB_NAMES, SCRUB_BODY, SCRUB_MAP, SCRUB_PAGES };
 
 struct scrub {
-    uint32_t phase;    /* enum scrub_phase */
-    uint32_t level;    /* MAP: of the entries that are looked at */
-    uint64_t position; /* of the unit. SUPERBLOCK: copy; NAMES: slot; BODY: lsn; MAP, PAGES: entry of the level */
-    uint32_t bytes;    /* of the unit; 0: it is not begun */
-    uint32_t at;       /* bytes of it that are judged */
+    uint32_t phase;     /* enum scrub_phase */
+    uint32_t level;     /* MAP: of the entries that are looked at */
+    uint64_t position;  /* of the unit. SUPERBLOCK: copy; NAMES: slot; BODY: lsn; MAP, PAGES: entry of the level */
+    uint32_t bytes;     /* of the unit; 0: it is not begun */
+    uint32_t at;        /* bytes of it that are judged */
     uint32_t in_flight; /* bytes being read or written; 0: none */
     bool writing;
     bool by_blocks; /* a read of the unit failed */

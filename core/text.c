@@ -57,6 +57,11 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_TAIL_CUT: return "tail-cut";
     case EVENT_SUPERBLOCK_REPAIR: return "superblock-repair";
     case EVENT_READ_RETRIED: return "read-retried";
+    case EVENT_INSTALL: return "install";
+    case EVENT_INSTALL_PAGES: return "install-pages";
+    case EVENT_INSTALL_RETARGET: return "install-retarget";
+    case EVENT_INSTALL_DONE: return "install-done";
+    case EVENT_OFFER: return "offer";
     case EVENT_BATCH_DAMAGED: return "batch-damaged";
     case EVENT_ABSTAIN: return "abstain";
     case EVENT_ABSTAIN_OVER: return "abstain-over";
