@@ -32,8 +32,9 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
             ASSERT(entry.id.index > replica->commit);
             wal_truncate(replica, output, entry.id.index - 1);
         }
-        /* No-ops may use the reserve, so that a new leader can still open its term. */
-        const uint32_t reserve = entry.kind == ENTRY_NOOP ? 1 : replica->limits.wal_reserve_blocks / 2;
+        /* No-ops may use the reserve, so that a new leader can still open its term; checkpoints, since they make room.
+         */
+        const uint32_t reserve = entry.kind == ENTRY_COMMAND ? replica->limits.wal_reserve_blocks / 2 : 1;
         if (!wal_append(replica, output, &entry, reserve))
             break;
         equal = entry.id.index;
@@ -70,6 +71,23 @@ static void append_commit(struct replica *replica, struct output *output, uint64
     output_event(output, EVENT_COMMIT, known, 0);
 }
 
+/* CTRL 3.3: this node may have promised entries that it does not know of. All of them were in the log of whoever leads
+ * now when it was first heard: with all that durable here again, there is nothing left to forget. (The leader's commit
+ * index would not do: a promise of ours that is still under way may yet be counted.) */
+static void append_abstain(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (!election_abstains(replica))
+        return;
+    if (replica->abstain_term != message->term) {
+        replica->abstain_term = message->term;
+        replica->abstain_until = u64_max(message->append_request.last, 1);
+    }
+    if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
+        return;
+    replica->stored.flags &= ~(uint64_t)STORED_ABSTAIN;
+    output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, message->term);
+}
+
 void append_request(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct append_request *request = &message->append_request;
@@ -99,9 +117,12 @@ void append_request(struct replica *replica, struct output *output, const struct
     const uint64_t equal = append_entries(replica, output, request);
     replica->verified = u64_max(replica->verified, equal);
     append_commit(replica, output, request->commit, equal);
+    append_abstain(replica, output, message);
+    diverge_request(replica, output, request->agreed);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
     const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
-    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal)
+    const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
+    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal || damaged)
         append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
     replica->round_seen = u64_max(replica->round_seen, request->round);
 }
@@ -131,6 +152,7 @@ void append_flush(struct replica *replica, struct output *output)
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),
+            .checkpoint = diverge_mark(replica),
         },
     };
     output_message(output, &replica->frame, &message);

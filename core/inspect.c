@@ -110,6 +110,8 @@ const char *replica_invariant(const struct replica *replica)
     if (replica->stored.hard.term < replica->superblock.durable.hard.term)
         return "the term in memory is not behind the durable one";
     const char *problem = wal_invariant(replica);
+    if (problem == NULL)
+        problem = checkpoint_invariant(replica);
     if (problem == NULL && replica->role == RAFT_LEADER)
         problem = leader_invariant(replica);
     return problem;
@@ -134,6 +136,10 @@ uint64_t replica_digest(const struct replica *replica)
         { areas->wal_body + head, u64_min(end - replica->stored.head.lsn, ring - head) },
         { areas->wal_body, end - replica->stored.head.lsn - u64_min(end - replica->stored.head.lsn, ring - head) },
         { areas->pages, (uint64_t)limits->pages_max * limits->page_bytes },
+        { areas->map, areas->shadow - areas->map },
+        { areas->shadow, (uint64_t)replica->checkpoint.shadow_count * limits->page_bytes },
+        { areas->shadow_page, areas->data_runs - areas->shadow_page },
+        { areas->data_runs, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max },
         { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
         { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
         { areas->inflight, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t) },

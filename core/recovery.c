@@ -301,10 +301,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     if (recovery->leftovers)
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     /* Only an intact header behind the tail could ever be taken for a part of the log. */
-    if ((recovery->chain_ahead || outcome == WALK_UNKNOWN) && !wal_seal_cut(replica)) {
-        replica_stop(replica, output, STOP_WAL_FULL, wal->tail);
-        return;
-    }
+    recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
     recovery_advance(replica, output);
 }
 
@@ -315,6 +312,15 @@ void recovery_advance(struct replica *replica, struct output *output)
     const struct superblock_writer *writer = &replica->superblock;
     if (writer->due != 0 || memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
         return;
+    /* After the superblock: what is cut off may be what this node must remember not to know. */
+    if (replica->recovery.cut_due) {
+        replica->recovery.cut_due = false;
+        if (!wal_seal_cut(replica)) {
+            replica_stop(replica, output, STOP_WAL_FULL, replica->wal.tail);
+            return;
+        }
+        wal_flush(replica, output);
+    }
     if (replica->wal.named < replica->wal.sealed)
         return;
     replica->recovery.phase = RECOVERY_DONE;

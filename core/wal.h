@@ -105,8 +105,9 @@ struct recovery {
     bool chain_ahead; /* an intact header with a later sequence lies behind the tail */
     bool lost_block;  /* a block of the body cannot be read */
     uint8_t zero;
+    bool cut_due; /* a cut batch is to be written once the superblock is */
+    uint8_t zero3;
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
-    uint8_t zero3[2];
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_bad_after[2]; /* the two slots behind name_newest */
