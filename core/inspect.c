@@ -125,9 +125,9 @@ uint64_t replica_digest(const struct replica *replica)
     const uint64_t ring = wal_ring_bytes(limits);
     const uint64_t head = replica->stored.head.lsn % ring;
     /* From the head to behind the open batch, in one or two pieces. */
-    const uint64_t end =
-        replica->wal.tail
-        + (replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0);
+    const uint64_t open_bytes =
+        replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0;
+    const uint64_t end = u64_max(replica->wal.tail + open_bytes, replica->stored.head.lsn);
     const struct {
         uint64_t offset;
         uint64_t bytes;
