@@ -81,6 +81,8 @@ static void disk_land(struct disk *disk, struct scene *scene, uint32_t number, u
     }
     if (number == DEVICE_WAL)
         check_landed(scene->check, disk->node, offset, device->image, device->bytes, bytes.count, false);
+    else
+        check_data_landed(scene->check, disk->node, offset, device->image, device->bytes, bytes.count, false);
 }
 
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
