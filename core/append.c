@@ -28,8 +28,9 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
             ASSERT(entry.id.index > replica->commit);
             wal_truncate(replica, output, entry.id.index - 1);
         }
-        /* No-ops may use the reserve, so that a new leader can still open its term. */
-        const uint32_t reserve = entry.kind == ENTRY_NOOP ? 1 : replica->limits.wal_reserve_blocks / 2;
+        /* No-ops may use the reserve, so that a new leader can still open its term; checkpoints, since they make room.
+         */
+        const uint32_t reserve = entry.kind == ENTRY_COMMAND ? replica->limits.wal_reserve_blocks / 2 : 1;
         if (!wal_append(replica, output, &entry, reserve))
             break;
         equal = entry.id.index;

@@ -7,6 +7,8 @@ enum { APPLY_BYTES_MAX = 1024 * 1024 };
 
 uint64_t apply_digest(const struct replica *replica)
 {
+    if (!store_is_ready(replica))
+        return 0;
     return page_root_const(replica)->digest + page_root_const(replica)->session_digest;
 }
 
@@ -52,10 +54,22 @@ static struct reply apply_command(struct replica *replica, struct output *output
     return (struct reply){ .status = REPLY_OK, .session = entry->id.index, .applied = entry->id.index };
 }
 
+/* May the entry be applied now? What holds it up ends with the completion of a write or a read, so there is no need to
+ * ask for another step. */
+static bool apply_may(const struct replica *replica, const struct entry *entry)
+{
+    switch (entry->kind) {
+    case ENTRY_NOOP: return true;
+    case ENTRY_COMMAND: return checkpoint_has_room(replica) && store_prefetch(replica, entry);
+    case ENTRY_CHECKPOINT: return checkpoint_is_idle(replica);
+    }
+    UNREACHABLE();
+}
+
 void apply_committed(struct replica *replica, struct output *output)
 {
     /* First, so that the oldest proposal that waits is one of this leadership. */
-    if (!client_fail_pending(replica, output))
+    if (!client_fail_pending(replica, output) || !store_is_ready(replica))
         return;
     replica->apply_bytes = 0;
     for (uint32_t done = 0; replica->applied < replica->commit; done++) {
@@ -67,6 +81,10 @@ void apply_committed(struct replica *replica, struct output *output)
         struct entry entry;
         struct reply outcome = { .status = REPLY_OK };
         log_entry(replica, replica->applied + 1, &entry);
+        if (!apply_may(replica, &entry))
+            return;
+        if (entry.kind == ENTRY_CHECKPOINT)
+            checkpoint_freeze(replica, output, entry.id);
         if (entry.kind == ENTRY_COMMAND)
             outcome = apply_command(replica, output, &entry);
         replica->applied = entry.id.index;

@@ -6,15 +6,16 @@
  *   IDLE --marker applied: freeze--> PAGES --> MAP --> HEAD --> SUPERBLOCK --> RETIRE --> IDLE
  *
  *   freeze      O(1): the set of dirty pages becomes the frozen set, an empty one takes its place
- *   PAGES       frozen pages are hashed and written to free blocks, in runs, checkpoint_depth at a time. Whoever
- * changes a frozen page that was not written yet first copies it to the shadow pool (page_write -> checkpoint_touch)
- *   MAP         map blocks with a changed entry, level by level
- *   HEAD        where the log may begin from now on is looked for, a bounded number of batches per step
+ *   PAGES       frozen pages are hashed and written to free blocks, in runs, data_depth at a time. Whoever changes a
+ *               frozen page that was not written yet first copies it to the shadow pool (page.c -> checkpoint_touch)
+ *   MAP         map blocks with a changed entry, level by level, from where they lie: nobody else changes the map
+ *   HEAD        all of it is durable, and so is the log up to the marker; where the log may begin from now on is
+ *               looked for, a bounded number of batches per step
  *   SUPERBLOCK  one write (all its copies) makes checkpoint and head count together
  *   RETIRE      blocks that only the old checkpoint used become free, log and WAL behind the head are given up
  *
  * Invariants:
- *   a block that the durable checkpoint uses is never written
+ *   a block that the durable checkpoint uses is never written: only fresh ones are (map.h)
  *   a page is in exactly one state of: clean, dirty, frozen, frozen and dirty (then its frozen bytes are in the shadow
  *   pool)
  *   every step writes, hashes and scans a bounded amount
@@ -48,42 +49,70 @@ enum checkpoint_phase {
 
 enum { CHECKPOINT_DEPTH_MAX = 2 };
 
-/* A write of device 1 in flight, and its buffer: data_run_bytes_max each, in areas.data_runs. */
+/* Operation ids of device 1, beside those of the WAL (wal_op_id()). */
+enum data_operation {
+    DATA_WRITE = 16,         /* a run of a checkpoint; low bits: its slot in runs */
+    DATA_READ = 17,          /* store.c; low bits: its slot in reads */
+    DATA_WRITE_INSTALL = 18, /* a page that came from a peer; install.c */
+    DATA_READ_SERVE = 19,    /* a page for a peer; install.c */
+};
+
+/* A write of device 1 in flight. Pages lie in the slot's buffer in areas.data_runs (data_run_bytes_max), map blocks
+ * where they are. */
 struct checkpoint_run {
     uint32_t first_block;
     uint32_t count; /* 0: free */
 };
 
 struct checkpoint_writer {
-    uint32_t phase;     /* enum checkpoint_phase */
-    uint32_t page_next; /* frozen pages below are written or in flight */
-    uint32_t level;     /* of the map blocks being written */
-    uint32_t at;
+    uint32_t phase;        /* enum checkpoint_phase */
+    uint32_t page_next;    /* frozen pages below are written, or in flight */
+    uint32_t level;        /* of the entries whose map blocks are being written */
+    uint32_t at;           /* entries of the level below are done */
     uint32_t frozen_set;   /* which of the two dirty sets is the frozen one: 0 or 1 */
-    uint32_t frozen_count; /* pages frozen and not yet written (nor in the shadow pool) */
+    uint32_t frozen_count; /* pages frozen, not yet written, and not copied to the shadow pool */
     uint32_t dirty_count;
-    uint32_t shadow_count; /* slots of the pool in use */
-    uint32_t retire_next;
-    uint32_t block_next;  /* cursor of block_allocate() */
-    uint32_t blocks_used; /* not free */
-    uint32_t zero;
+    uint32_t shadow_count; /* slots of the pool in use: the first ones */
+    uint32_t settle_next;  /* cursor of block_settle() */
+    uint32_t block_next;   /* cursor of block_allocate() */
+    uint32_t blocks_used;  /* not free */
+    bool adopted;          /* of an install: from MAP on */
+    bool partial;          /* of an install that is not complete */
+    uint8_t zero[2];
+    uint32_t pages; /* written for this checkpoint, or for the last one */
+    uint32_t zero1;
     uint64_t pages_written; /* in this life */
-    struct checkpoint next; /* being written */
+    uint64_t frozen_lsn;    /* where the log ended at the last freeze */
+    struct checkpoint next; /* being written, or the last one written or loaded */
     struct checkpoint_run runs[CHECKPOINT_DEPTH_MAX];
 };
 
 /* The hash that names a checkpoint: of everything in it. */
 struct hash128 checkpoint_hash(struct log_id id, struct hash128 root_hash);
 
-/* A page is about to change (called by page.c). */
+/* The clean page is about to change: it becomes dirty, and if it is frozen and not yet written its bytes are kept in
+ * the shadow pool (page.c, where what is dirty already never comes here). */
 void checkpoint_touch(struct replica *replica, uint32_t page);
+/* The bytes of a page are what the map says: it is not dirty any more. The writer is idle. Is it dirty:
+ * checkpoint_page_dirty(), in state.h. */
+void checkpoint_clean(struct replica *replica, uint32_t page);
+/* The first dirty page from `page` on; looks at `words` * 64 pages. Where it ended when there is none: never above
+ * pages_max. */
+uint32_t checkpoint_next_dirty(const struct replica *replica, uint32_t page, uint32_t words);
 
 /* May the next entry be applied: does the shadow pool hold what it may change? */
 bool checkpoint_has_room(const struct replica *replica);
 bool checkpoint_is_idle(const struct replica *replica);
 
+/* Has the log grown so much since the last checkpoint that a leader should append the next marker? */
+bool checkpoint_is_due(const struct replica *replica);
+
 /* The marker at id is applied: freezes. The writer is idle. */
 void checkpoint_freeze(struct replica *replica, struct output *output, struct log_id id);
+
+/* Makes the map as it is in memory the checkpoint `id`, for install.c: map blocks that are dirty are written, all else
+ * is on the device. partial: some of it is still to be got from peers. The writer is idle and nothing is applied. */
+void checkpoint_adopt(struct replica *replica, struct log_id id, bool partial);
 
 /* Emits the writes that may go now, and moves on. Called once per step. */
 void checkpoint_flush(struct replica *replica, struct output *output);

@@ -79,6 +79,12 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .store_bytes_max = (uint64_t)replica->limits.pages_max * replica->limits.page_bytes,
         .sessions = page_root_const(replica)->session_count,
         .state_digest = apply_digest(replica),
+        .checkpoint = replica->superblock.durable.checkpoint.id,
+        .checkpoint_hash = replica->superblock.durable.checkpoint.hash,
+        .first_index = replica->superblock.durable.head.base.index + 1,
+        .pages_wanted = u64_max(replica->store.pages_damaged, replica->install.wanted_pages),
+        .store_state = (uint8_t)replica->store.state,
+        .checkpoint_busy = !checkpoint_is_idle(replica),
         .voters = replica->config.voter_count,
         .role = (uint8_t)replica->role,
     };
@@ -122,9 +128,10 @@ static void client_request(struct replica *replica, struct output *output, uint6
         client_status(replica, output, client, request->request_id);
         return;
     }
-    if (replica->role == RAFT_STARTING) {
+    const bool stale = request->kind == REQUEST_GET_STALE;
+    if (replica->role == RAFT_STARTING || (!store_is_ready(replica) && (stale || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
-    } else if (request->kind == REQUEST_GET_STALE) {
+    } else if (stale) {
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
         return;
     } else if (replica->role != RAFT_LEADER) {

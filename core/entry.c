@@ -30,9 +30,9 @@ uint32_t entry_decode(struct slice bytes, struct entry *entry)
         return 0;
     if (header.index == 0 || header.term == 0)
         return 0;
-    if (header.kind != ENTRY_NOOP && header.kind != ENTRY_COMMAND)
+    if (header.kind < ENTRY_NOOP || header.kind > ENTRY_CHECKPOINT)
         return 0;
-    if (header.kind == ENTRY_NOOP && header.body_bytes != 0)
+    if (header.kind != ENTRY_COMMAND && header.body_bytes != 0)
         return 0;
     *entry = (struct entry){
         .id = { .term = header.term, .index = header.index },

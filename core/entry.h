@@ -7,8 +7,9 @@
 #include "base.h"
 
 enum entry_kind {
-    ENTRY_NOOP = 1,    /* opens a leader's term (Raft 6.4); no body */
-    ENTRY_COMMAND = 2, /* a client command, request.h */
+    ENTRY_NOOP = 1,       /* opens a leader's term (Raft 6.4); no body */
+    ENTRY_COMMAND = 2,    /* a client command, request.h */
+    ENTRY_CHECKPOINT = 3, /* whoever applies it freezes a checkpoint (checkpoint.h); no body */
 };
 
 struct entry_header {

@@ -102,6 +102,8 @@ const char *replica_invariant(const struct replica *replica)
     if (replica->stored.hard.term < replica->superblock.durable.hard.term)
         return "the term in memory is not behind the durable one";
     const char *problem = wal_invariant(replica);
+    if (problem == NULL)
+        problem = checkpoint_invariant(replica);
     if (problem == NULL && replica->role == RAFT_LEADER)
         problem = leader_invariant(replica);
     return problem;
@@ -119,6 +121,10 @@ uint64_t replica_digest(const struct replica *replica)
         { 0, sizeof *replica },
         { areas->wal_body, replica->wal.tail + sizeof(struct wal_batch_header) + replica->wal.open_bytes },
         { areas->pages, (uint64_t)limits->pages_max * limits->page_bytes },
+        { areas->map, areas->shadow - areas->map },
+        { areas->shadow, (uint64_t)replica->checkpoint.shadow_count * limits->page_bytes },
+        { areas->shadow_page, areas->data_runs - areas->shadow_page },
+        { areas->data_runs, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max },
         { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
         { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
         { areas->inflight, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t) },

@@ -1,9 +1,11 @@
 /* The three named sets of limits, and the relations that any set must satisfy. */
 #include "limits.h"
 
+#include "checkpoint.h"
 #include "checksum.h"
 #include "entry.h"
 #include "kv.h"
+#include "map.h"
 #include "message.h"
 #include "page.h"
 #include "request.h"
@@ -61,7 +63,7 @@ const struct limits limits_tiny = {
     .log_entries_max = 256,
     .checkpoint_wal_blocks = 48,
     .checkpoint_entries = 64,
-    .data_blocks = 72,
+    .data_blocks = 80,
     .data_run_bytes_max = 1024,
     .data_depth = 2,
     .install_kib_per_second = 64,
@@ -159,6 +161,30 @@ static const char *limits_storage_problem(const struct limits *limits)
     return NULL;
 }
 
+/* Of checkpoints: device 1, and the log between two of them. */
+static const char *limits_checkpoint_problem(const struct limits *limits)
+{
+    if (limits->data_run_bytes_max == 0 || limits->data_run_bytes_max % limits->page_bytes != 0
+        || limits->data_run_bytes_max > 16 * MIB)
+        return "data_run_bytes_max must be a multiple of page_bytes, at most 16 MiB";
+    if (limits->data_depth < 1 || limits->data_depth > CHECKPOINT_DEPTH_MAX)
+        return "data_depth must be in 1..2";
+    if (limits->pages_max >= BLOCK_RETIRED || limits->data_blocks >= BLOCK_RETIRED)
+        return "pages_max and data_blocks must be below 2^30 - 2";
+    /* The durable checkpoint and the next one, both with everything in other blocks; block 0, and one to spare. */
+    if (limits->data_blocks < 2 * ((uint64_t)limits->pages_max + map_blocks(limits)) + 2)
+        return "data_blocks must hold all pages and their map twice, and two more";
+    if (limits->shadow_pages_max == 0)
+        return "shadow_pages_max must not be 0";
+    if (limits->checkpoint_entries == 0 || limits->checkpoint_entries > limits->log_entries_max / 2)
+        return "checkpoint_entries must be in 1..log_entries_max / 2";
+    if (limits->checkpoint_wal_blocks == 0
+        || (uint64_t)limits->checkpoint_wal_blocks + limits->wal_retain_blocks + limits->wal_reserve_blocks
+               >= limits->wal_body_blocks)
+        return "wal_body_blocks must hold checkpoint_wal_blocks, wal_retain_blocks and wal_reserve_blocks, and more";
+    return NULL;
+}
+
 const char *limits_problem(const struct limits *limits)
 {
     const char *problem = limits_storage_problem(limits);
@@ -178,6 +204,9 @@ const char *limits_problem(const struct limits *limits)
         return "sessions_max must not be 0";
     if (limits->pages_max < page_fixed_count(limits) + 2)
         return "pages_max must hold the root, the bitmap, the sessions and a tree";
+    problem = limits_checkpoint_problem(limits);
+    if (problem != NULL)
+        return problem;
     if (!is_power_of_two(limits->pending_writes_max) || !is_power_of_two(limits->pending_reads_max))
         return "pending_writes_max and pending_reads_max must be powers of two";
     if (limits->inflight_max == 0 || limits->inflight_max > INFLIGHT_MAX)

@@ -74,21 +74,8 @@ const uint8_t *map_block_const(const struct replica *replica, uint32_t level, ui
 
 /* ---- sets ---- */
 
-static bool bit_get(const struct replica *replica, uint64_t area, uint32_t bit)
-{
-    const uint64_t *words = region_at_const(replica, area);
-    return (words[bit / 64] >> (bit % 64) & 1) != 0;
-}
-
-static void bit_put(struct replica *replica, uint64_t area, uint32_t bit, bool value)
-{
-    uint64_t *word = (uint64_t *)region_at(replica, area) + bit / 64;
-    const uint64_t mask = 1ULL << (bit % 64);
-    *word = value ? *word | mask : *word & ~mask;
-}
-
 /* Map blocks are numbered like the entries that describe them, from level 1 on. */
-static uint32_t map_block_bit(const struct replica *replica, uint32_t level, uint32_t at)
+static uint32_t map_block_number(const struct replica *replica, uint32_t level, uint32_t at)
 {
     ASSERT(level >= 1 && level < MAP_LEVELS_MAX);
     return replica->areas.map_first[level] - replica->areas.map_first[1] + at;
@@ -96,37 +83,31 @@ static uint32_t map_block_bit(const struct replica *replica, uint32_t level, uin
 
 bool map_is_dirty(const struct replica *replica, uint32_t level, uint32_t at)
 {
-    return bit_get(replica, replica->areas.map_dirty, map_block_bit(replica, level, at));
+    return set_has(region_at_const(replica, replica->areas.map_dirty), map_block_number(replica, level, at));
 }
 
 void map_set_dirty(struct replica *replica, uint32_t level, uint32_t at, bool dirty)
 {
-    bit_put(replica, replica->areas.map_dirty, map_block_bit(replica, level, at), dirty);
+    ASSERT(at < map_count(&replica->limits, level));
+    set_put(region_at(replica, replica->areas.map_dirty), map_block_number(replica, level, at), dirty);
 }
 
 uint32_t map_next_dirty(const struct replica *replica, uint32_t level, uint32_t at, uint32_t words)
 {
     const uint64_t *set = region_at_const(replica, replica->areas.map_dirty);
-    const uint32_t count = map_count(&replica->limits, level);
-    for (uint32_t done = 0; at < count && done < words; done++) {
-        const uint32_t bit = map_block_bit(replica, level, at);
-        const uint64_t word = set[bit / 64] >> (bit % 64);
-        if (word != 0)
-            return u32_min(count, at + (uint32_t)__builtin_ctzll(word));
-        at += 64 - bit % 64;
-    }
-    return u32_min(at, count);
+    const uint32_t first = map_block_number(replica, level, 0);
+    return set_next(set, first + at, first + map_count(&replica->limits, level), words) - first;
 }
 
 bool map_wanted(const struct replica *replica, uint32_t level, uint32_t at)
 {
-    return bit_get(replica, replica->areas.wanted, replica->areas.map_first[level] + at);
+    return set_has(region_at_const(replica, replica->areas.wanted), replica->areas.map_first[level] + at);
 }
 
 void map_set_wanted(struct replica *replica, uint32_t level, uint32_t at, bool wanted)
 {
     ASSERT(at < map_count(&replica->limits, level));
-    bit_put(replica, replica->areas.wanted, replica->areas.map_first[level] + at, wanted);
+    set_put(region_at(replica, replica->areas.wanted), replica->areas.map_first[level] + at, wanted);
 }
 
 /* ---- hashes ---- */
@@ -201,28 +182,39 @@ bool block_is_fresh(const struct replica *replica, uint32_t block)
     return (block_word_const(replica, block) & BLOCK_FRESH) != 0;
 }
 
-void block_set_use(struct replica *replica, uint32_t block, uint32_t use)
+bool block_claim(struct replica *replica, uint32_t block, uint32_t use)
 {
-    uint32_t *word = block_word(replica, block);
-    ASSERT(*word == BLOCK_FREE && use != BLOCK_FREE);
-    *word = use;
-    replica->checkpoint.blocks_used++;
+    const uint32_t next = replica->checkpoint.block_next;
+    if (block_take(replica, block, use) == 0)
+        return false;
+    *block_word(replica, block) = use;
+    replica->checkpoint.block_next = next;
+    return true;
+}
+
+uint32_t block_take(struct replica *replica, uint32_t block, uint32_t use)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    ASSERT(use != BLOCK_FREE && use != BLOCK_RETIRED);
+    if (block == 0 || block >= replica->limits.data_blocks || *block_word(replica, block) != BLOCK_FREE)
+        return 0;
+    *block_word(replica, block) = use | BLOCK_FRESH;
+    writer->blocks_used++;
+    writer->block_next = block + 1;
+    return block;
 }
 
 uint32_t block_allocate(struct replica *replica, uint32_t use)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
-    ASSERT(use != BLOCK_FREE && use != BLOCK_RETIRED);
     ASSERT(writer->blocks_used + 1 < replica->limits.data_blocks);
     for (uint32_t done = 0; done < BLOCK_SCAN_MAX; done++) {
-        const uint32_t block = u32_max(writer->block_next, 1);
-        writer->block_next = block + 1 < replica->limits.data_blocks ? block + 1 : 1;
-        uint32_t *word = block_word(replica, block);
-        if (*word != BLOCK_FREE)
-            continue;
-        *word = use | BLOCK_FRESH;
-        writer->blocks_used++;
-        return block;
+        if (writer->block_next == 0 || writer->block_next >= replica->limits.data_blocks)
+            writer->block_next = 1;
+        const uint32_t block = block_take(replica, writer->block_next, use);
+        if (block != 0)
+            return block;
+        writer->block_next++;
     }
     return 0;
 }

@@ -94,13 +94,15 @@ enum { BLOCK_SCAN_MAX = 4096 };
 /* Without BLOCK_FRESH. */
 uint32_t block_use(const struct replica *replica, uint32_t block);
 bool block_is_fresh(const struct replica *replica, uint32_t block);
-/* Of a block that the durable checkpoint uses, as it is loaded. */
-void block_set_use(struct replica *replica, uint32_t block, uint32_t use);
+/* A block that the durable checkpoint uses, as it is loaded. False: there is no such block, or it is used already. */
+bool block_claim(struct replica *replica, uint32_t block, uint32_t use);
 
 /* The next free block at or behind the cursor, wrapping, fresh from now on; blocks are taken in order, so that a
  * checkpoint's writes are long. limits_problem() holds that there always is one. 0: none among the BLOCK_SCAN_MAX that
  * were looked at; call again, in the next step. */
 uint32_t block_allocate(struct replica *replica, uint32_t use);
+/* The same for this one block, if it is free; else 0. */
+uint32_t block_take(struct replica *replica, uint32_t block, uint32_t use);
 /* The map no longer uses the block: free at once when it is fresh, else retired. 0 is none. */
 void block_release(struct replica *replica, uint32_t block);
 /* A checkpoint became durable: retired blocks become free and fresh ones are no longer. A bounded part of them, from

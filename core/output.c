@@ -1,13 +1,17 @@
 /* Filling an output, and how large it must be; see output.h. */
 #include "output.h"
 
+#include "map.h"
+
 /* Everything a step may emit beside the bulky frames: votes, acknowledgements, refusals, small replies. */
 enum { OUTPUT_SMALL_BYTES = 8192 };
 
-/* An applied entry has three at most; the rest is bounded by what is emitted or appended. */
+/* An applied entry has three at most, and each page or map block that is loaded may be damaged; the rest is bounded by
+ * what is emitted or appended. */
 static uint32_t event_max(const struct limits *limits)
 {
-    return 4 * limits->effects_max + 3 * limits->apply_per_step_max + limits->append_entries_max;
+    const uint32_t loaded = limits->data_run_bytes_max / limits->page_bytes + map_fanout(limits);
+    return 4 * limits->effects_max + 3 * limits->apply_per_step_max + limits->append_entries_max + loaded;
 }
 
 static uint32_t arena_bytes(const struct limits *limits)

@@ -20,44 +20,67 @@ uint32_t page_fixed_count(const struct limits *limits)
     return 1 + page_bitmap_count(limits) + page_session_count(limits);
 }
 
-static uint8_t *page_at(struct replica *replica, uint32_t page)
+uint8_t *page_raw(struct replica *replica, uint32_t page)
 {
     ASSERT(page < replica->limits.pages_max);
     return (uint8_t *)region_at(replica, replica->areas.pages) + (size_t)page * replica->limits.page_bytes;
 }
 
-static const uint8_t *page_at_const(const struct replica *replica, uint32_t page)
+const uint8_t *page_raw_const(const struct replica *replica, uint32_t page)
 {
     ASSERT(page < replica->limits.pages_max);
     return (const uint8_t *)region_at_const(replica, replica->areas.pages) + (size_t)page * replica->limits.page_bytes;
+}
+
+/* The page to be changed. Most are dirty already: one test of a bit. */
+static uint8_t *page_at(struct replica *replica, uint32_t page)
+{
+    if (!checkpoint_page_dirty(replica, page))
+        checkpoint_touch(replica, page);
+    return page_raw(replica, page);
 }
 
 struct page_root *page_root(struct replica *replica) { return (struct page_root *)(void *)page_at(replica, 0); }
 
 const struct page_root *page_root_const(const struct replica *replica)
 {
-    return (const struct page_root *)(const void *)page_at_const(replica, 0);
+    return (const struct page_root *)(const void *)page_raw_const(replica, 0);
 }
 
-/* The word of the bitmap that holds the page's bit. The bitmap's pages are consecutive, so its words are one array. */
+/* The word of the bitmap that holds the page's bit, to be changed and to be read. The bitmap's pages are consecutive,
+ * so its words are one array. */
 static uint64_t *bitmap_word(struct replica *replica, uint32_t page)
 {
-    return (uint64_t *)(void *)page_at(replica, 1) + page / 64;
+    const uint32_t bytes = page / 64 * (uint32_t)sizeof(uint64_t);
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    return (uint64_t *)(void *)(page_at(replica, 1 + bytes / page_bytes) + bytes % page_bytes);
+}
+
+static uint64_t bitmap_word_const(const struct replica *replica, uint32_t page)
+{
+    return ((const uint64_t *)(const void *)page_raw_const(replica, 1))[page / 64];
 }
 
 static uint64_t bitmap_bit(uint32_t page) { return 1ULL << (page % 64); }
 
 static bool page_in_use(const struct replica *replica, uint32_t page)
 {
-    const uint64_t *bitmap = (const uint64_t *)(const void *)page_at_const(replica, 1);
-    return (bitmap[page / 64] & bitmap_bit(page)) != 0;
+    return (bitmap_word_const(replica, page) & bitmap_bit(page)) != 0;
+}
+
+/* Marks the pages first..end - 1 as in use, a word at a time. */
+static void bitmap_fill(struct replica *replica, uint32_t first, uint32_t end)
+{
+    for (uint32_t page = first; page < end; page = (page / 64 + 1) * 64) {
+        const uint32_t count = u32_min(end, (page / 64 + 1) * 64) - page;
+        *bitmap_word(replica, page) |= UINT64_MAX >> (64 - count) << (page % 64);
+    }
 }
 
 void page_store_init(struct replica *replica)
 {
     struct page_root *root = page_root(replica);
     const uint32_t fixed = page_fixed_count(&replica->limits);
-    const uint32_t bits = page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8;
     ASSERT(root->magic == 0 && fixed < replica->limits.pages_max);
     *root = (struct page_root){
         .magic = PAGE_ROOT_MAGIC,
@@ -65,11 +88,10 @@ void page_store_init(struct replica *replica)
         .pages_free = replica->limits.pages_max - fixed,
         .free_hint = fixed,
     };
-    for (uint32_t page = 0; page < fixed; page++)
-        *bitmap_word(replica, page) |= bitmap_bit(page);
+    bitmap_fill(replica, 0, fixed);
     /* Numbers that do not exist are never free. */
-    for (uint32_t page = replica->limits.pages_max; page < bits; page++)
-        *bitmap_word(replica, page) |= bitmap_bit(page);
+    bitmap_fill(replica, replica->limits.pages_max,
+                page_bitmap_count(&replica->limits) * replica->limits.page_bytes * 8);
 }
 
 uint32_t page_sessions(const struct replica *replica) { return 1 + page_bitmap_count(&replica->limits); }
@@ -83,7 +105,7 @@ uint8_t *page_write(struct replica *replica, uint32_t page)
 const uint8_t *page_read(const struct replica *replica, uint32_t page)
 {
     ASSERT(page_in_use(replica, page));
-    return page_at_const(replica, page);
+    return page_raw_const(replica, page);
 }
 
 uint32_t page_allocate(struct replica *replica)
@@ -91,7 +113,7 @@ uint32_t page_allocate(struct replica *replica)
     struct page_root *root = page_root(replica);
     ASSERT(root->pages_free > 0);
     uint32_t page = root->free_hint;
-    while (*bitmap_word(replica, page) == UINT64_MAX)
+    while (bitmap_word_const(replica, page) == UINT64_MAX)
         page = (page / 64 + 1) * 64;
     while (page_in_use(replica, page))
         page++;

@@ -9,6 +9,9 @@
  * allocated is always the lowest free number, freed pages are zeroed, and no page holds an address, a seed or a time:
  * equal logs give byte-equal pages on every replica.
  *
+ * Whoever is given bytes to write marks their page dirty for the next checkpoint (checkpoint.h), before the first
+ * change. That is why there are two of each accessor.
+ *
  * Invariants: page_root.pages_free counts the zero bits; no bit below free_hint is zero; a page that is not in use is
  * zero */
 #ifndef WW_PAGE_H
@@ -45,16 +48,22 @@ uint32_t page_fixed_count(const struct limits *limits);
 /* Makes the first pages of an empty state. */
 void page_store_init(struct replica *replica);
 
+/* To be changed, and to be read. */
 struct page_root *page_root(struct replica *replica);
 const struct page_root *page_root_const(const struct replica *replica);
 
-/* The bytes of a page in use: page_bytes of them. */
+/* The bytes of a page in use: page_bytes of them, to be changed, and to be read. */
 uint8_t *page_write(struct replica *replica, uint32_t page);
 const uint8_t *page_read(const struct replica *replica, uint32_t page);
 
 /* The lowest free page, zeroed. The caller has checked page_root.pages_free. */
 uint32_t page_allocate(struct replica *replica);
 void page_free(struct replica *replica, uint32_t page);
+
+/* The bytes of any page as they are, in use or not, for those who load, store and exchange whole pages: nothing is
+ * marked. */
+uint8_t *page_raw(struct replica *replica, uint32_t page);
+const uint8_t *page_raw_const(const struct replica *replica, uint32_t page);
 
 /* First page of the session table: the array lies in page_session_count() consecutive pages. */
 uint32_t page_sessions(const struct replica *replica);

@@ -45,6 +45,8 @@ void replicate_tick(struct replica *replica, struct output *output);
 void replicate_flush(struct replica *replica, struct output *output);
 /* The leader's own durability, or a follower's, may have moved the commit index. */
 void replicate_advance_commit(struct replica *replica, struct output *output);
+/* Appends an ENTRY_CHECKPOINT when it is time. */
+void replicate_checkpoint(struct replica *replica, struct output *output);
 /* The highest value that a majority of `values` (one per voter) has reached. */
 uint64_t quorum_reached(const uint64_t *values, uint32_t count);
 
@@ -58,6 +60,7 @@ void read_fail_all(struct replica *replica, struct output *output);
 
 /* apply.c */
 void apply_committed(struct replica *replica, struct output *output);
+/* Of the applied state; 0 while there is none in memory. */
 uint64_t apply_digest(const struct replica *replica);
 
 /* client.c */

@@ -80,7 +80,7 @@ static void read_pop(struct replica *replica)
 
 void read_serve(struct replica *replica, struct output *output)
 {
-    if (replica->role != RAFT_LEADER)
+    if (replica->role != RAFT_LEADER || !store_is_ready(replica))
         return;
     while (replica->reads_assigned > 0) {
         const struct read *read = read_at(replica, 0);

@@ -199,8 +199,13 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
 
 static void disk_completed(struct replica *replica, struct output *output, const struct input *input)
 {
-    if (wal_operation_of(input->op_id) == WAL_READ)
+    const uint32_t operation = wal_operation_of(input->op_id);
+    if (operation == WAL_READ)
         recovery_read(replica, output, input);
+    else if (operation == DATA_READ)
+        store_read(replica, output, input);
+    else if (operation == DATA_WRITE)
+        checkpoint_written(replica, output, input->op_id, input->result);
     else
         wal_written(replica, output, input->op_id, input->result);
     if (replica->role == RAFT_STOPPED)
@@ -210,6 +215,7 @@ static void disk_completed(struct replica *replica, struct output *output, const
     if (replica->recovery.phase == RECOVERY_DONE && replica->role == RAFT_STARTING) {
         election_reset_timer(replica);
         election_become_follower(replica, output, replica->stored.hard.term, 0);
+        store_load(replica, output, false);
     }
     replicate_advance_commit(replica, output);
 }
@@ -241,6 +247,9 @@ static void step_flush(struct replica *replica, struct output *output)
     election_flush(replica, output);
     replicate_advance_commit(replica, output);
     read_begin_round(replica, output);
+    store_flush(replica, output);
+    checkpoint_flush(replica, output);
+    replicate_checkpoint(replica, output);
     wal_flush(replica, output);
     append_flush(replica, output);
     replicate_flush(replica, output);

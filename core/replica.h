@@ -151,6 +151,10 @@ enum event_kind {
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
+    EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
+    EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
+    EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
+    EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
     EVENT_KINDS,
 };
 const char *event_kind_text(enum event_kind kind);

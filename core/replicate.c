@@ -61,6 +61,23 @@ static void replicate_open_term(struct replica *replica, struct output *output)
         wal_append(replica, output, &noop, 1);
 }
 
+/* Asks all replicas for the next checkpoint, when the log has grown since the last one. Its own must be done, so that
+ * it does not pile up work; what it applied of its own term contains every marker of the leaders before. */
+void replicate_checkpoint(struct replica *replica, struct output *output)
+{
+    if (replica->role != RAFT_LEADER || !store_is_ready(replica) || !checkpoint_is_idle(replica))
+        return;
+    const uint64_t term = replica->stored.hard.term;
+    if (replica->applied < replica->marker_index || log_term(replica, replica->applied) != term)
+        return;
+    const struct entry marker = {
+        .id = { .term = term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_CHECKPOINT,
+    };
+    if (checkpoint_is_due(replica) && wal_append(replica, output, &marker, 1))
+        replica->marker_index = marker.id.index;
+}
+
 void replicate_become_leader(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role == RAFT_CANDIDATE);
@@ -73,6 +90,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->round_confirmed = 0;
     /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
     replica->reads_assigned = 0;
+    replica->marker_index = 0;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         struct peer *peer = &replica->peers[slot];

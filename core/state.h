@@ -156,6 +156,7 @@ struct replica {
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     uint32_t zero1;
+    uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct superblock_writer superblock;
     struct log log;
@@ -170,6 +171,32 @@ static inline void *region_at(struct replica *replica, uint64_t offset) { return
 static inline const void *region_at_const(const struct replica *replica, uint64_t offset)
 {
     return (const uint8_t *)replica + offset;
+}
+
+/* Sets of bits in the areas. */
+static inline bool set_has(const uint64_t *set, uint32_t bit) { return (set[bit / 64] >> (bit % 64) & 1) != 0; }
+static inline void set_put(uint64_t *set, uint32_t bit, bool member)
+{
+    const uint64_t mask = 1ULL << (bit % 64);
+    set[bit / 64] = member ? set[bit / 64] | mask : set[bit / 64] & ~mask;
+}
+/* The first member in from..end - 1; looks at that many words. When there is none: where it ended, at most `end`. */
+static inline uint32_t set_next(const uint64_t *set, uint32_t from, uint32_t end, uint32_t words)
+{
+    for (; from < end && words > 0; words--) {
+        const uint64_t word = set[from / 64] >> (from % 64);
+        if (word != 0)
+            return u32_min(end, from + (uint32_t)__builtin_ctzll(word));
+        from += 64 - from % 64;
+    }
+    return u32_min(from, end);
+}
+
+/* checkpoint.h; in the way of every change of a page. */
+static inline bool checkpoint_page_dirty(const struct replica *replica, uint32_t page)
+{
+    const uint64_t *dirty = region_at_const(replica, replica->areas.dirty[1 - replica->checkpoint.frozen_set]);
+    return set_has(dirty, page);
 }
 
 static inline uint32_t quorum_size(const struct replica *replica) { return replica->config.voter_count / 2 + 1; }

@@ -57,6 +57,10 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_SUPERBLOCK_REPAIR: return "superblock-repair";
     case EVENT_READ_RETRIED: return "read-retried";
     case EVENT_BUSY: return "busy";
+    case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
+    case EVENT_CHECKPOINT: return "checkpoint";
+    case EVENT_STORE_LOADED: return "store-loaded";
+    case EVENT_PAGE_DAMAGED: return "page-damaged";
     case EVENT_KINDS: break;
     }
     return "unknown event";

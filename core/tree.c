@@ -337,32 +337,32 @@ void tree_put(struct replica *replica, struct slice key, struct slice record)
 /* Joins the children on both sides of the parent's cell `at`, if they fit one node. */
 static bool tree_merge(struct replica *replica, uint32_t parent_page, uint32_t at)
 {
-    uint8_t *parent = page_write(replica, parent_page);
-    const struct cell separator = cell_get(parent, at);
+    const struct cell separator = cell_get(page_read(replica, parent_page), at);
+    const uint32_t left_page = child_at(page_read(replica, parent_page), at);
     const uint32_t right_page = separator.child;
-    uint8_t *left = page_write(replica, child_at(parent, at));
-    uint8_t *right = page_write(replica, right_page);
-    const struct node_header right_header = node_header(right);
+    const struct node_header right_header = node_header(page_read(replica, right_page));
     const bool branch = right_header.kind == NODE_BRANCH;
     const struct cell down = { .key = separator.key, .child = right_header.first_child };
     const uint32_t extra = branch ? cell_bytes(&down) + (uint32_t)sizeof(uint16_t) : 0;
-    if (node_used(left) + node_used(right) + extra > node_space(replica))
+    if (node_used(page_read(replica, left_page)) + node_used(page_read(replica, right_page)) + extra
+        > node_space(replica))
         return false;
+    uint8_t *left = page_write(replica, left_page);
     if (branch)
         cell_insert(replica, left, node_header(left).count, &down);
-    cells_move(replica, right, 0, left);
+    cells_move(replica, page_write(replica, right_page), 0, left);
     page_free(replica, right_page);
-    cell_remove(replica, parent, at);
+    cell_remove(replica, page_write(replica, parent_page), at);
     return true;
 }
 
 static void tree_shrink_root(struct replica *replica)
 {
-    struct page_root *root = page_root(replica);
-    const uint32_t page = root->tree_root;
+    const uint32_t page = page_root_const(replica)->tree_root;
     const struct node_header header = node_header(page_read(replica, page));
     if (header.count > 0)
         return;
+    struct page_root *root = page_root(replica);
     root->tree_root = header.kind == NODE_BRANCH ? header.first_child : PAGE_NONE;
     root->tree_height--;
     page_free(replica, page);

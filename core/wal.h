@@ -147,6 +147,12 @@ bool wal_seal_cut(struct replica *replica);
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *block);
 
+/* Where may the log begin once the checkpoint at id is durable? Leaves the answer in stored.head; looks at a bounded
+ * number of batches. False: not found yet, call again. */
+bool wal_head_search(struct replica *replica, struct log_id id);
+/* stored.head is durable: gives up what lies before it. */
+void wal_head_advance(struct replica *replica, struct output *output);
+
 uint64_t wal_used_bytes(const struct replica *replica);
 
 /* recovery.c: the start of a life. */

@@ -210,6 +210,10 @@ static const struct {
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
+    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_DEBUG, "index", "pages" },
+    [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_ERROR, "at", "level" },
 };
 
 static void log_role(struct node *node, const struct event *event)

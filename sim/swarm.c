@@ -179,6 +179,11 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
 {
     swarm->limits = limits_tiny;
     const bool scarce = draw_percent(draw, 12);
+    if (scarce) { /* or a small log could not hold what lies between two checkpoints */
+        swarm->limits.checkpoint_wal_blocks = 6;
+        swarm->limits.checkpoint_entries = 8;
+        swarm->limits.wal_retain_blocks = 1;
+    }
     KNOB(wal_batch_bytes_max, 1024, 1536, 2048, 4096);
     KNOB(value_bytes_max, 8, 60, 160, 400);
     KNOB(wal_header_blocks, 4, 4, 5, 8);

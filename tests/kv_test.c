@@ -29,6 +29,7 @@ static struct node *lone_leader(uint32_t pages)
     limits.wal_body_blocks = 16384;
     limits.log_entries_max = 16384;
     limits.pages_max = page_fixed_count(&limits) + pages;
+    limits.data_blocks = 4 * limits.pages_max;
     struct node *node = node_new(&limits, &config);
     node_start(node);
     node_settle(node);

@@ -1,6 +1,7 @@
 /* The table of limits: the named sets are consistent, broken relations are named, the fingerprint covers its part. */
 #include "../core/limits.h"
 
+#include "../core/map.h"
 #include "../core/replica.h"
 #include "test.h"
 
@@ -40,6 +41,32 @@ TEST(a_broken_relation_is_named)
     limits = limits_tiny;
     limits.inflight_max = INFLIGHT_MAX + 1;
     EXPECT(problem_names(&limits, "inflight_max"));
+}
+
+TEST(a_broken_relation_of_checkpoints_is_named)
+{
+    struct limits limits = limits_tiny;
+    limits.data_blocks = 2 * (limits.pages_max + map_blocks(&limits)) + 1;
+    EXPECT(problem_names(&limits, "data_blocks"));
+    limits.data_blocks++;
+    EXPECT(limits_problem(&limits) == NULL);
+    limits = limits_tiny;
+    limits.data_run_bytes_max = limits.page_bytes + 1;
+    EXPECT(problem_names(&limits, "data_run_bytes_max"));
+    limits = limits_tiny;
+    limits.data_depth = 3;
+    EXPECT(problem_names(&limits, "data_depth"));
+    limits = limits_tiny;
+    limits.shadow_pages_max = 0;
+    EXPECT(problem_names(&limits, "shadow_pages_max"));
+    limits = limits_tiny;
+    limits.checkpoint_entries = limits.log_entries_max / 2 + 1;
+    EXPECT(problem_names(&limits, "checkpoint_entries"));
+    limits = limits_tiny;
+    limits.checkpoint_wal_blocks = limits.wal_body_blocks - limits.wal_reserve_blocks - limits.wal_retain_blocks;
+    EXPECT(problem_names(&limits, "checkpoint_wal_blocks"));
+    limits.checkpoint_wal_blocks--;
+    EXPECT(limits_problem(&limits) == NULL);
 }
 
 /* Replicas that disagree about any of these would answer the same command differently. */

@@ -23,6 +23,7 @@ enum { NODE_OPS_MAX = 64, NODE_SENT_MAX = 256, NODE_FRAME_BYTES_MAX = 4096 };
 struct node_op {
     uint64_t op_id;
     uint64_t offset;
+    uint32_t device;
     uint32_t bytes;
     bool write;
     const uint8_t *source; /* writes: pinned in the region */
@@ -43,8 +44,10 @@ struct node {
     void *output_region;
     struct replica *replica; /* NULL while down */
     struct output output;
-    uint8_t *image; /* what is durable on device 0 */
+    uint8_t *image; /* what is durable on device 0 ... */
     uint64_t image_bytes;
+    uint8_t *data; /* ... and on device 1 */
+    uint64_t data_bytes;
     uint64_t now_ns;
     uint64_t deadline_ns;
     struct node_op ops[NODE_OPS_MAX];
@@ -95,7 +98,10 @@ static inline struct node *node_new(const struct limits *limits, const struct re
     node->output_region = aligned_alloc(REGION_ALIGNMENT, u64_round_up(output_bytes(limits), REGION_ALIGNMENT));
     node->image_bytes = limits_wal_bytes(limits);
     node->image = calloc(1, node->image_bytes);
-    NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL, "memory");
+    node->data_bytes = limits_data_bytes(limits);
+    node->data = calloc(1, node->data_bytes);
+    NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL && node->data != NULL,
+               "memory");
     uint8_t *block = calloc(1, limits->block_bytes);
     NODE_CHECK(block != NULL, "memory");
     replica_format(limits, config, 1000 + config->node_id, block);
@@ -110,6 +116,7 @@ static inline void node_free(struct node *node)
     free(node->region);
     free(node->output_region);
     free(node->image);
+    free(node->data);
     free(node);
 }
 
@@ -128,19 +135,31 @@ static inline void node_keep_frame(struct node *node, const struct effect *effec
     memcpy(frame->bytes, effect->bytes.bytes, effect->bytes.count);
 }
 
+/* The bytes of a device at an offset. */
+static inline uint8_t *node_device(struct node *node, uint32_t device, uint64_t offset)
+{
+    return (device == DEVICE_WAL ? node->image : node->data) + offset;
+}
+
 static inline void node_keep_op(struct node *node, const struct effect *effect, bool write)
 {
     NODE_CHECK(node->op_count < NODE_OPS_MAX, "too many disk operations in flight");
-    NODE_CHECK(effect->device == DEVICE_WAL, "unknown device");
-    NODE_CHECK(effect->offset % node->limits.block_bytes == 0, "unaligned offset");
-    NODE_CHECK(effect->bytes.count > 0 && effect->bytes.count % node->limits.block_bytes == 0, "unaligned size");
-    NODE_CHECK(effect->offset + effect->bytes.count <= node->image_bytes, "outside the device");
+    NODE_CHECK(effect->device < DEVICES, "unknown device");
+    const bool wal = effect->device == DEVICE_WAL;
+    const uint32_t block_bytes = wal ? node->limits.block_bytes : node->limits.page_bytes;
+    NODE_CHECK(effect->offset % block_bytes == 0, "unaligned offset");
+    NODE_CHECK(effect->bytes.count > 0 && effect->bytes.count % block_bytes == 0, "unaligned size");
+    NODE_CHECK(effect->offset + effect->bytes.count <= (wal ? node->image_bytes : node->data_bytes),
+               "outside the device");
+    NODE_CHECK(wal || effect->offset > 0, "block 0 of device 1 holds nothing");
     for (uint32_t i = 0; i < node->op_count; i++)
         NODE_CHECK(node->ops[i].op_id != effect->op_id, "operation id in use");
     struct node_op *op = &node->ops[node->op_count++];
-    *op = (struct node_op){
-        .op_id = effect->op_id, .offset = effect->offset, .bytes = effect->bytes.count, .write = write
-    };
+    *op = (struct node_op){ .op_id = effect->op_id,
+                            .offset = effect->offset,
+                            .device = effect->device,
+                            .bytes = effect->bytes.count,
+                            .write = write };
     if (write) {
         op->source = effect->bytes.bytes;
         op->digest = checksum64(op->source, op->bytes, 0);
@@ -213,10 +232,10 @@ static inline void node_land(struct node *node, uint32_t slot, uint64_t blocks)
 {
     const struct node_op *op = &node->ops[slot];
     NODE_CHECK(op->write, "only writes land");
-    const uint32_t block_bytes = node->limits.block_bytes;
+    const uint32_t block_bytes = op->device == DEVICE_WAL ? node->limits.block_bytes : node->limits.page_bytes;
     for (uint32_t at = 0; at < op->bytes; at += block_bytes)
         if (blocks >> (at / block_bytes % 64) & 1)
-            memcpy(node->image + op->offset + at, op->source + at, block_bytes);
+            memcpy(node_device(node, op->device, op->offset + at), op->source + at, block_bytes);
 }
 
 /* Completes the operation in `slot`; a write that is not DISK_OK changes nothing. */
@@ -227,9 +246,9 @@ static inline void node_complete(struct node *node, uint32_t slot, enum disk_res
     if (op.write) {
         NODE_CHECK(checksum64(op.source, op.bytes, 0) == op.digest, "a pinned buffer changed");
         if (result == DISK_OK)
-            memcpy(node->image + op.offset, op.source, op.bytes);
+            memcpy(node_device(node, op.device, op.offset), op.source, op.bytes);
     } else if (result == DISK_OK) {
-        input.bytes = (struct slice){ .bytes = node->image + op.offset, .count = op.bytes };
+        input.bytes = (struct slice){ .bytes = node_device(node, op.device, op.offset), .count = op.bytes };
     }
     node->ops[slot] = node->ops[--node->op_count];
     node_step(node, &input);

@@ -1,0 +1,287 @@
+/* Loading a checkpoint into memory; see store.h. */
+#include "store.h"
+
+#include "output.h"
+#include "page.h"
+#include "state.h"
+
+/* Entries or pages that one step looks at for the next thing to do. */
+enum { SCAN_MAX = 256, CLEAR_MAX = 64, CLEAR_WORDS = 256 };
+
+bool store_is_ready(const struct replica *replica) { return replica->store.state == STORE_READY; }
+
+bool store_prefetch(const struct replica *replica, const struct entry *entry)
+{
+    ASSERT(entry->kind == ENTRY_COMMAND);
+    return store_is_ready(replica);
+}
+
+bool store_page_damaged(const struct replica *replica, uint32_t page) { return map_wanted(replica, 0, page); }
+
+void store_set_damaged(struct replica *replica, uint32_t page, bool damaged)
+{
+    if (store_page_damaged(replica, page) == damaged)
+        return;
+    map_set_wanted(replica, 0, page, damaged);
+    replica->store.pages_damaged += damaged ? 1 : 0;
+}
+
+static bool reads_idle(const struct replica *replica)
+{
+    for (uint32_t slot = 0; slot < STORE_READS_MAX; slot++)
+        if (replica->store.reads[slot].count > 0)
+            return false;
+    return true;
+}
+
+static void damaged(struct replica *replica, struct output *output, uint32_t level, uint32_t at)
+{
+    if (level == 0)
+        store_set_damaged(replica, at, true);
+    else
+        map_set_wanted(replica, level, at, true);
+    replica->store.map_damaged = replica->store.map_damaged || level > 0;
+    output_event(output, EVENT_PAGE_DAMAGED, at, level);
+}
+
+/* What an entry of the map says is there: its block belongs to it, and its page is not what memory holds. An entry
+ * without a block is one that an install has not got yet; a block that cannot be its own is damage. */
+static void store_claim(struct replica *replica, struct output *output, uint32_t level, uint32_t at)
+{
+    struct map_entry *entry = map_entry(replica, level, at);
+    if (map_entry_is_zero(entry))
+        return;
+    if (!block_claim(replica, entry->block, level == 0 ? at + 1 : BLOCK_MAP)) {
+        entry->block = 0;
+        damaged(replica, output, level, at);
+    }
+    if (level == 0 && !checkpoint_page_dirty(replica, at))
+        checkpoint_touch(replica, at);
+}
+
+void store_load(struct replica *replica, struct output *output, bool map_known)
+{
+    struct store *store = &replica->store;
+    const uint32_t root = map_root(&replica->limits);
+    ASSERT(checkpoint_is_idle(replica));
+    ASSERT(reads_idle(replica));
+    *store = (struct store){ .loaded = store->loaded };
+    if (replica->stored.checkpoint.id.index == 0) {
+        store->state = STORE_READY;
+        return;
+    }
+    replica->wants_tick = true;
+    replica->checkpoint.next = replica->stored.checkpoint;
+    replica->checkpoint.frozen_lsn = replica->stored.head.lsn;
+    store->phase = STORE_CLEAR;
+    if (map_known)
+        return;
+    store->phase = STORE_MAP;
+    store->level = root;
+    *map_entry(replica, root, 0) = replica->stored.checkpoint.root;
+    store_claim(replica, output, root, 0);
+}
+
+/* ---- what to read next ---- */
+
+/* The next map block of the level, and of the levels below when nothing is in flight any more. */
+static bool map_next(struct replica *replica, struct store_read *read)
+{
+    struct store *store = &replica->store;
+    for (uint32_t done = 0; done < SCAN_MAX; done++) {
+        if (store->next == map_count(&replica->limits, store->level)) {
+            if (!reads_idle(replica))
+                return false;
+            store->next = 0;
+            store->level--;
+            if (store->level > 0)
+                continue;
+            store->phase = STORE_CLEAR;
+            break;
+        }
+        const uint32_t at = store->next++;
+        const struct map_entry *entry = map_entry_const(replica, store->level, at);
+        if (map_entry_is_zero(entry) || map_wanted(replica, store->level, at))
+            continue;
+        *read = (struct store_read){ .first_block = entry->block, .count = 1, .at = at };
+        return true;
+    }
+    replica->wants_tick = true;
+    return false;
+}
+
+static void pages_clear(struct replica *replica)
+{
+    struct store *store = &replica->store;
+    const uint32_t pages_max = replica->limits.pages_max;
+    for (uint32_t done = 0; done < CLEAR_MAX && store->next < pages_max; done++) {
+        const uint32_t page = checkpoint_next_dirty(replica, store->next, CLEAR_WORDS);
+        store->next = page;
+        if (page == pages_max || !checkpoint_page_dirty(replica, page))
+            break;
+        store->next = page + 1;
+        if (!map_entry_is_zero(map_entry_const(replica, 0, page)))
+            continue;
+        memset(page_raw(replica, page), 0, replica->limits.page_bytes);
+        checkpoint_clean(replica, page);
+    }
+    replica->wants_tick = true;
+    if (store->next < pages_max)
+        return;
+    store->phase = STORE_PAGES;
+    store->next = 1;
+}
+
+/* Does the block hold a page that memory does not have, and that is not known to be lost? */
+static bool block_is_missing(const struct replica *replica, uint32_t block)
+{
+    const uint32_t use = block_use(replica, block);
+    if (use == BLOCK_FREE || use > replica->limits.pages_max)
+        return false;
+    return checkpoint_page_dirty(replica, use - 1) && !store_page_damaged(replica, use - 1);
+}
+
+static bool pages_next(struct replica *replica, struct store_read *read)
+{
+    struct store *store = &replica->store;
+    const uint32_t end = u32_min(replica->limits.data_blocks, store->next + BLOCK_SCAN_MAX);
+    while (store->next < end && !block_is_missing(replica, store->next))
+        store->next++;
+    const uint32_t first = store->next;
+    const uint32_t count_max =
+        first < store->by_blocks_end ? 1 : replica->limits.data_run_bytes_max / replica->limits.page_bytes;
+    while (store->next < end && store->next - first < count_max && block_is_missing(replica, store->next))
+        store->next++;
+    *read = (struct store_read){ .first_block = first, .count = store->next - first };
+    if (read->count == 0 && store->next < replica->limits.data_blocks)
+        replica->wants_tick = true;
+    return read->count > 0;
+}
+
+static void read_emit(struct replica *replica, struct output *output, uint32_t slot)
+{
+    const struct store_read *read = &replica->store.reads[slot];
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    output_effect(output, &(struct effect){
+                              .kind = EFFECT_READ,
+                              .device = DEVICE_DATA,
+                              .op_id = wal_op_id((enum wal_operation)DATA_READ, slot),
+                              .offset = (uint64_t)read->first_block * page_bytes,
+                              .bytes = { .bytes = NULL, .count = read->count * page_bytes },
+                          });
+}
+
+/* ---- the end ---- */
+
+static void store_finish(struct replica *replica, struct output *output)
+{
+    struct store *store = &replica->store;
+    const uint64_t index = replica->stored.checkpoint.id.index;
+    if (store->map_damaged || store->pages_damaged > 0) {
+        store->state = STORE_DAMAGED;
+        return;
+    }
+    ASSERT(replica->checkpoint.dirty_count == 0);
+    ASSERT(index >= replica->applied);
+    store->state = STORE_READY;
+    replica->applied = index;
+    replica->commit = u64_max(replica->commit, index);
+    output_event(output, EVENT_STORE_LOADED, index, store->loaded);
+}
+
+void store_flush(struct replica *replica, struct output *output)
+{
+    struct store *store = &replica->store;
+    if (store->state != STORE_LOADING)
+        return;
+    for (uint32_t slot = 0; slot < STORE_READS_MAX; slot++) {
+        struct store_read *read = &store->reads[slot];
+        if (read->count > 0)
+            continue;
+        if (!output_room(output, 1, 0)) {
+            replica->wants_tick = true;
+            return;
+        }
+        if (store->phase == STORE_CLEAR)
+            pages_clear(replica);
+        else if (store->phase == STORE_MAP ? map_next(replica, read) : pages_next(replica, read))
+            read_emit(replica, output, slot);
+    }
+    if (store->phase == STORE_PAGES && store->next == replica->limits.data_blocks && reads_idle(replica))
+        store_finish(replica, output);
+}
+
+/* ---- what was read; no bytes: it cannot be ---- */
+
+static void map_block_loaded(struct replica *replica, struct output *output, uint32_t at, const uint8_t *bytes)
+{
+    const uint32_t level = replica->store.level;
+    const uint32_t fanout = map_fanout(&replica->limits);
+    const struct map_entry *entry = map_entry_const(replica, level, at);
+    const bool intact = bytes != NULL && map_block_checksum(replica, bytes, level, at) == entry->checksum
+                        && hash128_equal(map_block_hash(&replica->limits, bytes), entry->hash);
+    if (!intact) {
+        damaged(replica, output, level, at);
+        return;
+    }
+    memcpy(map_block(replica, level, at), bytes, replica->limits.page_bytes);
+    const uint32_t end = u32_min((at + 1) * fanout, map_count(&replica->limits, level - 1));
+    for (uint32_t child = at * fanout; child < end; child++)
+        store_claim(replica, output, level - 1, child);
+}
+
+static void page_loaded(struct replica *replica, struct output *output, uint32_t block, const uint8_t *bytes)
+{
+    /* A run that failed is read again from its start, and with it what other runs brought meanwhile. */
+    if (!block_is_missing(replica, block))
+        return;
+    const uint32_t page = block_use(replica, block) - 1;
+    if (bytes == NULL || !hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash)) {
+        damaged(replica, output, 0, page);
+        return;
+    }
+    memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
+    checkpoint_clean(replica, page);
+    replica->store.loaded++;
+}
+
+/* False: it was not given up yet. */
+static bool read_failed(struct replica *replica, struct output *output, uint32_t slot)
+{
+    struct store *store = &replica->store;
+    struct store_read *read = &store->reads[slot];
+    output_event(output, EVENT_READ_RETRIED, (uint64_t)read->first_block * replica->limits.page_bytes, DEVICE_DATA);
+    if (read->count > 1) {
+        store->next = u32_min(store->next, read->first_block);
+        store->by_blocks_end = u32_max(store->by_blocks_end, read->first_block + read->count);
+        *read = (struct store_read){ .count = 0 };
+        return false;
+    }
+    read->tries++;
+    if (read->tries < STORE_READ_TRIES) {
+        read_emit(replica, output, slot);
+        return false;
+    }
+    return true;
+}
+
+void store_read(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct store *store = &replica->store;
+    const uint32_t slot = (uint32_t)wal_detail_of(input->op_id);
+    ASSERT(store->state == STORE_LOADING);
+    ASSERT(slot < STORE_READS_MAX && store->reads[slot].count > 0);
+    if (input->result != DISK_OK && !read_failed(replica, output, slot))
+        return;
+    const struct store_read read = store->reads[slot];
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    const uint8_t *bytes = input->result == DISK_OK ? input->bytes.bytes : NULL;
+    ASSERT(bytes == NULL || input->bytes.count == read.count * page_bytes);
+    store->reads[slot] = (struct store_read){ .count = 0 };
+    if (store->phase == STORE_MAP) {
+        map_block_loaded(replica, output, read.at, bytes);
+        return;
+    }
+    for (uint32_t at = 0; at < read.count; at++)
+        page_loaded(replica, output, read.first_block + at, bytes == NULL ? NULL : bytes + (size_t)at * page_bytes);
+}
