@@ -3,7 +3,10 @@
 
 #include "../core/inspect.h"
 
-/* What nodes repair with the help of their peers, so far. Where they do not, damage stays on a minority. */
+/* What nodes repair with the help of their peers, so far: damage that they do not repair comes to a minority, if it
+ * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
+enum { ATLAS_PAGES_ARE_REPAIRED = 0 };
+
 enum { ATLAS_GROUP_ENTRIES = 8 };
 
 enum zone atlas_zone(const struct limits *limits, uint32_t device, uint64_t block)
@@ -129,6 +132,8 @@ bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t d
         return false;
     if (atlas_mild(scene, disk, zone, block, harm))
         return true;
+    if (zone == ZONE_DATA && !ATLAS_PAGES_ARE_REPAIRED)
+        return scene->swarm.regime == REGIME_UNRESTRICTED;
     switch (scene->swarm.regime) {
     case REGIME_MINORITY: return disk->struck || atlas_struck(scene) < minority;
     case REGIME_PLACES: return atlas_place_allows(scene, disk, zone, block);

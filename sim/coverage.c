@@ -131,7 +131,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
         const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
-        if (expected && coverage->fired[kind] == 0 && kind != FAULT_BAD_DATA && (rare || !fault_is_rare(kind)))
+        if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
             return fault_kind_text(kind);
     }
     if (!complete)
