@@ -118,6 +118,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     replica->verified = u64_max(replica->verified, equal);
     append_commit(replica, output, request->commit, equal);
     append_abstain(replica, output, message);
+    diverge_request(replica, output, request->agreed);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
     const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
     const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
@@ -151,6 +152,7 @@ void append_flush(struct replica *replica, struct output *output)
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),
+            .checkpoint = diverge_mark(replica),
         },
     };
     output_message(output, &replica->frame, &message);

@@ -83,12 +83,19 @@ struct vote_response {
     bool granted;
 };
 
+/* A checkpoint that is durable on its sender: equal on all replicas, or one of them is wrong (diverge.c). */
+struct checkpoint_mark {
+    uint64_t index; /* 0: none */
+    struct hash128 hash;
+};
+
 /* Raft 3.5. Empty `entries` is the heartbeat. */
 struct append_request {
     struct log_id prev;
     uint64_t commit; /* the leader's commit index */
     uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
     uint64_t last;   /* the leader's last index: who does not know what it promised waits until it has that */
+    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
@@ -98,7 +105,8 @@ struct append_response {
     uint64_t round;     /* highest round of this term seen from this leader */
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
-    uint64_t damaged;   /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
+    struct checkpoint_mark checkpoint;
+    uint64_t damaged; /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
 };
 
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */

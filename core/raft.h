@@ -4,6 +4,7 @@
  *   append.c     3.5 the follower's side of replication: consistency check, conflict, acknowledgement
  *   replicate.c  3.5, 10.2.1 the leader's side: probing, pipelining, back-off, and 3.6.2 the commit rule
  *   repair.c     CTRL 3.4.3 a leader that knows some of its entries by name only
+ *   diverge.c    replicas whose states differ find out
  *   read.c       6.4 linearizable reads by ReadIndex
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
  *   client.c     6.2, 6.3 admission, routing, replies
@@ -57,6 +58,14 @@ uint64_t quorum_reached(const uint64_t *values, uint32_t count);
 void repair_flush(struct replica *replica, struct output *output);
 void repair_request(struct replica *replica, struct output *output, const struct message *message);
 void repair_response(struct replica *replica, struct output *output, const struct message *message);
+
+/* diverge.c */
+struct checkpoint_mark diverge_mark(const struct replica *replica);
+struct checkpoint_mark diverge_agreed(const struct replica *replica);
+/* Leader: what a peer has. May end the leadership, or stop the node. */
+void diverge_response(struct replica *replica, struct output *output, uint32_t slot, struct checkpoint_mark mark);
+/* Follower: what a majority has. */
+void diverge_request(struct replica *replica, struct output *output, struct checkpoint_mark agreed);
 
 /* read.c */
 void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);

@@ -197,6 +197,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    diverge_response(replica, output, slot, response->checkpoint);
+    if (replica->role != RAFT_LEADER)
+        return;
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -288,6 +291,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .commit = replica->commit,
             .round = replica->round,
             .last = replica->log.last.index,
+            .agreed = diverge_agreed(replica),
         },
     };
     uint8_t *frame = output->arena + output->arena_used;

@@ -17,6 +17,7 @@
 #include "message.h"
 #include "prng.h"
 #include "replica.h"
+#include "scrub.h"
 #include "session.h"
 #include "store.h"
 #include "wal.h"
@@ -43,7 +44,8 @@ struct areas {
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight; /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t inflight;    /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t scrub_block; /* one block of either device, being written again */
     uint64_t end;
 };
 
@@ -73,13 +75,14 @@ enum peer_state {
 };
 
 struct peer {
-    uint64_t match;          /* known durable there; 0 <= match < next */
-    uint64_t next;           /* first entry to send */
-    uint64_t round_acked;    /* highest ReadIndex round of this term echoed by it */
-    uint64_t heard_ns;       /* when it last answered in this term (CheckQuorum) */
-    uint64_t instance;       /* its data directory, once seen; 0: not yet */
-    uint64_t damaged;        /* entry that it asked for again since the last heartbeat; 0: none */
-    uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
+    uint64_t match;                    /* known durable there; 0 <= match < next */
+    uint64_t next;                     /* first entry to send */
+    uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
+    uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
+    uint64_t instance;                 /* its data directory, once seen; 0: not yet */
+    struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
+    uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
+    uint32_t inflight_first;           /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */
     bool probe_sent;
@@ -185,6 +188,7 @@ struct replica {
     struct checkpoint_writer checkpoint;
     struct store store;
     struct install install;
+    struct scrub scrub;
 };
 
 static inline void *region_at(struct replica *replica, uint64_t offset) { return (uint8_t *)replica + offset; }
