@@ -311,6 +311,7 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
      * back, and the log is applied to it again. */
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
+    install->distrusted = false;
     entry_aim(replica, map_root(&replica->limits), 0, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -588,7 +589,7 @@ static void install_pull(struct replica *replica, struct output *output)
     replica->wants_tick = true;
 }
 
-/* The superblock names the target, and the log goes on behind it. */
+/* The superblock names the target. When it is complete the log goes on behind it. */
 static void install_switched(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -596,15 +597,15 @@ static void install_switched(struct replica *replica, struct output *output)
     if (!checkpoint_is_idle(replica))
         return;
     ASSERT(hash128_equal(replica->superblock.durable.checkpoint.hash, install->target.hash));
-    ASSERT(replica->log.last.index >= id.index);
     install->pages_since_switch = 0;
-    install_commit(replica, output, id.index);
     if (install->wanted_pages > 0) {
         scan_restart(replica);
         install->scan_useful = true;
         install_enter(replica, output, INSTALL_PULL);
         return;
     }
+    ASSERT(replica->log.last.index >= id.index);
+    install_commit(replica, output, id.index);
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };
     if (install->index_min > id.index) {

@@ -551,6 +551,49 @@ TEST(a_crash_anywhere_in_an_install_loses_nothing)
     }
 }
 
+/* Changes a byte of a value in memory, as a bug or a broken memory would. */
+static void corrupt_memory(struct cluster *cluster, uint32_t slot)
+{
+    for (uint32_t page = cluster->limits.pages_max - 1; page >= page_fixed_count(&cluster->limits); page--) {
+        const uint8_t *bytes = page_raw_const(replica_at(cluster, slot), page);
+        for (uint32_t at = 0; at + 40 < cluster->limits.page_bytes; at++) {
+            if (bytes[at] == 0 || memcmp(bytes + at, bytes + at + 1, 39) != 0)
+                continue;
+            page_write(replica_at(cluster, slot), page)[at + 20] ^= 1;
+            return;
+        }
+    }
+    EXPECT(!"no value anywhere");
+}
+
+TEST(a_state_that_differs_is_replaced_where_it_differs)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    corrupt_memory(cluster, slot);
+    cluster->pages_to[slot] = 0;
+    write_until_checkpoint(cluster, 1);
+    cluster_run(cluster, 1000 * MS);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_DIVERGED], 1);
+    EXPECT_EQUAL(cluster->pages_to[slot], 1);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_leader_whose_state_differs_gives_way_and_is_mended)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    corrupt_memory(cluster, leader);
+    write_until_checkpoint(cluster, 1);
+    cluster_run(cluster, 1000 * MS);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_DIVERGED], 1);
+    expect_equal_states(cluster, leader);
+    cluster_free(cluster);
+}
+
 /* ---- sources that have not got everything, or that lie ---- */
 
 TEST(what_one_peer_lost_another_gives)
