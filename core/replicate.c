@@ -80,7 +80,7 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
         .id = { .term = term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_CHECKPOINT,
     };
-    if (checkpoint_is_due(replica) && wal_append(replica, output, &marker, 1))
+    if (checkpoint_is_due(replica) && !install_lease_held(replica) && wal_append(replica, output, &marker, 1))
         replica->marker_index = marker.id.index;
 }
 
