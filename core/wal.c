@@ -43,15 +43,6 @@ uint64_t wal_promised_index(const struct replica *replica)
     return u64_min(replica->wal.durable_index, log_intact(replica));
 }
 
-/* The log does not wrap yet: it begins where it always began. */
-bool wal_head_search(struct replica *replica, struct log_id id) { return id.index <= replica->log.last.index; }
-
-void wal_head_advance(struct replica *replica, struct output *output)
-{
-    (void)replica;
-    (void)output;
-}
-
 static uint32_t run_bytes_of(const struct replica *replica, uint32_t entries_bytes)
 {
     return (uint32_t)u64_round_up(sizeof(struct wal_batch_header) + (uint64_t)entries_bytes,
