@@ -300,7 +300,8 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     recovery->phase = RECOVERY_WRITE;
     if (recovery->leftovers)
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
-    /* Only an intact header behind the tail could ever be taken for a part of the log. */
+    /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
+     * one tomorrow. */
     if ((recovery->chain_ahead || outcome == WALK_UNKNOWN) && !wal_seal_cut(replica)) {
         replica_stop(replica, output, STOP_WAL_FULL, wal->tail);
         return;
@@ -312,8 +313,7 @@ void recovery_advance(struct replica *replica, struct output *output)
 {
     ASSERT(replica->recovery.phase == RECOVERY_WRITE);
     wal_flush(replica, output);
-    const struct superblock_writer *writer = &replica->superblock;
-    if (writer->due != 0 || memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
+    if (!superblock_is_durable(replica))
         return;
     if (replica->wal.named < replica->wal.sealed)
         return;
@@ -401,7 +401,7 @@ void recovery_read(struct replica *replica, struct output *output, const struct 
         }
         stream_arrived(replica, read->position, (struct slice){ .bytes = NULL, .count = 0 });
         if (replica->recovery.phase >= RECOVERY_BODY)
-            replica->recovery.lost_block = true;
+            replica->recovery.lost_end = u64_max(replica->recovery.lost_end, read->position + block_bytes);
     } else {
         ASSERT(input->bytes.count == count);
         stream_arrived(replica, read->position, input->bytes);

@@ -102,9 +102,8 @@ struct recovery_read {
 struct recovery {
     uint32_t phase;   /* enum recovery_phase */
     bool leftovers;   /* something lies behind the tail, or cannot be read */
-    bool chain_ahead; /* an intact header with a later sequence lies behind the tail */
-    bool lost_block;  /* a block of the body cannot be read */
-    uint8_t zero;
+    bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
+    uint8_t zero[2];
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint8_t zero3[2];
     uint32_t name_newest;       /* slot of name_sequence_max */
@@ -115,6 +114,7 @@ struct recovery {
     uint64_t read_next;      /* up to here everything is asked for */
     uint64_t loaded;         /* up to here everything is here, or given up */
     uint64_t read_end;       /* no further, in this phase */
+    uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
     uint64_t name_sequence_max;
@@ -196,6 +196,9 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
 bool wal_head_search(struct replica *replica, struct log_id id);
 /* stored.head is durable: gives up what lies before it. */
 void wal_head_advance(struct replica *replica, struct output *output);
+
+/* Do all copies hold what is stored? */
+bool superblock_is_durable(const struct replica *replica);
 
 uint64_t wal_used_bytes(const struct replica *replica);
 
