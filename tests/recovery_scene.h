@@ -74,7 +74,7 @@ struct name_block {
 struct scene {
     struct node *node;
     enum past past_kind;
-    uint8_t *past; /* image without the tail, but with the final superblock */
+    uint8_t *past;     /* image without the tail, but with the final superblock */
     uint64_t past_end; /* lsn: the tail begins here */
     uint32_t count;
     struct tail_batch tail[TAIL_MAX];
@@ -93,7 +93,8 @@ static inline void send_entries(struct node *node, const struct suffix *suffix, 
     for (uint32_t i = 1; i <= count; i++) {
         const struct entry entry = { .id = { .term = suffix->term, .index = suffix->prev.index + i },
                                      .kind = kind,
-                                     .body = { .bytes = body, .count = kind == ENTRY_COMMAND ? suffix->body_bytes : 0 } };
+                                     .body = { .bytes = body,
+                                               .count = kind == ENTRY_COMMAND ? suffix->body_bytes : 0 } };
         entry_encode(&entry, bytes + used);
         used += entry_bytes(entry.body.count);
     }

@@ -205,7 +205,8 @@ struct expected {
     bool cut;         /* what does might be taken for its continuation */
 };
 
-/* Hashes, by number: of the batch of the tail before i, as it was written; of what an unchained i chains to; of that. */
+/* Hashes, by number: of the batch of the tail before i, as it was written; of what an unchained i chains to; of that.
+ */
 enum { HASH_TRUE = 0, HASH_ELSEWHERE = 100, HASH_UNCHAINED = 200 };
 
 static bool state_has_header(enum tail_state state)
@@ -302,8 +303,8 @@ static struct expected oracle(const struct scene *scene, const struct scenario *
     expected.abstain = reason == UNKNOWN_LOST || reason == UNKNOWN_DOUBT;
     expected.cut = expected.abstain;
     for (uint32_t later = expected.taken; later < scene->count; later++)
-        expected.cut = expected.cut || state_has_header(scenario->state[later])
-                       || scenario->state[later] == TAIL_UNREADABLE;
+        expected.cut =
+            expected.cut || state_has_header(scenario->state[later]) || scenario->state[later] == TAIL_UNREADABLE;
     return expected;
 }
 
@@ -402,8 +403,7 @@ static void describe(const struct scene *scene, const struct scenario *scenario,
     printf("case:");
     for (uint32_t at = 0; at < scene->count; at++)
         printf(" %s(echo %u, term %llu behind %llu)", names[scenario->state[at]], scene->tail[at].echo,
-               (unsigned long long)scene->tail[at].suffix.term,
-               (unsigned long long)scene->tail[at].suffix.prev.index);
+               (unsigned long long)scene->tail[at].suffix.term, (unsigned long long)scene->tail[at].suffix.prev.index);
     printf(", named %u, ring state %d, past %s: expected %u taken, %u faulty, last %llu%s%s%s\n", scenario->named,
            (int)scenario->ring, pasts[scene->past_kind], expected->taken, expected->faulty,
            (unsigned long long)expected->log.last, expected->abstain ? ", abstain" : "",
@@ -635,8 +635,8 @@ TEST(tails_of_four_batches_are_kept_faulty_unknown_or_cut_as_the_oracle_says)
     trial_end();
 }
 
-/* What was cut never comes back: not when its blocks can be read again, and not behind a twin of its first batch. A name
- * that can be read again is another matter: what it names was durable, and becomes known as damaged. */
+/* What was cut never comes back: not when its blocks can be read again, and not behind a twin of its first batch. A
+ * name that can be read again is another matter: what it names was durable, and becomes known as damaged. */
 static void expect_cut_for_good(struct node *node, const struct scene *scene, const struct expected *expected)
 {
     struct image_faults faults = trial.disk.faults;
