@@ -110,12 +110,12 @@ static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
     return (uint8_t *)region_at(replica, replica->areas.data_runs) + (size_t)slot * replica->limits.data_run_bytes_max;
 }
 
-static uint32_t run_pages(const struct replica *replica)
+static uint32_t runs_used(const struct replica *replica)
 {
-    uint32_t pages = 0;
+    uint32_t count = 0;
     for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++)
-        pages += replica->install.runs[slot].count;
-    return pages;
+        count += replica->install.runs[slot].count > 0;
+    return count;
 }
 
 static bool run_emit(struct replica *replica, struct output *output, uint32_t slot)
@@ -289,7 +289,7 @@ static bool offer_helps(const struct replica *replica, const struct checkpoint_r
 /* The map may be changed: nothing that is being written depends on it. */
 static bool install_may_aim(const struct replica *replica)
 {
-    return checkpoint_is_idle(replica) && run_pages(replica) == 0 && replica->store.state != STORE_LOADING;
+    return checkpoint_is_idle(replica) && runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
 }
 
 static void install_aim(struct replica *replica, struct output *output, uint32_t source,
@@ -307,7 +307,11 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     };
     install->heard_ns = replica->now_ns;
     requests_clear(install);
+    /* Memory is not any state any more, until store_load() is through. A state that differs from everybody else's goes
+     * back, and the log is applied to it again. */
     replica->store.state = STORE_DAMAGED;
+    replica->applied = u64_min(replica->applied, response->id.index);
+    install->distrusted = false;
     entry_aim(replica, map_root(&replica->limits), 0, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -439,13 +443,14 @@ static uint32_t request_pages_max(const struct replica *replica)
                    run_pages_max(replica));
 }
 
-/* Is there room in the runs for all that is asked for and for one more request? */
+/* Is there room in the runs for all that is asked for and for one more request? Free blocks may lie apart and runs be
+ * short: what finds no room then is asked for again. */
 static bool runs_have_room(const struct replica *replica)
 {
-    uint32_t used = run_pages(replica);
+    uint32_t pages = runs_used(replica) * run_pages_max(replica);
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
-        used += replica->install.requests[slot].left;
-    return used + request_pages_max(replica) <= replica->limits.data_depth * run_pages_max(replica);
+        pages += replica->install.requests[slot].left;
+    return pages + request_pages_max(replica) <= replica->limits.data_depth * run_pages_max(replica);
 }
 
 /* Asks for `first` and for what is wanted behind it; then scan_next is behind the last one asked for. */
@@ -523,7 +528,7 @@ static bool install_switch(struct replica *replica, struct output *output)
         return false;
     if (all)
         requests_clear(install);
-    if (requests_in_flight(install) > 0 || run_pages(replica) > 0)
+    if (requests_in_flight(install) > 0 || runs_used(replica) > 0)
         return true;
     /* It is committed: a checkpoint holds committed entries only (Raft 7). */
     if (log_holds(replica, install->target.id))
@@ -584,7 +589,7 @@ static void install_pull(struct replica *replica, struct output *output)
     replica->wants_tick = true;
 }
 
-/* The superblock names the target, and the log goes on behind it. */
+/* The superblock names the target. When it is complete the log goes on behind it. */
 static void install_switched(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -592,16 +597,15 @@ static void install_switched(struct replica *replica, struct output *output)
     if (!checkpoint_is_idle(replica))
         return;
     ASSERT(hash128_equal(replica->superblock.durable.checkpoint.hash, install->target.hash));
-    ASSERT(replica->log.last.index >= id.index);
     install->pages_since_switch = 0;
-    replica->applied = id.index;
-    install_commit(replica, output, id.index);
     if (install->wanted_pages > 0) {
         scan_restart(replica);
         install->scan_useful = true;
         install_enter(replica, output, INSTALL_PULL);
         return;
     }
+    ASSERT(replica->log.last.index >= id.index);
+    install_commit(replica, output, id.index);
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };
     if (install->index_min > id.index) {
@@ -632,6 +636,9 @@ uint64_t install_deadline(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     uint64_t deadline_ns = UINT64_MAX;
+    /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
+    if (replica->store.state == STORE_LOADING)
+        return UINT64_MAX;
     if (install->phase == INSTALL_ASK && replica->config.voter_count > 1)
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)

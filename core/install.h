@@ -88,7 +88,8 @@ struct install {
     uint32_t scan_level;      /* the pass: what is wanted on this level, */
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
-    uint8_t zero[3];
+    bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
+    uint8_t zero[2];
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
