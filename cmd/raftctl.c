@@ -1,5 +1,6 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
 #include "../core/replica.h"
+#include "../core/store.h"
 #include "../io/client.h"
 #include "../io/clock.h"
 #include "../io/datadir.h"
@@ -80,7 +81,9 @@ static const struct command commands[] = {
       "  raftctl txn if lock absent then put lock me else append waiting me,\n" },
     { "status", 0, 0, 0, command_status, "status",
       "Asks every endpoint about itself. Equal digests at equal applied index mean equal state.\n"
-      "The column log is how much is used of what clients may fill; at 100 % writes end with \"no space\".\n"
+      "log: the first and the last index in it. ring used: of what clients may fill, at 100% writes end with \"no\n"
+      "space\". checkpoint: the last index in it, and its hash, equal on nodes with equal checkpoints (--json has all\n"
+      "of it). store: ready, or why the node does not serve.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
 };
 
@@ -324,6 +327,14 @@ static int command_txn(struct client *client, struct arguments *arguments)
 
 /* ---- status ---- */
 
+static const char *store_state_text(uint8_t state)
+{
+    static const char *const names[] = {
+        [STORE_LOADING] = "loading", [STORE_READY] = "ready", [STORE_DAMAGED] = "damaged"
+    };
+    return state < ARRAY_COUNT(names) ? names[state] : "?";
+}
+
 static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
 
 static void print_status_json(const char *endpoint, const struct node_status *status)
@@ -350,56 +361,119 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "store_bytes_max", status->store_bytes_max },
         { "sessions", status->sessions },
         { "voters", status->voters },
+        { "checkpoint_index", status->checkpoint.index },
+        { "checkpoint_term", status->checkpoint.term },
+        { "first_index", status->first_index },
+        { "pages_wanted", status->pages_wanted },
     };
     printf(", \"role\": \"%s\"", role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
         printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
+    printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
+           (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
+           status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
     printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
 }
 
+/* Two tables, since a line holds only so much: the node in its cluster, and what it keeps. */
 static void print_status_row(const char *endpoint, const struct node_status *status)
+{
+    printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %9llu  %016llx\n", endpoint,
+           (unsigned long long)status->node_id, role_text(status->role), (unsigned long long)status->leader,
+           (unsigned long long)status->term, (unsigned long long)status->commit_index,
+           (unsigned long long)status->applied_index, (unsigned long long)status->keys,
+           (unsigned long long)status->state_digest);
+}
+
+static void print_storage_row(const char *endpoint, const struct node_status *status)
 {
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %3llu%% %9llu  %016llx\n", endpoint,
-           (unsigned long long)status->node_id, role_text(status->role), (unsigned long long)status->leader,
-           (unsigned long long)status->term, (unsigned long long)status->commit_index,
-           (unsigned long long)status->applied_index, (unsigned long long)used, (unsigned long long)status->keys,
-           (unsigned long long)status->state_digest);
+    char log[48], ring[32], checkpoint[64], store[48];
+    snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
+             (unsigned long long)status->last_index);
+    snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
+             (unsigned long long)(status->wal_bytes_max >> 20));
+    snprintf(checkpoint, sizeof checkpoint, "%llu %016llx", (unsigned long long)status->checkpoint.index,
+             (unsigned long long)status->checkpoint_hash.high);
+    if (status->store_state == STORE_READY)
+        snprintf(store, sizeof store, "ready%s", status->checkpoint_busy ? ", writing a checkpoint" : "");
+    else
+        snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
+                 (unsigned long long)status->pages_wanted);
+    printf("%-22s %21s %16s  %27s  %s\n", endpoint, log, ring, status->checkpoint.index != 0 ? checkpoint : "none",
+           store);
+}
+
+struct status_answer {
+    bool ok;
+    struct node_status status;
+    char error[256];
+};
+
+static void print_status_text(struct client *client, const struct status_answer *answers, uint32_t count)
+{
+    printf("%-22s %4s  %-13s %6s %6s %10s %10s %9s  %s\n", "endpoint", "node", "role", "leader", "term", "commit",
+           "applied", "keys", "digest");
+    for (uint32_t slot = 0; slot < count; slot++) {
+        if (answers[slot].ok)
+            print_status_row(client_endpoint_text(client, slot), &answers[slot].status);
+        else
+            printf("%-22s %4s  %s\n", client_endpoint_text(client, slot), "-", answers[slot].error);
+    }
+    bool first = true;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        if (!answers[slot].ok)
+            continue;
+        if (first)
+            printf("\n%-22s %21s %16s  %27s  %s\n", "endpoint", "log", "ring used", "checkpoint", "store");
+        first = false;
+        print_storage_row(client_endpoint_text(client, slot), &answers[slot].status);
+    }
+}
+
+static void print_status_objects(struct client *client, const struct status_answer *answers, uint32_t count)
+{
+    uint32_t answered = 0;
+    printf("{\"nodes\": [");
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const char *endpoint = client_endpoint_text(client, slot);
+        answered += answers[slot].ok;
+        if (slot > 0)
+            printf(", ");
+        if (answers[slot].ok) {
+            print_status_json(endpoint, &answers[slot].status);
+        } else {
+            printf("{\"endpoint\": ");
+            text_write_json(stdout, client_text(endpoint));
+            printf(", \"error\": ");
+            text_write_json(stdout, client_text(answers[slot].error));
+            printf("}");
+        }
+    }
+    printf("], \"answered\": %u}\n", answered);
 }
 
 static int command_status(struct client *client, struct arguments *arguments)
 {
     const uint32_t count = client_endpoint_count(client);
     uint32_t answered = 0;
-    if (arguments->json)
-        printf("{\"nodes\": [");
-    else
-        printf("%-22s %4s  %-13s %6s %6s %10s %10s %4s %9s  %s\n", "endpoint", "node", "role", "leader", "term",
-               "commit", "applied", "log", "keys", "digest");
+    struct status_answer *answers = calloc(count, sizeof *answers);
+    if (answers == NULL) {
+        fprintf(stderr, "raftctl: no memory\n");
+        return EXIT_FAILED;
+    }
     for (uint32_t slot = 0; slot < count; slot++) {
-        const char *endpoint = client_endpoint_text(client, slot);
-        struct node_status status;
-        const bool ok = client_status(client, slot, &status).outcome == CLIENT_OK;
-        answered += ok;
-        if (arguments->json && slot > 0)
-            printf(", ");
-        if (arguments->json && ok) {
-            print_status_json(endpoint, &status);
-        } else if (arguments->json) {
-            printf("{\"endpoint\": ");
-            text_write_json(stdout, client_text(endpoint));
-            printf(", \"error\": ");
-            text_write_json(stdout, client_text(client_error_text(client)));
-            printf("}");
-        } else if (ok) {
-            print_status_row(endpoint, &status);
-        } else {
-            printf("%-22s %4s  %s\n", endpoint, "-", client_error_text(client));
-        }
+        answers[slot].ok = client_status(client, slot, &answers[slot].status).outcome == CLIENT_OK;
+        answered += answers[slot].ok;
+        if (!answers[slot].ok)
+            snprintf(answers[slot].error, sizeof answers[slot].error, "%s", client_error_text(client));
     }
     if (arguments->json)
-        printf("], \"answered\": %u}\n", answered);
+        print_status_objects(client, answers, count);
+    else
+        print_status_text(client, answers, count);
+    free(answers);
     if (answered == 0)
         return EXIT_UNREACHED;
     return answered == count ? EXIT_OK : EXIT_FAILED;

@@ -3,6 +3,7 @@
 #include "../io/datadir.h"
 #include "../io/logger.h"
 #include "../io/node.h"
+#include "../io/restore.h"
 #include "../io/survey.h"
 #include "../io/text.h"
 
@@ -47,6 +48,7 @@ struct raftd {
 static const char help[] =
     "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
     "       raftd inspect DIR [--dump]\n"
+    "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
     "\n"
@@ -71,6 +73,10 @@ static const char help[] =
     "\n"
     "inspect prints what DIR holds without changing it: superblock copies, header ring, every batch of the log, all\n"
     "checksums verified, and with --dump every entry. Exit status 0: whole; 3: damaged; 1: not readable at all.\n"
+    "\n"
+    "restore makes DIR, a node of a new cluster, from a file that raftctl snapshot save wrote; all its nodes are made\n"
+    "from the same file, then started as usual. The id of the new cluster is that of no other: by default a hash of\n"
+    "MEMBERS and of what FILE holds. FILE is verified as a whole before DIR is created. Exit status 0: done; 1: not.\n"
     "\n"
     "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
     "             3 stopped itself because its data must not be used further (the log says why)\n";
@@ -299,6 +305,63 @@ static void raftd_compare(const struct raftd *raftd, const struct datadir *datad
     }
 }
 
+static void raftd_config(const struct raftd *raftd, struct replica_config *config)
+{
+    *config = (struct replica_config){
+        .cluster_id = raftd->cluster_id,
+        .node_id = raftd->id,
+        .election_timeout_ns = raftd->election_timeout_ms * 1000000,
+        .heartbeat_interval_ns = raftd->heartbeat_ms * 1000000,
+        .pre_vote = true,
+        .check_quorum = true,
+        .strict_naming = raftd->strict_naming,
+        .voter_count = raftd->voter_count,
+    };
+    memcpy(config->voters, raftd->voters, sizeof(config->voters));
+    struct replica_config checked = *config;
+    checked.cluster_id = raftd_default_cluster_id(raftd);
+    const char *problem = replica_config_problem(&checked);
+    if (problem != NULL)
+        raftd_exit(EXIT_USAGE, "%s", problem);
+}
+
+/* raftd restore FILE DIR FLAG... */
+static int raftd_restore(struct raftd *raftd, int argc, char **argv)
+{
+    enum { WORDS = 3 }; /* "restore", FILE, DIR */
+    static const char *const flags[] = { "--id", "--cluster", "--cluster-id", "--wal-size", "--unsafe-buffered" };
+    if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        fputs(help, stdout);
+        return EXIT_LEFT;
+    }
+    if (argc < 1 + WORDS || argv[2][0] == '-' || argv[3][0] == '-')
+        raftd_exit(EXIT_USAGE, "restore: which file, into which directory? (see --help)");
+    for (int at = 1 + WORDS; at < argc; at++) {
+        bool known = argv[at][0] != '-';
+        for (size_t slot = 0; slot < ARRAY_COUNT(flags) && !known; slot++)
+            known = strncmp(argv[at], flags[slot], strcspn(argv[at], "=")) == 0;
+        if (!known)
+            raftd_exit(EXIT_USAGE, "restore: %s: not a flag of this command (see --help)", argv[at]);
+    }
+    raftd->data = argv[3];
+    raftd_parse(raftd, argc - WORDS, argv + WORDS);
+    raftd_parse_cluster(raftd);
+    struct restore_options options = {
+        .file = argv[2],
+        .directory = { .path = raftd->data, .wal_bytes = raftd->wal_bytes, .buffered = raftd->buffered },
+    };
+    raftd_config(raftd, &options.config);
+    struct restore_result result;
+    if (!restore_run(&options, &result))
+        raftd_exit(EXIT_FAILED, "restore: %s", result.error);
+    printf("restored %llu pages, the state behind entry %llu of cluster %llu, into %s\n"
+           "node %llu of cluster %llu: start it and the others, restored from the same file, as usual\n",
+           (unsigned long long)result.header.page_count, (unsigned long long)result.header.id.index,
+           (unsigned long long)result.header.cluster_id, raftd->data, (unsigned long long)raftd->id,
+           (unsigned long long)result.cluster_id);
+    return EXIT_LEFT;
+}
+
 /* raftd inspect DIR [--dump] */
 static int raftd_inspect(int argc, char **argv)
 {
@@ -337,28 +400,15 @@ int main(int argc, char **argv)
         .heartbeat_ms = 50,
         .log_level = LOG_LEVEL_INFO,
     };
+    if (argc > 1 && strcmp(argv[1], "restore") == 0)
+        return raftd_restore(&raftd, argc, argv);
     raftd_parse(&raftd, argc, argv);
     raftd_parse_cluster(&raftd);
-    struct replica_config config = {
-        .cluster_id = raftd.cluster_id,
-        .node_id = raftd.id,
-        .election_timeout_ns = raftd.election_timeout_ms * 1000000,
-        .heartbeat_interval_ns = raftd.heartbeat_ms * 1000000,
-        .pre_vote = true,
-        .check_quorum = true,
-        .strict_naming = raftd.strict_naming,
-        .voter_count = raftd.voter_count,
-    };
-    memcpy(config.voters, raftd.voters, sizeof(config.voters));
+    struct replica_config config;
+    raftd_config(&raftd, &config);
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         raftd_exit(EXIT_FAILED, "no random numbers: %s", strerror(errno));
     logger_configure(raftd.log_level, raftd.log_format, raftd.id);
-
-    struct replica_config checked = config;
-    checked.cluster_id = raftd_default_cluster_id(&raftd);
-    const char *problem = replica_config_problem(&checked);
-    if (problem != NULL)
-        raftd_exit(EXIT_USAGE, "%s", problem);
 
     int listen_fd = raftd_bind(&raftd, &config);
     struct datadir_options options = { .path = raftd.data, .wal_bytes = raftd.wal_bytes, .buffered = raftd.buffered };

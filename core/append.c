@@ -71,6 +71,23 @@ static void append_commit(struct replica *replica, struct output *output, uint64
     output_event(output, EVENT_COMMIT, known, 0);
 }
 
+/* CTRL 3.3: this node may have promised entries that it does not know of. All of them were in the log of whoever leads
+ * now when it was first heard: with all that durable here again, there is nothing left to forget. (The leader's commit
+ * index would not do: a promise of ours that is still under way may yet be counted.) */
+static void append_abstain(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (!election_abstains(replica))
+        return;
+    if (replica->abstain_term != message->term) {
+        replica->abstain_term = message->term;
+        replica->abstain_until = u64_max(message->append_request.last, 1);
+    }
+    if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
+        return;
+    replica->stored.flags &= ~(uint64_t)STORED_ABSTAIN;
+    output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, message->term);
+}
+
 void append_request(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct append_request *request = &message->append_request;
@@ -100,6 +117,8 @@ void append_request(struct replica *replica, struct output *output, const struct
     const uint64_t equal = append_entries(replica, output, request);
     replica->verified = u64_max(replica->verified, equal);
     append_commit(replica, output, request->commit, equal);
+    append_abstain(replica, output, message);
+    diverge_request(replica, output, request->agreed);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
     const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
     const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
@@ -133,6 +152,7 @@ void append_flush(struct replica *replica, struct output *output)
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),
+            .checkpoint = diverge_mark(replica),
         },
     };
     output_message(output, &replica->frame, &message);

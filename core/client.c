@@ -79,6 +79,12 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .store_bytes_max = (uint64_t)replica->limits.pages_max * replica->limits.page_bytes,
         .sessions = page_root_const(replica)->session_count,
         .state_digest = apply_digest(replica),
+        .checkpoint = replica->superblock.durable.checkpoint.id,
+        .checkpoint_hash = replica->superblock.durable.checkpoint.hash,
+        .first_index = replica->superblock.durable.head.base.index + 1,
+        .pages_wanted = u64_max(replica->store.pages_damaged, replica->install.wanted_pages),
+        .store_state = (uint8_t)replica->store.state,
+        .checkpoint_busy = !checkpoint_is_idle(replica),
         .voters = replica->config.voter_count,
         .role = (uint8_t)replica->role,
     };

@@ -1,15 +1,19 @@
 /* The leader's side of log replication (Raft 3.5, 10.2.1), and the commit rule (3.6.2).
  *
- * Each peer is in one of two states (struct peer):
+ * Each peer is in one of three states (struct peer):
  *
  *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
  *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are
- * sent.
+ *              sent.
+ *   SNAPSHOT   next is not above the log's base: only the checkpoint has it. The peer gets no entries. With each
+ *              heartbeat, whose prev is the base, it is told what checkpoint to get (install_offer(), Raft 7).
  *
  *   PROBE --success--> REPLICATE, but not when the peer took none of the entries that the probe carried
- *
  *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
+ *   PROBE, REPLICATE --next <= base: it backed off too far, or the log moved on--> SNAPSHOT
+ *   SNAPSHOT --it reports the base, or more, durable--> REPLICATE
  *
+ * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
  * says that it lost an entry. */
@@ -63,6 +67,23 @@ static void replicate_open_term(struct replica *replica, struct output *output)
         wal_append(replica, output, &noop, 1);
 }
 
+/* Asks all replicas for the next checkpoint, when the log has grown since the last one. Its own must be done, so that
+ * it does not pile up work; what it applied of its own term contains every marker of the leaders before. */
+void replicate_checkpoint(struct replica *replica, struct output *output)
+{
+    if (replica->role != RAFT_LEADER || !store_is_ready(replica) || !checkpoint_is_idle(replica))
+        return;
+    const uint64_t term = replica->stored.hard.term;
+    if (replica->applied < replica->marker_index || log_term(replica, replica->applied) != term)
+        return;
+    const struct entry marker = {
+        .id = { .term = term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_CHECKPOINT,
+    };
+    if (checkpoint_is_due(replica) && !install_lease_held(replica) && wal_append(replica, output, &marker, 1))
+        replica->marker_index = marker.id.index;
+}
+
 void replicate_become_leader(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role == RAFT_CANDIDATE);
@@ -75,6 +96,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->round_confirmed = 0;
     /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
     replica->reads_assigned = 0;
+    replica->marker_index = 0;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         struct peer *peer = &replica->peers[slot];
@@ -137,6 +159,9 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
         return;
     const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term, peer->match);
     peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
+    /* It has not got the checkpoint yet. */
+    if (peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index)
+        return;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     inflight_clear(replica, slot);
@@ -172,6 +197,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    diverge_response(replica, output, slot, response->checkpoint);
+    if (replica->role != RAFT_LEADER)
+        return;
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -192,7 +220,8 @@ void replicate_response(struct replica *replica, struct output *output, const st
         inflight_free(replica, slot, peer->match);
         replicate_advance_commit(replica, output);
     }
-    if (!took_nothing) {
+    const bool without_checkpoint = peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index;
+    if (!took_nothing && !without_checkpoint) {
         peer->state = PEER_REPLICATE;
         peer->probe_sent = false;
     }
@@ -261,6 +290,8 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .prev = { .term = log_term(replica, prev_index), .index = prev_index },
             .commit = replica->commit,
             .round = replica->round,
+            .last = replica->log.last.index,
+            .agreed = diverge_agreed(replica),
         },
     };
     uint8_t *frame = output->arena + output->arena_used;
@@ -279,6 +310,16 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     }
 }
 
+/* What the peer lacks is not in the log any more. */
+static void replicate_need_checkpoint(struct replica *replica, uint32_t slot)
+{
+    struct peer *peer = &replica->peers[slot];
+    peer->state = PEER_SNAPSHOT;
+    peer->probe_sent = false;
+    peer->heartbeat_due = true;
+    inflight_clear(replica, slot);
+}
+
 void replicate_flush(struct replica *replica, struct output *output)
 {
     if (replica->role != RAFT_LEADER)
@@ -289,6 +330,8 @@ void replicate_flush(struct replica *replica, struct output *output)
         struct peer *peer = &replica->peers[slot];
         if (slot == replica->self)
             continue;
+        if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
+            replicate_need_checkpoint(replica, slot);
         const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
         const bool window = peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due
                                                       : peer->inflight_count < replica->limits.inflight_max;
@@ -301,6 +344,8 @@ void replicate_flush(struct replica *replica, struct output *output)
             return;
         }
         replicate_send(replica, output, slot, entries);
+        if (peer->state == PEER_SNAPSHOT)
+            install_offer(replica, output, slot);
         /* One request per peer and step keeps the step short; the rest of the window follows at once. */
         if (peer->state == PEER_REPLICATE && peer->next <= log_intact(replica)
             && peer->inflight_count < replica->limits.inflight_max)

@@ -13,6 +13,7 @@
 #define WW_REQUEST_H
 
 #include "base.h"
+#include "checksum.h"
 #include "limits.h"
 #include "message.h"
 
@@ -141,12 +142,18 @@ struct node_status {
     uint64_t store_bytes_used; /* of the state machine's pages */
     uint64_t store_bytes_max;
     uint64_t sessions;
-    uint64_t state_digest; /* equal on replicas with equal applied_index */
+    uint64_t state_digest;          /* equal on replicas with equal applied_index */
+    struct log_id checkpoint;       /* the last entry in the durable checkpoint; index 0: none yet */
+    struct hash128 checkpoint_hash; /* equal on replicas with an equal checkpoint */
+    uint64_t first_index;           /* of the log: all before it are only in the checkpoint */
+    uint64_t pages_wanted;          /* of the checkpoint, not here: lost, or still to come from a peer */
     uint32_t voters;
-    uint8_t role; /* enum raft_role, replica.h */
-    uint8_t zero[3];
+    uint8_t role;         /* enum raft_role, replica.h */
+    uint8_t store_state;  /* enum store_state, store.h */
+    bool checkpoint_busy; /* one is being written */
+    uint8_t zero;
 };
-STATIC_ASSERT(sizeof(struct node_status) == 136, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 184, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

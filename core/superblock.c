@@ -38,13 +38,19 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
     memcpy(&writer->hash, block, sizeof writer->hash);
 }
 
-void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
+void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
+                       const struct stored *stored, uint8_t *block)
 {
     ASSERT(limits_problem(limits) == NULL);
     ASSERT(replica_config_problem(config) == NULL);
     ASSERT(instance != 0);
-    struct superblock_writer writer = { .sequence = 1, .instance = instance };
+    struct superblock_writer writer = { .sequence = 1, .instance = instance, .writing = *stored };
     superblock_fill(limits, config, &writer, block);
+}
+
+void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
+{
+    superblock_format(limits, config, instance, &(struct stored){ .flags = 0 }, block);
 }
 
 bool superblock_summarize(struct slice block, struct superblock_summary *summary)
@@ -76,11 +82,10 @@ bool superblock_inspect(struct slice block, const struct replica_config *config,
         return false;
     *view = (struct superblock_view){
         .sequence = superblock.sequence,
-        .term = superblock.stored.hard.term,
-        .vote = superblock.stored.hard.vote,
         .instance = superblock.instance,
         .hash = superblock.hash,
         .parent = superblock.parent,
+        .stored = superblock.stored,
     };
     return true;
 }

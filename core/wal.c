@@ -380,9 +380,6 @@ void wal_flush(struct replica *replica, struct output *output)
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
         return;
     superblock_submit(replica, output);
-    /* A cut that hides what was lost must not land before the flag that remembers the loss. */
-    if (replica->recovery.phase == RECOVERY_WRITE && !superblock_is_durable(replica))
-        return;
     wal_submit_batches(replica, output);
     wal_submit_name(replica, output);
 }

@@ -103,9 +103,9 @@ struct recovery {
     uint32_t phase;   /* enum recovery_phase */
     bool leftovers;   /* something lies behind the tail, or cannot be read */
     bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
-    uint8_t zero[2];
+    bool cut_due;     /* a cut batch is to be written once the superblock is */
+    uint8_t zero[3];
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
-    uint8_t zero3[2];
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_bad_after[2]; /* the two slots behind name_newest */
@@ -190,12 +190,6 @@ void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 /* Fills a block with the superblock of this replica. */
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *block);
-
-/* Where may the log begin once the checkpoint at id is durable? Leaves the answer in stored.head; looks at a bounded
- * number of batches. False: not found yet, call again. */
-bool wal_head_search(struct replica *replica, struct log_id id);
-/* stored.head is durable: gives up what lies before it. */
-void wal_head_advance(struct replica *replica, struct output *output);
 
 /* Do all copies hold what is stored? */
 bool superblock_is_durable(const struct replica *replica);

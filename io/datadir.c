@@ -1,7 +1,6 @@
 /* The data directory; see datadir.h. */
 #include "datadir.h"
 
-#include "../core/wal_format.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -144,7 +143,8 @@ static int wal_fill(int fd, const struct limits *limits, const uint8_t *superblo
     return result;
 }
 
-static int wal_build(int fd, const struct limits *limits, const struct replica_config *config)
+static int wal_build(int fd, const struct limits *limits, const struct replica_config *config,
+                     const struct stored *stored)
 {
     uint64_t instance = 0;
     while (instance == 0) {
@@ -155,7 +155,7 @@ static int wal_build(int fd, const struct limits *limits, const struct replica_c
         mmap(NULL, ZERO_BYTES + limits->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return -errno;
-    replica_format(limits, config, instance, memory + ZERO_BYTES);
+    superblock_format(limits, config, instance, stored, memory + ZERO_BYTES);
     int result = wal_fill(fd, limits, memory + ZERO_BYTES, memory);
     munmap(memory, ZERO_BYTES + limits->block_bytes);
     return result;
@@ -191,7 +191,11 @@ static bool data_format(struct datadir *datadir, const struct datadir_options *o
     if (!data_is_unused(datadir, options->path)
         || !datadir_open_file(datadir, options, "/data.new", O_CREAT | O_TRUNC, &datadir->data_fd))
         return false;
-    int result = ftruncate(datadir->data_fd, (off_t)data_bytes) == 0 && fsync(datadir->data_fd) == 0 ? 0 : -errno;
+    int result = ftruncate(datadir->data_fd, (off_t)data_bytes) == 0 ? 0 : -errno;
+    if (result == 0 && options->origin != NULL)
+        result = options->origin->write_data(options->origin, &datadir->limits, datadir->data_fd);
+    if (result == 0 && fsync(datadir->data_fd) != 0)
+        result = -errno;
     if (result == 0)
         result = datadir_rename(datadir, "data.new", "data");
     if (result == 0)
@@ -210,7 +214,9 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
     if (!data_format(datadir, options)
         || !datadir_open_file(datadir, options, "/wal.new", O_CREAT | O_TRUNC, &datadir->wal_fd))
         return false;
-    int result = wal_build(datadir->wal_fd, &datadir->limits, config);
+    const struct stored nothing = { .flags = 0 };
+    const struct stored *stored = options->origin != NULL ? &options->origin->stored : &nothing;
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config, stored);
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
     if (result == 0) {
@@ -219,6 +225,7 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
         return true;
     }
     unlinkat(datadir->directory_fd, "wal.new", 0);
+    unlinkat(datadir->directory_fd, "data", 0); /* as new as the WAL would have been */
     return datadir_fail(datadir, "%s/wal: cannot create %llu bytes: %s", options->path,
                         (unsigned long long)limits_wal_bytes(&datadir->limits), strerror(-result));
 }
@@ -309,7 +316,9 @@ bool datadir_open(struct datadir *datadir, const struct datadir_options *options
     *datadir = (struct datadir){ .directory_fd = -1, .wal_fd = -1, .data_fd = -1 };
     bool open = datadir_open_directory(datadir, options->path);
     if (open && faccessat(datadir->directory_fd, "wal", F_OK, 0) == 0) {
-        open = datadir_load(datadir, options, config);
+        open = options->origin == NULL
+                   ? datadir_load(datadir, options, config)
+                   : datadir_fail(datadir, "%s/wal: exists already: this directory holds a node", options->path);
     } else if (open && errno == ENOENT) {
         struct replica_config identity = *config;
         if (identity.cluster_id == 0)

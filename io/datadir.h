@@ -12,15 +12,24 @@
 #define WW_DATADIR_H
 
 #include "../core/replica.h"
+#include "../core/wal_format.h"
 
 enum { DATADIR_ERROR_BYTES = 512 };
 #define WAL_BYTES_MIN (UINT64_C(16) << 20)
 #define WAL_BYTES_MAX (UINT64_C(1) << 40)
 
+/* What a new directory begins with, when not with nothing. */
+struct datadir_origin {
+    struct stored stored; /* filled in by write_data() */
+    /* Writes what device 1 holds to its new file, sparse and of full size. 0, or a negative errno. */
+    int (*write_data)(struct datadir_origin *origin, const struct limits *limits, int fd);
+};
+
 struct datadir_options {
     const char *path;
     uint64_t wal_bytes; /* of a new WAL, rounded down to what the geometry allows; ignored when there is one */
     bool buffered;      /* without O_DIRECT: for development on filesystems that do not have it */
+    struct datadir_origin *origin; /* not NULL: the directory must be new */
 };
 
 struct datadir {

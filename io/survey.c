@@ -6,6 +6,7 @@
 #include "../core/inspect.h"
 #include "../core/request.h"
 #include "../core/wal_format.h"
+#include "survey_data.h"
 #include "text.h"
 
 #include <errno.h>
@@ -108,6 +109,21 @@ static void superblock_copy_print(uint32_t copy, bool valid, const struct superb
         printf("vote for %" PRIu64 "\n", superblock->stored.hard.vote);
 }
 
+static void stored_print(const struct survey *survey)
+{
+    const struct stored *stored = &survey->superblock.stored;
+    const struct checkpoint *checkpoint = &stored->checkpoint;
+    if (checkpoint->id.index == 0)
+        printf("checkpoint: none\n");
+    else
+        printf("checkpoint: behind entry %" PRIu64 " of term %" PRIu64 ", hash %016" PRIx64 "%016" PRIx64 "%s\n",
+               checkpoint->id.index, checkpoint->id.term, checkpoint->hash.high, checkpoint->hash.low,
+               (stored->flags & STORED_PARTIAL) != 0 ? "; PARTIAL, the rest is still to come from a peer" : "");
+    printf("log begins at lsn %" PRIu64 ", behind entry %" PRIu64 " of term %" PRIu64 "%s\n", stored->head.lsn,
+           stored->head.base.index, stored->head.base.term,
+           (stored->flags & STORED_ABSTAIN) != 0 ? "; ABSTAINS from votes: it may have lost what it acknowledged" : "");
+}
+
 static bool superblock_survey(struct survey *survey)
 {
     struct superblock copies[SUPERBLOCK_COPIES] = { { .magic = 0 } };
@@ -135,6 +151,7 @@ static bool superblock_survey(struct survey *survey)
         superblock_copy_print(copy, valid[copy] != 0, &copies[copy], same);
         survey->copies_bad += same ? 0 : 1;
     }
+    stored_print(survey);
     if (chosen == SUPERBLOCK_COPIES)
         printf("NO TWO COPIES AGREE: what this node has promised is lost; it must rejoin under a new id\n");
     return true;
@@ -295,7 +312,8 @@ enum survey_verdict survey_print(const struct survey_options *options)
                    limits_wal_bytes(&survey.limits));
         names_survey(&survey);
         verdict = body_survey(&survey);
-        if (survey.copies_bad > 0 || survey.image_bytes < limits_wal_bytes(&survey.limits))
+        if (!survey_data(options->path, &survey.superblock) || survey.copies_bad > 0
+            || survey.image_bytes < limits_wal_bytes(&survey.limits))
             verdict = SURVEY_DAMAGED;
         printf("verdict: %s\n", verdict == SURVEY_WHOLE ? "whole" : "damaged");
     }

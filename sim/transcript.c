@@ -16,6 +16,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_REFUSAL: return "refusal";
     case FRAME_CHECKPOINT_REQUEST: return "checkpoint?";
     case FRAME_CHECKPOINT_RESPONSE: return "checkpoint!";
+    case FRAME_REPAIR_REQUEST: return "repair?";
+    case FRAME_REPAIR_RESPONSE: return "repair!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";
@@ -157,7 +159,7 @@ void transcript_nodes(const struct world *world, FILE *file)
         const struct node *node = &world->nodes[slot];
         struct replica_view view;
         fprintf(file, "node      n%" PRIu32 " life %" PRIu32 "%s%s%s: ", slot, node->life,
-                node->outsider ? ", outsider" : "", node->disk.damaged ? ", damaged" : "",
+                node->outsider ? ", outsider" : "", node->disk.struck ? ", struck" : "",
                 node_paused(world, node) ? ", paused" : "");
         if (node->state != NODE_UP) {
             fprintf(file, "%s\n", node->state == NODE_DOWN ? "down" : stop_reason_text(node->stop));

@@ -20,7 +20,7 @@ static inline const char *directory_new(void)
 
 static inline void directory_remove(const char *path)
 {
-    char entry[320];
+    char entry[640];
     DIR *listing = opendir(path);
     if (listing == NULL)
         return;

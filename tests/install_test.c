@@ -1,0 +1,573 @@
+/* Getting a checkpoint from peers: by page difference, resumed, retargeted, and from peers that lost or distort it. */
+#include "../core/page.h"
+#include "nodes.h"
+
+enum { KEYS = 40 };
+
+/* A map of two levels above the pages, and checkpoints often enough. */
+static struct limits test_limits(void)
+{
+    struct limits limits = limits_tiny;
+    limits.pages_max = 64;
+    limits.data_blocks = 192;
+    limits.shadow_pages_max = 64;
+    limits.checkpoint_entries = 64;
+    limits.checkpoint_wal_blocks = 120;
+    limits.pending_writes_max = 16;
+    limits.install_kib_per_second = 1024;
+    EXPECT(limits_problem(&limits) == NULL);
+    return limits;
+}
+
+/* ---- what must hold in the end ---- */
+
+static bool caught_up(const struct cluster *cluster, uint32_t slot)
+{
+    const uint32_t leader = leader_of(cluster);
+    if (leader == NODES || replica_at(cluster, slot) == NULL || !store_is_ready(replica_at(cluster, slot)))
+        return false;
+    const struct replica_view own = node_view(cluster->nodes[slot]);
+    const struct replica_view its = node_view(cluster->nodes[leader]);
+    return own.applied == its.applied && its.applied == its.commit && own.state_digest == its.state_digest;
+}
+
+static bool run_until_caught_up(struct cluster *cluster, uint32_t slot)
+{
+    for (uint32_t tries = 0; tries < 200 && !caught_up(cluster, slot); tries++)
+        cluster_run(cluster, 20 * MS);
+    return caught_up(cluster, slot);
+}
+
+/* Byte for byte, and with nothing left to do. */
+static void expect_equal_states(struct cluster *cluster, uint32_t slot)
+{
+    const uint32_t leader = elected(cluster);
+    const struct replica *own = replica_at(cluster, slot);
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT(install_is_idle(own));
+    EXPECT_EQUAL(own->install.wanted_pages, 0);
+    EXPECT_EQUAL(own->install.wanted_blocks, 0);
+    EXPECT_EQUAL(own->stored.flags, 0);
+    for (uint32_t page = 0; page < cluster->limits.pages_max; page++)
+        EXPECT(memcmp(page_raw_const(own, page), page_raw_const(replica_at(cluster, leader), page),
+                      cluster->limits.page_bytes)
+               == 0);
+}
+
+/* A new life on the same disk comes to the same state without asking anybody for a page. */
+static void expect_durable(struct cluster *cluster, uint32_t slot)
+{
+    const uint64_t pages = cluster->pages_to[slot];
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->pages_to[slot], pages);
+}
+
+static uint64_t checkpoint_index(const struct cluster *cluster, uint32_t slot)
+{
+    return replica_at(cluster, slot)->superblock.durable.checkpoint.id.index;
+}
+
+/* Pages of the durable checkpoint that are in use. */
+static uint32_t checkpoint_pages(const struct cluster *cluster, uint32_t slot)
+{
+    uint32_t count = 0;
+    for (uint32_t page = 0; page < cluster->limits.pages_max; page++)
+        count += !map_entry_is_zero(map_entry_const(replica_at(cluster, slot), 0, page));
+    return count;
+}
+
+/* ---- damage ---- */
+
+/* Three nodes with a checkpoint, and the follower that is worked on. */
+static struct cluster *cluster_with_checkpoint(uint32_t *follower)
+{
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    *follower = (elected(cluster) + 1) % NODES;
+    EXPECT(checkpoint_pages(cluster, *follower) > 20);
+    return cluster;
+}
+
+/* Flips a bit of the block on the disk of a node that is down; what it was is in `map`. */
+static void rot(struct cluster *cluster, uint32_t slot, uint32_t block)
+{
+    EXPECT(block > 0);
+    cluster->nodes[slot]->data[(uint64_t)block * cluster->limits.page_bytes + 17] ^= 4;
+}
+
+/* The number of a page in use, the n-th one. */
+static uint32_t used_page(const struct cluster *cluster, uint32_t slot, uint32_t n)
+{
+    for (uint32_t page = 0; page < cluster->limits.pages_max; page++)
+        if (!map_entry_is_zero(map_entry_const(replica_at(cluster, slot), 0, page)) && n-- == 0)
+            return page;
+    test_fail(__FILE__, __LINE__, "too few pages");
+}
+
+static void rot_pages(struct cluster *cluster, uint32_t slot, uint32_t first, uint32_t count)
+{
+    for (uint32_t n = first; n < first + count; n++)
+        rot(cluster, slot, map_entry_const(replica_at(cluster, slot), 0, used_page(cluster, slot, n))->block);
+}
+
+TEST(one_damaged_page_is_got_from_a_peer_and_nothing_else)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot_pages(cluster, slot, 7, 1);
+    node_crash(cluster->nodes[slot]);
+    cluster->pages_to[slot] = 0;
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_PAGE_DAMAGED], 1);
+    EXPECT_EQUAL(cluster->pages_to[slot], 1);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_lost_map_block_is_got_by_its_hashes_and_what_is_below_it_too)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot(cluster, slot, map_entry_const(replica_at(cluster, slot), 1, 1)->block);
+    node_crash(cluster->nodes[slot]);
+    cluster->pages_to[slot] = 0;
+    cluster->hashes_to[slot] = 0;
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->hashes_to[slot], 1);
+    EXPECT_EQUAL(cluster->pages_to[slot], map_fanout(&cluster->limits));
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_lost_root_of_the_map_costs_all_of_it)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot(cluster, slot, map_entry_const(replica_at(cluster, slot), map_root(&cluster->limits), 0)->block);
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(an_empty_follower_gets_everything)
+{
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 3);
+    write_until_checkpoint(cluster, KEYS);
+    write_until_checkpoint(cluster, KEYS);
+    EXPECT(replica_at(cluster, elected(cluster))->log.base.index > 0);
+    start(cluster, 2);
+    expect_equal_states(cluster, 2);
+    EXPECT(cluster->events[2][EVENT_INSTALL_DONE] > 0);
+    EXPECT(checkpoint_index(cluster, 2) > 0);
+    expect_durable(cluster, 2);
+    write_until_checkpoint(cluster, KEYS);
+    expect_equal_states(cluster, 2);
+    cluster_free(cluster);
+}
+
+/* The follower was away while the others went on until their logs forgot what it lacks. */
+static struct cluster *cluster_with_straggler(uint32_t *straggler, uint32_t keys)
+{
+    struct cluster *cluster = cluster_with_checkpoint(straggler);
+    cluster->cut[*straggler] = true;
+    const uint64_t last = node_view(cluster->nodes[*straggler]).last.index;
+    for (uint32_t i = 0; i < 4 && replica_at(cluster, elected(cluster))->log.base.index <= last; i++)
+        write_until_checkpoint(cluster, keys);
+    EXPECT(replica_at(cluster, elected(cluster))->log.base.index > last);
+    cluster->pages_to[*straggler] = 0;
+    return cluster;
+}
+
+TEST(a_straggler_gets_only_the_pages_that_differ)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, 2);
+    cluster->cut[slot] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->pages_to[slot] > 0);
+    EXPECT(cluster->pages_to[slot] < checkpoint_pages(cluster, slot) / 2);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+/* Steps until the puller has got so many pages, and no further. */
+static void run_until_pulled(struct cluster *cluster, uint32_t slot, uint64_t pages)
+{
+    for (uint64_t steps = 0; steps < 100000 && cluster->pages_to[slot] < pages; steps++)
+        cluster_one_step(cluster, steps);
+    EXPECT(cluster->pages_to[slot] >= pages);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.phase, INSTALL_PULL);
+}
+
+TEST(nothing_is_applied_or_served_while_pages_are_missing)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    const uint64_t applied = node_view(cluster->nodes[slot]).applied;
+    cluster->cut[slot] = false;
+    run_until_pulled(cluster, slot, 5);
+    EXPECT(!store_is_ready(replica_at(cluster, slot)));
+    EXPECT_EQUAL(node_view(cluster->nodes[slot]).applied, applied);
+    const struct request get = { .request_id = 9,
+                                 .kind = REQUEST_GET_STALE,
+                                 .key = { .bytes = (const uint8_t *)"k001", .count = 4 } };
+    struct reply reply = { .status = REPLY_OK };
+    node_request(cluster->nodes[slot], 5, &get);
+    for (uint32_t i = 0; i < cluster->nodes[slot]->sent_count; i++) {
+        const struct node_frame *frame = &cluster->nodes[slot]->sent[i];
+        if (frame->reply)
+            EXPECT_EQUAL(reply_decode((struct slice){ .bytes = frame->bytes, .count = frame->count }, 1536, &reply),
+                         FRAME_OK);
+    }
+    EXPECT(reply.status != REPLY_OK && reply.status != REPLY_NOT_FOUND);
+    expect_equal_states(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(another_leader_in_the_middle_changes_nothing)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    const uint32_t leader = elected(cluster);
+    cluster->cut[slot] = false;
+    run_until_pulled(cluster, slot, 5);
+    cluster->cut[leader] = true;
+    cluster_run(cluster, 400 * MS);
+    EXPECT(elected(cluster) != leader);
+    cluster->cut[leader] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->pages_to[slot] <= checkpoint_pages(cluster, slot) + 10);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_disconnect_in_the_middle_costs_only_what_was_under_way)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    run_until_pulled(cluster, slot, 9);
+    cluster->cut[slot] = true;
+    cluster_run(cluster, 500 * MS);
+    cluster->cut[slot] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->pages_to[slot] <= checkpoint_pages(cluster, slot) + 8);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(of_a_newer_checkpoint_in_the_middle_only_the_rest_is_pulled)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    run_until_pulled(cluster, slot, 15);
+    cluster->cut[slot] = true;
+    write_until_checkpoint(cluster, 1); /* few pages change */
+    const uint64_t newer = checkpoint_index(cluster, elected(cluster));
+    cluster->cut[slot] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->events[slot][EVENT_INSTALL_RETARGET] > 0);
+    EXPECT_EQUAL(checkpoint_index(cluster, slot), newer);
+    EXPECT(cluster->pages_to[slot] <= checkpoint_pages(cluster, slot) + 10);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_restart_of_the_puller_keeps_what_it_had)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    const struct superblock_writer *superblock = &replica_at(cluster, slot)->superblock;
+    for (uint64_t steps = 0; steps < 100000 && (superblock->durable.flags & STORED_PARTIAL) == 0; steps++)
+        cluster_one_step(cluster, steps);
+    EXPECT((replica_at(cluster, slot)->superblock.durable.flags & STORED_PARTIAL) != 0);
+    const uint32_t left = replica_at(cluster, slot)->install.wanted_pages;
+    EXPECT(left > 0 && left < checkpoint_pages(cluster, slot));
+    node_crash(cluster->nodes[slot]);
+    cluster->pages_to[slot] = 0;
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.pages_pulled, left);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_crash_anywhere_in_an_install_loses_nothing)
+{
+    for (uint64_t crash_after = 1; crash_after < 400; crash_after += 7) {
+        uint32_t slot;
+        struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+        cluster->cut[slot] = false;
+        const struct install *install = &replica_at(cluster, slot)->install;
+        for (uint64_t steps = 0; steps < 10000 && install->phase == INSTALL_IDLE; steps++)
+            cluster_one_step(cluster, steps);
+        EXPECT(install->phase != INSTALL_IDLE);
+        for (uint64_t steps = 0; steps < crash_after; steps++)
+            cluster_one_step(cluster, steps);
+        node_crash(cluster->nodes[slot]);
+        start(cluster, slot);
+        expect_equal_states(cluster, slot);
+        expect_durable(cluster, slot);
+        cluster_free(cluster);
+    }
+}
+
+/* Changes a byte of a value in memory, as a bug or a broken memory would. */
+static void corrupt_memory(struct cluster *cluster, uint32_t slot)
+{
+    for (uint32_t page = cluster->limits.pages_max - 1; page >= page_fixed_count(&cluster->limits); page--) {
+        const uint8_t *bytes = page_raw_const(replica_at(cluster, slot), page);
+        for (uint32_t at = 0; at + 40 < cluster->limits.page_bytes; at++) {
+            if (bytes[at] == 0 || memcmp(bytes + at, bytes + at + 1, 39) != 0)
+                continue;
+            page_write(replica_at(cluster, slot), page)[at + 20] ^= 1;
+            return;
+        }
+    }
+    test_fail(__FILE__, __LINE__, "no value anywhere");
+}
+
+TEST(a_state_that_differs_is_replaced_where_it_differs)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    corrupt_memory(cluster, slot);
+    cluster->pages_to[slot] = 0;
+    write_until_checkpoint(cluster, 1);
+    cluster_run(cluster, 1000 * MS);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_DIVERGED], 1);
+    EXPECT_EQUAL(cluster->pages_to[slot], 1);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_leader_whose_state_differs_gives_way_and_is_mended)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    corrupt_memory(cluster, leader);
+    write_until_checkpoint(cluster, 1);
+    cluster_run(cluster, 1000 * MS);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_DIVERGED], 1);
+    expect_equal_states(cluster, leader);
+    cluster_free(cluster);
+}
+
+/* ---- sources that have not got everything, or that lie ---- */
+
+TEST(what_one_peer_lost_another_gives)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    const uint32_t other = NODES - slot - leader;
+    /* The same page and one more here, the same page there. All three are down, so that none has it in memory. */
+    rot_pages(cluster, slot, 7, 2);
+    rot_pages(cluster, other, 7, 1);
+    for (uint32_t at = 0; at < NODES; at++)
+        node_crash(cluster->nodes[at]);
+    for (uint32_t at = 0; at < NODES; at++)
+        start(cluster, at);
+    elected(cluster);
+    for (uint32_t at = 0; at < NODES; at++)
+        expect_equal_states(cluster, at);
+    expect_durable(cluster, slot);
+    expect_durable(cluster, other);
+    cluster_free(cluster);
+}
+
+TEST(two_nodes_with_different_damage_repair_each_other)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    const uint32_t other = NODES - slot - leader;
+    rot_pages(cluster, slot, 3, 2);
+    rot_pages(cluster, other, 9, 2);
+    for (uint32_t at = 0; at < NODES; at++)
+        node_crash(cluster->nodes[at]);
+    start(cluster, slot);
+    start(cluster, other);
+    elected(cluster);
+    expect_equal_states(cluster, slot);
+    expect_equal_states(cluster, other);
+    cluster_free(cluster);
+}
+
+TEST(a_page_that_nobody_has_is_asked_for_at_a_gentle_pace)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    for (uint32_t at = 0; at < NODES; at++)
+        rot_pages(cluster, at, 7, 1);
+    for (uint32_t at = 0; at < NODES; at++)
+        node_crash(cluster->nodes[at]);
+    for (uint32_t at = 0; at < NODES; at++)
+        start(cluster, at);
+    cluster_run(cluster, 1000 * MS);
+    EXPECT(!store_is_ready(replica_at(cluster, slot)));
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.wanted_pages, 1);
+    const uint64_t asked = cluster->events[slot][EVENT_INSTALL];
+    cluster_run(cluster, 1000 * MS);
+    EXPECT(cluster->events[slot][EVENT_INSTALL] - asked < 100);
+    cluster_free(cluster);
+}
+
+static void reseal(uint8_t *bytes, uint32_t count)
+{
+    const uint64_t checksum = checksum64(bytes + 8, count - 8, 0);
+    memcpy(bytes, &checksum, sizeof checksum);
+}
+
+/* Every answer from one peer is wrong in its own way; the other is honest. */
+static bool lie(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)to;
+    memcpy(&header, bytes, sizeof header);
+    if (header.type != FRAME_CHECKPOINT_RESPONSE || from != leader_of(cluster))
+        return true;
+    const uint32_t body = sizeof header;
+    switch (cluster->sequence++ % 5) {
+    case 0: bytes[count - 1] ^= 1; break;              /* a page, a hash */
+    case 1: bytes[body + 80] ^= 1; break;              /* the number of a page, a hash */
+    case 2: bytes[body + 60] ^= 1; break;              /* at */
+    case 3: memset(bytes + body + 64, 0xff, 4); break; /* count */
+    default: bytes[body + 40] ^= 1; break;             /* index */
+    }
+    reseal(bytes, count);
+    return true;
+}
+
+TEST(lies_of_one_peer_change_nothing)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    cluster->hook = lie;
+    const uint64_t sequence = cluster->sequence;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->sequence > sequence);
+    cluster->hook = NULL;
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+static bool lose_many(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)from;
+    (void)to;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    if (header.type != FRAME_CHECKPOINT_RESPONSE && header.type != FRAME_CHECKPOINT_REQUEST)
+        return true;
+    return checksum64(&cluster->sequence, sizeof cluster->sequence, ++cluster->lost) % 2 == 0;
+}
+
+TEST(lost_frames_only_take_longer)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    cluster->hook = lose_many;
+    expect_equal_states(cluster, slot);
+    cluster->hook = NULL;
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+/* ---- the peer's side ---- */
+
+static struct message question(const struct cluster *cluster, uint32_t from, uint32_t to, enum checkpoint_ask ask)
+{
+    struct message message = {
+        .type = FRAME_CHECKPOINT_REQUEST,
+        .from = from + 1,
+        .to = to + 1,
+        .instance = 1000 + from + 1,
+        .term = 1,
+        .checkpoint_request = { .ask = ask },
+    };
+    if (ask != CHECKPOINT_ASK_OFFER)
+        message.checkpoint_request.checkpoint = replica_at(cluster, to)->superblock.durable.checkpoint.hash;
+    return message;
+}
+
+TEST(questions_that_make_no_sense_are_not_answered)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    struct node *node = cluster->nodes[slot];
+    const uint32_t from = (slot + 1) % NODES;
+    struct message message = question(cluster, from, slot, CHECKPOINT_ASK_HASHES);
+    node->sent_count = 0;
+    message.checkpoint_request.level = map_root(&cluster->limits) + 1;
+    node_message(node, &message);
+    message.checkpoint_request.level = 1;
+    message.checkpoint_request.at = map_count(&cluster->limits, 1);
+    node_message(node, &message);
+    message = question(cluster, from, slot, CHECKPOINT_ASK_PAGES);
+    uint32_t pages[64];
+    for (uint32_t i = 0; i < 64; i++)
+        pages[i] = i;
+    message.checkpoint_request.count = 64; /* more than an answer holds */
+    message.checkpoint_request.pages = (struct slice){ .bytes = (const uint8_t *)pages, .count = sizeof pages };
+    node_message(node, &message);
+    pages[0] = cluster->limits.pages_max;
+    message.checkpoint_request.count = 1;
+    message.checkpoint_request.pages.count = sizeof pages[0];
+    node_message(node, &message);
+    EXPECT_EQUAL(node->sent_count, 0);
+    /* Another checkpoint: it says which one it has. */
+    message.checkpoint_request.checkpoint.low ^= 1;
+    node_message(node, &message);
+    EXPECT_EQUAL(node->sent_count, 1);
+    cluster_free(cluster);
+}
+
+TEST(a_peer_that_is_asked_holds_back_its_marker_for_a_while)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    EXPECT(!install_lease_held(replica_at(cluster, leader)));
+    const struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    node_message(cluster->nodes[leader], &message);
+    EXPECT(install_lease_held(replica_at(cluster, leader)));
+    cluster_run(cluster, 250 * MS);
+    EXPECT(!install_lease_held(replica_at(cluster, leader)));
+    cluster_free(cluster);
+}
+
+TEST(pages_that_changed_since_are_read_from_the_disk)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot_pages(cluster, slot, 0, 12);
+    node_crash(cluster->nodes[slot]);
+    for (uint32_t key = 0; key < KEYS; key++)
+        put(cluster, key, 0xee);
+    const uint32_t leader = elected(cluster);
+    EXPECT(replica_at(cluster, leader)->checkpoint.dirty_count > 12);
+    cluster->pages_to[slot] = 0;
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->pages_to[slot] >= 12);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST_MAIN()
