@@ -380,6 +380,9 @@ void wal_flush(struct replica *replica, struct output *output)
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
         return;
     superblock_submit(replica, output);
+    /* A cut or a name may replace what tells of a loss: the superblock must remember it first. */
+    if (replica->recovery.phase == RECOVERY_WRITE && !superblock_is_durable(replica))
+        return;
     wal_submit_batches(replica, output);
     wal_submit_name(replica, output);
 }
