@@ -151,8 +151,9 @@ static void superblock_repair(struct replica *replica, struct output *output, co
         if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
             continue;
         replica->superblock.due |= 1u << copy;
-        /* Older copies vouch for the newest until those that vouch for nothing are good again. */
-        if (recovery->superblock_valid[copy] == 0)
+        /* Its parent vouches for the newest until those that vouch for nothing are good again. */
+        if (recovery->superblock_valid[copy] == 0
+            || !hash128_equal(recovery->superblocks[copy].hash, superblock->parent))
             replica->superblock.due_first |= 1u << copy;
         bad++;
     }
