@@ -636,6 +636,9 @@ uint64_t install_deadline(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     uint64_t deadline_ns = UINT64_MAX;
+    /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
+    if (replica->store.state == STORE_LOADING)
+        return UINT64_MAX;
     if (install->phase == INSTALL_ASK && replica->config.voter_count > 1)
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)

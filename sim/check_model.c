@@ -410,7 +410,7 @@ void check_model_follow(struct check *check, uint32_t node, const struct replica
         return;
     check_count(check, CHECK_STATE_MACHINE);
     if (view->applied > check->committed
-        || ghost->memory.links[view->applied].chain != check->commits[view->applied].link.chain) {
+        || check_log_link(check, &ghost->memory, view->applied).chain != check->commits[view->applied].link.chain) {
         check_fail(check, CHECK_STATE_MACHINE, node, "applies entry %llu, which is not the committed one",
                    (unsigned long long)view->applied);
         return;
