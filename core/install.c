@@ -84,7 +84,7 @@ static bool offer_is_needed(const struct replica *replica, struct log_id id)
     return !log_holds(replica, id) || log_intact(replica) < id.index;
 }
 
-/* Older than what is applied, or than what the log begins with: never (mutant S04: committed entries would be lost). */
+/* Older than what is applied, or than what the log begins with: never, or committed entries would be lost. */
 static bool offer_helps(const struct replica *replica, const struct checkpoint_response *response)
 {
     const struct checkpoint *own = &replica->stored.checkpoint;
