@@ -300,8 +300,12 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     recovery->phase = RECOVERY_WRITE;
     if (recovery->leftovers)
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
-    /* Only an intact header behind the tail could ever be taken for a part of the log. */
-    recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
+    /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
+     * one tomorrow. */
+    if ((recovery->chain_ahead || outcome == WALK_UNKNOWN) && !wal_seal_cut(replica)) {
+        replica_stop(replica, output, STOP_WAL_FULL, wal->tail);
+        return;
+    }
     recovery_advance(replica, output);
 }
 
@@ -309,18 +313,8 @@ void recovery_advance(struct replica *replica, struct output *output)
 {
     ASSERT(replica->recovery.phase == RECOVERY_WRITE);
     wal_flush(replica, output);
-    const struct superblock_writer *writer = &replica->superblock;
-    if (writer->due != 0 || memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
+    if (!superblock_is_durable(replica))
         return;
-    /* After the superblock: what is cut off may be what this node must remember not to know. */
-    if (replica->recovery.cut_due) {
-        replica->recovery.cut_due = false;
-        if (!wal_seal_cut(replica)) {
-            replica_stop(replica, output, STOP_WAL_FULL, replica->wal.tail);
-            return;
-        }
-        wal_flush(replica, output);
-    }
     if (replica->wal.named < replica->wal.sealed)
         return;
     replica->recovery.phase = RECOVERY_DONE;
@@ -407,7 +401,7 @@ void recovery_read(struct replica *replica, struct output *output, const struct 
         }
         stream_arrived(replica, read->position, (struct slice){ .bytes = NULL, .count = 0 });
         if (replica->recovery.phase >= RECOVERY_BODY)
-            replica->recovery.lost_block = true;
+            replica->recovery.lost_end = u64_max(replica->recovery.lost_end, read->position + block_bytes);
     } else {
         ASSERT(input->bytes.count == count);
         stream_arrived(replica, read->position, input->bytes);

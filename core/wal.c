@@ -366,11 +366,20 @@ static void superblock_submit(struct replica *replica, struct output *output)
                    replica->limits.block_bytes);
 }
 
+bool superblock_is_durable(const struct replica *replica)
+{
+    const struct superblock_writer *writer = &replica->superblock;
+    return writer->due == 0 && memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0;
+}
+
 void wal_flush(struct replica *replica, struct output *output)
 {
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
         return;
     superblock_submit(replica, output);
+    /* A cut that hides what was lost must not land before the flag that remembers the loss. */
+    if (replica->recovery.phase == RECOVERY_WRITE && !superblock_is_durable(replica))
+        return;
     wal_submit_batches(replica, output);
     wal_submit_name(replica, output);
 }

@@ -437,7 +437,6 @@ uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t 
 
 static bool same_end(const struct check *check, const struct ghost_node *ghost, const struct replica_view *view)
 {
-<<<<<<< HEAD
     const uint64_t last = view->last.index;
     return ghost->disk.last == last
            && check_log_link(check, &ghost->disk, last).chain == check_log_link(check, &ghost->memory, last).chain;
@@ -503,29 +502,4 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
     if (abstains && !ghost->abstained && !wal->cut && wal->bad_count == 0)
         check_fail(check, CHECK_RECOVERY, node, "abstains, though no fault has damaged its log");
     wal->must_abstain = wal->cut = false;
-=======
-    const struct ghost_node *ghost = &check->nodes[node];
-    check_count(check, CHECK_RECOVERY);
-    if (view->term < ghost->promised_term)
-        check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu, and spoke in %llu",
-                   (unsigned long long)view->term, (unsigned long long)ghost->promised_term);
-    if (!ghost->hard_damaged) {
-        if (view->term < ghost->hard.term)
-            check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu; its disk has %llu",
-                       (unsigned long long)view->term, (unsigned long long)ghost->hard.term);
-        if (view->term == ghost->hard.term && view->vote != ghost->hard.vote)
-            check_fail(check, CHECK_RECOVERY, node, "comes back with vote %llu in term %llu; its disk has %llu",
-                       (unsigned long long)view->vote, (unsigned long long)view->term,
-                       (unsigned long long)ghost->hard.vote);
-    }
-    if (ghost->disk_damaged)
-        return;
-    if (view->last.index < ghost->promised_index || view->last.index > ghost->disk.last)
-        check_fail(check, CHECK_RECOVERY, node, "comes back with %llu entries; its disk has %llu, it reported %llu",
-                   (unsigned long long)view->last.index, (unsigned long long)ghost->disk.last,
-                   (unsigned long long)ghost->promised_index);
-    else if (ghost->memory.links[view->last.index].chain != ghost->disk.links[view->last.index].chain)
-        check_fail(check, CHECK_RECOVERY, node, "comes back with another entry %llu than its disk has",
-                   (unsigned long long)view->last.index);
->>>>>>> inst
 }
