@@ -207,7 +207,8 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     struct recovery *recovery = &replica->recovery;
     const uint64_t cluster_id = replica->config.cluster_id;
     struct wal_name_header name;
-    if (wal_name_decode(block, cluster_id, &name)) {
+    /* One that belongs elsewhere was written or read at the wrong place. */
+    if (wal_name_decode(block, cluster_id, &name) && name.sequence % replica->limits.wal_header_blocks == slot) {
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
@@ -380,8 +381,18 @@ static void recovery_continue(struct replica *replica, struct output *output)
         stream_begin(recovery, RECOVERY_BODY, head->lsn, head->lsn + wal_ring_bytes(limits));
     }
     enum walk_outcome outcome = WALK_MORE;
-    if (recovery->phase >= RECOVERY_BODY)
+    if (recovery->phase >= RECOVERY_BODY && !recovery->read_again)
         outcome = recovery_walk(replica, output);
+    if (outcome == WALK_AGAIN) {
+        recovery->read_again = true;
+        outcome = WALK_MORE;
+    }
+    if (recovery->read_again && stream_is_quiet(recovery)) {
+        recovery->read_again = false;
+        recovery->read_next = replica->wal.tail;
+    }
+    if (recovery->read_again)
+        return;
     if (outcome != WALK_MORE)
         recovery->read_end = recovery->read_next;
     if (outcome != WALK_MORE && stream_is_quiet(recovery))
