@@ -232,6 +232,20 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->names_bad_after[slot - recovery->name_newest - 1] = 1;
 }
 
+/* What looks damaged is read twice before that is believed: a read may be misdirected once. */
+static bool names_read_again(struct recovery *recovery)
+{
+    if (recovery->names_bad == 0 || recovery->names_again)
+        return false;
+    recovery->names_again = true;
+    recovery->names_bad = 0;
+    recovery->name_newest = 0;
+    recovery->name_sequence_max = 0;
+    memset(recovery->names_bad_first, 0, sizeof recovery->names_bad_first);
+    memset(recovery->names_bad_after, 0, sizeof recovery->names_bad_after);
+    return true;
+}
+
 /* ---- the end ---- */
 
 /* What is read later and lies behind the tail is of no lap that counts. */
@@ -369,7 +383,9 @@ static void recovery_continue(struct replica *replica, struct output *output)
             return;
         stream_begin(recovery, RECOVERY_NAMES, 0, (uint64_t)limits->wal_header_blocks * limits->block_bytes);
     }
-    if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
+    if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end && names_read_again(recovery)) {
+        stream_begin(recovery, RECOVERY_NAMES, 0, recovery->read_end);
+    } else if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
         const struct wal_head *head = &replica->stored.head;
         log_reset(replica, head->base);
         replica->wal.tail = head->lsn;

@@ -536,7 +536,8 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     /* Of the slots, too, a quarter at most is kept for what the checkpoint holds. */
     const uint64_t kept = replica->limits.log_entries_max / 4;
     const uint64_t end = u64_min(id.index + 1, log->last.index);
-    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end), end - u64_min(end, kept));
+    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
+                                   end - u64_min(end, kept));
     for (uint64_t index = first, tries = 0; index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;

@@ -105,7 +105,8 @@ struct recovery {
     bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
     bool cut_due;     /* a cut batch is to be written once the superblock is */
     bool read_again;  /* the body from the tail on, once nothing is in flight */
-    uint8_t zero[2];
+    bool names_again; /* the header ring is being read a second time */
+    uint8_t zero;
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
