@@ -62,8 +62,8 @@ const struct limits limits_tiny = {
     .wal_reserve_blocks = 24,
     .wal_retain_blocks = 16,
     .log_entries_max = 256,
-    .checkpoint_wal_blocks = 48,
-    .checkpoint_entries = 64,
+    .checkpoint_wal_blocks = 12,
+    .checkpoint_entries = 12,
     .data_blocks = 80,
     .data_run_bytes_max = 1024,
     .data_depth = 2,
@@ -229,6 +229,8 @@ const char *limits_problem(const struct limits *limits)
         || limits->frame_bytes_max
                < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
         return "frame_bytes_max must hold the largest reply";
+    if (message_pages_max(limits->frame_bytes_max, limits->page_bytes) == 0)
+        return "frame_bytes_max must hold an answer with one page";
     return NULL;
 }
 

@@ -123,6 +123,27 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
     return harmed;
 }
 
+void disk_wipe(struct disk *disk, struct scene *scene)
+{
+    ASSERT(disk->active == 0);
+    for (uint32_t number = 0; number < DEVICES; number++) {
+        struct disk_device *device = &disk->devices[number];
+        for (uint32_t i = 0; i < device->touched_count; i++) {
+            const uint64_t block = device->touched[i];
+            memset(device->image + block * device->block_bytes, 0, device->block_bytes);
+            memset(device->truth + block * device->block_bytes, 0, device->block_bytes);
+            disk_set_harm(device, block, HARM_NONE);
+            device->blocks[block].written = false;
+        }
+    }
+    disk->wiped = disk->struck = true;
+    coverage_fire(&scene->coverage, FAULT_DISK_WIPED);
+    check_landed(scene->check, disk->node, 0, disk->devices[DEVICE_WAL].image, disk->devices[DEVICE_WAL].bytes,
+                 scene->swarm.limits.block_bytes, true);
+    check_landed(scene->check, disk->node, wal_body_offset(&scene->swarm.limits), disk->devices[DEVICE_WAL].image,
+                 disk->devices[DEVICE_WAL].bytes, scene->swarm.limits.block_bytes, true);
+}
+
 /* ---- lies ---- */
 
 /* Another place of the same device for as many blocks, where the atlas lets them do harm. UINT64_MAX: none found. */
@@ -193,16 +214,18 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
         damage_misdirect(disk, scene, operation, other);
 }
 
-/* The excuse begins when the node is shown the harm, and is as large as that: the hard state is then what the copies
- * that are left say. What it has promised, and its log, are demanded all the same: it may refuse, but not forget. */
+/* The excuse begins when the node is shown the harm, and is as large as that: what lies in this block. Whatever else
+ * the node has promised is demanded all the same: it may refuse, or know by name only, but not forget. */
 static void damage_show(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
 {
     const struct disk_device *device = &disk->devices[number];
+    const uint64_t offset = block * device->block_bytes;
     disk->harm_seen[number] = true;
     coverage_fire(&scene->coverage, FAULT_HARM_SEEN);
-    if (atlas_zone(&scene->swarm.limits, number, block) == ZONE_SUPERBLOCK)
-        check_landed(scene->check, disk->node, block * device->block_bytes, device->image, device->bytes,
-                     device->block_bytes, true);
+    if (number == DEVICE_WAL)
+        check_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
+    else
+        check_data_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
 }
 
 void disk_note_seen(struct disk *disk, struct scene *scene, const struct disk_operation *operation)

@@ -65,6 +65,7 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
     disk->off = true;
     disk->struck = false;
+    disk->wiped = false;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
@@ -141,9 +142,11 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
         if (!whole || swallowed || state->harm != HARM_NONE)
             disk_set_harm(device, block, device_harm_left(device, block, whole, swallowed));
     }
+    const uint8_t *truth = device->parted ? device->truth : device->image;
     if (number == DEVICE_WAL)
-        check_landed(scene->check, disk->node, offset, device->parted ? device->truth : device->image, device->bytes,
-                     bytes.count, false);
+        check_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
+    else
+        check_data_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
 }
 
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
@@ -361,8 +364,24 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     return input;
 }
 
+/* A checkpoint was being written, or loaded. */
+static void disk_count_crash(const struct disk *disk, struct scene *scene)
+{
+    bool writes = false, reads = false;
+    for (uint64_t left = disk->active; left != 0; left &= left - 1) {
+        const struct disk_operation *operation = &disk->operations[disk_first(left)];
+        writes = writes || (operation->device == DEVICE_DATA && operation->write);
+        reads = reads || (operation->device == DEVICE_DATA && !operation->write);
+    }
+    if (writes)
+        coverage_fire(&scene->coverage, FAULT_CRASH_IN_CHECKPOINT);
+    if (reads)
+        coverage_fire(&scene->coverage, FAULT_CRASH_IN_LOAD);
+}
+
 void disk_crash(struct disk *disk, struct scene *scene)
 {
+    disk_count_crash(disk, scene);
     const enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
     const bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
     bool cut = false;

@@ -20,9 +20,9 @@ static inline struct limits test_limits(void)
     limits.wal_depth = TAIL_MAX;
     limits.wal_unnamed_max = TAIL_MAX + 2;
     limits.wal_reserve_blocks = 4;
-    limits.wal_retain_blocks = 2;
-    limits.checkpoint_wal_blocks = 8;
-    limits.checkpoint_entries = 16;
+    limits.wal_retain_blocks = 1;
+    limits.checkpoint_wal_blocks = 18; /* more than any scene writes: no checkpoints here */
+    limits.checkpoint_entries = 32;
     limits.log_entries_max = 64;
     return limits;
 }
