@@ -248,6 +248,7 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_advance_commit(replica, output);
     read_begin_round(replica, output);
     store_flush(replica, output);
+    checkpoint_relieve(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
     wal_flush(replica, output);
