@@ -35,10 +35,8 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
         /* No-ops may use the reserve, so that a new leader can still open its term; checkpoints, since they make room.
          */
         const uint32_t reserve = entry.kind == ENTRY_COMMAND ? replica->limits.wal_reserve_blocks / 2 : 1;
-        if (!wal_append(replica, output, &entry, reserve)) {
-            replica->log_full = replica->log_full || !wal_has_room(replica, entry.body.count, reserve);
+        if (!wal_append(replica, output, &entry, reserve))
             break;
-        }
         equal = entry.id.index;
     }
     return equal;

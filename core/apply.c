@@ -66,25 +66,12 @@ static bool apply_may(const struct replica *replica, const struct entry *entry)
     UNREACHABLE();
 }
 
-/* A follower packs its log otherwise than its leader: it may be full before the next marker is in it. Then it takes a
- * checkpoint by itself; what that holds is still a function of the log. */
-static void apply_make_room(struct replica *replica, struct output *output)
-{
-    if (!replica->log_full || !checkpoint_is_idle(replica) || !install_is_idle(replica))
-        return;
-    replica->log_full = false;
-    if (replica->applied > replica->stored.checkpoint.id.index)
-        checkpoint_freeze(replica, output,
-                          (struct log_id){ .term = log_term(replica, replica->applied), .index = replica->applied });
-}
-
 void apply_committed(struct replica *replica, struct output *output)
 {
     /* First, so that the oldest proposal that waits is one of this leadership. */
     if (!client_fail_pending(replica, output) || !store_is_ready(replica))
         return;
     replica->apply_bytes = 0;
-    apply_make_room(replica, output);
     for (uint32_t done = 0; replica->applied < u64_min(replica->commit, log_intact(replica)); done++) {
         if (done == replica->limits.apply_per_step_max || replica->apply_bytes > APPLY_BYTES_MAX
             || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {

@@ -152,7 +152,7 @@ struct replica {
     bool leader_heard;        /* leader_heard_ns means something */
     bool peer_heard;          /* any valid peer frame in this life */
     bool wants_tick;          /* work is left for another step at once */
-    bool log_full;            /* a follower had no room for an entry since its last checkpoint */
+    uint8_t zero0;
     uint32_t votes;           /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */
