@@ -120,7 +120,7 @@ static void table_step(struct replica *replica, struct table *table, struct prng
         log_forget(replica, base);
         table->base = base;
     } else {
-        const struct log_id base = { .term = table->last.term, .index = table->last.index + prng_below(prng, 100) };
+        const struct log_id base = { .term = table->last.term, .index = table->last.index + prng_below(prng, 50) };
         log_reset(replica, base);
         table->base = base;
         table->last = base;
@@ -319,7 +319,9 @@ static void ring_write(struct ring *ring)
     const struct replica_view view = node_view(ring->node);
     const uint64_t roll = prng_below(&ring->prng, 16);
     struct log_id prev = view.last;
-    if (roll == 0 && view.last.index > view.commit) {
+    /* What is taken back still fills the ring, and a log without room needs a peer: that is another test's. */
+    const bool roomy = view.wal_blocks_used < ring->node->limits.wal_body_blocks / 2;
+    if (roll == 0 && roomy && view.last.index > view.commit) {
         ring->term++;
         prev.index = view.commit + prng_below(&ring->prng, view.last.index - view.commit);
         prev.term = replica_entry_term(ring->node->replica, prev.index);
@@ -488,9 +490,9 @@ static void ring_run(uint64_t seed, uint32_t depth, bool strict, uint64_t laps)
     ring_free(ring);
 }
 
-TEST(around_the_ring_one_write_at_a_time) { ring_run(1, 1, false, 100); }
-TEST(around_the_ring_two_writes_at_a_time) { ring_run(2, 2, false, 100); }
-TEST(around_the_ring_with_strict_names) { ring_run(3, 2, true, 100); }
+TEST(around_the_ring_one_write_at_a_time) { ring_run(1, 1, false, 50); }
+TEST(around_the_ring_two_writes_at_a_time) { ring_run(2, 2, false, 50); }
+TEST(around_the_ring_with_strict_names) { ring_run(3, 2, true, 50); }
 TEST(around_the_ring_keeping_little_and_much)
 {
     for (uint64_t seed = 4; seed < 9; seed++)
