@@ -131,7 +131,7 @@ static struct limits table_limits(void)
 {
     struct limits limits = limits_tiny;
     limits.log_entries_max = SLOTS;
-    limits.checkpoint_entries = SLOTS / 2;
+    limits.checkpoint_entries = SLOTS / 4;
     return limits;
 }
 
