@@ -279,12 +279,14 @@ static inline struct history *history_new(const struct limits *limits, uint64_t 
         history_write_to_checkpoint(history);
     history_change_leader(history);
     history_write_to_checkpoint(history);
-    history_write_must(history, 2);
+    for (uint32_t count = 1; count <= CALLS_MAX; count++)
+        history_write_must(history, count);
     history_change_leader(history);
-    history_write_must(history, 3);
-    history_write_must(history, 1);
+    for (uint32_t count = CALLS_MAX; count > 0; count--)
+        history_write_must(history, count);
     history_end(history);
     world->recording = false;
+    memset(world->all_events, 0, sizeof world->all_events);
     return history;
 }
 

@@ -48,6 +48,7 @@ struct world {
     struct call *calls;
     uint32_t call_count;
     uint64_t events[NODES][EVENT_KINDS];
+    uint64_t all_events[EVENT_KINDS]; /* of all nodes and cases */
     uint64_t unrecoverable; /* the index that a node called so; 0: none */
     uint64_t digests[INDICES_MAX]; /* of the state behind each entry; 0: nobody applied it yet */
     const char *wrong; /* a safety property that did not hold; NULL: none */
@@ -112,6 +113,7 @@ static inline void world_observe(struct world *world, uint32_t slot)
     for (uint32_t i = 0; i < output->event_count; i++) {
         const struct event event = output->events[i];
         world->events[slot][event.kind]++;
+        world->all_events[event.kind]++;
         if (event.kind == EVENT_UNRECOVERABLE)
             world->unrecoverable = event.a;
         if (event.kind != EVENT_APPLY)
