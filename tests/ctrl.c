@@ -50,11 +50,11 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
     siglongjmp(case_broken, 1);
 }
 
-/* Of the harness, which has said on stderr what is wrong. */
-static void on_abort(int signal_number)
+/* An invariant is broken, as node.h has said on stderr; or worse. */
+static void on_signal(int signal_number)
 {
-    (void)signal_number;
-    snprintf(case_broken_text, sizeof case_broken_text, "an invariant is broken");
+    snprintf(case_broken_text, sizeof case_broken_text, "%s",
+             signal_number == SIGABRT ? "an invariant is broken" : "memory is broken");
     siglongjmp(case_broken, 1);
 }
 
@@ -98,7 +98,7 @@ static void case_begin(struct history *history, const struct cases *cases, uint3
             memset(disk->unreadable, 0, disk->bytes / disk->block_bytes * sizeof disk->unreadable[0]);
         }
     }
-    for (uint32_t i = 0; i < one->count; i++)
+    for (uint32_t i = 0; i < one->count && !rows[one->row].running; i++)
         damage_apply(history, &cases->damages[one->first + i], seed + i);
     for (uint32_t slot = 0; slot < NODES; slot++)
         world_start(world, slot);
@@ -176,6 +176,56 @@ static bool read_all(const struct history *history, struct model *model, uint64_
     return true;
 }
 
+/* Have all nodes a newer checkpoint than that of the history? */
+static bool nodes_have_checkpoint(const struct history *history)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (checkpoint_of(history->world, slot)->id.index <= history->checkpoint.id.index)
+            return false;
+    return true;
+}
+
+/* Has each gone over its whole disk since `passes`? */
+static bool nodes_scrubbed(const struct world *world, const uint64_t *passes)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (world->nodes[slot]->replica->scrub.passes < passes[slot] + 2)
+            return false;
+    return true;
+}
+
+/* The damage comes while the nodes run. What memory has and the disks have lost is written again, by the scrub or with
+ * the next checkpoint; then all of them lose power at once, and start again. NULL, or what failed. */
+static const char *case_damage_running(struct history *history, const struct cases *cases, uint32_t number,
+                                       struct model *model, uint64_t seed)
+{
+    struct world *world = history->world;
+    const struct ctrl_case *one = &cases->list[number];
+    const uint64_t end_ns = world->now_ns + (LATE_MS + MEND_MS) * MS;
+    const bool pages = cases->damages[one->first].device == DEVICE_DATA;
+    uint64_t passes[NODES];
+    if (!read_all(history, model, end_ns))
+        return "no reads before the damage";
+    for (uint32_t i = 0; i < one->count; i++)
+        damage_apply(history, &cases->damages[one->first + i], seed + i);
+    /* A page that has changed since the checkpoint is not mended, but written with the next one. */
+    while (pages && !nodes_have_checkpoint(history)) {
+        if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
+            return "no writes, or no checkpoint, after the damage";
+        world_run(world, 10 * MS);
+    }
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        passes[slot] = world->nodes[slot]->replica->scrub.passes;
+    for (; !nodes_scrubbed(world, passes); world_run(world, 10 * MS))
+        if (world->now_ns >= end_ns)
+            return "the scrub does not come around";
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_crash(world->nodes[slot]);
+        world_start(world, slot);
+    }
+    return NULL;
+}
+
 static const char *text_of_states(const struct world *world)
 {
     static char text[200];
@@ -225,36 +275,32 @@ static struct result case_mend(const struct history *history, struct model *mode
     return result_of(verdict, world, "%s", "");
 }
 
-static struct result case_recoverable(const struct history *history, uint32_t down)
+static struct result case_recoverable(const struct history *history, struct model *model, uint32_t down)
 {
-    static struct model model;
     struct world *world = history->world;
     const uint64_t start_ns = world->now_ns;
-    model = history->model;
-    if (!read_all(history, &model, start_ns + LATE_MS * MS))
+    if (!read_all(history, model, start_ns + LATE_MS * MS))
         return result_of(UNAVAILABLE, world, "no reads%s", text_of_states(world));
-    if (!history_write(history, &model, CALLS_MAX, LATE_MS * MS))
+    if (!history_write(history, model, CALLS_MAX, LATE_MS * MS))
         return result_of(UNAVAILABLE, world, "no writes%s", text_of_states(world));
     const bool soon = world->now_ns < start_ns + SOON_MS * MS;
     for (uint32_t slot = 0; slot < NODES; slot++)
         if ((down >> slot & 1) != 0 && world->nodes[slot]->stop != STOP_NO_SUPERBLOCK)
             return result_of(UNSAFE, world, "node %u runs without its promises", slot + 1);
-    return case_mend(history, &model, down, soon ? RECOVERED : SLOW);
+    return case_mend(history, model, down, soon ? RECOVERED : SLOW);
 }
 
-static struct result case_lost(const struct history *history)
+static struct result case_lost(const struct history *history, struct model *model)
 {
-    static struct model model;
     struct world *world = history->world;
     const uint64_t end_ns = world->now_ns + REFUSE_MS * MS;
     uint32_t reads = 0;
     uint32_t turn = 0;
-    model = history->model;
     for (; world->now_ns < end_ns && world->wrong == NULL; turn++) {
         world->target = turn % NODES;
-        reads += history_read(history, &model, turn % KEYS, 30 * MS) ? 1 : 0;
+        reads += history_read(history, model, turn % KEYS, 30 * MS) ? 1 : 0;
     }
-    if (reads == turn || history_write(history, &model, 1, 300 * MS))
+    if (reads == turn || history_write(history, model, 1, 300 * MS))
         return result_of(RECOVERED, world, "it serves%s", text_of_states(world));
     bool said = world->unrecoverable > history->checkpoint.id.index && world->unrecoverable <= history->committed;
     for (uint32_t slot = 0; slot < NODES; slot++)
@@ -267,7 +313,9 @@ static struct result case_lost(const struct history *history)
 static struct result case_run(struct history *history, const struct cases *cases, uint32_t number, uint64_t seed)
 {
     static struct damages damages;
+    static struct model model;
     const struct ctrl_case *one = &cases->list[number];
+    model = history->model;
     damages.count = one->count;
     memcpy(damages.list, cases->damages + one->first, one->count * sizeof damages.list[0]);
     if (sigsetjmp(case_broken, 1) != 0) {
@@ -277,8 +325,14 @@ static struct result case_run(struct history *history, const struct cases *cases
     }
     case_begin(history, cases, number, seed);
     if (!rows[one->row].recoverable)
-        return case_lost(history);
-    return case_recoverable(history, nodes_without_superblock(history, &damages));
+        return case_lost(history, &model);
+    if (rows[one->row].running) {
+        const char *problem = case_damage_running(history, cases, number, &model, seed);
+        if (problem != NULL)
+            return result_of(UNAVAILABLE, history->world, "%s%s", problem, text_of_states(history->world));
+        damages.count = 0;
+    }
+    return case_recoverable(history, &model, nodes_without_superblock(history, &damages));
 }
 
 /* ---- all of them ---- */
@@ -462,8 +516,8 @@ static struct limits ctrl_limits(void)
     limits.wal_body_blocks = 128;
     limits.wal_retain_blocks = 16;
     limits.wal_reserve_blocks = 16;
-    limits.checkpoint_wal_blocks = 36;
-    limits.checkpoint_entries = 48;
+    limits.checkpoint_wal_blocks = 60;
+    limits.checkpoint_entries = 64;
     limits.value_bytes_max = VALUE_BYTES_MAX;
     limits.frame_bytes_max = 2048;
     limits.pages_max = 56;
@@ -545,7 +599,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "ctrl: the history cannot be made: %s\n", case_broken_text);
         return 2;
     }
-    signal(SIGABRT, on_abort);
+    signal(SIGABRT, on_signal);
+    signal(SIGSEGV, on_signal);
     struct history *history = history_new(&limits, 1);
     const struct cases cases = cases_of(history);
     if (options.list) {

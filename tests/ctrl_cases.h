@@ -33,6 +33,7 @@ struct row {
     const char *damaged;
     const char *nodes;
     bool recoverable;
+    bool running; /* damaged while memory still has everything; all nodes lose power after a while */
 };
 
 enum row_at {
@@ -56,6 +57,8 @@ enum row_at {
     ROW_OTHER_ENTRIES,
     ROW_OTHER_PAGES,
     ROW_MIXED,
+    ROW_RUNNING,
+    ROW_RUNNING_ALL,
     ROW_LOST_ENTRY,
     ROW_LOST_PAGE,
     ROW_LOST_MAP,
@@ -84,6 +87,8 @@ static const struct row rows[ROWS] = {
     [ROW_OTHER_ENTRIES] = { "different entries", "three", true },
     [ROW_OTHER_PAGES] = { "different pages", "three", true },
     [ROW_MIXED] = { "entry, page, superblock copy", "three", true },
+    [ROW_RUNNING] = { "any block, while running", "one", true, .running = true },
+    [ROW_RUNNING_ALL] = { "the same entry or page, while running", "three", true, .running = true },
     [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", false },
     [ROW_LOST_PAGE] = { "the same page, every copy", "all", false },
     [ROW_LOST_MAP] = { "the same map block, every copy", "all", false },
@@ -232,7 +237,7 @@ static inline void cases_add(struct cases *cases, enum row_at row, enum row_at l
     for (uint32_t i = 0; i < damages->count; i++)
         if (!damage_harms(cases->history, &damages->list[i]))
             return;
-    const bool recoverable = damages_are_recoverable(cases->history, damages);
+    const bool recoverable = rows[row].running || damages_are_recoverable(cases->history, damages);
     NODE_CHECK(recoverable || lost != ROWS, "a case that cannot be recovered from, where all should be");
     cases->list = cases_grow(cases->list, &cases->list_max, cases->count + 1, sizeof cases->list[0]);
     cases->damages = cases_grow(cases->damages, &cases->damage_max, cases->damage_count + damages->count,
@@ -260,13 +265,17 @@ static inline void cases_of_blocks(struct cases *cases, uint32_t slot, uint32_t 
                                                                      : ROW_BODY;
         damages_add(&one, slot, DEVICE_WAL, kind, block);
         cases_add(cases, row, ROWS, &one);
+        if (row != ROW_BODY)
+            cases_add(cases, ROW_RUNNING, ROWS, &one);
     }
     for (uint32_t level = 0; level <= map_root(limits); level++)
         for (uint32_t at = 0; at < map_count(limits, level); at++) {
             struct damages one = { .count = 0 };
             damages_add(&one, slot, DEVICE_DATA, kind, map_block_of(history, slot, level, at));
-            if (one.list[0].block != 0)
-                cases_add(cases, level == 0 ? ROW_PAGE : ROW_MAP, ROWS, &one);
+            if (one.list[0].block == 0)
+                continue;
+            cases_add(cases, level == 0 ? ROW_PAGE : ROW_MAP, ROWS, &one);
+            cases_add(cases, ROW_RUNNING, ROWS, &one);
         }
 }
 
@@ -305,8 +314,11 @@ static inline void cases_of_entries(struct cases *cases, uint32_t kind)
                     damages_add(&same, slot, DEVICE_WAL, kind, block);
                 count++;
             }
-            if (count >= 2 && same.count == count)
-                cases_add(cases, count == 2 ? ROW_SAME_ENTRY : ROW_OLD_ENTRY, ROW_LOST_ENTRY, &same);
+            if (count < 2 || same.count != count)
+                continue;
+            cases_add(cases, count == 2 ? ROW_SAME_ENTRY : ROW_OLD_ENTRY, ROW_LOST_ENTRY, &same);
+            if (count == NODES)
+                cases_add(cases, ROW_RUNNING_ALL, ROWS, &same);
         }
 }
 
@@ -325,6 +337,8 @@ static inline void cases_of_pages(struct cases *cases, uint32_t kind)
                         damages_add(&same, slot, DEVICE_DATA, kind, map_block_of(history, slot, level, at));
                 cases_add(cases, level == 0 ? ROW_SAME_PAGE : ROW_SAME_MAP, level == 0 ? ROW_LOST_PAGE : ROW_LOST_MAP,
                           &same);
+                if (same.count == NODES)
+                    cases_add(cases, ROW_RUNNING_ALL, ROWS, &same);
             }
 }
 
