@@ -73,8 +73,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss bless bench bench-wal bench-sim mutants fuzz clean
-        lint purity bless bench bench-wal bench-sim mutants ctrl fuzz clean
+        lint purity powerloss ctrl bless bench bench-wal bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs

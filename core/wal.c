@@ -405,6 +405,9 @@ static void wal_promise(struct replica *replica, struct output *output, uint64_t
 {
     struct wal *wal = &replica->wal;
     ASSERT(ordinal > 0);
+    /* What is named once more, by scrub.c, may have been truncated or replaced by a checkpoint since. */
+    if (ordinal <= wal->promised)
+        return;
     for (; wal->promised < ordinal; wal->promised++)
         if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
             batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
