@@ -99,7 +99,10 @@ static struct wal_batch_header open_batch_header(const struct replica *replica, 
         .sequence = sequence,
         .lsn = wal->tail,
         .term = replica->stored.hard.term,
-        .durable_sequence = wal->durable > 0 ? durable->header.sequence : 0,
+        /* Recovery found everything before a cut durable, damaged or not. */
+        .durable_sequence = kind == WAL_BATCH_CUT ? wal->sequence
+                            : wal->durable > 0    ? durable->header.sequence
+                                                  : 0,
         .first_index = wal->open_first_index,
         .entry_term = wal->open_term,
         .prev_first_index = wal->prev_first_index,
@@ -377,7 +380,7 @@ void wal_flush(struct replica *replica, struct output *output)
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
         return;
     superblock_submit(replica, output);
-    /* A cut that hides what was lost must not land before the flag that remembers the loss. */
+    /* A cut or a name may replace what tells of a loss: the superblock must remember it first. */
     if (replica->recovery.phase == RECOVERY_WRITE && !superblock_is_durable(replica))
         return;
     wal_submit_batches(replica, output);
@@ -527,12 +530,15 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     if (replica->wal.durable_index < id.index)
         return false;
     const uint64_t retain = (uint64_t)replica->limits.wal_retain_blocks * replica->limits.block_bytes;
-    if (log->last.index == log->base.index || replica->wal.tail <= retain)
+    if (log->last.index == log->base.index)
         return true;
     struct wal_head head;
-    for (uint64_t index = index_at(replica, replica->wal.tail - retain, u64_min(id.index + 1, log->last.index)),
-                  tries = 0;
-         index > log->base.index && tries < 64; index--, tries++) {
+    /* Of the slots, too, a quarter at most is kept for what the checkpoint holds. */
+    const uint64_t kept = replica->limits.log_entries_max / 4;
+    const uint64_t end = u64_min(id.index + 1, log->last.index);
+    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
+                                   end - u64_min(end, kept));
+    for (uint64_t index = first, tries = 0; index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;
         replica->stored.head = head;

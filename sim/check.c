@@ -33,6 +33,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEDGER_MATCH] = "ledger_match",
     [CHECK_LEDGER_ROUND] = "ledger_round",
     [CHECK_RECOVERY] = "recovery",
+    [CHECK_CHECKPOINT] = "checkpoint",
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",
     [CHECK_STOP] = "stop",
@@ -73,15 +74,19 @@ void check_free(struct check *check)
         free(check->nodes[node].wal.bad);
         free(check->nodes[node].wal.batches);
         free(check->nodes[node].wal.faulty);
+        free(check->nodes[node].data.image);
+        free(check->nodes[node].data.blocks);
     }
     free(check->commits);
-    free(check->digests);
     free(check->results);
     free(check->entries);
     free(check->entry_used);
     free(check->terms);
     free(check->term_slots);
     free(check->keys);
+    free(check->key_text);
+    free(check->map[0]);
+    free(check->map[1]);
     free(check->key_slots);
     free(check->versions);
     free(check->sessions);
@@ -105,7 +110,6 @@ void check_reserve(struct check *check, uint64_t index)
     const uint64_t index_max = u64_max(index, check->index_max * 2);
     check->index_max = index_max;
     check->commits = resize(check->commits, index_max + 1, sizeof *check->commits);
-    check->digests = resize(check->digests, index_max + 1, sizeof *check->digests);
     check->results = resize(check->results, index_max + 1, sizeof *check->results);
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         struct ghost_node *ghost = &check->nodes[node];
@@ -133,11 +137,15 @@ void check_reset(struct check *check, const struct check_setup *setup)
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         struct ghost_node *ghost = &check->nodes[node];
         struct link *const memory = ghost->memory.links, *const disk = ghost->disk.links;
-        *ghost = (struct ghost_node){ .memory = { .links = memory }, .disk = { .links = disk }, .wal = ghost->wal };
-        if (node < setup->node_count)
+        *ghost = (struct ghost_node){
+            .memory = { .links = memory }, .disk = { .links = disk }, .wal = ghost->wal, .data = ghost->data
+        };
+        if (node < setup->node_count) {
             check_disk_reset(check, node);
+            check_data_reset(check, node);
+        }
     }
-    check->committed = check->digested = check->acknowledged = 0;
+    check->committed = check->acknowledged = 0;
     check->commits[0] = (struct ghost_commit){ .term = 0 };
     check->call_count = check->refusal_count = 0;
     check_log_reset(check);
@@ -211,6 +219,9 @@ static void step_monotone(struct check *check, uint32_t node, const struct repli
         check_fail(check, CHECK_MONOTONE, node, "commit %llu, applied %llu went back to %llu, %llu",
                    (unsigned long long)before->commit, (unsigned long long)before->applied,
                    (unsigned long long)view->commit, (unsigned long long)view->applied);
+    if (view->first_faulty != 0 && view->applied >= view->first_faulty)
+        check_fail(check, CHECK_STATE_MACHINE, node, "has applied %llu, and lost entry %llu",
+                   (unsigned long long)view->applied, (unsigned long long)view->first_faulty);
     if (view->applied > view->commit || view->commit > view->last.index)
         check_fail(check, CHECK_MONOTONE, node, "applied %llu, commit %llu, last %llu are out of order",
                    (unsigned long long)view->applied, (unsigned long long)view->commit,

@@ -341,9 +341,9 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
     if (end > body)
         body_written_over(check, node, image, u64_max(offset, body), end);
     memcpy(wal->image + offset, image + offset, bytes);
-    for (uint64_t block = offset / block_bytes; wal->bad_count > 0 && block <= (end - 1) / block_bytes; block++)
-        if (memcmp(wal->image + block * block_bytes, image + block * block_bytes, block_bytes) == 0)
-            block_mark(wal, block, false);
+    const uint64_t whole = u64_round_up(offset, block_bytes) / block_bytes;
+    for (uint64_t block = whole; wal->bad_count > 0 && block < end / block_bytes; block++)
+        block_mark(wal, block, false);
     check_superblock_landed(check, node, offset, end);
     if (end > body)
         log_extend(check, node);

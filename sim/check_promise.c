@@ -216,12 +216,20 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
 
 /* ---- ledger: what a node believes ---- */
 
+/* The superblock has landed that gives up the log for a checkpoint, and the node does not know it yet. */
+static bool log_is_given_up(const struct check *check, const struct ghost_node *ghost)
+{
+    const uint64_t base = ghost->disk.base;
+    return base > ghost->memory.last
+           || check_log_link(check, &ghost->memory, base).chain != check->commits[base].link.chain;
+}
+
 /* The replica's own view of its disk. */
 static void ledger_disk(struct check *check, uint32_t node, const struct replica_view *view)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const uint64_t durable = view->durable_index;
-    if (durable <= ghost->memory.last
+    if (durable <= ghost->memory.last && !log_is_given_up(check, ghost)
         && !check_disk_holds(check, node, durable, check_log_link(check, &ghost->memory, durable).chain))
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "believes that entry %llu is on its disk, which ends at %llu, with entry %llu lost",
@@ -344,6 +352,9 @@ static void ledger_reads(struct check *check, uint32_t node, const struct replic
             && (event->b > log->last || check_log_link(check, log, event->b).term != view->term))
             check_fail(check, CHECK_READ, node, "reads at entry %llu before it has committed one of its term %llu",
                        (unsigned long long)event->b, (unsigned long long)view->term);
+        if (event->kind == EVENT_READ_SERVED && !view->store_ready)
+            check_fail(check, CHECK_READ, node, "answers a read of entry %llu without a whole state",
+                       (unsigned long long)event->a);
         if (event->kind == EVENT_READ_SERVED && event->a > event->b)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu, having applied %llu",
                        (unsigned long long)event->a, (unsigned long long)event->b);

@@ -4,6 +4,7 @@
  *   check_log.c    logs in memory: chain hashes, log matching, commit
  *   check_superblock.c  the hard state, and where the log begins, as the disk images hold them
  *   check_disk.c   logs as the disk images hold them
+ *   check_data.c   checkpoints as the disk images hold them
  *   check_promise.c  what was promised in frames, and who believes what
  *   check_model.c  the key-value store and the sessions as they should be
  *   check_client.c calls and their witnesses */
@@ -73,6 +74,22 @@ struct ghost_wal {
     bool must_abstain;     /* and what its disk says proves that it had been durable */
 };
 
+/* A block of device 1. */
+struct ghost_data_block {
+    uint8_t used; /* by the checkpoint that counts, by the one before it */
+    bool bad;     /* a fault hit it since it was written */
+};
+
+/* The device 1 of one node, as it was written. */
+struct ghost_data {
+    uint8_t *image;
+    uint64_t image_max; /* bytes of memory */
+    uint64_t written;   /* nothing lies behind this offset */
+    struct ghost_data_block *blocks;
+    uint32_t block_max;
+    bool before; /* some block may be used by the checkpoint before */
+};
+
 /* One replica, as its checker remembers it. Promises outlive crashes; the rest belongs to one life. */
 struct ghost_node {
     bool serving;             /* it has recovered in this life */
@@ -88,6 +105,7 @@ struct ghost_node {
     bool abstained;             /* it did when this life began */
     struct ghost_log disk;
     struct ghost_wal wal;
+    struct ghost_data data;
 
     uint64_t promised_term;  /* highest in any frame */
     uint64_t promised_index; /* highest reported durable, not truncated on its disk since */
@@ -110,7 +128,10 @@ struct ghost_term {
 /* A committed index. */
 struct ghost_commit {
     struct link link;
-    uint64_t term; /* of the leader that committed it */
+    uint64_t term;             /* of the leader that committed it */
+    struct hash128 checkpoint; /* of the state behind it, if any node has made one there; else zero */
+    uint64_t digest;           /* of that state */
+    bool digested;             /* it is known */
 };
 
 /* The one entry that (index, term) names: invariant I3. */
@@ -131,6 +152,7 @@ struct ghost_version {
 struct ghost_key {
     uint64_t hash;
     uint32_t bytes;  /* of the key */
+    uint32_t text;   /* position in key_text */
     uint32_t latest; /* position in versions, CHECK_NONE: never written */
 };
 
@@ -179,11 +201,12 @@ struct check {
     uint64_t index_max;           /* capacity of everything indexed by log index */
     struct ghost_commit *commits; /* 1..committed */
     uint64_t committed;
-    uint64_t *digests; /* 1..digested: of the state after that index */
-    uint64_t digested;
     struct ghost_result *results; /* 1..applied */
     uint64_t applied;             /* by the model */
     uint64_t acknowledged;        /* writes whose client got an outcome of the log */
+
+    struct map_entry *map[2]; /* scratch: entries of two levels */
+    uint32_t map_max[2];
 
     struct ghost_entry *entries; /* hash table */
     uint32_t entry_mask;
@@ -199,6 +222,9 @@ struct check {
     struct ghost_key *keys;
     uint32_t key_count;
     uint32_t key_max;
+    uint8_t *key_text;
+    uint32_t key_text_bytes;
+    uint32_t key_text_max;
     uint32_t *key_slots; /* hash table of positions + 1 */
     uint32_t key_mask;
     struct ghost_version *versions;
@@ -276,6 +302,15 @@ void check_disk_head(struct check *check, uint32_t node);
 /* The node has recovered: does it still have what it promised? */
 void check_disk_recovered(struct check *check, uint32_t node, const struct replica *replica,
                           const struct replica_view *view);
+
+/* check_data.c */
+void check_data_reset(struct check *check, uint32_t node);
+/* The superblock names another checkpoint: is it there? */
+void check_data_checkpoint(struct check *check, uint32_t node);
+/* No superblock copy names the one before it any more. */
+void check_data_forget(struct check *check, uint32_t node);
+/* The node has just loaded the checkpoint, and applied nothing since. */
+void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica);
 
 /* check_promise.c */
 void check_promise_reset(struct check *check);

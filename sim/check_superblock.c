@@ -74,6 +74,9 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
         check_promise_term(check, ghost->stored.hard.term)->voted[node] = ghost->stored.hard.vote;
     if (!damage)
         stored_monotone(check, node, &before, &ghost->stored);
+    if (memcmp(&before.checkpoint, &ghost->stored.checkpoint, sizeof before.checkpoint) != 0
+        || ((before.flags ^ ghost->stored.flags) & STORED_PARTIAL) != 0)
+        check_data_checkpoint(check, node);
     check_disk_head(check, node);
     if (!damage && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
         stored_votes_again(check, node);
@@ -102,8 +105,15 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
             ghost->copies[copy] = view;
         changed = true;
     }
-    if (changed)
-        stored_choose(check, node, false);
+    if (!changed)
+        return;
+    stored_choose(check, node, false);
+    uint32_t same = 0;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        same +=
+            memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint)) == 0;
+    if (same == SUPERBLOCK_COPIES)
+        check_data_forget(check, node);
 }
 
 void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end)

@@ -74,7 +74,7 @@ struct name_block {
 struct scene {
     struct node *node;
     enum past past_kind;
-    uint8_t *past; /* image without the tail, but with the final superblock */
+    uint8_t *past;     /* image without the tail, but with the final superblock */
     uint64_t past_end; /* lsn: the tail begins here */
     uint32_t count;
     struct tail_batch tail[TAIL_MAX];
@@ -93,7 +93,8 @@ static inline void send_entries(struct node *node, const struct suffix *suffix, 
     for (uint32_t i = 1; i <= count; i++) {
         const struct entry entry = { .id = { .term = suffix->term, .index = suffix->prev.index + i },
                                      .kind = kind,
-                                     .body = { .bytes = body, .count = kind == ENTRY_COMMAND ? suffix->body_bytes : 0 } };
+                                     .body = { .bytes = body,
+                                               .count = kind == ENTRY_COMMAND ? suffix->body_bytes : 0 } };
         entry_encode(&entry, bytes + used);
         used += entry_bytes(entry.body.count);
     }
@@ -249,6 +250,17 @@ static inline void kept_log_read(const struct node *node, struct kept_log *log)
     NODE_CHECK(log->last < LOG_MAX, "log over the harness's limit");
     for (uint64_t index = log->base + 1; index <= log->last; index++)
         log->entries[index] = kept_entry_read(node, index);
+}
+
+static inline bool kept_log_equal(const struct kept_log *a, const struct kept_log *b)
+{
+    if (a->base != b->base || a->last != b->last)
+        return false;
+    for (uint64_t index = a->base + 1; index <= a->last; index++)
+        if (a->entries[index].term != b->entries[index].term || a->entries[index].faulty != b->entries[index].faulty
+            || a->entries[index].digest != b->entries[index].digest)
+            return false;
+    return true;
 }
 
 /* What a batch does to a log; faulty: its entries are known by name only. */
