@@ -38,9 +38,8 @@ static uint8_t *shadow_bytes(struct replica *replica, uint32_t slot)
     return (uint8_t *)region_at(replica, replica->areas.shadow) + (size_t)slot * replica->limits.page_bytes;
 }
 
-/* The page in each slot, and the slot of each page; both plus 1, 0: none. */
+/* The page in each slot, plus 1; 0: none. */
 static uint32_t *shadow_pages(struct replica *replica) { return region_at(replica, replica->areas.shadow_page); }
-static uint32_t *shadow_slots(struct replica *replica) { return region_at(replica, replica->areas.page_shadow); }
 
 static void shadow_keep(struct replica *replica, uint32_t page)
 {
@@ -50,24 +49,7 @@ static void shadow_keep(struct replica *replica, uint32_t page)
     const uint32_t slot = writer->shadow_count++;
     memcpy(shadow_bytes(replica, slot), page_raw_const(replica, page), replica->limits.page_bytes);
     shadow_pages(replica)[slot] = page + 1;
-    shadow_slots(replica)[page] = slot + 1;
     writer->frozen_count--;
-}
-
-/* The slots in use stay the first ones: the last of them moves into the hole. */
-static void shadow_drop(struct replica *replica, uint32_t slot)
-{
-    uint32_t *pages = shadow_pages(replica);
-    uint32_t *slots = shadow_slots(replica);
-    ASSERT(slot < replica->checkpoint.shadow_count);
-    const uint32_t last = --replica->checkpoint.shadow_count;
-    slots[pages[slot] - 1] = 0;
-    if (slot != last) {
-        memcpy(shadow_bytes(replica, slot), shadow_bytes(replica, last), replica->limits.page_bytes);
-        pages[slot] = pages[last];
-        slots[pages[slot] - 1] = slot + 1;
-    }
-    pages[last] = 0;
 }
 
 void checkpoint_touch(struct replica *replica, uint32_t page)
@@ -240,13 +222,12 @@ static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
 }
 
 /* Takes a frozen page into the run, if there is anything to write. False: it must be the first of another run. */
-static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page)
+static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page, const uint8_t *bytes)
 {
     struct checkpoint_run *run = &replica->checkpoint.runs[slot];
     struct map_entry *entry = map_entry(replica, 0, page);
-    const uint32_t shadow = shadow_slots(replica)[page];
-    const uint8_t *bytes = shadow != 0 ? shadow_bytes(replica, shadow - 1) : page_raw_const(replica, page);
     const struct map_entry now = { .hash = map_page_hash(replica, bytes) };
+    ASSERT(set_has(frozen_set(replica), page));
     /* What changed and changed back lies where it lay. */
     if (!hash128_equal(now.hash, entry->hash)) {
         uint32_t block = 0;
@@ -264,25 +245,45 @@ static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page)
         map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
     }
     set_put(frozen_set(replica), page, false);
-    if (shadow != 0)
-        shadow_drop(replica, shadow - 1);
-    else
-        replica->checkpoint.frozen_count--;
     return true;
 }
 
-/* Fills a run; hashes no more pages than it could hold. */
-static void pages_gather(struct replica *replica, uint32_t slot)
+/* The page of the last slot in use. */
+static bool shadow_gather(struct replica *replica, uint32_t slot)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    const uint32_t last = writer->shadow_count - 1;
+    uint32_t *page = &shadow_pages(replica)[last];
+    ASSERT(*page != 0);
+    if (!page_gather(replica, slot, *page - 1, shadow_bytes(replica, last)))
+        return false;
+    *page = 0;
+    writer->shadow_count--;
+    return true;
+}
+
+/* The next frozen page as it is. False also when none was found, or there is none. */
+static bool frozen_gather(struct replica *replica, uint32_t slot)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
     const uint32_t pages_max = replica->limits.pages_max;
-    for (uint32_t hashed = 0; hashed < run_blocks_max(replica); hashed++) {
-        const uint32_t page = set_next(frozen_set(replica), writer->page_next, pages_max, SCAN_WORDS);
-        writer->page_next = page;
-        if (page == pages_max || !set_has(frozen_set(replica), page) || !page_gather(replica, slot, page))
-            return;
-        writer->page_next = page + 1;
-    }
+    const uint32_t page = set_next(frozen_set(replica), writer->page_next, pages_max, SCAN_WORDS);
+    writer->page_next = page;
+    if (page == pages_max || !set_has(frozen_set(replica), page)
+        || !page_gather(replica, slot, page, page_raw_const(replica, page)))
+        return false;
+    writer->page_next = page + 1;
+    writer->frozen_count--;
+    return true;
+}
+
+/* Fills a run; hashes no more pages than it could hold. What lies in the shadow pool goes first, whatever its number:
+ * any block is as good as another, and so the pool fills only while pages change faster than they are written. */
+static void pages_gather(struct replica *replica, uint32_t slot)
+{
+    bool more = true;
+    for (uint32_t hashed = 0; more && hashed < run_blocks_max(replica); hashed++)
+        more = replica->checkpoint.shadow_count > 0 ? shadow_gather(replica, slot) : frozen_gather(replica, slot);
 }
 
 /* True when every frozen page is written or in flight. */
@@ -412,7 +413,7 @@ static bool checkpoint_advance(struct replica *replica, struct output *output)
     case CHECKPOINT_SUPERBLOCK:
         if (!checkpoint_is_durable(replica))
             return false;
-        wal_head_advance(replica, output);
+        wal_head_advance(replica);
         return true;
     case CHECKPOINT_RETIRE:
         if (block_settle(replica, &writer->settle_next))

@@ -67,7 +67,7 @@ struct checkpoint_run {
 
 struct checkpoint_writer {
     uint32_t phase;        /* enum checkpoint_phase */
-    uint32_t page_next;    /* frozen pages below are written, or in flight */
+    uint32_t page_next;    /* frozen pages below are written, in flight, or in the shadow pool */
     uint32_t level;        /* of the entries whose map blocks are being written */
     uint32_t at;           /* entries of the level below are done */
     uint32_t frozen_set;   /* which of the two dirty sets is the frozen one: 0 or 1 */
