@@ -9,6 +9,9 @@
 
 /* Words of a set that one step looks at for the next member. */
 enum { SCAN_WORDS = 256 };
+#define NS_PER_SECOND 1000000000ULL
+/* So far ahead of its pace is the writer allowed to be. */
+#define AHEAD_NS 1000000
 
 struct hash128 checkpoint_hash(struct log_id id, struct hash128 root_hash)
 {
@@ -121,7 +124,10 @@ static void checkpoint_begin(struct replica *replica, struct log_id id, enum che
     writer->pages = 0;
     writer->adopted = phase == CHECKPOINT_MAP;
     writer->partial = false;
+    writer->pages_frozen = 0;
     writer->frozen_lsn = replica->wal.tail;
+    writer->frozen_ns = replica->now_ns;
+    writer->due_ns = UINT64_MAX;
     writer->next = (struct checkpoint){ .id = id };
     replica->wants_tick = true;
 }
@@ -133,6 +139,7 @@ void checkpoint_freeze(struct replica *replica, struct output *output, struct lo
     checkpoint_begin(replica, id, CHECKPOINT_PAGES);
     writer->frozen_set = 1 - writer->frozen_set;
     writer->frozen_count = writer->dirty_count;
+    writer->pages_frozen = writer->dirty_count;
     writer->dirty_count = 0;
     output_event(output, EVENT_CHECKPOINT_FROZEN, id.index, writer->frozen_count);
 }
@@ -286,13 +293,45 @@ static void pages_gather(struct replica *replica, uint32_t slot)
         more = replica->checkpoint.shadow_count > 0 ? shadow_gather(replica, slot) : frozen_gather(replica, slot);
 }
 
+/* Pages that should be written by now, as the log has grown since the freeze. */
+static uint64_t pages_due_by_log(const struct replica *replica)
+{
+    const struct checkpoint_writer *writer = &replica->checkpoint;
+    const struct limits *limits = &replica->limits;
+    const uint64_t bytes = replica->wal.tail - writer->frozen_lsn;
+    const uint64_t entries = replica->log.last.index - writer->next.id.index;
+    const uint64_t half_bytes = (uint64_t)limits->checkpoint_wal_blocks * limits->block_bytes / 2;
+    return u64_max(writer->pages_frozen * bytes / half_bytes,
+                   writer->pages_frozen * entries / u64_max(1, limits->checkpoint_entries / 2));
+}
+
+/* May the next run be written, or is it too early? Half a pool of copies is a reason to hurry, too. */
+static bool pages_are_due(struct replica *replica)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    const uint64_t done = writer->pages_frozen - writer->frozen_count - writer->shadow_count;
+    const uint64_t bytes_per_second = (uint64_t)replica->limits.checkpoint_kib_per_second * 1024;
+    const uint64_t due_ns = writer->frozen_ns + done * replica->limits.page_bytes * NS_PER_SECOND / bytes_per_second;
+    writer->due_ns = UINT64_MAX;
+    if (due_ns <= replica->now_ns + AHEAD_NS || done <= pages_due_by_log(replica)
+        || writer->shadow_count > replica->limits.shadow_pages_max / 2)
+        return true;
+    writer->due_ns = due_ns - AHEAD_NS;
+    return false;
+}
+
+uint64_t checkpoint_deadline(const struct replica *replica)
+{
+    return replica->checkpoint.phase == CHECKPOINT_PAGES ? replica->checkpoint.due_ns : UINT64_MAX;
+}
+
 /* True when every frozen page is written or in flight. */
 static bool checkpoint_write_pages(struct replica *replica, struct output *output)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
     for (uint32_t runs = 0; runs < replica->limits.data_depth; runs++) {
         const uint32_t slot = run_free(replica, output);
-        if (slot == CHECKPOINT_DEPTH_MAX)
+        if (slot == CHECKPOINT_DEPTH_MAX || !pages_are_due(replica))
             return false;
         pages_gather(replica, slot);
         if (writer->runs[slot].count > 0)
@@ -300,7 +339,8 @@ static bool checkpoint_write_pages(struct replica *replica, struct output *outpu
         if (writer->page_next == replica->limits.pages_max)
             return true;
     }
-    replica->wants_tick = replica->wants_tick || run_free(replica, output) < CHECKPOINT_DEPTH_MAX;
+    replica->wants_tick =
+        replica->wants_tick || (run_free(replica, output) < CHECKPOINT_DEPTH_MAX && pages_are_due(replica));
     return false;
 }
 

@@ -62,8 +62,7 @@ static bool open_batch_fits(const struct replica *replica, uint32_t bytes)
 static bool ring_has_room(const struct replica *replica, uint64_t end, uint32_t reserve_blocks)
 {
     const uint64_t reserve = (uint64_t)reserve_blocks * replica->limits.block_bytes;
-    return wal_place(&replica->limits, end) + reserve
-           <= replica->wal.released + wal_ring_bytes(&replica->limits);
+    return wal_place(&replica->limits, end) + reserve <= replica->wal.released + wal_ring_bytes(&replica->limits);
 }
 
 bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t reserve_blocks)

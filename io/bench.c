@@ -42,7 +42,7 @@ struct bench {
     uint64_t now_ns;
     uint64_t progress_ns; /* of the latest reply, or of the first request since there was none outstanding */
     uint64_t keys_issued;
-    uint64_t epoch_ns; /* of the clock: add it for the time since 1970 */
+    uint64_t epoch_ns;      /* of the clock: add it for the time since 1970 */
     uint64_t rate_start_ns; /* open loop: due times count from here */
     uint64_t rate_issued;
     bool counting;             /* count_max applies */
