@@ -229,6 +229,10 @@ static const struct {
     [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_INSTALL] = { LOG_LEVEL_INFO, "phase", "peer" },
+    [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
+    [EVENT_INSTALL_PAGES] = { LOG_LEVEL_DEBUG, "pages", "wanted" },
     [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_ERROR, "at", "level" },
 };
 
