@@ -201,11 +201,13 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
 {
     const struct ghost_node *ghost = &check->nodes[node];
     check_count(check, CHECK_RECOVERY);
+    if (view->term < ghost->promised_term)
+        check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu, and spoke in %llu",
+                   (unsigned long long)view->term, (unsigned long long)ghost->promised_term);
     if (!ghost->hard_damaged) {
-        if (view->term < ghost->promised_term || view->term < ghost->hard.term)
-            check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu; its disk has %llu, it spoke in %llu",
-                       (unsigned long long)view->term, (unsigned long long)ghost->hard.term,
-                       (unsigned long long)ghost->promised_term);
+        if (view->term < ghost->hard.term)
+            check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu; its disk has %llu",
+                       (unsigned long long)view->term, (unsigned long long)ghost->hard.term);
         if (view->term == ghost->hard.term && view->vote != ghost->hard.vote)
             check_fail(check, CHECK_RECOVERY, node, "comes back with vote %llu in term %llu; its disk has %llu",
                        (unsigned long long)view->vote, (unsigned long long)view->term,

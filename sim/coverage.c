@@ -26,10 +26,22 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_READ_ERROR] = "read_error",
         [FAULT_WRITE_ERROR] = "write_error",
         [FAULT_WRITE_FULL] = "write_full",
+        [FAULT_DISK_SLOW] = "disk_slow",
+        [FAULT_DISK_STUCK] = "disk_stuck",
+        [FAULT_BIT_ROT] = "bit_rot",
+        [FAULT_READ_STICKY] = "read_sticky",
+        [FAULT_WRITE_SWALLOWED] = "write_swallowed",
+        [FAULT_WRITE_MISDIRECTED] = "write_misdirected",
+        [FAULT_READ_MISDIRECTED] = "read_misdirected",
+        [FAULT_SUPERBLOCK_SOME] = "superblock_some",
+        [FAULT_SUPERBLOCK_ALL] = "superblock_all",
         [FAULT_BAD_SUPERBLOCK] = "bad_superblock",
         [FAULT_BAD_HEADER] = "bad_header",
         [FAULT_BAD_BODY] = "bad_body",
+        [FAULT_BAD_DATA] = "bad_data",
+        [FAULT_BAD_DOWN] = "bad_down",
         [FAULT_BAD_MAJORITY] = "bad_majority",
+        [FAULT_HARM_SEEN] = "harm_seen",
         [FAULT_DRIFT] = "drift",
         [FAULT_CLOCK_FORWARD] = "clock_forward",
         [FAULT_CLOCK_BACKWARD] = "clock_backward",
@@ -38,6 +50,8 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_CRASH_IN_EFFECTS] = "crash_in_effects",
         [FAULT_CRASH_IN_RECOVERY] = "crash_in_recovery",
         [FAULT_POWER_LOSS] = "power_loss",
+        [FAULT_POWER_LOSS_IN_EFFECTS] = "power_loss_in_effects",
+        [FAULT_POWER_LOSS_AGAIN] = "power_loss_again",
         [FAULT_FAST_RESTART] = "fast_restart",
         [FAULT_PAUSE] = "pause",
         [FAULT_BATCH] = "batch",
@@ -60,6 +74,8 @@ const char *demand_text(enum liveness_world world, enum liveness_demand demand)
         [LIVENESS_FULL] = { "full_world", "full_progress", "full_call", "full_read", "full_stale_read" },
         [LIVENESS_MINORITY] = { "minority_world", "minority_progress", "minority_call", "minority_read",
                                 "minority_stale_read" },
+        [LIVENESS_DAMAGED] = { "damaged_world", "damaged_progress", "damaged_call", "damaged_read",
+                               "damaged_stale_read" },
     };
     ASSERT(world < LIVENESS_WORLDS);
     ASSERT(demand < LIVENESS_DEMANDS);
@@ -90,18 +106,17 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
 /* Points that a thousand schedules may miss by chance. */
 static bool fault_is_rare(enum fault_kind kind)
 {
-    return (kind >= FAULT_BAD_SUPERBLOCK && kind <= FAULT_BAD_MAJORITY) || kind == FAULT_CRASH_IN_RECOVERY
-           || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
+    return (kind >= FAULT_DISK_SLOW && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
+           || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL
+           || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
 
-/* No majority, no leader: nothing to wait for. */
-static bool demand_is_expected(enum liveness_world world, enum liveness_demand demand, bool rare)
+/* A minority only by logs that are full on some nodes and damaged on others: too rare to wait for. */
+static bool world_is_expected(enum liveness_world world, bool rare)
 {
-    if (world == LIVENESS_MINORITY && (demand == DEMAND_PROGRESS || demand == DEMAND_READ))
-        return false;
-    return rare || world == LIVENESS_WHOLE;
+    return world == LIVENESS_WHOLE || (rare && world != LIVENESS_MINORITY);
 }
 
 static bool event_is_rare(enum event_kind kind) { return kind == EVENT_SUPERBLOCK_REPAIR; }
@@ -129,7 +144,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
             return event_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
-            if (coverage->demands[world][demand] == 0 && demand_is_expected(world, demand, rare))
+            if (coverage->demands[world][demand] == 0 && world_is_expected(world, rare))
                 return demand_text(world, demand);
     return NULL;
 }

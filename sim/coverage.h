@@ -34,10 +34,22 @@ enum fault_kind {
     FAULT_READ_ERROR, /* transient: gone when tried again */
     FAULT_WRITE_ERROR,
     FAULT_WRITE_FULL,
-    FAULT_BAD_SUPERBLOCK, /* latent damage: unreadable or altered until rewritten */
+    FAULT_DISK_SLOW,
+    FAULT_DISK_STUCK,        /* nothing completes for longer than an election timeout */
+    FAULT_BIT_ROT,           /* damage, until the block is written again: altered... */
+    FAULT_READ_STICKY,       /* ...or unreadable */
+    FAULT_WRITE_SWALLOWED,   /* acknowledged, never there */
+    FAULT_WRITE_MISDIRECTED, /* acknowledged, somewhere else */
+    FAULT_READ_MISDIRECTED,
+    FAULT_SUPERBLOCK_SOME, /* copies struck at once: not all */
+    FAULT_SUPERBLOCK_ALL,
+    FAULT_BAD_SUPERBLOCK, /* where harm was done, by damage or by a lie */
     FAULT_BAD_HEADER,
     FAULT_BAD_BODY,
-    FAULT_BAD_MAJORITY, /* damage on more nodes than a minority: only safety remains, and honest refusals */
+    FAULT_BAD_DATA,
+    FAULT_BAD_DOWN,     /* while the node was down, or not yet recovered */
+    FAULT_BAD_MAJORITY, /* severe damage on more nodes than a minority: only safety remains, and honest refusals */
+    FAULT_HARM_SEEN,    /* a read was answered with it */
     FAULT_DRIFT,        /* a schedule in which clocks run at different rates */
     FAULT_CLOCK_FORWARD,
     FAULT_CLOCK_BACKWARD,
@@ -45,7 +57,9 @@ enum fault_kind {
     FAULT_CRASH,
     FAULT_CRASH_IN_EFFECTS, /* after some effects of a step */
     FAULT_CRASH_IN_RECOVERY,
-    FAULT_POWER_LOSS, /* all nodes at once */
+    FAULT_POWER_LOSS,            /* all nodes at once */
+    FAULT_POWER_LOSS_IN_EFFECTS, /* after some effects of a step */
+    FAULT_POWER_LOSS_AGAIN,      /* while nodes recover from it */
     FAULT_FAST_RESTART,
     FAULT_PAUSE,
     FAULT_BATCH, /* inputs fed with `more` */
@@ -65,6 +79,7 @@ enum liveness_world {
     LIVENESS_WHOLE,    /* a majority is alive and has room */
     LIVENESS_FULL,     /* a log is without room for clients */
     LIVENESS_MINORITY, /* fewer live voters than a majority, after stops that faults explain */
+    LIVENESS_DAMAGED,  /* unrestricted damage: nothing is demanded, and nobody may lie */
     LIVENESS_WORLDS,
 };
 

@@ -1,10 +1,12 @@
-/* Sectors, operations in flight, crashes, damage. */
+/* Sectors, operations in flight, crashes. */
 #include "disk.h"
 
 #include <stdlib.h>
 
 #include "../core/checksum.h"
 #include "../core/inspect.h"
+#include "../core/wal_format.h"
+#include "atlas.h"
 
 /* Slots of the lowest and the highest bit. */
 static uint32_t disk_first(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
@@ -18,6 +20,18 @@ static void device_touch(struct disk_device *device, uint64_t block)
     device->touched[device->touched_count++] = (uint16_t)block;
 }
 
+static bool device_grow(struct disk_device *device, uint64_t bytes)
+{
+    if (bytes <= device->capacity_bytes)
+        return true;
+    free(device->image);
+    free(device->truth);
+    device->capacity_bytes = bytes;
+    device->image = calloc(1, bytes);
+    device->truth = calloc(1, bytes);
+    return device->image != NULL && device->truth != NULL;
+}
+
 static bool device_reset(struct disk_device *device, uint64_t bytes, uint32_t block_bytes, uint32_t sector_bytes)
 {
     ASSERT(bytes % block_bytes == 0 && block_bytes % sector_bytes == 0);
@@ -25,34 +39,33 @@ static bool device_reset(struct disk_device *device, uint64_t bytes, uint32_t bl
     for (uint32_t i = 0; i < device->touched_count; i++) {
         const uint32_t block = device->touched[i];
         memset(device->image + (uint64_t)block * device->block_bytes, 0, device->block_bytes);
+        if (device->parted)
+            memset(device->truth + (uint64_t)block * device->block_bytes, 0, device->block_bytes);
         memset(&device->blocks[block], 0, sizeof device->blocks[block]);
     }
     device->touched_count = 0;
-    if (bytes > device->capacity_bytes) {
-        free(device->image);
-        device->capacity_bytes = bytes;
-        device->image = calloc(1, bytes);
-        if (device->image == NULL)
-            return false;
-    }
+    device->harmed_count = 0;
+    device->parted = false;
     device->bytes = bytes;
     device->block_bytes = block_bytes;
     device->sector_bytes = sector_bytes;
-    return true;
+    return device_grow(device, bytes);
 }
 
 bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
 {
     const struct limits *limits = &scene->swarm.limits;
     const uint32_t sector_bytes = scene->swarm.sector_bytes;
-    disk->active = 0;
     disk->node = node;
     disk->life = 1;
     disk->order = 0;
+    disk->misread_in = 0;
     disk->body_writes = 0;
-    disk->header_newest = 0;
-    disk->stalled_ns = 0;
-    disk->damaged = false;
+    disk->active = 0;
+    disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
+    disk->off = true;
+    disk->struck = false;
+    memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
     return device_reset(&disk->devices[DEVICE_WAL], limits_wal_bytes(limits), limits->block_bytes, sector_bytes)
@@ -62,30 +75,80 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
 
 void disk_free(struct disk *disk)
 {
-    for (uint32_t device = 0; device < DEVICES; device++)
+    for (uint32_t device = 0; device < DEVICES; device++) {
         free(disk->devices[device].image);
+        free(disk->devices[device].truth);
+    }
 }
 
-/* Bytes become durable, and heal what was damaged there. */
-static void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t offset, struct slice bytes)
+void disk_part(struct disk_device *device)
+{
+    if (device->parted)
+        return;
+    device->parted = true;
+    for (uint32_t i = 0; i < device->touched_count; i++) {
+        const uint64_t offset = (uint64_t)device->touched[i] * device->block_bytes;
+        memcpy(device->truth + offset, device->image + offset, device->block_bytes);
+    }
+}
+
+void disk_set_harm(struct disk_device *device, uint64_t block, enum harm harm)
+{
+    const enum harm before = device->blocks[block].harm;
+    device->harmed_count -= before != HARM_NONE && before != HARM_TORN;
+    device->harmed_count += harm != HARM_NONE && harm != HARM_TORN;
+    device_touch(device, block);
+    device->blocks[block].harm = (uint8_t)harm;
+}
+
+static bool device_differs(const struct disk_device *device, uint64_t block)
+{
+    const uint64_t offset = block * device->block_bytes;
+    return device->parted && memcmp(device->image + offset, device->truth + offset, device->block_bytes) != 0;
+}
+
+/* What harm is left on a block of which something was written. */
+static enum harm device_harm_left(const struct disk_device *device, uint64_t block, bool whole, bool swallowed)
+{
+    const enum harm before = device->blocks[block].harm;
+    if (whole && !swallowed)
+        return HARM_NONE;
+    if (before == HARM_UNREADABLE)
+        return before;
+    if (!device_differs(device, block))
+        return swallowed ? HARM_NONE : HARM_TORN;
+    return swallowed ? HARM_STALE : before;
+}
+
+void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t offset, struct slice bytes,
+               bool swallowed)
 {
     struct disk_device *device = &disk->devices[number];
-    ASSERT(offset + bytes.count <= device->bytes);
-    memcpy(device->image + offset, bytes.bytes, bytes.count);
-    const uint64_t last = (offset + bytes.count - 1) / device->block_bytes;
-    for (uint64_t block = offset / device->block_bytes; block <= last; block++) {
+    const uint64_t end = offset + bytes.count;
+    ASSERT(end <= device->bytes);
+    if (swallowed)
+        disk_part(device);
+    else
+        memcpy(device->image + offset, bytes.bytes, bytes.count);
+    if (device->parted)
+        memcpy(device->truth + offset, bytes.bytes, bytes.count);
+    for (uint64_t block = offset / device->block_bytes; block * device->block_bytes < end; block++) {
+        struct disk_block *state = &device->blocks[block];
+        const bool whole = block * device->block_bytes >= offset && (block + 1) * device->block_bytes <= end;
         device_touch(device, block);
-        device->blocks[block].written = true;
-        device->blocks[block].unreadable = false;
-        device->blocks[block].landed = disk->body_writes;
+        state->written = true;
+        state->landed = disk->body_writes;
+        if (!whole || swallowed || state->harm != HARM_NONE)
+            disk_set_harm(device, block, device_harm_left(device, block, whole, swallowed));
     }
     if (number == DEVICE_WAL)
-        check_landed(scene->check, disk->node, offset, device->image, device->bytes, bytes.count, false);
+        check_landed(scene->check, disk->node, offset, device->parted ? device->truth : device->image, device->bytes,
+                     bytes.count, false);
 }
 
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
 {
-    disk_land(disk, scene, DEVICE_WAL, offset, bytes);
+    disk_land(disk, scene, DEVICE_WAL, offset, bytes, false);
 }
 
 static uint64_t disk_delay(struct disk *disk, struct scene *scene)
@@ -93,7 +156,11 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
     const struct swarm *swarm = &scene->swarm;
     if (scene->healed)
         return 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
-    const uint64_t typical_ns = swarm->disk_ns * swarm->disk_slowness[disk->node];
+    uint64_t typical_ns = swarm->disk_ns * swarm->disk_slowness[disk->node];
+    if (scene->now_ns < disk->slow_ns) {
+        typical_ns = u64_min(typical_ns * disk->slowness, UINT32_MAX / 2);
+        coverage_fire(&scene->coverage, FAULT_DISK_SLOW);
+    }
     uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, swarm->disk_kind, typical_ns);
     if (scene->now_ns + delay_ns < disk->stalled_ns) {
         delay_ns += disk->stalled_ns - scene->now_ns;
@@ -104,10 +171,12 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
 
 static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene)
 {
-    if (scene->healed || !choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_error))
+    if (scene->healed)
         return DISK_OK;
-    const bool full = choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full);
-    return full ? DISK_FULL : DISK_ERROR;
+    if (choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full))
+        return DISK_FULL;
+    const bool error = choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_error);
+    return error ? DISK_ERROR : DISK_OK;
 }
 
 void disk_submit(struct disk *disk, struct scene *scene, const struct effect *effect, uint32_t life)
@@ -132,6 +201,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
         .pinned = effect->bytes.bytes,
     };
     if (operation->write) {
+        disk->off = false;
         operation->result = disk_draw_result(disk, scene);
         operation->digest = checksum64(operation->pinned, operation->bytes, 0);
     }
@@ -158,18 +228,27 @@ static uint32_t disk_land_some(struct disk *disk, struct scene *scene, const str
     const uint32_t sector = disk->devices[operation->device].sector_bytes;
     const struct slice bytes = { .bytes = operation->pinned + (size_t)first * sector, .count = (end - first) * sector };
     if (first < end)
-        disk_land(disk, scene, operation->device, operation->offset + (uint64_t)first * sector, bytes);
+        disk_land(disk, scene, operation->device, operation->offset + (uint64_t)first * sector, bytes, false);
     return end - first;
 }
 
 enum survival { SURVIVE_NONE, SURVIVE_PREFIX, SURVIVE_SUBSET, SURVIVE_LAST, SURVIVE_ALL, SURVIVAL_KINDS };
 
-/* `in_order` sectors of earlier writes are all there, later ones all missing: SURVIVE_PREFIX. */
+/* May the crash leave some of its sectors? Of a superblock or a name it is the atlas's business. */
+static bool disk_may_tear(const struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
+{
+    const struct disk_device *device = &disk->devices[operation->device];
+    return device->sector_bytes == device->block_bytes
+           || atlas_allows(scene, disk, operation->device, operation->offset / device->block_bytes, HARM_TORN);
+}
+
 static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struct disk_operation *operation,
                              enum survival survival)
 {
     const uint32_t sectors = operation->bytes / disk->devices[operation->device].sector_bytes;
     uint32_t landed = 0;
+    if (survival != SURVIVE_ALL && !disk_may_tear(disk, scene, operation))
+        survival = SURVIVE_NONE;
     switch (survival) {
     case SURVIVE_NONE: break;
     case SURVIVE_PREFIX:
@@ -189,26 +268,35 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
                                   : landed == sectors ? FAULT_WRITE_KEPT
                                                       : FAULT_WRITE_TORN;
     coverage_fire(&scene->coverage, fault);
+    if (fault == FAULT_WRITE_TORN)
+        atlas_note(scene, disk, operation->device, operation->offset / disk->devices[operation->device].block_bytes,
+                   HARM_TORN);
     return landed;
 }
 
-static bool disk_is_header(const struct scene *scene, uint64_t offset)
+/* Which entries the blocks of a batch hold. */
+static void disk_note_entries(struct disk *disk, const struct disk_operation *operation)
 {
-    const struct limits *limits = &scene->swarm.limits;
-    const uint64_t first = wal_header_offset(limits);
-    return offset >= first && offset < first + (uint64_t)limits->wal_header_blocks * limits->block_bytes;
+    struct disk_device *device = &disk->devices[DEVICE_WAL];
+    struct wal_batch_header header;
+    ASSERT(operation->bytes >= sizeof header);
+    memcpy(&header, operation->pinned, sizeof header);
+    const uint64_t first = operation->offset / device->block_bytes;
+    for (uint64_t block = first; block < first + operation->bytes / device->block_bytes; block++) {
+        device->blocks[block].first_index = header.first_index;
+        device->blocks[block].entry_count = header.entry_count;
+    }
 }
 
 static void disk_note_write(struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
 {
     const struct limits *limits = &scene->swarm.limits;
     const uint64_t reserve = (uint64_t)limits->wal_reserve_blocks * limits->block_bytes;
-    if (operation->device != DEVICE_WAL)
+    if (operation->device != DEVICE_WAL || operation->offset < wal_body_offset(limits))
         return;
-    if (operation->offset >= wal_body_offset(limits))
-        disk->body_writes++;
-    if (disk_is_header(scene, operation->offset))
-        disk->header_newest = operation->offset;
+    disk->body_writes++;
+    if (scene->swarm.regime == REGIME_PLACES)
+        disk_note_entries(disk, operation);
     if (operation->offset + operation->bytes + limits->wal_batch_bytes_max + reserve >= disk->devices[DEVICE_WAL].bytes)
         disk->wal_full = true;
 }
@@ -218,8 +306,7 @@ static struct input disk_complete_write(struct disk *disk, struct scene *scene, 
     disk_check_pinned(disk, scene, operation);
     disk_note_write(disk, scene, operation);
     if (operation->result == DISK_OK) {
-        disk_land(disk, scene, operation->device, operation->offset,
-                  (struct slice){ .bytes = operation->pinned, .count = operation->bytes });
+        disk_write_lands(disk, scene, operation);
     } else {
         /* Nothing is known about the blocks of a failed write. */
         disk_survive(disk, scene, operation, SURVIVE_SUBSET);
@@ -238,7 +325,7 @@ static bool disk_read_fails(struct disk *disk, struct scene *scene, const struct
     bool unreadable = false;
     bool erred = scene->healed;
     for (uint64_t block = first; block < end; block++) {
-        unreadable |= device->blocks[block].unreadable;
+        unreadable |= device->blocks[block].harm == HARM_UNREADABLE;
         erred |= device->blocks[block].erred_in == disk->life;
     }
     if (unreadable || erred || !choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.read_error))
@@ -265,11 +352,12 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     if (operation.write)
         return disk_complete_write(disk, scene, &operation);
     struct input input = { .kind = INPUT_DISK, .op_id = operation.op_id, .result = DISK_ERROR };
+    disk_note_seen(disk, scene, &operation);
     if (disk_read_fails(disk, scene, &operation))
         return input;
+    const uint64_t from = disk_read_from(disk, scene, &operation);
     input.result = DISK_OK;
-    input.bytes =
-        (struct slice){ .bytes = disk->devices[operation.device].image + operation.offset, .count = operation.bytes };
+    input.bytes = (struct slice){ .bytes = disk->devices[operation.device].image + from, .count = operation.bytes };
     return input;
 }
 
@@ -298,56 +386,19 @@ void disk_crash(struct disk *disk, struct scene *scene)
         const uint32_t landed = disk_survive(disk, scene, operation, fate);
         cut |= landed < operation->bytes / disk->devices[operation->device].sector_bytes;
     }
+    disk_spare_unproved(disk, scene);
     disk->life++;
+    disk->off = true;
+    memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
 }
 
-/* Where damage may be placed (storage design 2.8): any superblock copy; any header block but the newest; body blocks of
- * batches that are named for certain, because more batches than may be unnamed have landed since. Damage in the unnamed
- * tail cannot be told from a torn write: the documented hole, outside of the fault model. */
-static bool disk_may_rot(const struct disk *disk, const struct scene *scene, uint32_t block)
-{
-    const struct limits *limits = &scene->swarm.limits;
-    const struct disk_block *state = &disk->devices[DEVICE_WAL].blocks[block];
-    const uint64_t offset = (uint64_t)block * limits->block_bytes;
-    if (!state->written || state->unreadable)
-        return false;
-    if (offset < wal_header_offset(limits))
-        return true;
-    if (disk_is_header(scene, offset))
-        return offset != disk->header_newest;
-    return state->landed + limits->wal_unnamed_max + limits->wal_depth + 2 <= disk->body_writes;
-}
-
-bool disk_rot(struct disk *disk, struct scene *scene)
-{
-    const struct limits *limits = &scene->swarm.limits;
-    struct disk_device *device = &disk->devices[DEVICE_WAL];
-    const uint32_t header = (uint32_t)(wal_header_offset(limits) / limits->block_bytes);
-    const uint32_t body = (uint32_t)(wal_body_offset(limits) / limits->block_bytes);
-    const uint64_t zone = choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, 3);
-    const uint32_t first = zone == 0 ? body : zone == 1 ? header : 0;
-    const uint32_t end = zone == 0 ? (uint32_t)(device->bytes / limits->block_bytes) : zone == 1 ? body : header;
-    uint32_t candidates = 0;
-    for (uint32_t block = first; block < end; block++)
-        candidates += disk_may_rot(disk, scene, block);
-    if (candidates == 0)
-        return false;
-    uint64_t pick = choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, candidates);
-    uint32_t block = first;
-    while (!disk_may_rot(disk, scene, block) || pick-- > 0)
-        block++;
-    const uint64_t offset = (uint64_t)block * device->block_bytes;
-    if (choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, 2) == 0) {
-        device->blocks[block].unreadable = true;
-    } else {
-        const uint64_t bit = choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, 8ULL * device->block_bytes);
-        device->image[offset + bit / 8] ^= (uint8_t)(1U << (bit % 8));
-    }
-    disk->damaged = true;
-    coverage_fire(&scene->coverage, zone == 0 ? FAULT_BAD_BODY : zone == 1 ? FAULT_BAD_HEADER : FAULT_BAD_SUPERBLOCK);
-    check_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
-    return true;
-}
-
 void disk_stall(struct disk *disk, uint64_t until_ns) { disk->stalled_ns = u64_max(disk->stalled_ns, until_ns); }
+
+void disk_stick(struct disk *disk, uint64_t until_ns) { disk->stuck_ns = u64_max(disk->stuck_ns, until_ns); }
+
+void disk_slow_down(struct disk *disk, uint64_t until_ns, uint32_t factor)
+{
+    disk->slow_ns = u64_max(disk->slow_ns, until_ns);
+    disk->slowness = factor;
+}

@@ -1,15 +1,32 @@
 /* The disk of one node: the images of its two devices, by sectors.
  *
  * A write in flight lands when it completes; operations complete in any order, each after its own delay. At a crash any
- * subset of the sectors of the writes in flight lands, in any order. Latent damage makes a block unreadable, or alters
- * it, until it is written again. The bytes of a write stay in the node's memory, pinned, and are checked by digest. */
+ * subset of the sectors of the writes in flight lands, in any order. The bytes of a write stay in the node's memory,
+ * pinned, and are checked by digest.
+ *
+ * Disks fail, and lie: blocks become unreadable or change, writes that are acknowledged never land, or somewhere else,
+ * reads return what lies elsewhere. From the first such harm on a device has two images: what is there, and the truth,
+ * as an honest disk would have it. The checkers are told the truth; atlas.h says which harm may come where. A block is
+ * harmed until it is written again as a whole.
+ *
+ *   disk.c     operations, crashes
+ *   damage.c   harm */
 #ifndef WW_DISK_H
 #define WW_DISK_H
 
 #include "scene.h"
 
-/* As many operations as `active` has bits. */
-enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 }; /* blocks: of one device */
+/* As many operations as `active` has bits; blocks of one device. */
+enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 };
+
+enum harm {
+    HARM_NONE,
+    HARM_UNREADABLE,
+    HARM_ALTERED, /* not what was written */
+    HARM_STALE,   /* what was there before */
+    HARM_TORN,    /* partly written at a crash, or by a write that failed: no lie, the truth is torn, too */
+    HARM_KINDS,
+};
 
 struct disk_operation {
     bool write;
@@ -26,18 +43,23 @@ struct disk_operation {
 struct disk_block {
     bool touched; /* since the last reset: only these are cleared */
     bool written;
-    bool unreadable;   /* latent damage */
-    uint32_t erred_in; /* the life in which it gave its transient error, counted from 1 */
-    uint32_t landed;   /* count of body writes on this disk when it was last written; 0: never */
+    uint8_t harm;         /* enum harm */
+    uint32_t erred_in;    /* the life in which a read of it failed once, counted from 1 */
+    uint32_t landed;      /* count of body writes on this disk when it was last written; 0: never */
+    uint32_t entry_count; /* entries of the batch that it is part of, and the first one: for REGIME_PLACES only */
+    uint64_t first_index;
 };
 
 /* What was never written reads as zeros. */
 struct disk_device {
     uint8_t *image;
+    uint8_t *truth; /* means something when they are parted */
+    bool parted;
     uint64_t bytes;
     uint64_t capacity_bytes;
-    uint32_t block_bytes;  /* unit of writes and of damage */
+    uint32_t block_bytes;  /* unit of writes and of harm */
     uint32_t sector_bytes; /* unit of what survives a crash */
+    uint32_t harmed_count; /* blocks with harm that is not HARM_TORN */
     uint32_t touched_count;
     uint16_t touched[DISK_BLOCKS_MAX];
     struct disk_block blocks[DISK_BLOCKS_MAX];
@@ -48,12 +70,17 @@ struct disk {
     uint32_t life;
     uint32_t order;
     uint32_t body_writes;
-    uint64_t active;        /* bit per operation in flight */
-    uint64_t header_newest; /* offset of the last header block written */
-    uint64_t stalled_ns;    /* nothing completes before */
-    bool damaged;           /* some latent damage was ever placed: the atlas knows this node */
-    bool write_failed;      /* an error was reported in this life */
-    bool wal_full;          /* the body ring was written to its end, but for the reserve */
+    uint32_t slowness;   /* factor, until slow_ns */
+    uint64_t active;     /* bit per operation in flight */
+    uint64_t stalled_ns; /* what is submitted does not complete before */
+    uint64_t stuck_ns;   /* nothing completes before */
+    uint64_t slow_ns;
+    uint32_t misread_in;     /* the last life in which a read of the WAL returned something else */
+    bool off;                /* not written to in this life: no decision of this life is on it */
+    bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
+    bool harm_seen[DEVICES]; /* this life was shown harm */
+    bool write_failed;       /* an error was reported in this life */
+    bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
     struct disk_device devices[DEVICES];
 };
@@ -72,8 +99,32 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
 /* Power is gone: decides what landed of the writes in flight, forgets all operations. */
 void disk_crash(struct disk *disk, struct scene *scene);
 
-/* Places latent damage somewhere the core has promised to notice it. False when there is no such place yet. */
-bool disk_rot(struct disk *disk, struct scene *scene);
 void disk_stall(struct disk *disk, uint64_t until_ns);
+void disk_stick(struct disk *disk, uint64_t until_ns);
+void disk_slow_down(struct disk *disk, uint64_t until_ns, uint32_t factor);
+
+/* ---- damage.c ---- */
+
+/* Harm on some block where the atlas allows it; a few neighbours perhaps. False when there is none. */
+bool disk_rot(struct disk *disk, struct scene *scene);
+bool disk_go_bad(struct disk *disk, struct scene *scene);
+/* Up to that many copies of the superblock at once; returns how many. */
+uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies);
+
+/* An acknowledged write lands, or the disk lies about it. */
+void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_operation *operation);
+/* Where the bytes of a read lie in the image: where they should, or somewhere else. */
+uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct disk_operation *operation);
+/* The node is shown the blocks of a read. */
+void disk_note_seen(struct disk *disk, struct scene *scene, const struct disk_operation *operation);
+/* The power is gone: what nobody could tell from a torn write did not happen (atlas.h). */
+void disk_spare_unproved(struct disk *disk, const struct scene *scene);
+
+/* Between the two files: bytes of one device land; `swallowed`: in truth only. */
+void disk_land(struct disk *disk, struct scene *scene, uint32_t device, uint64_t offset, struct slice bytes,
+               bool swallowed);
+void disk_set_harm(struct disk_device *device, uint64_t block, enum harm harm);
+/* Gives the device a truth of its own, if it has none yet. */
+void disk_part(struct disk_device *device);
 
 #endif

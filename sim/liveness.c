@@ -39,7 +39,7 @@ static void liveness_draw_outsiders(struct world *world)
     const uint32_t count = scene->swarm.node_count;
     uint32_t spare = (count - 1) / 2;
     for (uint32_t slot = 0; slot < count; slot++)
-        if (world->nodes[slot].state == NODE_STOPPED || world->nodes[slot].disk.damaged)
+        if (world->nodes[slot].state == NODE_STOPPED || world->nodes[slot].disk.struck)
             spare -= spare > 0;
     if (!scene->swarm.faults || choose(&scene->choose, CHOOSE_HEAL, 0, 3) != 2)
         return;
@@ -47,7 +47,7 @@ static void liveness_draw_outsiders(struct world *world)
     for (uint32_t i = 0; i < count && spare > 0; i++) {
         struct node *node = &world->nodes[(first + i) % count];
         const enum outsider_state state = liveness_draw_outsider(world);
-        if (state == OUTSIDER_NONE || node->state == NODE_STOPPED || node->disk.damaged)
+        if (state == OUTSIDER_NONE || node->state == NODE_STOPPED || node->disk.struck)
             continue;
         liveness_cast_out(world, node, state);
         spare--;
@@ -64,7 +64,7 @@ void liveness_begin(struct world *world)
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         struct node *node = &world->nodes[slot];
         node->resume_ns = 0;
-        node->disk.stalled_ns = 0;
+        node->disk.stalled_ns = node->disk.stuck_ns = 0;
         if (node->state == NODE_STOPPED)
             continue;
         clock_heal(&node->clock, scene->now_ns, node->shown_ns);
@@ -163,11 +163,16 @@ static void liveness_check_calls(struct world *world, uint32_t alive)
     liveness_met(world, DEMAND_CALL, answered);
 }
 
+/* Where anything may have been lost, safety is all that is demanded. */
+static bool liveness_demanded(const struct world *world) { return world->scene.swarm.regime != REGIME_UNRESTRICTED; }
+
 /* Nodes that talk without end about nothing: an input is handled, and the next is on its way at once. */
 static bool liveness_storm(struct world *world, uint64_t since_step, uint64_t steps_max)
 {
     if (world->scene.step - since_step <= steps_max)
         return false;
+    if (!liveness_demanded(world))
+        return true;
     check_fail(
         world->scene.check, CHECK_LIVENESS, UINT32_MAX,
         "the nodes do not come to rest: %llu inputs in %llu maximum election timeouts after healing",
@@ -194,13 +199,15 @@ static bool liveness_progressed(struct world *world)
         return false;
     const bool full = whole ? world->workload.no_space : survey.log_full;
     liveness->world = survey.alive < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
+    if (!liveness_demanded(world))
+        liveness->world = LIVENESS_DAMAGED;
     scene->coverage.demands[liveness->world][DEMAND_WORLD]++;
     if (whole) {
         liveness_met(world, DEMAND_CALL, liveness->heal_calls);
         liveness_met(world, DEMAND_PROGRESS, 1);
     } else if (liveness->world == LIVENESS_WHOLE) {
         liveness_fail(world, &survey);
-    } else {
+    } else if (liveness->world != LIVENESS_DAMAGED) {
         liveness_check_calls(world, survey.alive);
     }
     return true;
@@ -287,6 +294,8 @@ static bool liveness_questioned(struct world *world)
         return true;
     if (scene->now_ns <= liveness->asked_ns + bound_ns)
         return false;
+    if (!liveness_demanded(world))
+        return !liveness_ask(world);
     check_fail(scene->check, CHECK_LIVENESS, liveness->node->slot,
                "%s, yet a %s read of it is not answered within %u maximum election timeouts",
                liveness->term == 0 ? "it is alive" : "it leads and has committed in its term",

@@ -4,7 +4,9 @@
  * a session, written and read. A world that cannot do that much, because a log is full or too many nodes have stopped
  * for good, must at least have answered every call by the end of the bound. Then the closing questions, asked in every
  * world: each key is read at a leader that has committed in its term, if one stands and a majority is alive, and one
- * key is read stale at each live node. What the answers say is for the checkers of reads. */
+ * key is read stale at each live node. What the answers say is for the checkers of reads.
+ *
+ * Where damage was unrestricted (atlas.h), the same is lived through and asked, and nothing is demanded. */
 #ifndef WW_LIVENESS_H
 #define WW_LIVENESS_H
 

@@ -12,7 +12,7 @@ static void nemesis_schedule(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
     const uint64_t mean_ns = scene->swarm.nemesis_ns[kind];
-    if (mean_ns == 0)
+    if (mean_ns == 0 || scene->healed)
         return;
     const uint64_t wait_ns = 1 + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, kind, mean_ns);
     const bool queued = queue_push(&scene->queue, scene->now_ns + wait_ns, QUEUE_NEMESIS, kind, 0, 0);
@@ -158,28 +158,55 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
     }
 }
 
-/* The atlas: damage touches only a minority of the nodes, so that a majority keeps all that was acknowledged. Few
- * schedules go beyond it: there nobody may lie either, but few may be able to speak. */
-static void nemesis_rot(struct world *world)
+/* Damage, to any node in any state. */
+static void nemesis_damage(struct world *world, enum nemesis_kind kind)
 {
-    const uint32_t count = world->scene.swarm.node_count;
-    struct node *node = &world->nodes[draw(world, NEMESIS_ROT, count)];
-    uint32_t damaged = 0;
-    for (uint32_t slot = 0; slot < count; slot++)
-        damaged += world->nodes[slot].disk.damaged;
-    const bool beyond = !node->disk.damaged && damaged >= (count - 1) / 2;
-    if (beyond && !world->scene.swarm.rot_majority)
-        return;
-    if (disk_rot(&node->disk, &world->scene) && beyond)
-        coverage_fire(&world->scene.coverage, FAULT_BAD_MAJORITY);
+    struct scene *scene = &world->scene;
+    struct disk *disk = &world->nodes[draw(world, kind, scene->swarm.node_count)].disk;
+    if (kind == NEMESIS_ROT) {
+        disk_rot(disk, scene);
+    } else if (kind == NEMESIS_STICKY) {
+        disk_go_bad(disk, scene);
+    } else {
+        const uint32_t harmed = disk_harm_superblock(disk, scene, 1 + (uint32_t)draw(world, kind, SUPERBLOCK_COPIES));
+        if (harmed > 0)
+            coverage_fire(&scene->coverage, harmed == SUPERBLOCK_COPIES ? FAULT_SUPERBLOCK_ALL : FAULT_SUPERBLOCK_SOME);
+    }
 }
 
-static void nemesis_power(struct world *world)
+/* The power comes back for all at once, and goes again while they read their disks. */
+static void nemesis_power_returns(struct world *world)
 {
-    coverage_fire(&world->scene.coverage, FAULT_POWER_LOSS);
-    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++)
+    struct scene *scene = &world->scene;
+    const uint64_t typical_ns = 1 + 8 * scene->swarm.disk_ns;
+    const uint64_t back_ns = scene->now_ns + 1 + draw(world, NEMESIS_POWER_AGAIN, scene_election_ns(scene));
+    bool queued = true;
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
+        queued = queued && queue_push(&scene->queue, back_ns, QUEUE_RESTART, slot, 0, world->nodes[slot].life);
+    const uint64_t gone_ns =
+        back_ns + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, NEMESIS_POWER_AGAIN, typical_ns);
+    queued = queued && queue_push(&scene->queue, gone_ns, QUEUE_NEMESIS, NEMESIS_POWER_AGAIN, 0, 0);
+    ASSERT(queued);
+}
+
+void nemesis_power(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
         if (world->nodes[slot].state == NODE_UP)
             node_crash(world, &world->nodes[slot]);
+    if (choose_chance(&scene->choose, CHOOSE_NEMESIS, NEMESIS_POWER_AGAIN, scene->swarm.power_again))
+        nemesis_power_returns(world);
+}
+
+static void nemesis_power_again(struct world *world)
+{
+    uint32_t recovering = 0;
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++)
+        recovering += world->nodes[slot].state == NODE_UP && world->nodes[slot].role == RAFT_STARTING;
+    if (recovering > 0)
+        coverage_fire(&world->scene.coverage, FAULT_POWER_LOSS_AGAIN);
+    nemesis_power(world);
 }
 
 static void nemesis_strike_node(struct world *world, enum nemesis_kind kind)
@@ -194,8 +221,14 @@ static void nemesis_strike_node(struct world *world, enum nemesis_kind kind)
     } else if (kind == NEMESIS_PAUSE) {
         coverage_fire(&scene->coverage, FAULT_PAUSE);
         node->resume_ns = scene->now_ns + nemesis_outage_ns(world, kind);
-    } else {
+    } else if (kind == NEMESIS_STALL) {
         disk_stall(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind));
+    } else if (kind == NEMESIS_SLOW) {
+        const uint64_t factor = choose_octave(&scene->choose, CHOOSE_NEMESIS, kind, 4, 128);
+        disk_slow_down(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind), (uint32_t)factor);
+    } else {
+        const uint64_t election_ns = scene_election_ns(scene);
+        disk_stick(&node->disk, scene->now_ns + election_ns + nemesis_outage_ns(world, kind));
     }
 }
 
@@ -213,11 +246,19 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind)
     case NEMESIS_CLOG: nemesis_clog(world); return;
     case NEMESIS_CRASH:
     case NEMESIS_PAUSE:
-    case NEMESIS_STALL: nemesis_strike_node(world, kind); return;
-    case NEMESIS_POWER: nemesis_power(world); return;
+    case NEMESIS_STALL:
+    case NEMESIS_SLOW:
+    case NEMESIS_STUCK: nemesis_strike_node(world, kind); return;
+    case NEMESIS_POWER:
+        coverage_fire(&world->scene.coverage, FAULT_POWER_LOSS);
+        nemesis_power(world);
+        return;
+    case NEMESIS_POWER_AGAIN: nemesis_power_again(world); return;
     case NEMESIS_FORWARD:
     case NEMESIS_BACKWARD: nemesis_jump(world, kind); return;
-    case NEMESIS_ROT: nemesis_rot(world); return;
+    case NEMESIS_ROT:
+    case NEMESIS_STICKY:
+    case NEMESIS_SUPERBLOCK: nemesis_damage(world, kind); return;
     case NEMESIS_KINDS: break;
     }
     UNREACHABLE();

@@ -10,4 +10,7 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind);
 /* What it did last ends. */
 void nemesis_mend(struct world *world, enum nemesis_kind kind);
 
+/* The power of all nodes goes. */
+void nemesis_power(struct world *world);
+
 #endif

@@ -5,7 +5,7 @@
 
 #include "../core/checksum.h"
 
-STATIC_ASSERT(NEMESIS_KINDS < 16, "one bit of `cut` for each nemesis, one for outsiders");
+STATIC_ASSERT(CUT_OUTSIDER < 16, "one bit of `cut` for each nemesis that cuts, one for outsiders");
 
 bool network_init(struct network *network)
 {
@@ -205,7 +205,7 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
 /* True when a cut swallows the frame; counts each reason. */
 static bool network_swallow(const struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
-    static const enum fault_kind faults[NEMESIS_KINDS] = {
+    static const enum fault_kind faults[CUT_OUTSIDER] = {
         [NEMESIS_SPLIT] = FAULT_SPLIT,         [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
         [NEMESIS_PAIR] = FAULT_PAIR,           [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
         [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT,

@@ -23,7 +23,7 @@ struct network {
     uint32_t arena_used;
     uint16_t packet_free;                      /* 1 + slot, 0: none */
     uint32_t buffer_free[PACKET_CLASSES];      /* 1 + offset, 0: none */
-    uint16_t cut[ENDPOINTS][ENDPOINTS];        /* bit per nemesis kind, and one for outsiders */
+    uint16_t cut[ENDPOINTS][ENDPOINTS];        /* bit per nemesis kind that cuts, and one for outsiders */
     uint64_t clogged_ns[ENDPOINTS][ENDPOINTS]; /* nothing arrives before */
     uint64_t delay_ns[ENDPOINTS][ENDPOINTS];
     uint8_t delay_kind[ENDPOINTS][ENDPOINTS];
@@ -31,7 +31,7 @@ struct network {
     uint8_t *arena;
 };
 
-enum { CUT_OUTSIDER = NEMESIS_KINDS };
+enum { CUT_OUTSIDER = NEMESIS_CLIENTS + 1 };
 
 bool network_init(struct network *network);
 void network_free(struct network *network);

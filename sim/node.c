@@ -70,7 +70,7 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     switch (reason) {
     case STOP_WRITE_FAILED: return node->disk.write_failed ? EXPLAINED_FOR_NOW : UNEXPLAINED;
     case STOP_NO_SUPERBLOCK:
-    case STOP_WAL_DAMAGED: return node->disk.damaged ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
+    case STOP_WAL_DAMAGED: return node->disk.harm_seen[DEVICE_WAL] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_WAL_FULL: return node->disk.wal_full ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_WRONG_CLUSTER:
     case STOP_WRONG_NODE:

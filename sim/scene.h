@@ -17,15 +17,18 @@ enum {
 };
 STATIC_ASSERT(ENDPOINTS *ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
 
+struct disk;
+
 struct scene {
     struct choose choose;
     struct swarm swarm;
     struct queue queue;
     struct coverage coverage;
     struct check *check;
-    uint64_t now_ns; /* true time, which no node sees */
-    uint64_t step;   /* inputs fed so far */
-    bool healed;     /* the liveness phase: no new faults, everything quick */
+    struct disk *disks[VOTERS_MAX]; /* by node: for the atlas */
+    uint64_t now_ns;                /* true time, which no node sees */
+    uint64_t step;                  /* inputs fed so far */
+    bool healed;                    /* the liveness phase: no new faults, everything quick */
 };
 
 static inline uint64_t scene_election_ns(const struct scene *scene)

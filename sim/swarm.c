@@ -12,7 +12,8 @@ enum swarm_group {
     GROUP_DISK,
     GROUP_CLOCK,
     GROUP_PROCESS,
-    GROUP_CLIENT
+    GROUP_CLIENT,
+    GROUP_DAMAGE,
 };
 
 struct draw {
@@ -44,10 +45,22 @@ const char *profile_text(enum profile profile)
 {
     static const char *const texts[PROFILE_KINDS] = {
         [PROFILE_MIXED] = "mixed",       [PROFILE_TIMED] = "timed",     [PROFILE_UNTIMED] = "untimed",
-        [PROFILE_ELECTION] = "election", [PROFILE_STORAGE] = "storage", [PROFILE_QUIET] = "quiet",
+        [PROFILE_ELECTION] = "election", [PROFILE_STORAGE] = "storage", [PROFILE_DISK] = "disk",
+        [PROFILE_QUIET] = "quiet",
     };
     ASSERT(profile < PROFILE_KINDS);
     return texts[profile];
+}
+
+const char *regime_text(enum regime regime)
+{
+    switch (regime) {
+    case REGIME_MINORITY: return "minority";
+    case REGIME_PLACES: return "places";
+    case REGIME_UNRESTRICTED: return "unrestricted";
+    case REGIME_KINDS: break;
+    }
+    UNREACHABLE();
 }
 
 bool profile_parse(const char *text, enum profile *profile)
@@ -76,8 +89,13 @@ static enum profile draw_family(const struct draw *draw, enum profile profile)
         return PROFILE_UNTIMED;
     if (ticket < 86)
         return PROFILE_ELECTION;
-    return ticket < 98 ? PROFILE_STORAGE : PROFILE_QUIET;
+    if (ticket < 94)
+        return PROFILE_STORAGE;
+    return ticket < 98 ? PROFILE_DISK : PROFILE_QUIET;
 }
+
+/* Little but the disks and the power is out of order. */
+static bool family_is_calm(enum profile family) { return family == PROFILE_STORAGE || family == PROFILE_DISK; }
 
 static void draw_shape(struct swarm *swarm, const struct draw *draw)
 {
@@ -86,7 +104,7 @@ static void draw_shape(struct swarm *swarm, const struct draw *draw)
     swarm->family = draw_family(draw, swarm->profile);
     swarm->faults = swarm->family != PROFILE_QUIET;
     swarm->untimed = swarm->family == PROFILE_UNTIMED;
-    if (swarm->family == PROFILE_ELECTION || swarm->family == PROFILE_STORAGE)
+    if (swarm->family == PROFILE_ELECTION || family_is_calm(swarm->family))
         swarm->untimed = draw_percent(draw, 25);
     uint64_t ticket = draw_below(draw, 100);
     for (uint32_t i = 0; i < ARRAY_COUNT(sizes); i++) {
@@ -195,7 +213,7 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
 static void draw_network(struct swarm *swarm, const struct draw *draw)
 {
     const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
-    const bool calm = swarm->family == PROFILE_STORAGE;
+    const bool calm = family_is_calm(swarm->family);
     swarm->delay_ns = draw_octave(draw, election_ns / 1000, election_ns / (calm ? 50 : 4));
     swarm->delay_kind = (enum delay_kind)draw_below(draw, DELAY_KINDS);
     if (swarm->untimed) {
@@ -222,29 +240,25 @@ static void draw_network(struct swarm *swarm, const struct draw *draw)
 
 static bool nemesis_wanted(const struct swarm *swarm, enum nemesis_kind kind)
 {
-    const bool storage = kind == NEMESIS_CRASH || kind == NEMESIS_POWER || kind == NEMESIS_STALL || kind == NEMESIS_ROT;
-    if (swarm->family == PROFILE_STORAGE)
-        return storage;
-    return swarm->faults;
+    const bool storage = kind == NEMESIS_CRASH || kind == NEMESIS_POWER || kind == NEMESIS_STALL;
+    return family_is_calm(swarm->family) ? storage : swarm->faults;
 }
 
 static void draw_nemesis(struct swarm *swarm, const struct draw *draw)
 {
     const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
     swarm->outage_ns = draw_octave(draw, election_ns / 4, 8 * election_ns);
-    for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++) {
-        const bool often = kind == NEMESIS_CRASH && swarm->family == PROFILE_STORAGE;
+    for (enum nemesis_kind kind = 0; kind <= NEMESIS_STALL; kind++) {
+        const bool often = kind == NEMESIS_CRASH && family_is_calm(swarm->family);
         const bool on = draw_percent(draw, often ? 90 : 40);
         const uint64_t interval_ns = draw_octave(draw, election_ns, (often ? 8 : 64) * election_ns);
         swarm->nemesis_ns[kind] = on && nemesis_wanted(swarm, kind) ? interval_ns : 0;
     }
     if (swarm->node_count < 2)
         swarm->nemesis_ns[NEMESIS_SPLIT] = swarm->nemesis_ns[NEMESIS_ONE_WAY] = swarm->nemesis_ns[NEMESIS_LEADER] = 0;
-    swarm->rot_majority = draw_percent(draw, 10) && swarm->nemesis_ns[NEMESIS_ROT] != 0;
     if (swarm->node_count < 3)
         swarm->nemesis_ns[NEMESIS_PAIR] = 0;
-    if (swarm->node_count < 3 && !swarm->rot_majority)
-        swarm->nemesis_ns[NEMESIS_ROT] = 0;
+    swarm->power_again = draw_rate(draw, 10000, 900000);
 }
 
 static void draw_disk(struct swarm *swarm, const struct draw *draw)
@@ -263,9 +277,39 @@ static void draw_disk(struct swarm *swarm, const struct draw *draw)
     }
     swarm->sector_bytes = swarm->limits.block_bytes >> (draw_percent(draw, 50) ? 2 : 0);
     swarm->read_error = draw_rate(draw, 5000, 250000);
-    const bool errors = draw_percent(draw, swarm->family == PROFILE_STORAGE ? 40 : 20) && swarm->faults;
-    swarm->write_error = errors ? (uint32_t)draw_octave(draw, 1000, 30000) : 0;
-    swarm->write_full = errors && draw_percent(draw, 50) ? 300000 : 0;
+    const uint32_t percent = family_is_calm(swarm->family) ? 40 : 20;
+    const uint32_t error = (uint32_t)draw_octave(draw, 1000, 30000);
+    const uint32_t full = (uint32_t)draw_octave(draw, 300, 10000);
+    swarm->write_error = draw_percent(draw, percent) && swarm->faults ? error : 0;
+    swarm->write_full = draw_percent(draw, percent / 2) && swarm->faults ? full : 0;
+}
+
+/* What the disks do to what they were trusted with: in some schedules several such things, in the others none, so that
+ * most schedules do not end with nodes that have stopped. */
+static void draw_damage(struct swarm *swarm, const struct draw *draw)
+{
+    static const enum nemesis_kind kinds[] = { NEMESIS_ROT, NEMESIS_STICKY, NEMESIS_SUPERBLOCK };
+    static const enum nemesis_kind slow[] = { NEMESIS_SLOW, NEMESIS_STUCK };
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    const bool disk = swarm->family == PROFILE_DISK;
+    const bool damaged = (draw_percent(draw, swarm->family == PROFILE_STORAGE ? 60 : 35) || disk) && swarm->faults;
+    const uint32_t percent = disk ? 80 : 50;
+    for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        const uint64_t interval_ns = draw_octave(draw, election_ns / (disk ? 2 : 1), (disk ? 16 : 128) * election_ns);
+        swarm->nemesis_ns[kinds[i]] = draw_percent(draw, percent) && damaged ? interval_ns : 0;
+    }
+    for (uint32_t i = 0; i < ARRAY_COUNT(slow); i++) {
+        const uint64_t interval_ns = draw_octave(draw, election_ns, 64 * election_ns);
+        swarm->nemesis_ns[slow[i]] = draw_percent(draw, disk ? 50 : 20) && swarm->faults ? interval_ns : 0;
+    }
+    uint32_t *const rates[] = { &swarm->write_swallowed, &swarm->write_misdirected, &swarm->read_misdirected };
+    for (uint32_t i = 0; i < ARRAY_COUNT(rates); i++) {
+        const uint32_t scale = rates[i] == &swarm->read_misdirected ? 10 : 1; /* few reads, many writes */
+        const uint32_t rate = scale * (uint32_t)draw_octave(draw, disk ? 300 : 30, disk ? 30000 : 10000);
+        *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
+    }
+    const uint64_t ticket = draw_below(draw, 100);
+    swarm->regime = ticket >= (disk ? 60 : 75) && damaged ? REGIME_UNRESTRICTED : REGIME_MINORITY;
 }
 
 static void draw_clock(struct swarm *swarm, const struct draw *draw)
@@ -285,11 +329,12 @@ static void draw_clock(struct swarm *swarm, const struct draw *draw)
 static void draw_process(struct swarm *swarm, const struct draw *draw)
 {
     const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
-    const bool crashes = draw_percent(draw, swarm->family == PROFILE_STORAGE ? 70 : 30) && swarm->faults;
+    const bool crashes = draw_percent(draw, family_is_calm(swarm->family) ? 70 : 30) && swarm->faults;
     swarm->effect_crash = crashes ? (uint32_t)draw_octave(draw, 200, 12000) : 0;
     swarm->fast_restart = draw_percent(draw, 50) && swarm->faults ? 500000 : 0;
     swarm->downtime_ns = draw_octave(draw, election_ns / 8, 6 * election_ns);
     swarm->batch = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 20000, 900000) : 0;
+    swarm->effect_power = draw_rate(draw, 10000, 500000);
 }
 
 static void draw_client(struct swarm *swarm, const struct draw *draw)
@@ -312,6 +357,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
 {
     const uint64_t *nemesis = swarm->nemesis_ns;
     const bool crashes = nemesis[NEMESIS_CRASH] != 0 || nemesis[NEMESIS_POWER] != 0 || swarm->effect_crash != 0;
+    const bool rots = nemesis[NEMESIS_ROT] != 0 || nemesis[NEMESIS_STICKY] != 0;
     const bool on[FAULT_KINDS] = {
         [FAULT_LOSS] = swarm->loss,
         [FAULT_SELECTIVE_LOSS] = swarm->selective != SELECTIVE_NONE,
@@ -335,10 +381,22 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_READ_ERROR] = swarm->read_error,
         [FAULT_WRITE_ERROR] = swarm->write_error,
         [FAULT_WRITE_FULL] = swarm->write_full,
-        [FAULT_BAD_SUPERBLOCK] = nemesis[NEMESIS_ROT],
-        [FAULT_BAD_HEADER] = nemesis[NEMESIS_ROT],
-        [FAULT_BAD_BODY] = nemesis[NEMESIS_ROT],
-        [FAULT_BAD_MAJORITY] = swarm->rot_majority,
+        [FAULT_DISK_SLOW] = nemesis[NEMESIS_SLOW],
+        [FAULT_DISK_STUCK] = nemesis[NEMESIS_STUCK],
+        [FAULT_BIT_ROT] = nemesis[NEMESIS_ROT],
+        [FAULT_READ_STICKY] = nemesis[NEMESIS_STICKY],
+        [FAULT_WRITE_SWALLOWED] = swarm->write_swallowed,
+        [FAULT_WRITE_MISDIRECTED] = swarm->write_misdirected,
+        [FAULT_READ_MISDIRECTED] = swarm->read_misdirected,
+        [FAULT_SUPERBLOCK_SOME] = nemesis[NEMESIS_SUPERBLOCK],
+        [FAULT_SUPERBLOCK_ALL] = nemesis[NEMESIS_SUPERBLOCK],
+        [FAULT_BAD_SUPERBLOCK] = rots,
+        [FAULT_BAD_HEADER] = rots,
+        [FAULT_BAD_BODY] = rots,
+        [FAULT_BAD_DATA] = rots && swarm->regime == REGIME_UNRESTRICTED,
+        [FAULT_BAD_DOWN] = rots && crashes,
+        [FAULT_BAD_MAJORITY] = rots && swarm->regime == REGIME_UNRESTRICTED,
+        [FAULT_HARM_SEEN] = rots && crashes,
         [FAULT_DRIFT] = swarm->drift,
         [FAULT_CLOCK_FORWARD] = nemesis[NEMESIS_FORWARD],
         [FAULT_CLOCK_BACKWARD] = nemesis[NEMESIS_BACKWARD],
@@ -347,6 +405,8 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_CRASH_IN_EFFECTS] = swarm->effect_crash,
         [FAULT_CRASH_IN_RECOVERY] = crashes,
         [FAULT_POWER_LOSS] = nemesis[NEMESIS_POWER],
+        [FAULT_POWER_LOSS_IN_EFFECTS] = swarm->effect_crash && swarm->effect_power,
+        [FAULT_POWER_LOSS_AGAIN] = nemesis[NEMESIS_POWER] && swarm->power_again,
         [FAULT_FAST_RESTART] = crashes && swarm->fast_restart,
         [FAULT_PAUSE] = nemesis[NEMESIS_PAUSE],
         [FAULT_BATCH] = swarm->batch,
@@ -369,6 +429,7 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
         [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft,       [GROUP_LIMITS] = draw_limits,
         [GROUP_NETWORK] = draw_network, [GROUP_NEMESIS] = draw_nemesis, [GROUP_DISK] = draw_disk,
         [GROUP_CLOCK] = draw_clock,     [GROUP_PROCESS] = draw_process, [GROUP_CLIENT] = draw_client,
+        [GROUP_DAMAGE] = draw_damage,
     };
     memset(swarm, 0, sizeof *swarm);
     swarm->seed = seed;

@@ -21,6 +21,7 @@ enum profile {
     PROFILE_UNTIMED,  /* deliveries, completions and timers in any order; clocks move when a timer fires */
     PROFILE_ELECTION, /* protective options off, selective loss, one entry per append: nothing hides a wrong election */
     PROFILE_STORAGE,  /* crashes, torn writes, errors; a quiet network */
+    PROFILE_DISK,     /* the same, and all that disks can do at once, often */
     PROFILE_QUIET,    /* no faults at all */
     PROFILE_KINDS,
 };
@@ -44,6 +45,11 @@ enum nemesis_kind {
     NEMESIS_BACKWARD,
     NEMESIS_STALL,
     NEMESIS_ROT,
+    NEMESIS_STICKY,      /* blocks become unreadable */
+    NEMESIS_SUPERBLOCK,  /* one, several or all copies */
+    NEMESIS_SLOW,        /* a disk takes many times as long */
+    NEMESIS_STUCK,       /* a disk completes nothing */
+    NEMESIS_POWER_AGAIN, /* follows a power loss, while the nodes recover */
     NEMESIS_KINDS,
 };
 
@@ -58,6 +64,11 @@ enum selective_kind {
     SELECTIVE_VOTE_RESPONSES,
     SELECTIVE_KINDS,
 };
+
+/* What damage may do, and what is demanded then: atlas.h. */
+enum regime { REGIME_MINORITY, REGIME_PLACES, REGIME_UNRESTRICTED, REGIME_KINDS };
+
+const char *regime_text(enum regime regime);
 
 struct swarm {
     uint64_t seed;
@@ -89,7 +100,8 @@ struct swarm {
 
     uint64_t nemesis_ns[NEMESIS_KINDS]; /* mean interval; 0: never */
     uint64_t outage_ns;                 /* mean length of what a nemesis does */
-    bool rot_majority;                  /* damage may touch any number of nodes, not only a minority */
+    uint32_t power_again;               /* share of power losses with another one behind */
+    enum regime regime;
 
     uint64_t disk_ns; /* typical latency */
     enum delay_kind disk_kind;
@@ -97,7 +109,10 @@ struct swarm {
     uint32_t sector_bytes;
     uint32_t read_error;
     uint32_t write_error;
-    uint32_t write_full; /* share of write errors */
+    uint32_t write_full;
+    uint32_t write_swallowed;   /* acknowledged, and never there */
+    uint32_t write_misdirected; /* acknowledged, and somewhere else */
+    uint32_t read_misdirected;
 
     int32_t drift_ppm[VOTERS_MAX];
     bool drift;
@@ -106,6 +121,7 @@ struct swarm {
     uint64_t timer_ns; /* untimed: mean delay until a timer may fire */
 
     uint32_t effect_crash; /* per step */
+    uint32_t effect_power; /* share of these that take the power of all nodes */
     uint32_t fast_restart; /* share of crashes */
     uint64_t downtime_ns;
     uint32_t batch; /* inputs fed together */

@@ -54,13 +54,14 @@ static void swarm_print_nemesis(const struct swarm *swarm, FILE *file)
         [NEMESIS_LEADER] = "leader",   [NEMESIS_CLIENTS] = "clients",   [NEMESIS_CLOG] = "clog",
         [NEMESIS_CRASH] = "crash",     [NEMESIS_POWER] = "power",       [NEMESIS_PAUSE] = "pause",
         [NEMESIS_FORWARD] = "forward", [NEMESIS_BACKWARD] = "backward", [NEMESIS_STALL] = "stall",
-        [NEMESIS_ROT] = "rot",
+        [NEMESIS_ROT] = "rot",         [NEMESIS_STICKY] = "sticky",     [NEMESIS_SUPERBLOCK] = "superblock",
+        [NEMESIS_SLOW] = "slow",       [NEMESIS_STUCK] = "stuck",       [NEMESIS_POWER_AGAIN] = "power_again",
     };
     fprintf(file, "nemesis   outage_ns=%" PRIu64, swarm->outage_ns);
     for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)
         if (swarm->nemesis_ns[kind] != 0)
             fprintf(file, " %s=%" PRIu64, names[kind], swarm->nemesis_ns[kind]);
-    fputs(swarm->rot_majority ? " rot_majority\n" : "\n", file);
+    fprintf(file, " power_again=%" PRIu32 "\n", swarm->power_again);
 }
 
 static void swarm_print_machine(const struct swarm *swarm, FILE *file)
@@ -70,14 +71,17 @@ static void swarm_print_machine(const struct swarm *swarm, FILE *file)
         fprintf(file, "%s%" PRIu32, slot > 0 ? "," : "", swarm->disk_slowness[slot]);
     fprintf(file, " sector=%" PRIu32 " read_error=%" PRIu32 " write_error=%" PRIu32 " write_full=%" PRIu32 "\n",
             swarm->sector_bytes, swarm->read_error, swarm->write_error, swarm->write_full);
+    fprintf(file, "damage    regime=%s swallowed=%" PRIu32 " misdirected=%" PRIu32 " misread=%" PRIu32 "\n",
+            regime_text(swarm->regime), swarm->write_swallowed, swarm->write_misdirected, swarm->read_misdirected);
     fprintf(file, "clock     drift_ppm=");
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         fprintf(file, "%s%" PRId32, slot > 0 ? "," : "", swarm->drift_ppm[slot]);
     fprintf(file, " tick_ns=%" PRIu64 " restart=%d timer_ns=%" PRIu64 "\n", swarm->tick_ns, swarm->clock_restart,
             swarm->timer_ns);
     fprintf(file,
-            "process   effect_crash=%" PRIu32 " fast_restart=%" PRIu32 " downtime_ns=%" PRIu64 " batch=%" PRIu32 "\n",
-            swarm->effect_crash, swarm->fast_restart, swarm->downtime_ns, swarm->batch);
+            "process   effect_crash=%" PRIu32 " effect_power=%" PRIu32 " fast_restart=%" PRIu32 " downtime_ns=%" PRIu64
+            " batch=%" PRIu32 "\n",
+            swarm->effect_crash, swarm->effect_power, swarm->fast_restart, swarm->downtime_ns, swarm->batch);
 }
 
 void swarm_print(const struct swarm *swarm, FILE *file)

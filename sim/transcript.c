@@ -157,7 +157,7 @@ void transcript_nodes(const struct world *world, FILE *file)
         const struct node *node = &world->nodes[slot];
         struct replica_view view;
         fprintf(file, "node      n%" PRIu32 " life %" PRIu32 "%s%s%s: ", slot, node->life,
-                node->outsider ? ", outsider" : "", node->disk.damaged ? ", damaged" : "",
+                node->outsider ? ", outsider" : "", node->disk.struck ? ", struck" : "",
                 node_paused(world, node) ? ", paused" : "");
         if (node->state != NODE_UP) {
             fprintf(file, "%s\n", node->state == NODE_DOWN ? "down" : stop_reason_text(node->stop));

@@ -72,6 +72,7 @@ static bool world_reset_nodes(struct world *world)
             return false;
         if (!disk_reset(&node->disk, &world->scene, slot))
             return false;
+        world->scene.disks[slot] = &node->disk;
         node->state = NODE_DOWN;
         node->stop = 0;
         node->slot = slot;
@@ -268,7 +269,12 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
         return;
     if (crash_at != UINT32_MAX) {
         coverage_fire(&scene->coverage, FAULT_CRASH_IN_EFFECTS);
-        node_crash(world, node);
+        if (choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.effect_power)) {
+            coverage_fire(&scene->coverage, FAULT_POWER_LOSS_IN_EFFECTS);
+            nemesis_power(world);
+        } else {
+            node_crash(world, node);
+        }
         return;
     }
     node_arm_timer(world, node);
@@ -312,6 +318,19 @@ static void world_receive(struct world *world, const struct queue_event *event)
             shadow_after(world, node, &input);
     }
     network_release(&world->network, event->slot);
+}
+
+/* Nothing comes from a disk that is stuck. */
+static bool world_stuck(struct world *world, const struct queue_event *event)
+{
+    const struct node *node = &world->nodes[event->who % VOTERS_MAX];
+    if (event->kind != QUEUE_DISK || node->life != event->tag || world->scene.now_ns >= node->disk.stuck_ns)
+        return false;
+    coverage_fire(&world->scene.coverage, FAULT_DISK_STUCK);
+    const bool queued =
+        queue_push(&world->scene.queue, node->disk.stuck_ns, QUEUE_DISK, event->who, event->slot, event->tag);
+    ASSERT(queued);
+    return true;
 }
 
 /* Events of a node that is paused wait for it, in order. */
@@ -380,7 +399,7 @@ static bool world_advance(struct world *world)
     const struct queue_event event = queue_pop(&scene->queue);
     ASSERT(event.time_ns >= scene->now_ns);
     scene->now_ns = event.time_ns;
-    if (world_deferred(world, &event))
+    if (world_deferred(world, &event) || world_stuck(world, &event))
         return true;
     const uint64_t step = scene->step;
     world_happen(world, &event);

@@ -1,0 +1,165 @@
+/* Which damage may strike where. */
+#include "atlas.h"
+
+#include "../core/inspect.h"
+
+/* What nodes repair with the help of their peers, so far: damage that they do not repair comes to a minority, if it
+ * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
+enum { ATLAS_PAGES_ARE_REPAIRED = 0 };
+
+enum { ATLAS_GROUP_ENTRIES = 8 };
+
+enum zone atlas_zone(const struct limits *limits, uint32_t device, uint64_t block)
+{
+    const uint64_t offset = block * limits->block_bytes;
+    if (device == DEVICE_DATA)
+        return ZONE_DATA;
+    if (offset < wal_header_offset(limits))
+        return ZONE_SUPERBLOCK;
+    return offset < wal_body_offset(limits) ? ZONE_HEADER : ZONE_BODY;
+}
+
+void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *first, uint32_t *end)
+{
+    const uint32_t header = (uint32_t)(wal_header_offset(limits) / limits->block_bytes);
+    const uint32_t body = (uint32_t)(wal_body_offset(limits) / limits->block_bytes);
+    *first = zone == ZONE_HEADER ? header : zone == ZONE_BODY ? body : 0;
+    switch (zone) {
+    case ZONE_SUPERBLOCK: *end = header; return;
+    case ZONE_HEADER: *end = body; return;
+    case ZONE_BODY: *end = (uint32_t)(limits_wal_bytes(limits) / limits->block_bytes); return;
+    case ZONE_DATA: *end = limits->data_blocks; return;
+    case ZONE_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const struct disk_block *state = &disk->devices[device].blocks[block];
+    return atlas_zone(limits, device, block) == ZONE_BODY && state->written
+           && state->landed + limits->wal_unnamed_max + limits->wal_depth + 2 > disk->body_writes;
+}
+
+/* Blocks of the zone with that harm, any for HARM_KINDS, besides this one. */
+static uint32_t atlas_others(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
+                             enum harm harm)
+{
+    uint32_t first, end, others = 0;
+    ASSERT(zone == ZONE_SUPERBLOCK || zone == ZONE_HEADER);
+    atlas_zone_blocks(&scene->swarm.limits, zone, &first, &end);
+    for (uint32_t other = first; other < end; other++) {
+        const enum harm had = disk->devices[DEVICE_WAL].blocks[other].harm;
+        others += other != block && (harm == HARM_KINDS ? had != HARM_NONE : had == harm);
+    }
+    return others;
+}
+
+static bool atlas_neighbour_harmed(const struct scene *scene, const struct disk *disk, uint64_t block)
+{
+    const struct disk_block *blocks = disk->devices[DEVICE_WAL].blocks;
+    uint32_t first, end;
+    atlas_zone_blocks(&scene->swarm.limits, ZONE_HEADER, &first, &end);
+    const uint64_t before = block > first ? block - 1 : end - 1;
+    const uint64_t behind = block + 1 < end ? block + 1 : first;
+    return blocks[before].harm != HARM_NONE || blocks[behind].harm != HARM_NONE;
+}
+
+/* Nobody can tell it from the past: such harm is no fault that a node could answer for. */
+static bool atlas_untellable(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
+                             enum harm harm)
+{
+    switch (zone) {
+    case ZONE_SUPERBLOCK:
+    case ZONE_HEADER: return harm == HARM_STALE && atlas_others(scene, disk, zone, block, HARM_STALE) > 0;
+    case ZONE_BODY: return disk->off && atlas_unproved(scene, disk, DEVICE_WAL, block);
+    case ZONE_DATA: return false;
+    case ZONE_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+/* A node repairs that alone: two intact copies of the superblock are left, though a crash tear one more, and no two
+ * neighbours of the header ring are lost. */
+static bool atlas_mild(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
+                       enum harm harm)
+{
+    switch (zone) {
+    case ZONE_SUPERBLOCK: return atlas_others(scene, disk, zone, block, HARM_KINDS) + 1 <= SUPERBLOCK_COPIES - 2;
+    case ZONE_HEADER: return !atlas_neighbour_harmed(scene, disk, block);
+    case ZONE_BODY:
+    case ZONE_DATA: return harm == HARM_TORN;
+    case ZONE_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+/* May a thing of this number be lost on this node? Each may on a minority, and neighbours on another one. */
+static bool atlas_number_allows(const struct scene *scene, const struct disk *disk, uint64_t number)
+{
+    const uint32_t count = scene->swarm.node_count;
+    return (disk->node + number) % count < (count - 1) / 2;
+}
+
+static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block)
+{
+    const struct disk_block *state = &disk->devices[DEVICE_WAL].blocks[block];
+    if (zone != ZONE_BODY || state->entry_count == 0)
+        return false;
+    const uint64_t first = state->first_index / ATLAS_GROUP_ENTRIES;
+    const uint64_t last = (state->first_index + state->entry_count - 1) / ATLAS_GROUP_ENTRIES;
+    for (uint64_t group = first; group <= last; group++)
+        if (!atlas_number_allows(scene, disk, group))
+            return false;
+    return true;
+}
+
+static uint32_t atlas_struck(const struct scene *scene)
+{
+    uint32_t struck = 0;
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
+        struck += scene->disks[slot]->struck;
+    return struck;
+}
+
+bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm)
+{
+    const enum zone zone = atlas_zone(&scene->swarm.limits, device, block);
+    const uint32_t minority = (scene->swarm.node_count - 1) / 2;
+    ASSERT(harm != HARM_NONE && harm < HARM_KINDS);
+    if (atlas_untellable(scene, disk, zone, block, harm))
+        return false;
+    if (atlas_mild(scene, disk, zone, block, harm))
+        return true;
+    if (zone == ZONE_DATA && !ATLAS_PAGES_ARE_REPAIRED)
+        return scene->swarm.regime == REGIME_UNRESTRICTED;
+    switch (scene->swarm.regime) {
+    case REGIME_MINORITY: return disk->struck || atlas_struck(scene) < minority;
+    case REGIME_PLACES: return atlas_place_allows(scene, disk, zone, block);
+    case REGIME_UNRESTRICTED: return true;
+    case REGIME_KINDS: break;
+    }
+    UNREACHABLE();
+}
+
+void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm)
+{
+    const enum zone zone = atlas_zone(&scene->swarm.limits, device, block);
+    static const enum fault_kind faults[ZONE_KINDS] = {
+        [ZONE_SUPERBLOCK] = FAULT_BAD_SUPERBLOCK,
+        [ZONE_HEADER] = FAULT_BAD_HEADER,
+        [ZONE_BODY] = FAULT_BAD_BODY,
+        [ZONE_DATA] = FAULT_BAD_DATA,
+    };
+    if (!disk->struck && !atlas_mild(scene, disk, zone, block, harm)) {
+        disk->struck = true;
+        if (atlas_struck(scene) > (scene->swarm.node_count - 1) / 2 && scene->swarm.regime == REGIME_UNRESTRICTED)
+            coverage_fire(&scene->coverage, FAULT_BAD_MAJORITY);
+    }
+    if (harm == HARM_TORN)
+        return;
+    coverage_fire(&scene->coverage, faults[zone]);
+    if (disk->off)
+        coverage_fire(&scene->coverage, FAULT_BAD_DOWN);
+}

@@ -1,0 +1,33 @@
+/* The atlas of a schedule: which damage may strike where, so that a schedule demands only what is possible.
+ *
+ * Three regimes, drawn with the schedule:
+ *
+ *   minority      everything may break on a minority of the nodes, the first ones that are struck; the others suffer
+ * what a node repairs alone. So a majority keeps all that was acknowledged. places        any node may be struck, but
+ * each entry and each page only on a minority: which one, its number says. unrestricted  anything may break anywhere.
+ * Safety alone is demanded: refuse rather than lie.
+ *
+ * The first two are recoverable: safety and liveness are demanded. All three leave out what no node can tell from a
+ * crash or from the past (storage design 2.8): damage in the latest batches, which no name and no later batch has
+ * proved durable yet, when the power fails; and more than one block of the superblocks, or of the header ring, that is
+ * still what it was before. */
+#ifndef WW_ATLAS_H
+#define WW_ATLAS_H
+
+#include "disk.h"
+
+/* Parts of a disk that differ in what their damage means. */
+enum zone { ZONE_SUPERBLOCK, ZONE_HEADER, ZONE_BODY, ZONE_DATA, ZONE_KINDS };
+enum zone atlas_zone(const struct limits *limits, uint32_t device, uint64_t block);
+/* Blocks of the zone: [first, end) of its device. */
+void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *first, uint32_t *end);
+
+/* May that harm come to the block now? */
+bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
+/* It came: the atlas remembers the node. */
+void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
+
+/* One of the latest batches written: whoever loses it with the power cannot know. */
+bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
+
+#endif

@@ -1,0 +1,261 @@
+/* What disks do to the bytes that they were trusted with. */
+#include "atlas.h"
+
+#include "../core/inspect.h"
+
+static uint64_t draw(struct disk *disk, struct scene *scene, uint64_t n)
+{
+    return choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, n);
+}
+
+static uint32_t operation_blocks(const struct disk *disk, const struct disk_operation *operation, uint64_t *first)
+{
+    const uint32_t block_bytes = disk->devices[operation->device].block_bytes;
+    *first = operation->offset / block_bytes;
+    return operation->bytes / block_bytes;
+}
+
+static bool damage_allowed(const struct disk *disk, const struct scene *scene, uint32_t device, uint64_t first,
+                           uint32_t count, enum harm harm)
+{
+    for (uint64_t block = first; block < first + count; block++)
+        if (!atlas_allows(scene, disk, device, block, harm))
+            return false;
+    return true;
+}
+
+/* ---- damage that lies still ---- */
+
+static void damage_unreadable(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
+{
+    atlas_note(scene, disk, number, block, HARM_UNREADABLE);
+    disk_set_harm(&disk->devices[number], block, HARM_UNREADABLE);
+    coverage_fire(&scene->coverage, FAULT_READ_STICKY);
+}
+
+/* One bit, or a sector that is all zeros or all ones. */
+static void damage_flip(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
+{
+    struct disk_device *device = &disk->devices[number];
+    uint8_t *bytes = device->image + block * device->block_bytes;
+    const uint64_t mode = draw(disk, scene, 4);
+    const uint64_t bit = draw(disk, scene, 8ULL * device->block_bytes);
+    disk_part(device);
+    if (mode >= 2) {
+        uint8_t *sector = bytes + bit / 8 / device->sector_bytes * device->sector_bytes;
+        memset(sector, mode == 2 ? 0 : 0xff, device->sector_bytes);
+    }
+    if (memcmp(bytes, device->truth + block * device->block_bytes, device->block_bytes) == 0)
+        bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
+    atlas_note(scene, disk, number, block, HARM_ALTERED);
+    disk_set_harm(device, block, HARM_ALTERED);
+    coverage_fire(&scene->coverage, FAULT_BIT_ROT);
+}
+
+static bool damage_may_strike(const struct disk *disk, const struct scene *scene, uint32_t number, uint64_t block,
+                              enum harm harm)
+{
+    const struct disk_block *state = &disk->devices[number].blocks[block];
+    if (state->harm != HARM_NONE && state->harm != HARM_TORN)
+        return false;
+    return (number == DEVICE_WAL || state->written) && atlas_allows(scene, disk, number, block, harm);
+}
+
+/* A block that may be struck, any with the same chance; UINT32_MAX: none. */
+static uint32_t damage_pick(struct disk *disk, struct scene *scene, enum zone zone, enum harm harm)
+{
+    const uint32_t number = zone == ZONE_DATA ? DEVICE_DATA : DEVICE_WAL;
+    uint32_t first, end, candidates = 0;
+    atlas_zone_blocks(&scene->swarm.limits, zone, &first, &end);
+    for (uint32_t block = first; block < end; block++)
+        candidates += damage_may_strike(disk, scene, number, block, harm);
+    if (candidates == 0)
+        return UINT32_MAX;
+    uint64_t pick = draw(disk, scene, candidates);
+    uint32_t block = first;
+    while (!damage_may_strike(disk, scene, number, block, harm) || pick-- > 0)
+        block++;
+    return block;
+}
+
+static void damage_block(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block, enum harm harm)
+{
+    if (harm == HARM_UNREADABLE)
+        damage_unreadable(disk, scene, number, block);
+    else
+        damage_flip(disk, scene, number, block);
+}
+
+enum { DAMAGE_RUN_MAX = 8 };
+
+static bool damage_strike(struct disk *disk, struct scene *scene, enum harm harm)
+{
+    const enum zone zone = (enum zone)draw(disk, scene, ZONE_KINDS);
+    const uint32_t number = zone == ZONE_DATA ? DEVICE_DATA : DEVICE_WAL;
+    const uint64_t run = draw(disk, scene, 4) == 3 ? 1 + draw(disk, scene, DAMAGE_RUN_MAX) : 1;
+    const uint32_t first = damage_pick(disk, scene, zone, harm);
+    if (first == UINT32_MAX)
+        return false;
+    for (uint64_t block = first; block < first + run; block++) {
+        if ((block + 1) * disk->devices[number].block_bytes > disk->devices[number].bytes
+            || !damage_may_strike(disk, scene, number, block, harm))
+            break;
+        damage_block(disk, scene, number, block, harm);
+    }
+    return true;
+}
+
+bool disk_rot(struct disk *disk, struct scene *scene) { return damage_strike(disk, scene, HARM_ALTERED); }
+
+bool disk_go_bad(struct disk *disk, struct scene *scene) { return damage_strike(disk, scene, HARM_UNREADABLE); }
+
+uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies)
+{
+    const enum harm harm = draw(disk, scene, 2) == 0 ? HARM_UNREADABLE : HARM_ALTERED;
+    uint32_t harmed = 0;
+    while (harmed < copies) {
+        const uint32_t block = damage_pick(disk, scene, ZONE_SUPERBLOCK, harm);
+        if (block == UINT32_MAX)
+            break;
+        damage_block(disk, scene, DEVICE_WAL, block, harm);
+        harmed++;
+    }
+    return harmed;
+}
+
+/* ---- lies ---- */
+
+/* Another place of the same device for as many blocks, where the atlas lets them do harm. UINT64_MAX: none found. */
+static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+{
+    enum { TRIES = 4 };
+    const uint32_t number = operation->device;
+    const uint64_t blocks = disk->devices[number].bytes / disk->devices[number].block_bytes;
+    uint64_t first;
+    const uint32_t count = operation_blocks(disk, operation, &first);
+    for (uint32_t i = 0; i < TRIES; i++) {
+        const uint64_t other = draw(disk, scene, blocks - count + 1);
+        const bool apart = other + count <= first || first + count <= other;
+        if (apart && damage_allowed(disk, scene, number, other, count, HARM_ALTERED))
+            return other;
+    }
+    return UINT64_MAX;
+}
+
+static void damage_note_landed(struct disk *disk, struct scene *scene, uint32_t number, uint64_t first, uint32_t count)
+{
+    for (uint64_t block = first; block < first + count; block++) {
+        const enum harm harm = disk->devices[number].blocks[block].harm;
+        if (harm != HARM_NONE)
+            atlas_note(scene, disk, number, block, harm);
+    }
+}
+
+static void damage_misdirect(struct disk *disk, struct scene *scene, const struct disk_operation *operation,
+                             uint64_t other)
+{
+    struct disk_device *device = &disk->devices[operation->device];
+    const uint32_t count = operation->bytes / device->block_bytes;
+    uint8_t *place = device->image + other * device->block_bytes;
+    ASSERT(device->parted);
+    memcpy(place, operation->pinned, operation->bytes);
+    for (uint64_t block = other; block < other + count; block++) {
+        const uint64_t offset = block * device->block_bytes;
+        const bool same = memcmp(device->image + offset, device->truth + offset, device->block_bytes) == 0;
+        disk_set_harm(device, block, same ? HARM_NONE : HARM_ALTERED);
+    }
+    damage_note_landed(disk, scene, operation->device, other, count);
+}
+
+void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const struct slice bytes = { .bytes = operation->pinned, .count = operation->bytes };
+    uint64_t first, other = UINT64_MAX;
+    const uint32_t count = operation_blocks(disk, operation, &first);
+    const bool lies = !scene->healed;
+    bool swallowed = lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
+    const bool misdirected =
+        lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
+    if ((swallowed || misdirected) && !damage_allowed(disk, scene, operation->device, first, count, HARM_STALE)) {
+        disk_land(disk, scene, operation->device, operation->offset, bytes, false);
+        return;
+    }
+    if (misdirected)
+        other = damage_elsewhere(disk, scene, operation);
+    swallowed = swallowed || other != UINT64_MAX;
+    disk_land(disk, scene, operation->device, operation->offset, bytes, swallowed);
+    if (!swallowed)
+        return;
+    damage_note_landed(disk, scene, operation->device, first, count);
+    coverage_fire(&scene->coverage, other != UINT64_MAX ? FAULT_WRITE_MISDIRECTED : FAULT_WRITE_SWALLOWED);
+    if (other != UINT64_MAX)
+        damage_misdirect(disk, scene, operation, other);
+}
+
+/* The excuse begins when the node is shown the harm, and is as large as that: the hard state is then what the copies
+ * that are left say. What it has promised, and its log, are demanded all the same: it may refuse, but not forget. */
+static void damage_show(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
+{
+    const struct disk_device *device = &disk->devices[number];
+    disk->harm_seen[number] = true;
+    coverage_fire(&scene->coverage, FAULT_HARM_SEEN);
+    if (atlas_zone(&scene->swarm.limits, number, block) == ZONE_SUPERBLOCK)
+        check_landed(scene->check, disk->node, block * device->block_bytes, device->image, device->bytes,
+                     device->block_bytes, true);
+}
+
+void disk_note_seen(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+{
+    const struct disk_device *device = &disk->devices[operation->device];
+    uint64_t first;
+    const uint32_t count = operation_blocks(disk, operation, &first);
+    if (device->harmed_count == 0)
+        return;
+    for (uint64_t block = first; block < first + count; block++)
+        if (device->blocks[block].harm != HARM_NONE && device->blocks[block].harm != HARM_TORN)
+            damage_show(disk, scene, operation->device, block);
+}
+
+uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+{
+    struct disk_device *device = &disk->devices[operation->device];
+    uint64_t first;
+    const uint32_t count = operation_blocks(disk, operation, &first);
+    const bool wal = operation->device == DEVICE_WAL;
+    if (scene->healed || (wal && disk->misread_in == disk->life)
+        || !choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, scene->swarm.read_misdirected)
+        || !damage_allowed(disk, scene, operation->device, first, count, HARM_ALTERED))
+        return operation->offset;
+    for (uint64_t block = first; block < first + count; block++)
+        if (device->blocks[block].erred_in == disk->life)
+            return operation->offset;
+    const uint64_t other = draw(disk, scene, device->bytes / device->block_bytes - count + 1);
+    if (other == first)
+        return operation->offset;
+    for (uint64_t block = first; block < first + count; block++) {
+        atlas_note(scene, disk, operation->device, block, HARM_ALTERED);
+        disk_set_harm(device, block, device->blocks[block].harm); /* touched */
+        device->blocks[block].erred_in = disk->life;
+        damage_show(disk, scene, operation->device, block);
+    }
+    if (wal)
+        disk->misread_in = disk->life;
+    coverage_fire(&scene->coverage, FAULT_READ_MISDIRECTED);
+    return other * device->block_bytes;
+}
+
+void disk_spare_unproved(struct disk *disk, const struct scene *scene)
+{
+    struct disk_device *device = &disk->devices[DEVICE_WAL];
+    for (uint32_t i = 0; i < device->touched_count && device->harmed_count > 0; i++) {
+        const uint64_t block = device->touched[i];
+        const enum harm harm = device->blocks[block].harm;
+        if (harm == HARM_NONE || harm == HARM_TORN || !atlas_unproved(scene, disk, DEVICE_WAL, block))
+            continue;
+        const uint64_t offset = block * device->block_bytes;
+        if (device->parted)
+            memcpy(device->image + offset, device->truth + offset, device->block_bytes);
+        disk_set_harm(device, block, HARM_NONE);
+    }
+}
