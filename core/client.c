@@ -97,6 +97,14 @@ static void client_status(struct replica *replica, struct output *output, uint64
     client_reply(replica, output, client, &reply);
 }
 
+/* replicate_checkpoint() appends the marker when it may; whoever needs the checkpoint looks whether it came. */
+static void client_checkpoint(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id)
+{
+    ASSERT(replica->role == RAFT_LEADER);
+    replica->marker_asked = replica->log.last.index > replica->checkpoint.next.id.index;
+    client_reply(replica, output, client, &(struct reply){ .request_id = request_id, .applied = replica->applied });
+}
+
 /* Puts the command into the log, stamped with the term in which this node leads now. REPLY_OK: it waits there. */
 static enum reply_status client_propose(struct replica *replica, struct output *output, uint64_t client,
                                         const struct request *request)
@@ -138,6 +146,9 @@ static void client_request(struct replica *replica, struct output *output, uint6
         refusal = client_redirect(replica, request->request_id);
     } else if (request->kind == REQUEST_GET) {
         read_request(replica, output, client, request);
+        return;
+    } else if (request->kind == REQUEST_CHECKPOINT) {
+        client_checkpoint(replica, output, client, request->request_id);
         return;
     } else {
         refusal.status = client_propose(replica, output, client, request);

@@ -74,8 +74,12 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
         .id = { .term = term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_CHECKPOINT,
     };
-    if (checkpoint_is_due(replica) && wal_append(replica, output, &marker, 1))
+    if (!checkpoint_is_due(replica) && !replica->marker_asked)
+        return;
+    if (wal_append(replica, output, &marker, 1)) {
         replica->marker_index = marker.id.index;
+        replica->marker_asked = false;
+    }
 }
 
 void replicate_become_leader(struct replica *replica, struct output *output)
@@ -91,6 +95,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
     replica->reads_assigned = 0;
     replica->marker_index = 0;
+    replica->marker_asked = false;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         struct peer *peer = &replica->peers[slot];

@@ -18,15 +18,16 @@
 #include "message.h"
 
 enum request_kind {
-    REQUEST_REGISTER = 1,  /* new session; reply.session */
-    REQUEST_PUT = 2,       /* key, value */
-    REQUEST_DELETE = 3,    /* key; REPLY_NOT_FOUND when absent */
-    REQUEST_APPEND = 4,    /* key, value: appended to what is there, or put when absent */
-    REQUEST_CAS = 5,       /* key, value, version: put if the key's version equals; version 0: put if absent */
-    REQUEST_TXN = 6,       /* compares, writes if all hold, writes if not */
-    REQUEST_GET = 7,       /* key; linearizable through ReadIndex */
-    REQUEST_GET_STALE = 8, /* key; this node's applied state, marked REPLY_FLAG_STALE */
-    REQUEST_STATUS = 9,    /* this node's status */
+    REQUEST_REGISTER = 1,    /* new session; reply.session */
+    REQUEST_PUT = 2,         /* key, value */
+    REQUEST_DELETE = 3,      /* key; REPLY_NOT_FOUND when absent */
+    REQUEST_APPEND = 4,      /* key, value: appended to what is there, or put when absent */
+    REQUEST_CAS = 5,         /* key, value, version: put if the key's version equals; version 0: put if absent */
+    REQUEST_TXN = 6,         /* compares, writes if all hold, writes if not */
+    REQUEST_GET = 7,         /* key; linearizable through ReadIndex */
+    REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
+    REQUEST_STATUS = 9,      /* this node's status */
+    REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
 };
 
 struct request_header {

@@ -14,8 +14,8 @@
 #include <time.h>
 
 enum { ASKS_MAX = 2 /* requests for pages in flight: their answers fit what a node keeps for a slow client */ };
-#define SILENCE_NS (2 * NS_PER_S)   /* then another node is asked */
-#define WAIT_NS (50 * NS_PER_MS)    /* between questions for a checkpoint that is not there yet */
+#define SILENCE_NS (2 * NS_PER_S) /* then another node is asked */
+#define WAIT_NS (50 * NS_PER_MS)  /* between questions for a checkpoint that is not there yet */
 #define PROGRESS_NS (200 * NS_PER_MS)
 
 struct save {
@@ -35,7 +35,7 @@ struct save {
     uint64_t printed_ns;
     /* The checkpoint that is being pulled. */
     bool aimed;
-    bool moved; /* the node has another one now */
+    bool moved; /* since the last pass began */
     struct checkpoint_response target;
     struct page_map map;  /* its hashes, as far as known */
     struct hash128 *have; /* by page: of the bytes in the file; zero: none */
@@ -107,19 +107,16 @@ static bool save_receive(struct save *save, struct checkpoint_response *response
     return true;
 }
 
-/* An offer, asked for or not. */
+/* An offer, asked for or not. When it is of another checkpoint than the target, that one is gone. */
 static void save_take_offer(struct save *save, const struct checkpoint_response *offer)
 {
-    const bool known = save->aimed && hash128_equal(offer->checkpoint, save->target.checkpoint);
-    if (known && !save->moved)
+    if (save->aimed && hash128_equal(offer->checkpoint, save->target.checkpoint))
         return;
     save->moved = true;
-    const bool named = hash128_equal(offer->checkpoint, checkpoint_hash(offer->id, offer->root_hash));
-    if (offer->id.index < save->index_min || !named)
-        return;
-    save->target = *offer;
-    save->aimed = true;
-    save->moved = false;
+    save->aimed = offer->id.index >= save->index_min && offer->id.index != 0
+                  && hash128_equal(offer->checkpoint, checkpoint_hash(offer->id, offer->root_hash));
+    if (save->aimed)
+        save->target = *offer;
 }
 
 /* ---- hashes ---- */
@@ -222,8 +219,8 @@ static bool save_begin_pages(struct save *save)
 static bool pages_ask(struct save *save, uint32_t slot)
 {
     uint32_t pages[1024];
-    const uint32_t count_max = u32_min(ARRAY_COUNT(pages), message_pages_max(save->context.frame_bytes_max,
-                                                                            save->limits->page_bytes));
+    const uint32_t count_max =
+        u32_min(ARRAY_COUNT(pages), message_pages_max(save->context.frame_bytes_max, save->limits->page_bytes));
     uint32_t count = 0;
     for (; save->scan_next < save->limits->pages_max && count < count_max; save->scan_next++) {
         if (page_is_missing(save, save->scan_next))
@@ -336,24 +333,21 @@ static bool save_late(const struct save *save) { return clock_now_ns() - save->u
 static bool save_aim(struct save *save)
 {
     uint64_t asked_ns = 0;
-    save->moved = true;
-    memset(save->asked_left, 0, sizeof save->asked_left);
+    save->aimed = false;
     while (!save_late(save)) {
         const struct checkpoint_request request = { .ask = CHECKPOINT_ASK_OFFER };
         struct checkpoint_response response = { .id = { .index = 0 } };
         bool heard = save_send(save, &request);
-        while (heard && save->moved) {
-            heard = save_receive(save, &response);
-            if (heard && response.ask == CHECKPOINT_ASK_OFFER) {
-                save_take_offer(save, &response);
-                break;
-            }
-        }
-        if (!save->moved)
-            return true;
+        do {
+            heard = heard && save_receive(save, &response);
+        } while (heard && response.ask != CHECKPOINT_ASK_OFFER);
         if (!heard)
             save_next_endpoint(save);
-        if (response.id.index < save->index_min && clock_now_ns() - asked_ns >= SILENCE_NS) {
+        else
+            save_take_offer(save, &response);
+        if (save->aimed)
+            return true;
+        if (clock_now_ns() - asked_ns >= SILENCE_NS) {
             asked_ns = clock_now_ns();
             (void)client_checkpoint(save->client); /* asked again if it failed */
         }
@@ -365,17 +359,19 @@ static bool save_aim(struct save *save)
 
 static bool save_pull(struct save *save)
 {
-    save->moved = true;
     while (!save_late(save)) {
-        if (save->moved && !save_aim(save))
+        if (!save->aimed && !save_aim(save))
             return false;
+        save->moved = false;
+        memset(save->asked_left, 0, sizeof save->asked_left);
         if (save_map(save) && save_begin_pages(save) && save_pages(save))
             return true;
         if (save->result->error[0] != '\0')
             return false;
-        if (!save->moved)
-            save_next_endpoint(save);
-        save->moved = true;
+        if (save->moved)
+            continue;
+        save_next_endpoint(save);
+        save->aimed = false;
     }
     return save_fail(save, CLIENT_TIMED_OUT, "no node could give what is missing: %llu pages",
                      (unsigned long long)save->missing);

@@ -3,8 +3,8 @@
  * It first learns, by a linearizable read, how far the log had come, and waits for a checkpoint at least as new; so the
  * file holds every write that was acknowledged before the call. Then it pulls that checkpoint from one node as a peer
  * would (core/install.h): hashes from the root of the page map down, then pages, each verified by its hash. When the
- * node has gone on to a newer checkpoint meanwhile, only pages that differ are pulled again; when the node falls silent,
- * another one goes on where it stopped. */
+ * node has gone on to a newer checkpoint meanwhile, only pages that differ are pulled again; when the node falls
+ * silent, another one goes on where it stopped. */
 #ifndef WW_SNAPSHOT_SAVE_H
 #define WW_SNAPSHOT_SAVE_H
 
