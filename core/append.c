@@ -19,11 +19,15 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
         offset += entry_decode(
             (struct slice){ .bytes = request->entries.bytes + offset, .count = request->entries.count - offset },
             &entry);
+        if (log_holds(replica, entry.id)) {
+            /* CTRL 3.4.2: the leader has what is damaged here. */
+            if (entry.id.index > replica->log.base.index && !log_readable(replica, entry.id.index)
+                && !wal_repair(replica, output, &entry))
+                break;
+            equal = entry.id.index;
+            continue;
+        }
         if (entry.id.index <= replica->log.last.index) {
-            if (log_term(replica, entry.id.index) == entry.id.term) {
-                equal = entry.id.index;
-                continue;
-            }
             /* Only a conflict truncates: an old request that arrives late must not take back what came after it. */
             ASSERT(entry.id.index > replica->commit);
             wal_truncate(replica, output, entry.id.index - 1);
@@ -48,7 +52,7 @@ static bool append_acceptable(const struct replica *replica, const struct append
         const uint32_t bytes = entry_decode(left, &entry);
         if (entry.body.count > body_bytes_max)
             return false;
-        if (entry.id.index <= replica->commit && log_term(replica, entry.id.index) != entry.id.term)
+        if (entry.id.index <= replica->commit && !log_holds(replica, entry.id))
             return false;
         left.bytes += bytes;
         left.count -= bytes;
@@ -65,6 +69,23 @@ static void append_commit(struct replica *replica, struct output *output, uint64
         return;
     replica->commit = known;
     output_event(output, EVENT_COMMIT, known, 0);
+}
+
+/* CTRL 3.3: this node may have promised entries that it does not know of. All of them were in the log of whoever leads
+ * now when it was first heard: with all that durable here again, there is nothing left to forget. (The leader's commit
+ * index would not do: a promise of ours that is still under way may yet be counted.) */
+static void append_abstain(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (!election_abstains(replica))
+        return;
+    if (replica->abstain_term != message->term) {
+        replica->abstain_term = message->term;
+        replica->abstain_until = u64_max(message->append_request.last, 1);
+    }
+    if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
+        return;
+    replica->stored.flags &= ~(uint64_t)STORED_ABSTAIN;
+    output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, message->term);
 }
 
 void append_request(struct replica *replica, struct output *output, const struct message *message)
@@ -88,7 +109,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     election_reset_timer(replica);
 
     const struct log_id prev = request->prev;
-    if (prev.index > replica->log.last.index || log_term(replica, prev.index) != prev.term) {
+    if (!log_holds(replica, prev)) {
         append_owe(replica, message->from, prev.index,
                    log_conflict_hint(replica, prev.index, prev.term, replica->commit));
         return;
@@ -96,9 +117,12 @@ void append_request(struct replica *replica, struct output *output, const struct
     const uint64_t equal = append_entries(replica, output, request);
     replica->verified = u64_max(replica->verified, equal);
     append_commit(replica, output, request->commit, equal);
+    append_abstain(replica, output, message);
+    diverge_request(replica, output, request->agreed);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
-    const uint64_t durable = u64_min(replica->verified, replica->wal.durable_index);
-    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal)
+    const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
+    const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
+    if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal || damaged)
         append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
     replica->round_seen = u64_max(replica->round_seen, request->round);
 }
@@ -106,7 +130,7 @@ void append_request(struct replica *replica, struct output *output, const struct
 void append_flush(struct replica *replica, struct output *output)
 {
     struct owed *owed = &replica->owed;
-    const uint64_t match = u64_min(replica->verified, replica->wal.durable_index);
+    const uint64_t match = u64_min(replica->verified, wal_promised_index(replica));
     if (replica->role == RAFT_FOLLOWER && replica->leader != 0 && match > replica->acked && owed->append_to == 0)
         append_owe(replica, replica->leader, 0, (struct log_id){ .term = 0 });
     if (owed->append_to == 0 || !election_term_durable(replica))
@@ -127,6 +151,8 @@ void append_flush(struct replica *replica, struct output *output)
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,
             .hint = owed->hint,
             .rejected = owed->rejected,
+            .damaged = log_lost(replica),
+            .checkpoint = diverge_mark(replica),
         },
     };
     output_message(output, &replica->frame, &message);

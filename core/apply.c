@@ -72,7 +72,7 @@ void apply_committed(struct replica *replica, struct output *output)
     if (!client_fail_pending(replica, output) || !store_is_ready(replica))
         return;
     replica->apply_bytes = 0;
-    for (uint32_t done = 0; replica->applied < replica->commit; done++) {
+    for (uint32_t done = 0; replica->applied < u64_min(replica->commit, log_intact(replica)); done++) {
         if (done == replica->limits.apply_per_step_max || replica->apply_bytes > APPLY_BYTES_MAX
             || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
             replica->wants_tick = true;

@@ -55,6 +55,7 @@ enum data_operation {
     DATA_READ = 17,          /* store.c; low bits: its slot in reads */
     DATA_WRITE_INSTALL = 18, /* a page that came from a peer; install.c */
     DATA_READ_SERVE = 19,    /* a page for a peer; install.c */
+    DATA_SCRUB = 20,         /* a read or write of the scrub, of either device */
 };
 
 /* A write of device 1 in flight. Pages lie in the slot's buffer in areas.data_runs (data_run_bytes_max), map blocks

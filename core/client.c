@@ -67,7 +67,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .leader = replica->leader,
         .term = replica->stored.hard.term,
         .last_index = replica->log.last.index,
-        .durable_index = replica->wal.durable_index,
+        .durable_index = wal_promised_index(replica),
         .commit_index = replica->commit,
         .applied_index = replica->applied,
         .wal_bytes_used = wal_used_bytes(replica),
@@ -109,7 +109,7 @@ static void client_checkpoint(struct replica *replica, struct output *output, ui
 static enum reply_status client_propose(struct replica *replica, struct output *output, uint64_t client,
                                         const struct request *request)
 {
-    if (replica->pending_count == replica->limits.pending_writes_max)
+    if (replica->pending_count == replica->limits.pending_writes_max || replica->log.first_faulty != 0)
         return REPLY_BUSY;
     const uint32_t bytes = command_bytes(request);
     if (!wal_has_room(replica, bytes, replica->limits.wal_reserve_blocks))

@@ -6,6 +6,8 @@ bool election_term_durable(const struct replica *replica)
     return replica->superblock.durable.hard.term == replica->stored.hard.term;
 }
 
+bool election_abstains(const struct replica *replica) { return (replica->stored.flags & STORED_ABSTAIN) != 0; }
+
 /* Raft 3.4: drawn anew each time, so that split votes do not repeat. */
 void election_reset_timer(struct replica *replica)
 {
@@ -95,6 +97,11 @@ void election_tick(struct replica *replica, struct output *output)
     ASSERT(replica->role != RAFT_LEADER);
     if (replica->now_ns < replica->election_deadline_ns)
         return;
+    /* It may have promised entries that it does not know of: to lead without them would lose them (CTRL 3.3). */
+    if (election_abstains(replica)) {
+        election_reset_timer(replica);
+        return;
+    }
     if (replica->config.pre_vote)
         election_pre_campaign(replica, output);
     else
@@ -218,7 +225,7 @@ void election_vote_request(struct replica *replica, struct output *output, const
     if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
     /* Raft 3.6.1: only a log at least as up to date as the voter's may lead. */
-    const bool up_to_date = log_id_compare(request->last, replica->log.last) >= 0;
+    const bool up_to_date = log_id_compare(request->last, replica->log.last) >= 0 && !election_abstains(replica);
     if (request->pre) {
         election_owe_vote(replica, message, request->term > replica->stored.hard.term && up_to_date);
         return;

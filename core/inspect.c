@@ -14,8 +14,10 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .vote = replica->stored.hard.vote,
         .durable_term = replica->superblock.durable.hard.term,
         .durable_vote = replica->superblock.durable.hard.vote,
+        .base = replica->log.base,
         .last = replica->log.last,
-        .durable_index = replica->wal.durable_index,
+        .first_faulty = replica->log.first_faulty,
+        .durable_index = wal_promised_index(replica),
         .commit = replica->commit,
         .applied = replica->applied,
         .state_digest = apply_digest(replica),
@@ -27,7 +29,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .pending_reads = replica->reads_count,
         .keys = (uint32_t)page_root_const(replica)->keys,
         .sessions = page_root_const(replica)->session_count,
-        .wal_blocks_used = replica->wal.tail / replica->limits.block_bytes,
+        .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
     };
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         view->match[slot] = replica->peers[slot].match;
@@ -40,6 +42,8 @@ void replica_entry(const struct replica *replica, uint64_t index, struct entry *
 {
     log_entry(replica, index, entry);
 }
+
+bool replica_entry_readable(const struct replica *replica, uint64_t index) { return log_readable(replica, index); }
 
 uint64_t replica_entry_term(const struct replica *replica, uint64_t index) { return log_term(replica, index); }
 
@@ -56,8 +60,8 @@ static const char *wal_invariant(const struct replica *replica)
         return "unnamed batches within wal_unnamed_max";
     if (wal->durable_index > replica->log.last.index)
         return "durable index within the log";
-    if (wal->tail > (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes)
-        return "tail within the body ring";
+    if (wal_used_bytes(replica) > wal_ring_bytes(&replica->limits))
+        return "log within the body ring";
     if (sizeof(struct wal_batch_header) + wal->open_bytes > replica->limits.wal_batch_bytes_max)
         return "open batch within wal_batch_bytes_max";
     return NULL;
@@ -89,8 +93,10 @@ const char *replica_invariant(const struct replica *replica)
         return "applied <= commit";
     if (replica->commit > replica->log.last.index)
         return "commit <= last";
-    if (replica->log.last.index >= replica->limits.log_entries_max)
+    if (replica->log.last.index - replica->log.base.index >= replica->limits.log_entries_max)
         return "log within log_entries_max";
+    if (replica->commit < replica->log.base.index)
+        return "base <= commit";
     if (replica->pending_count > replica->limits.pending_writes_max)
         return "pending writes within their limit";
     if (replica->reads_count > replica->limits.pending_reads_max || replica->reads_assigned > replica->reads_count)
@@ -114,12 +120,19 @@ uint64_t replica_digest(const struct replica *replica)
 {
     const struct limits *limits = &replica->limits;
     const struct areas *areas = &replica->areas;
+    const uint64_t ring = wal_ring_bytes(limits);
+    const uint64_t head = replica->stored.head.lsn % ring;
+    /* From the head to behind the open batch, in one or two pieces. */
+    const uint64_t end =
+        replica->wal.tail
+        + (replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0);
     const struct {
         uint64_t offset;
         uint64_t bytes;
     } live[] = {
         { 0, sizeof *replica },
-        { areas->wal_body, replica->wal.tail + sizeof(struct wal_batch_header) + replica->wal.open_bytes },
+        { areas->wal_body + head, u64_min(end - replica->stored.head.lsn, ring - head) },
+        { areas->wal_body, end - replica->stored.head.lsn - u64_min(end - replica->stored.head.lsn, ring - head) },
         { areas->pages, (uint64_t)limits->pages_max * limits->page_bytes },
         { areas->map, areas->shadow - areas->map },
         { areas->shadow, (uint64_t)replica->checkpoint.shadow_count * limits->page_bytes },
@@ -131,8 +144,7 @@ uint64_t replica_digest(const struct replica *replica)
     };
     uint64_t digest = 0;
     for (size_t i = 0; i < ARRAY_COUNT(live); i++) {
-        const uint64_t bytes = u64_min(live[i].bytes, areas->end - live[i].offset);
-        digest = checksum64(region_at_const(replica, live[i].offset), bytes, digest);
+        digest = checksum64(region_at_const(replica, live[i].offset), live[i].bytes, digest);
     }
     return digest;
 }
@@ -142,7 +154,7 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
     struct wal_batch_header header;
     if (!wal_batch_header_decode(bytes, cluster_id, lsn, &header) || header.run_bytes > bytes.count)
         return false;
-    if (!wal_batch_body_valid(&header, bytes.bytes))
+    if (!wal_batch_body_valid(&header, cluster_id, bytes.bytes))
         return false;
     *view = (struct wal_batch_view){
         .sequence = header.sequence,
@@ -151,7 +163,8 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
         .term = header.term,
         .hash = header.hash,
         .prev_hash = header.prev_hash,
-        .truncate_after = header.truncate_after,
+        .repair = header.kind == WAL_BATCH_REPAIR,
+        .truncate_after = header.kind == WAL_BATCH_APPEND ? header.first_index - 1 : UINT64_MAX,
         .first_index = header.first_index,
         .entry_count = header.entry_count,
         .run_bytes = header.run_bytes,

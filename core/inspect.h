@@ -15,8 +15,10 @@ struct replica_view {
     uint64_t vote;         /* in memory; 0: none; UINT64_MAX: unknown, counts as given */
     uint64_t durable_term; /* as the core believes */
     uint64_t durable_vote;
+    struct log_id base; /* the entry before the first one of the log */
     struct log_id last;
-    uint64_t durable_index; /* as the core believes */
+    uint64_t first_faulty;  /* lowest entry that is known by name only; 0: none */
+    uint64_t durable_index; /* intact and durable up to here, as the core believes */
     uint64_t commit;
     uint64_t applied;
     uint64_t state_digest;   /* of the applied state: store and sessions */
@@ -36,9 +38,11 @@ struct replica_view {
 
 void replica_inspect(const struct replica *replica, struct replica_view *view);
 
-/* The entry at index, 1..last; its body borrows from the region. */
+/* The entry at index, base < index <= last, not faulty; its body borrows from the region. */
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry);
-/* Its term only: O(1), no decoding. 0 for index 0. */
+/* Are its bytes here? base < index <= last. */
+bool replica_entry_readable(const struct replica *replica, uint64_t index);
+/* Its term only: O(1), no decoding; base <= index <= last. */
 uint64_t replica_entry_term(const struct replica *replica, uint64_t index);
 
 /* Every internal invariant (each queue within its limit, indices ordered, pools accounted for). NULL, or the one
@@ -66,7 +70,8 @@ struct wal_batch_view {
     uint64_t term;
     struct hash128 hash; /* of this header: what the next batch chains to */
     struct hash128 prev_hash;
-    uint64_t truncate_after; /* UINT64_MAX: no truncation */
+    uint64_t truncate_after; /* it replaces what lies behind; UINT64_MAX: nothing */
+    bool repair;             /* entries that were damaged, once more */
     uint64_t first_index;    /* of its entries; meaningless when entry_count is 0 */
     uint32_t entry_count;
     uint32_t run_bytes;   /* with header and padding */

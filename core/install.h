@@ -9,23 +9,31 @@
  * So the same steps begin an install, go on after a disconnect, go over to another peer, and go over to a newer
  * checkpoint (then fewer pages differ than at first):
  *
- *   IDLE --wanted--> ASK --offer--> PULL --nothing wanted--> SWITCH --superblock durable--> load --> IDLE
+ *   IDLE --wanted--> ASK --offer--> PULL --nothing wanted--> SWITCH --superblock durable--> store_load() --> IDLE
+ *                     ^              |  ^                      |
+ *                     +--no answer---+  +--not yet complete----+
  *
  *   ASK     one peer after the other is asked what it has
- *   PULL    from the root down: hashes of wanted map blocks, and wanted pages, in requests of bounded size, some at a
- *           time, at a bounded rate; each answer is verified by the hash that its parent holds. A page goes to memory
- * and to a free block; what the old checkpoint uses is not touched. SWITCH  checkpoint.c writes the map and the
- * superblock. Every so many pages it does so in the middle, too: entries with a hash and without a block are then
- * wanted after a restart, and all else is kept.
+ *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
+ *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
+ *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched
+ *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
+ *           with a hash and without a block are then wanted after a restart, and all else is kept
  *
- * The peer answers from its durable checkpoint while its own writer is idle, from memory where the page has not changed
- * since, else from disk. It holds back its own next marker for a while (install_lease_held()) as long as its log has
- * room.
+ * What is wanted is gone through in passes. A pass in which the peer had nothing ends in ASK, with the next one; what
+ * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK.
+ *
+ * The peer (install_serve.c) answers from its durable checkpoint while its own writer is idle, from memory where the
+ * page has not changed since, else from disk. It holds back its own next marker for a while (install_lease_held()) as
+ * long as its log has room.
+ *
+ * Frames of this file promise nothing, and whatever they say is verified by hashes: their terms change no term here.
  *
  * Invariants:
  *   an offer is taken only when its index is not below the own checkpoint's, nor below what is applied
- *   nothing is applied, served or checkpointed from the first page taken until the load is over
- *   requests in flight, reads for peers in flight, and pages in an answer are bounded */
+ *   nothing is applied, served to clients or frozen from the first comparison until the load is over
+ *   the map changes only while no page is being written; pages are taken only while no map block is wanted
+ *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
 #ifndef WW_INSTALL_H
 #define WW_INSTALL_H
 
@@ -37,22 +45,32 @@
 struct replica;
 
 enum install_phase { INSTALL_IDLE, INSTALL_ASK, INSTALL_PULL, INSTALL_SWITCH };
-enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 32, INSTALL_SERVE_READS_MAX = 2 };
+enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 128, INSTALL_SERVE_READS_MAX = 2 };
 
-/* A request in flight: what was asked for, so that it can be asked for again. */
+/* A request in flight. */
 struct install_request {
     uint64_t sent_ns; /* 0: free slot */
     uint32_t level;   /* 0: pages */
-    uint32_t first;   /* level 0: lowest page asked for */
-    uint32_t count;   /* level 0: pages; else 1 */
+    uint32_t first;   /* level 0: lowest page asked for; else the map block */
+    uint32_t left;    /* level 0: pages that no part of the answer has decided yet; else 1 */
     uint32_t zero;
+};
+
+/* Pages that came, in consecutive blocks, gathered in the slot's buffer in areas.data_runs. */
+struct install_run {
+    uint32_t first_block;
+    uint32_t count; /* 0: free */
+    bool in_flight;
+    uint8_t zero[3];
 };
 
 /* A page that a peer asked for and that must be read first. */
 struct install_serve {
     uint64_t to; /* node id; 0: free */
     uint32_t page;
+    uint32_t first; /* of the request */
     uint32_t block; /* in flight: not 0 */
+    uint32_t zero;
 };
 
 struct install {
@@ -60,37 +78,52 @@ struct install {
     uint32_t source;          /* slot of the peer that is asked */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
+    uint64_t asked_ns;        /* ASK: when the source was asked */
     uint64_t heard_ns;        /* last useful answer */
     uint64_t tokens;          /* bytes that may still be asked for now */
-    uint64_t tokens_ns;
-    uint32_t wanted_pages;
-    uint32_t wanted_blocks; /* map blocks */
-    uint32_t scan_next;     /* where to look for something wanted */
+    uint64_t tokens_ns;       /* when they were last counted */
+    uint64_t tokens_due_ns;   /* when they suffice for what waits for them; 0: nothing does */
+    uint32_t wanted_pages;    /* kept by map_set_wanted() */
+    uint32_t wanted_blocks;   /* map blocks */
+    uint32_t scan_level;      /* the pass: what is wanted on this level, */
+    uint32_t scan_next;       /* from here on, is still to be asked for */
+    bool scan_useful;         /* something came in this pass */
+    uint8_t zero[3];
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
-    uint64_t bytes_pulled;
-    uint64_t served_ns; /* a peer last asked this node for something */
+    uint64_t bytes_pulled; /* of payload */
+    uint64_t served_ns;    /* a peer last asked this node for something */
     struct install_request requests[INSTALL_REQUESTS_MAX];
+    struct install_run runs[CHECKPOINT_DEPTH_MAX];
     struct install_serve serves[INSTALL_SERVES_MAX];
 };
 
-/* The state must be replaced by a checkpoint at `index_min` or later: it is damaged, diverged, or far behind. */
+/* The state must be replaced by a checkpoint at `index_min` or later: it is damaged, diverged, or far behind. Whoever
+ * finds it damaged or diverged has taken it out of STORE_READY, and marked in the map what is wanted. */
 void install_want(struct replica *replica, struct output *output, uint64_t index_min);
 
+/* May this node's checkpoint writer and store go on as usual? */
+bool install_is_idle(const struct replica *replica);
+
+/* FRAME_CHECKPOINT_RESPONSE. */
+void install_response(struct replica *replica, struct output *output, const struct message *message);
+/* A run of pages is durable, or not. */
+void install_written(struct replica *replica, struct output *output, const struct input *input);
+/* Sends what may be asked for or answered now. Called once per step. */
+void install_flush(struct replica *replica, struct output *output);
+uint64_t install_deadline(const struct replica *replica);
+
+/* ---- install_serve.c ---- */
+
+/* FRAME_CHECKPOINT_REQUEST. */
+void install_request(struct replica *replica, struct output *output, const struct message *message);
+/* A page read for a peer. */
+void install_serve_read(struct replica *replica, struct output *output, const struct input *input);
+/* Starts reads for peers. Called once per step. */
+void install_serve_flush(struct replica *replica, struct output *output);
 /* Leader: tells the peer in `slot` that its next entry is only in the checkpoint. */
 void install_offer(struct replica *replica, struct output *output, uint32_t slot);
 /* Should this node not append the next marker yet, because a peer pulls from its checkpoint? */
 bool install_lease_held(const struct replica *replica);
-
-/* FRAME_CHECKPOINT_REQUEST and FRAME_CHECKPOINT_RESPONSE. */
-void install_frame(struct replica *replica, struct output *output, const struct message *message);
-/* Sends what may be asked for or answered now. Called once per step. */
-void install_flush(struct replica *replica, struct output *output);
-uint64_t install_deadline(const struct replica *replica);
-/* A page read for a peer. */
-void install_read(struct replica *replica, struct output *output, const struct input *input);
-
-/* May this node's checkpoint writer and store go on as usual? */
-bool install_is_idle(const struct replica *replica);
 
 #endif

@@ -31,6 +31,7 @@ const struct limits limits_production = {
     .data_blocks = 1536 * KIB,
     .data_run_bytes_max = 256 * KIB,
     .data_depth = 2,
+    .scrub_kib_per_second = 4 * KIB,
     .install_kib_per_second = 128 * KIB,
     .shadow_pages_max = 16 * KIB,
     .key_bytes_max = 512,
@@ -66,6 +67,7 @@ const struct limits limits_tiny = {
     .data_blocks = 80,
     .data_run_bytes_max = 1024,
     .data_depth = 2,
+    .scrub_kib_per_second = 64,
     .install_kib_per_second = 64,
     .shadow_pages_max = 16,
     .key_bytes_max = 16,
@@ -101,6 +103,7 @@ const struct limits limits_micro = {
     .data_blocks = 32,
     .data_run_bytes_max = 512,
     .data_depth = 1,
+    .scrub_kib_per_second = 64,
     .install_kib_per_second = 64,
     .shadow_pages_max = 8,
     .key_bytes_max = 4,
@@ -141,6 +144,8 @@ static const char *limits_storage_problem(const struct limits *limits)
         return "block_bytes must be a power of two of at least 512";
     if (limits->superblock_stride_blocks == 0)
         return "superblock_stride_blocks must not be 0";
+    if (limits->scrub_kib_per_second == 0 || limits->install_kib_per_second == 0)
+        return "scrub_kib_per_second and install_kib_per_second must not be 0";
     if (limits->wal_header_blocks < 4)
         return "wal_header_blocks must be at least 4";
     if (limits->wal_depth < 1 || limits->wal_depth > 4)

@@ -34,6 +34,7 @@ struct limits {
     uint32_t data_blocks;            /* device 1, in blocks of page_bytes; block 0 holds nothing */
     uint32_t data_run_bytes_max;     /* one write or read of device 1; a multiple of page_bytes */
     uint32_t data_depth;             /* writes of device 1 in flight, 1..2 */
+    uint32_t scrub_kib_per_second;   /* of both devices together */
     uint32_t install_kib_per_second; /* a node that pulls a checkpoint asks for no more */
     uint32_t shadow_pages_max;       /* copies of pages that are frozen, not yet written, and changed again */
     /* key-value store */
@@ -53,6 +54,7 @@ struct limits {
     uint32_t apply_per_step_max; /* entries applied in one step: bounds the step */
     uint32_t effects_max;        /* in one output */
     uint32_t frame_bytes_max;    /* largest frame sent or accepted */
+    uint32_t zero;
 };
 
 enum { INFLIGHT_MAX = 256 };

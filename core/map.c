@@ -106,8 +106,19 @@ bool map_wanted(const struct replica *replica, uint32_t level, uint32_t at)
 
 void map_set_wanted(struct replica *replica, uint32_t level, uint32_t at, bool wanted)
 {
-    ASSERT(at < map_count(&replica->limits, level));
+    uint32_t *count = level == 0 ? &replica->install.wanted_pages : &replica->install.wanted_blocks;
+    if (map_wanted(replica, level, at) == wanted)
+        return;
+    ASSERT(wanted || *count > 0);
+    *count += wanted ? 1 : UINT32_MAX;
     set_put(region_at(replica, replica->areas.wanted), replica->areas.map_first[level] + at, wanted);
+}
+
+uint32_t map_next_wanted(const struct replica *replica, uint32_t level, uint32_t at, uint32_t words)
+{
+    const uint64_t *set = region_at_const(replica, replica->areas.wanted);
+    const uint32_t first = replica->areas.map_first[level];
+    return set_next(set, first + at, first + map_count(&replica->limits, level), words) - first;
 }
 
 /* ---- hashes ---- */

@@ -64,6 +64,8 @@ uint32_t map_next_dirty(const struct replica *replica, uint32_t level, uint32_t 
 /* Is what the entry describes not here (install.h), level >= 0? */
 bool map_wanted(const struct replica *replica, uint32_t level, uint32_t at);
 void map_set_wanted(struct replica *replica, uint32_t level, uint32_t at, bool wanted);
+/* Like map_next_dirty(), of what is wanted; level >= 0. */
+uint32_t map_next_wanted(const struct replica *replica, uint32_t level, uint32_t at, uint32_t words);
 
 /* Hash of a page's bytes in this cluster; zero for a page of zeros. */
 struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes);

@@ -27,10 +27,12 @@ struct append_request_body {
     uint64_t prev_index;
     uint64_t commit;
     uint64_t round;
+    uint64_t last;
+    struct checkpoint_mark agreed;
     uint32_t entry_count;
     uint32_t entries_bytes;
 };
-STATIC_ASSERT(sizeof(struct append_request_body) == 40, "no padding");
+STATIC_ASSERT(sizeof(struct append_request_body) == 72, "no padding");
 
 struct append_response_body {
     uint64_t match;
@@ -38,8 +40,23 @@ struct append_response_body {
     uint64_t hint_term;
     uint64_t hint_index;
     uint64_t rejected;
+    uint64_t damaged;
+    struct checkpoint_mark checkpoint;
 };
-STATIC_ASSERT(sizeof(struct append_response_body) == 40, "no padding");
+STATIC_ASSERT(sizeof(struct append_response_body) == 72, "no padding");
+
+struct repair_request_body {
+    uint64_t term;
+    uint64_t index;
+};
+STATIC_ASSERT(sizeof(struct repair_request_body) == 16, "no padding");
+
+struct repair_response_body {
+    uint64_t term;
+    uint64_t index;
+    uint64_t verdict;
+};
+STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
     uint64_t reason;
@@ -139,6 +156,8 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_REFUSAL: return sizeof(struct refusal_body);
     case FRAME_CHECKPOINT_REQUEST: return sizeof(struct checkpoint_request_body);
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
+    case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
+    case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -170,6 +189,8 @@ static struct slice message_tail(const struct message *message)
     case FRAME_APPEND_REQUEST: return message->append_request.entries;
     case FRAME_CHECKPOINT_REQUEST: return message->checkpoint_request.pages;
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
+    case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
+    case FRAME_REPAIR_REQUEST:
     case FRAME_VOTE_REQUEST:
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
@@ -192,6 +213,8 @@ static void append_request_encode(const struct append_request *request, uint8_t 
         .prev_index = request->prev.index,
         .commit = request->commit,
         .round = request->round,
+        .last = request->last,
+        .agreed = request->agreed,
         .entry_count = request->entry_count,
         .entries_bytes = request->entries.count,
     };
@@ -258,6 +281,8 @@ static void body_encode(const struct message *message, uint8_t *to)
             .hint_term = message->append_response.hint.term,
             .hint_index = message->append_response.hint.index,
             .rejected = message->append_response.rejected,
+            .damaged = message->append_response.damaged,
+            .checkpoint = message->append_response.checkpoint,
         };
         memcpy(to, &body, sizeof body);
         return;
@@ -269,6 +294,23 @@ static void body_encode(const struct message *message, uint8_t *to)
     }
     case FRAME_CHECKPOINT_REQUEST: checkpoint_request_encode(&message->checkpoint_request, to); return;
     case FRAME_CHECKPOINT_RESPONSE: checkpoint_response_encode(&message->checkpoint_response, to); return;
+    case FRAME_REPAIR_REQUEST: {
+        const struct repair_request_body body = {
+            .term = message->repair_request.id.term,
+            .index = message->repair_request.id.index,
+        };
+        memcpy(to, &body, sizeof body);
+        return;
+    }
+    case FRAME_REPAIR_RESPONSE: {
+        const struct repair_response_body body = {
+            .term = message->repair_response.id.term,
+            .index = message->repair_response.id.index,
+            .verdict = message->repair_response.verdict,
+        };
+        memcpy(to, &body, sizeof body);
+        return;
+    }
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -362,6 +404,8 @@ static enum frame_verdict append_request_decode(struct slice bytes, struct messa
         .prev = { .term = body.prev_term, .index = body.prev_index },
         .commit = body.commit,
         .round = body.round,
+        .last = body.last,
+        .agreed = body.agreed,
         .entry_count = body.entry_count,
         .entries = { .bytes = bytes.bytes + sizeof body, .count = body.entries_bytes },
     };
@@ -379,6 +423,8 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .round = body.round,
         .hint = { .term = body.hint_term, .index = body.hint_index },
         .rejected = body.rejected,
+        .damaged = body.damaged,
+        .checkpoint = body.checkpoint,
     };
     return FRAME_OK;
 }
@@ -489,6 +535,39 @@ static enum frame_verdict checkpoint_response_decode(struct slice bytes, struct 
     return FRAME_OK;
 }
 
+static enum frame_verdict repair_request_decode(const uint8_t *bytes, struct message *message)
+{
+    struct repair_request_body body;
+    memcpy(&body, bytes, sizeof body);
+    if (body.index == 0 || body.term == 0 || body.term > message->term)
+        return FRAME_BAD_BODY;
+    message->repair_request = (struct repair_request){ .id = { .term = body.term, .index = body.index } };
+    return FRAME_OK;
+}
+
+/* An answer has the entry that it says it has, and nothing else. */
+static enum frame_verdict repair_response_decode(struct slice bytes, struct message *message)
+{
+    struct repair_response_body body;
+    struct entry entry;
+    memcpy(&body, bytes.bytes, sizeof body);
+    const struct slice rest = { .bytes = bytes.bytes + sizeof body, .count = bytes.count - (uint32_t)sizeof body };
+    if (body.verdict < REPAIR_HAVE || body.verdict > REPAIR_IN_CHECKPOINT || body.index == 0)
+        return FRAME_BAD_BODY;
+    if (body.verdict != REPAIR_HAVE && rest.count > 0)
+        return FRAME_BAD_BODY;
+    if (body.verdict == REPAIR_HAVE
+        && (entry_decode(rest, &entry) != rest.count || rest.count == 0 || entry.id.index != body.index
+            || entry.id.term != body.term))
+        return FRAME_BAD_BODY;
+    message->repair_response = (struct repair_response){
+        .id = { .term = body.term, .index = body.index },
+        .verdict = (enum repair_verdict)body.verdict,
+        .entry = rest,
+    };
+    return FRAME_OK;
+}
+
 static enum frame_verdict body_decode(struct slice body, struct message *message)
 {
     switch (message->type) {
@@ -506,6 +585,8 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
+    case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
+    case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -523,14 +604,15 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_CHECKPOINT_RESPONSE)
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REPAIR_RESPONSE)
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;
     message->type = (enum frame_type)header.type;
     const uint32_t fixed = body_bytes(message->type);
     const uint32_t body_count = bytes.count - (uint32_t)sizeof header;
-    const bool has_tail = message->type == FRAME_APPEND_REQUEST || message->type >= FRAME_CHECKPOINT_REQUEST;
+    const bool has_tail = message->type == FRAME_APPEND_REQUEST || message->type == FRAME_CHECKPOINT_REQUEST
+                          || message->type == FRAME_CHECKPOINT_RESPONSE || message->type == FRAME_REPAIR_RESPONSE;
     if (body_count < fixed || (body_count > fixed && !has_tail))
         return FRAME_BAD_BODY;
     /* A refusal explains that these two differ, so it must pass with either. */

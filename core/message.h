@@ -28,6 +28,8 @@ enum frame_type {
     FRAME_REFUSAL = 5,
     FRAME_CHECKPOINT_REQUEST = 6,
     FRAME_CHECKPOINT_RESPONSE = 7,
+    FRAME_REPAIR_REQUEST = 8,
+    FRAME_REPAIR_RESPONSE = 9,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
@@ -81,11 +83,19 @@ struct vote_response {
     bool granted;
 };
 
+/* A checkpoint that is durable on its sender: equal on all replicas, or one of them is wrong (diverge.c). */
+struct checkpoint_mark {
+    uint64_t index; /* 0: none */
+    struct hash128 hash;
+};
+
 /* Raft 3.5. Empty `entries` is the heartbeat. */
 struct append_request {
     struct log_id prev;
     uint64_t commit; /* the leader's commit index */
     uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint64_t last;   /* the leader's last index: who does not know what it promised waits until it has that */
+    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
@@ -95,6 +105,8 @@ struct append_response {
     uint64_t round;     /* highest round of this term seen from this leader */
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
+    struct checkpoint_mark checkpoint;
+    uint64_t damaged; /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
 };
 
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
@@ -136,6 +148,24 @@ struct checkpoint_response {
                                   uint32_t zero, page_bytes */
 };
 
+/* CTRL 3.4.3: a leader lost the bytes of an entry, and asks what became of it. */
+struct repair_request {
+    struct log_id id;
+};
+
+enum repair_verdict {
+    REPAIR_HAVE = 1,
+    REPAIR_DONT_HAVE,   /* the log here holds another entry there, or ends before it */
+    REPAIR_HAVE_FAULTY, /* known by name only, or not known for certain */
+    REPAIR_IN_CHECKPOINT,
+};
+
+struct repair_response {
+    struct log_id id;
+    enum repair_verdict verdict;
+    struct slice entry; /* HAVE: as stored in the WAL; else empty */
+};
+
 struct message {
     enum frame_type type;
     uint64_t from;
@@ -148,6 +178,8 @@ struct message {
         struct append_request append_request;
         struct append_response append_response;
         struct refusal refusal;
+        struct repair_request repair_request;
+        struct repair_response repair_response;
         struct checkpoint_request checkpoint_request;
         struct checkpoint_response checkpoint_response;
     };

@@ -3,6 +3,8 @@
  *   election.c   3.4 leader election, 3.6.1 the vote rule, 3.8 promises wait for the disk, 9.6 PreVote, 6.2 CheckQuorum
  *   append.c     3.5 the follower's side of replication: consistency check, conflict, acknowledgement
  *   replicate.c  3.5, 10.2.1 the leader's side: probing, pipelining, back-off, and 3.6.2 the commit rule
+ *   repair.c     CTRL 3.4.3 a leader that knows some of its entries by name only
+ *   diverge.c    replicas whose states differ find out
  *   read.c       6.4 linearizable reads by ReadIndex
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
  *   client.c     6.2, 6.3 admission, routing, replies
@@ -31,6 +33,8 @@ void election_vote_request(struct replica *replica, struct output *output, const
 void election_vote_response(struct replica *replica, struct output *output, const struct message *message);
 /* Sends what the disk allows now: vote requests, and the vote that is owed. Counts the own vote once durable. */
 void election_flush(struct replica *replica, struct output *output);
+/* Does this node not know what it promised? */
+bool election_abstains(const struct replica *replica);
 /* May frames of the current term leave? */
 bool election_term_durable(const struct replica *replica);
 
@@ -49,6 +53,19 @@ void replicate_advance_commit(struct replica *replica, struct output *output);
 void replicate_checkpoint(struct replica *replica, struct output *output);
 /* The highest value that a majority of `values` (one per voter) has reached. */
 uint64_t quorum_reached(const uint64_t *values, uint32_t count);
+
+/* repair.c */
+void repair_flush(struct replica *replica, struct output *output);
+void repair_request(struct replica *replica, struct output *output, const struct message *message);
+void repair_response(struct replica *replica, struct output *output, const struct message *message);
+
+/* diverge.c */
+struct checkpoint_mark diverge_mark(const struct replica *replica);
+struct checkpoint_mark diverge_agreed(const struct replica *replica);
+/* Leader: what a peer has. May end the leadership, or stop the node. */
+void diverge_response(struct replica *replica, struct output *output, uint32_t slot, struct checkpoint_mark mark);
+/* Follower: what a majority has. */
+void diverge_request(struct replica *replica, struct output *output, struct checkpoint_mark agreed);
 
 /* read.c */
 void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);

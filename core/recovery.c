@@ -1,51 +1,106 @@
-/* The start of a life: from a device to a log (storage design 2.8).
+/* The start of a life: from two devices to a log (storage design 2.8).
  *
- *   superblock -> names -> body -> scan -> write -> done
+ *   superblock -> names -> body <-> scan -> write -> done
  *
- * It reads the superblock copies, the header ring, then the body from its head for as long as batches are valid and
- * chain. What follows the last good batch is either a tail that nobody was promised, or damage:
+ * It reads the superblock copies, the header ring, then the body ring from the head of the log on, with two reads in
+ * flight. recovery_walk.c takes batch after batch as they arrive and says what each one is worth. At the end damaged
+ * superblock copies are rewritten, what was torn is cut off for good, and names catch up: all before anything is said
+ * to anybody.
  *
- *   next batch                                                            | verdict
- *   valid and chained                                                     | keep: it may be acknowledged
- *   bad, and a name or a later header says that a later batch was durable | damaged: stop (part 2 repairs from peers)
- *   bad, and what would say so may be lost: names_uncertain()             | damaged: stop, never guess
- *   bad, and nothing says so                                              | cut: torn or unacknowledged
+ * A read that fails is split into blocks; a block that fails RECOVERY_READ_TRIES times counts as lost.
  *
- * "Says so" is: named_sequence, or the durable_sequence of an intact header within the window of batches that can have
- * been in flight, is above the last good sequence. Sequences of a cut tail can never be mistaken for later ones, since
- * the cut batch skips far beyond them.
- *
- * Before it serves, the cut is made durable and named, and damaged superblock copies are rewritten.
  * The one documented hole: a batch acknowledged and not yet named, whose node crashes and whose blocks rot. */
 #include "inspect.h"
 #include "output.h"
 #include "state.h"
 
-static void recovery_emit_read(struct replica *replica, struct output *output)
+/* Where the stream of the phase lies on the device. */
+static uint64_t stream_offset(const struct replica *replica, uint64_t position)
 {
-    struct recovery *recovery = &replica->recovery;
-    uint64_t offset = recovery->read_offset;
-    if (recovery->phase == RECOVERY_SUPERBLOCK)
-        offset = superblock_offset(&replica->limits, recovery->slot);
-    else if (recovery->phase == RECOVERY_NAMES)
-        offset += wal_header_offset(&replica->limits);
-    else
-        offset += wal_body_offset(&replica->limits);
+    const struct limits *limits = &replica->limits;
+    if (replica->recovery.phase == RECOVERY_SUPERBLOCK)
+        return superblock_offset(limits, (uint32_t)(position / limits->block_bytes));
+    if (replica->recovery.phase == RECOVERY_NAMES)
+        return wal_header_offset(limits) + position;
+    return wal_body_offset(limits) + position % wal_ring_bytes(limits);
+}
+
+static void recovery_emit_read(struct replica *replica, struct output *output, uint32_t slot)
+{
+    const struct recovery_read *read = &replica->recovery.reads[slot];
+    const uint32_t bytes = read->by_blocks ? replica->limits.block_bytes : read->bytes;
     output_effect(output, &(struct effect){
                               .kind = EFFECT_READ,
                               .device = DEVICE_WAL,
-                              .op_id = wal_op_id(WAL_READ, 0),
-                              .offset = offset,
-                              .bytes = { .bytes = NULL, .count = (uint32_t)recovery->read_bytes },
+                              .op_id = wal_op_id(WAL_READ, slot),
+                              .offset = stream_offset(replica, read->position),
+                              .bytes = { .bytes = NULL, .count = bytes },
                           });
+}
+
+/* Bytes of the next read of this phase's stream. */
+static uint32_t stream_chunk(const struct replica *replica)
+{
+    const struct recovery *recovery = &replica->recovery;
+    uint64_t bytes = u64_min(recovery->read_end - recovery->read_next, replica->limits.wal_batch_bytes_max);
+    if (recovery->phase == RECOVERY_SUPERBLOCK)
+        bytes = replica->limits.block_bytes;
+    if (recovery->phase >= RECOVERY_BODY) {
+        const uint64_t ring = wal_ring_bytes(&replica->limits);
+        bytes = u64_min(bytes, ring - recovery->read_next % ring);
+    }
+    return (uint32_t)bytes;
+}
+
+/* Asks for more of the stream. Copies and names are judged in their order, so one at a time. */
+static void stream_read_on(struct replica *replica, struct output *output)
+{
+    struct recovery *recovery = &replica->recovery;
+    const uint32_t depth = recovery->phase >= RECOVERY_BODY ? RECOVERY_READS_MAX : 1;
+    for (uint32_t slot = 0; slot < depth && recovery->read_next < recovery->read_end; slot++) {
+        struct recovery_read *read = &recovery->reads[slot];
+        if (read->bytes != 0)
+            continue;
+        *read = (struct recovery_read){ .position = recovery->read_next, .bytes = stream_chunk(replica) };
+        recovery->read_next += read->bytes;
+        recovery_emit_read(replica, output, slot);
+    }
+}
+
+static bool stream_is_quiet(const struct recovery *recovery)
+{
+    for (uint32_t slot = 0; slot < RECOVERY_READS_MAX; slot++)
+        if (recovery->reads[slot].bytes != 0)
+            return false;
+    return true;
+}
+
+/* Up to here everything has arrived, or was given up. */
+static uint64_t stream_loaded(const struct recovery *recovery)
+{
+    uint64_t loaded = recovery->read_next;
+    for (uint32_t slot = 0; slot < RECOVERY_READS_MAX; slot++)
+        if (recovery->reads[slot].bytes != 0)
+            loaded = u64_min(loaded, recovery->reads[slot].position);
+    return loaded;
+}
+
+static void stream_begin(struct recovery *recovery, enum recovery_phase phase, uint64_t first, uint64_t end)
+{
+    ASSERT(stream_is_quiet(recovery));
+    recovery->phase = phase;
+    recovery->read_next = first;
+    recovery->loaded = first;
+    recovery->read_end = end;
 }
 
 void recovery_start(struct replica *replica, struct output *output)
 {
-    replica->recovery.phase = RECOVERY_SUPERBLOCK;
-    replica->recovery.read_bytes = replica->limits.block_bytes;
-    recovery_emit_read(replica, output);
+    stream_begin(&replica->recovery, RECOVERY_SUPERBLOCK, 0, (uint64_t)SUPERBLOCK_COPIES * replica->limits.block_bytes);
+    stream_read_on(replica, output);
 }
+
+/* ---- superblock ---- */
 
 static bool superblock_voters_equal(const struct superblock *superblock, const struct replica_config *config)
 {
@@ -96,6 +151,9 @@ static void superblock_repair(struct replica *replica, struct output *output, co
         if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
             continue;
         replica->superblock.due |= 1u << copy;
+        /* Older copies vouch for the newest until those that vouch for nothing are good again. */
+        if (recovery->superblock_valid[copy] == 0)
+            replica->superblock.due_first |= 1u << copy;
         bad++;
     }
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
@@ -107,7 +165,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
 
 static void superblock_adopt(struct replica *replica, struct output *output)
 {
-    struct recovery *recovery = &replica->recovery;
+    const struct recovery *recovery = &replica->recovery;
     const uint32_t chosen = superblock_choose(recovery->superblocks, recovery->superblock_valid);
     if (chosen == SUPERBLOCK_COPIES) {
         replica_stop(replica, output, STOP_NO_SUPERBLOCK, 0);
@@ -123,21 +181,18 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
     superblock_repair(replica, output, superblock);
-    recovery->phase = RECOVERY_NAMES;
 }
 
-static void superblock_read(struct replica *replica, struct output *output, struct slice block)
+static void superblock_read(struct replica *replica, uint32_t copy, struct slice block)
 {
     struct recovery *recovery = &replica->recovery;
-    const uint32_t copy = recovery->slot;
     recovery->superblock_valid[copy] =
         block.count > 0 && superblock_decode(block, &recovery->superblocks[copy]) ? 1 : 0;
     if (recovery->superblock_valid[copy] == 0)
         memset(&recovery->superblocks[copy], 0, sizeof recovery->superblocks[copy]);
-    recovery->slot++;
-    if (recovery->slot == SUPERBLOCK_COPIES)
-        superblock_adopt(replica, output);
 }
+
+/* ---- header ring ---- */
 
 /* The first byte is zero, and each equals the next. */
 static bool block_is_zero(struct slice block)
@@ -149,8 +204,9 @@ static bool block_is_zero(struct slice block)
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
     struct recovery *recovery = &replica->recovery;
+    const uint64_t cluster_id = replica->config.cluster_id;
     struct wal_name_header name;
-    if (wal_name_decode(block, replica->config.cluster_id, &name)) {
+    if (wal_name_decode(block, cluster_id, &name)) {
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
@@ -159,6 +215,10 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
         recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
         recovery->term_max = u64_max(recovery->term_max, name.term);
+        struct wal_batch_header header;
+        for (uint32_t at = 0; at < name.count; at++)
+            if (wal_name_batch(block, at, cluster_id, &header))
+                recovery_name_batch(recovery, &header);
         return;
     }
     if (block.count > 0 && block_is_zero(block))
@@ -170,157 +230,78 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->names_bad_after[slot - recovery->name_newest - 1] = 1;
 }
 
-/* May a name newer than all that can be read be lost? One bad block where the next name goes is a write that the crash
- * tore; two are not explained by one crash. */
-static bool names_uncertain(const struct replica *replica)
+/* ---- the end ---- */
+
+/* What is read later and lies behind the tail is of no lap that counts. */
+static void mirror_clear_behind(struct replica *replica)
 {
-    const struct recovery *recovery = &replica->recovery;
-    const uint32_t blocks = replica->limits.wal_header_blocks;
-    if (recovery->name_sequence_max == 0)
-        return recovery->names_bad >= 2;
-    for (uint32_t ahead = 1; ahead <= 2; ahead++) {
-        const uint32_t slot = recovery->name_newest + ahead;
-        if ((slot < blocks ? recovery->names_bad_after[ahead - 1] : recovery->names_bad_first[slot - blocks]) == 0)
-            return false;
+    const uint64_t ring = wal_ring_bytes(&replica->limits);
+    for (uint64_t lsn = replica->wal.tail; lsn < replica->recovery.read_next;) {
+        const uint64_t bytes = u64_min(replica->recovery.read_next - lsn, ring - lsn % ring);
+        memset(wal_mirror(replica, lsn), 0, bytes);
+        lsn += bytes;
     }
-    return true;
 }
 
-static struct slice recovery_loaded(const struct replica *replica, uint64_t lsn)
+/* What the checkpoint holds needs no log; a log that ends before it begins anew behind it. */
+static void log_meet_checkpoint(struct replica *replica)
 {
-    const uint8_t *mirror = region_at_const(replica, replica->areas.wal_body);
-    const uint64_t bytes = replica->recovery.read_offset - lsn;
-    return (struct slice){ .bytes = mirror + lsn, .count = (uint32_t)u64_min(bytes, UINT32_MAX) };
-}
-
-/* Do the entries of an intact batch continue this log? */
-static bool batch_follows(const struct replica *replica, const struct wal_batch_header *header, const uint8_t *run)
-{
-    const struct log_id last = replica->log.last;
-    uint64_t kept = last.index;
-    if (header->truncate_after != WAL_NO_TRUNCATION) {
-        if (header->truncate_after > last.index)
-            return false;
-        kept = header->truncate_after;
-    }
-    if (header->entry_count == 0)
-        return header->kind == WAL_BATCH_CUT && kept == last.index;
-    if (header->first_index != kept + 1 || kept + header->entry_count >= replica->limits.log_entries_max)
-        return false;
-    uint64_t term = log_term(replica, kept);
-    uint32_t offset = (uint32_t)sizeof *header;
-    for (uint32_t i = 0; i < header->entry_count; i++) {
-        struct entry entry;
-        offset += entry_decode((struct slice){ .bytes = run + offset, .count = header->run_bytes - offset }, &entry);
-        if (entry.id.term < term || entry.id.term > header->term)
-            return false;
-        term = entry.id.term;
-    }
-    return true;
-}
-
-static void batch_accept(struct replica *replica, const struct wal_batch_header *header, const uint8_t *run)
-{
-    struct wal *wal = &replica->wal;
-    if (header->truncate_after != WAL_NO_TRUNCATION && header->truncate_after < replica->log.last.index)
-        log_truncate(replica, header->truncate_after);
-    uint32_t offset = (uint32_t)sizeof *header;
-    for (uint32_t i = 0; i < header->entry_count; i++) {
-        struct entry entry;
-        const uint64_t position = header->lsn + offset;
-        offset += entry_decode((struct slice){ .bytes = run + offset, .count = header->run_bytes - offset }, &entry);
-        log_push(replica, entry.id, position);
-    }
-    struct wal_batch *batch = &wal->batches[wal->sealed % WAL_BATCHES_MAX];
-    *batch = (struct wal_batch){ .header = *header, .last_index = replica->log.last.index, .complete = true };
-    wal->sealed++;
-    wal->sequence = header->sequence;
-    wal->prev_hash = header->hash;
-    wal->tail = header->lsn + header->run_bytes;
-    replica->recovery.batches++;
-    replica->recovery.sequence_max = u64_max(replica->recovery.sequence_max, header->sequence);
-    replica->recovery.term_max = u64_max(replica->recovery.term_max, header->term);
-    /* Named or not, it is on the disk now; names catch up before anything else is written. */
-    wal->submitted = wal->sealed;
-    wal->durable = wal->sealed;
-    wal->durable_index = replica->log.last.index;
-    if (header->sequence <= replica->recovery.named_sequence)
-        wal->named = wal->sealed;
-}
-
-enum walk_verdict { WALK_ON, WALK_MORE, WALK_END };
-
-/* Takes the batch at the tail if it is good. */
-static enum walk_verdict body_walk_batch(struct replica *replica)
-{
-    const uint64_t capacity = (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes;
-    const uint64_t lsn = replica->wal.tail;
-    if (lsn == capacity)
-        return WALK_END;
-    const struct slice loaded = recovery_loaded(replica, lsn);
-    if (loaded.count < sizeof(struct wal_batch_header))
-        return WALK_MORE;
-    struct wal_batch_header header;
-    if (!wal_batch_header_decode(loaded, replica->config.cluster_id, lsn, &header))
-        return WALK_END;
-    if (!hash128_equal(header.prev_hash, replica->wal.prev_hash) || header.sequence <= replica->wal.sequence)
-        return WALK_END;
-    if (header.run_bytes > replica->limits.wal_batch_bytes_max || header.run_bytes > capacity - lsn
-        || header.run_bytes % replica->limits.block_bytes != 0)
-        return WALK_END;
-    if (loaded.count < header.run_bytes)
-        return WALK_MORE;
-    if (!wal_batch_body_valid(&header, loaded.bytes) || !batch_follows(replica, &header, loaded.bytes))
-        return WALK_END;
-    batch_accept(replica, &header, loaded.bytes);
-    return WALK_ON;
-}
-
-/* Looks behind the tail for headers that prove a later batch durable. Returns false when there is one. */
-static bool tail_scan(struct replica *replica)
-{
-    struct recovery *recovery = &replica->recovery;
-    const uint32_t block_bytes = replica->limits.block_bytes;
-    uint64_t durable_sequence = recovery->named_sequence;
-    for (uint64_t lsn = replica->wal.tail; lsn < recovery->scan_end; lsn += block_bytes) {
-        const struct slice block = { .bytes = recovery_loaded(replica, lsn).bytes, .count = block_bytes };
-        struct wal_batch_header header;
-        recovery->leftovers = recovery->leftovers || !block_is_zero(block);
-        if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, &header))
-            continue;
-        recovery->sequence_max = u64_max(recovery->sequence_max, header.sequence);
-        if (header.sequence > replica->wal.sequence)
-            durable_sequence = u64_max(durable_sequence, header.durable_sequence);
-    }
-    return durable_sequence <= replica->wal.sequence;
-}
-
-static void recovery_finish(struct replica *replica, struct output *output)
-{
-    struct recovery *recovery = &replica->recovery;
-    const bool proved = !tail_scan(replica);
-    if (proved || (recovery->leftovers && names_uncertain(replica))) {
-        replica_stop(replica, output, STOP_WAL_DAMAGED, replica->log.last.index + 1);
+    const struct log_id id = replica->stored.checkpoint.id;
+    struct log *log = &replica->log;
+    replica->commit = log->base.index;
+    if ((replica->stored.flags & STORED_PARTIAL) != 0 || id.index <= log->base.index)
         return;
+    replica->commit = id.index;
+    if (log->last.index < id.index) {
+        log_reset(replica, id);
+        replica->wal.durable_index = id.index;
+        replica->stored.head = (struct wal_head){
+            .lsn = replica->wal.tail,
+            .sequence = replica->wal.sequence,
+            .prev_hash = replica->wal.prev_hash,
+            .base = id,
+        };
     }
-    uint8_t *tail = (uint8_t *)region_at(replica, replica->areas.wal_body) + replica->wal.tail;
-    memset(tail, 0, recovery->read_offset - replica->wal.tail);
-    replica->wal.name_sequence = recovery->name_sequence_max;
+    while (log->first_faulty != 0 && log->first_faulty <= id.index) {
+        const uint64_t index = log->first_faulty;
+        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
+    }
+}
+
+/* Nobody else has what this node lost: it must not go on as if it had never been. */
+static bool is_alone_and_damaged(struct replica *replica, struct output *output)
+{
+    const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
+    if (replica->config.voter_count > 1 || (!unknown && replica->log.first_faulty == 0))
+        return false;
+    replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
+    return true;
+}
+
+static void recovery_finish(struct replica *replica, struct output *output, enum walk_outcome outcome)
+{
+    struct recovery *recovery = &replica->recovery;
+    struct wal *wal = &replica->wal;
+    if (outcome == WALK_UNKNOWN) {
+        replica->stored.flags |= STORED_ABSTAIN;
+        output_event(output, EVENT_ABSTAIN, replica->log.last.index, wal->tail);
+    }
+    if (is_alone_and_damaged(replica, output))
+        return;
+    mirror_clear_behind(replica);
+    wal->name_sequence = recovery->name_sequence_max;
     /* The superblock was lost or rolled back: whoever we voted for in that term, we did vote (storage design 2.7). */
     if (recovery->term_max > replica->stored.hard.term)
         replica->stored.hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
+    log_meet_checkpoint(replica);
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
-    replica->wal.named = u64_max(replica->wal.named,
-                                 replica->wal.durable - u64_min(replica->wal.durable, replica->limits.wal_unnamed_max));
+    wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));
     recovery->phase = RECOVERY_WRITE;
-    if (recovery->leftovers) {
-        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, replica->wal.tail);
-        if (!wal_seal_cut(replica)) {
-            replica_stop(replica, output, STOP_WAL_FULL, replica->wal.tail);
-            return;
-        }
-    }
+    if (recovery->leftovers)
+        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
+    /* Only an intact header behind the tail could ever be taken for a part of the log. */
+    recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
     recovery_advance(replica, output);
 }
 
@@ -329,105 +310,114 @@ void recovery_advance(struct replica *replica, struct output *output)
     ASSERT(replica->recovery.phase == RECOVERY_WRITE);
     wal_flush(replica, output);
     const struct superblock_writer *writer = &replica->superblock;
-    if (writer->due != 0)
+    if (writer->due != 0 || memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
         return;
-    if (memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
-        return;
+    /* After the superblock: what is cut off may be what this node must remember not to know. */
+    if (replica->recovery.cut_due) {
+        replica->recovery.cut_due = false;
+        if (!wal_seal_cut(replica)) {
+            replica_stop(replica, output, STOP_WAL_FULL, replica->wal.tail);
+            return;
+        }
+        wal_flush(replica, output);
+    }
     if (replica->wal.named < replica->wal.sealed)
         return;
     replica->recovery.phase = RECOVERY_DONE;
 }
 
-/* Chooses what to read next in the body; false when everything needed is loaded. */
-static bool body_next(struct replica *replica)
-{
-    struct recovery *recovery = &replica->recovery;
-    const uint64_t capacity = (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes;
-    if (recovery->phase == RECOVERY_BODY) {
-        enum walk_verdict verdict = WALK_ON;
-        while (verdict == WALK_ON)
-            verdict = body_walk_batch(replica);
-        if (verdict == WALK_END) {
-            const uint64_t window =
-                (uint64_t)(replica->limits.wal_unnamed_max + 1) * replica->limits.wal_batch_bytes_max;
-            recovery->scan_end = u64_min(capacity, replica->wal.tail + window);
-            recovery->phase = RECOVERY_SCAN;
-        }
-    }
-    const uint64_t end = recovery->phase == RECOVERY_SCAN ? recovery->scan_end : capacity;
-    if (recovery->read_offset >= end)
-        return false;
-    recovery->read_bytes = u64_min(replica->limits.wal_batch_bytes_max, end - recovery->read_offset);
-    return true;
-}
+/* ---- reading ---- */
 
-/* One block or chunk was read, or given up (no bytes). Moves on to the next read or phase. */
-static void recovery_loaded_range(struct replica *replica, struct output *output, struct slice bytes)
+/* Blocks of the stream arrived, or were given up (no bytes). */
+static void stream_arrived(struct replica *replica, uint64_t position, struct slice bytes)
 {
-    struct recovery *recovery = &replica->recovery;
     const uint32_t block_bytes = replica->limits.block_bytes;
-    if (recovery->phase == RECOVERY_SUPERBLOCK) {
-        superblock_read(replica, output, bytes);
-        if (replica->role == RAFT_STOPPED)
-            return;
-        if (recovery->phase == RECOVERY_NAMES)
-            recovery->read_offset = 0;
-    } else if (recovery->phase == RECOVERY_NAMES) {
-        const uint32_t slot = (uint32_t)(recovery->read_offset / block_bytes);
+    const uint32_t slot = (uint32_t)(position / block_bytes);
+    switch ((enum recovery_phase)replica->recovery.phase) {
+    case RECOVERY_SUPERBLOCK: superblock_read(replica, slot, bytes); return;
+    case RECOVERY_NAMES:
         if (bytes.count == 0)
             name_read(replica, slot, bytes);
         for (uint32_t at = 0; at < bytes.count; at += block_bytes)
             name_read(replica, slot + at / block_bytes,
                       (struct slice){ .bytes = bytes.bytes + at, .count = block_bytes });
-        recovery->read_offset += recovery->read_bytes;
-    } else {
-        uint8_t *mirror = region_at(replica, replica->areas.wal_body);
-        if (bytes.count > 0)
-            memcpy(mirror + recovery->read_offset, bytes.bytes, bytes.count);
-        else
-            recovery->leftovers = true; /* whatever it was */
-        recovery->read_offset += recovery->read_bytes;
-    }
-    const uint64_t names_bytes = (uint64_t)replica->limits.wal_header_blocks * block_bytes;
-    if (recovery->phase == RECOVERY_NAMES) {
-        recovery->read_bytes = u64_min(replica->limits.wal_batch_bytes_max, names_bytes - recovery->read_offset);
-        if (recovery->read_offset == names_bytes) {
-            recovery->phase = RECOVERY_BODY;
-            recovery->read_offset = 0;
-            recovery->by_blocks_end = 0;
-        }
-    }
-    if (recovery->phase >= RECOVERY_BODY && !body_next(replica)) {
-        recovery_finish(replica, output);
         return;
+    case RECOVERY_BODY:
+    case RECOVERY_SCAN:
+        if (bytes.count > 0)
+            memcpy(wal_mirror(replica, position), bytes.bytes, bytes.count);
+        else
+            memset(wal_mirror(replica, position), 0, block_bytes);
+        return;
+    case RECOVERY_WRITE:
+    case RECOVERY_DONE: break;
     }
-    if (recovery->read_offset < recovery->by_blocks_end)
-        recovery->read_bytes = block_bytes;
-    recovery_emit_read(replica, output);
+    UNREACHABLE();
+}
+
+/* Judges what has arrived, and moves to the next phase. */
+static void recovery_continue(struct replica *replica, struct output *output)
+{
+    struct recovery *recovery = &replica->recovery;
+    const struct limits *limits = &replica->limits;
+    recovery->loaded = stream_loaded(recovery);
+    if (recovery->phase == RECOVERY_SUPERBLOCK && recovery->loaded == recovery->read_end) {
+        superblock_adopt(replica, output);
+        if (replica->role == RAFT_STOPPED)
+            return;
+        stream_begin(recovery, RECOVERY_NAMES, 0, (uint64_t)limits->wal_header_blocks * limits->block_bytes);
+    }
+    if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
+        const struct wal_head *head = &replica->stored.head;
+        log_reset(replica, head->base);
+        replica->wal.tail = head->lsn;
+        replica->wal.released = head->lsn;
+        replica->wal.sequence = head->sequence;
+        replica->wal.prev_hash = head->prev_hash;
+        replica->wal.durable_index = head->base.index;
+        recovery->sequence_max = u64_max(recovery->sequence_max, head->sequence);
+        stream_begin(recovery, RECOVERY_BODY, head->lsn, head->lsn + wal_ring_bytes(limits));
+    }
+    enum walk_outcome outcome = WALK_MORE;
+    if (recovery->phase >= RECOVERY_BODY)
+        outcome = recovery_walk(replica, output);
+    if (outcome != WALK_MORE)
+        recovery->read_end = recovery->read_next;
+    if (outcome != WALK_MORE && stream_is_quiet(recovery))
+        recovery_finish(replica, output, outcome);
+    else
+        stream_read_on(replica, output);
 }
 
 void recovery_read(struct replica *replica, struct output *output, const struct input *input)
 {
-    struct recovery *recovery = &replica->recovery;
-    ASSERT(recovery->phase <= RECOVERY_SCAN);
-    if (input->result == DISK_OK) {
-        ASSERT(input->bytes.count == recovery->read_bytes);
-        recovery->tries = 0;
-        recovery_loaded_range(replica, output, input->bytes);
-        return;
-    }
-    /* An error somewhere in a range: read on by single blocks, and try each a few times before it counts as lost. */
-    recovery->tries++;
-    output_event(output, EVENT_READ_RETRIED, recovery->read_offset, recovery->read_bytes);
-    if (recovery->read_bytes > replica->limits.block_bytes) {
-        recovery->by_blocks_end = recovery->read_offset + recovery->read_bytes;
-        recovery->read_bytes = replica->limits.block_bytes;
-        recovery->tries = 0;
-        recovery_emit_read(replica, output);
-    } else if (recovery->tries < RECOVERY_READ_TRIES) {
-        recovery_emit_read(replica, output);
+    const uint32_t slot = (uint32_t)wal_detail_of(input->op_id);
+    struct recovery_read *read = &replica->recovery.reads[slot];
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    ASSERT(replica->recovery.phase <= RECOVERY_SCAN && read->bytes > 0);
+    const uint32_t count = read->by_blocks ? block_bytes : read->bytes;
+    if (input->result != DISK_OK) {
+        output_event(output, EVENT_READ_RETRIED, stream_offset(replica, read->position), count);
+        const bool split = !read->by_blocks && read->bytes > block_bytes;
+        read->by_blocks = true;
+        read->tries = split ? 0 : read->tries + 1;
+        if (read->tries < RECOVERY_READ_TRIES) {
+            recovery_emit_read(replica, output, slot);
+            return;
+        }
+        stream_arrived(replica, read->position, (struct slice){ .bytes = NULL, .count = 0 });
+        if (replica->recovery.phase >= RECOVERY_BODY)
+            replica->recovery.lost_block = true;
     } else {
-        recovery->tries = 0;
-        recovery_loaded_range(replica, output, (struct slice){ .bytes = NULL, .count = 0 });
+        ASSERT(input->bytes.count == count);
+        stream_arrived(replica, read->position, input->bytes);
     }
+    read->tries = 0;
+    read->position += count;
+    read->bytes -= count;
+    if (read->bytes > 0)
+        recovery_emit_read(replica, output, slot);
+    else
+        *read = (struct recovery_read){ .bytes = 0 };
+    recovery_continue(replica, output);
 }

@@ -65,6 +65,7 @@ static struct areas areas_of(const struct limits *limits)
     areas.shadow_page = area_take(&end, (uint64_t)limits->shadow_pages_max * sizeof(uint32_t), 64);
     areas.page_shadow = area_take(&end, (uint64_t)limits->pages_max * sizeof(uint32_t), 64);
     areas.data_runs = area_take(&end, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max, REGION_ALIGNMENT);
+    areas.scrub_block = area_take(&end, u32_max(limits->page_bytes, limits->block_bytes), REGION_ALIGNMENT);
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
     areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
@@ -96,7 +97,6 @@ struct replica *replica_init(void *region, const struct limits *limits, const st
     prng_seed(&replica->prng, config->seed);
     replica->self = voter_slot(replica, config->node_id);
     replica->role = RAFT_STARTING;
-    replica->wal.open_truncate_after = WAL_NO_TRUNCATION;
     page_store_init(replica);
     return replica;
 }
@@ -186,8 +186,10 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
-    case FRAME_CHECKPOINT_REQUEST:
-    case FRAME_CHECKPOINT_RESPONSE: return;
+    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message); return;
+    case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
+    case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
+    case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -204,8 +206,14 @@ static void disk_completed(struct replica *replica, struct output *output, const
         recovery_read(replica, output, input);
     else if (operation == DATA_READ)
         store_read(replica, output, input);
+    else if (operation == DATA_SCRUB)
+        scrub_completed(replica, output, input);
     else if (operation == DATA_WRITE)
         checkpoint_written(replica, output, input->op_id, input->result);
+    else if (operation == DATA_WRITE_INSTALL)
+        install_written(replica, output, input);
+    else if (operation == DATA_READ_SERVE)
+        install_serve_read(replica, output, input);
     else
         wal_written(replica, output, input->op_id, input->result);
     if (replica->role == RAFT_STOPPED)
@@ -248,14 +256,18 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_advance_commit(replica, output);
     read_begin_round(replica, output);
     store_flush(replica, output);
+    install_flush(replica, output);
+    install_serve_flush(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
     wal_flush(replica, output);
     append_flush(replica, output);
     replicate_flush(replica, output);
+    repair_flush(replica, output);
     apply_committed(replica, output);
     read_serve(replica, output);
     read_fail_all(replica, output);
+    scrub_flush(replica, output);
 }
 
 void replica_step(struct replica *replica, const struct input *input, struct output *output)
@@ -275,7 +287,8 @@ void replica_step(struct replica *replica, const struct input *input, struct out
     }
     const uint64_t timer_ns =
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
-    output->deadline_ns = u64_min(timer_ns, wal_deadline(replica));
+    output->deadline_ns =
+        u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

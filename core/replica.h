@@ -112,6 +112,7 @@ enum stop_reason {
     STOP_WRONG_VOTERS,     /* the stored voters differ from the configured ones */
     STOP_WAL_DAMAGED,      /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
     STOP_WAL_FULL,         /* no room for the recovery cut */
+    STOP_DIVERGED,         /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
     STOP_DUPLICATE_NODE,   /* peers know another data directory under this node id */
 };
 const char *stop_reason_text(enum stop_reason reason);
@@ -150,6 +151,19 @@ enum event_kind {
     EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
+    EVENT_INSTALL,           /* a: enum install_phase, b: peer that is asked */
+    EVENT_INSTALL_PAGES,     /* a: pages got, b: pages still wanted */
+    EVENT_INSTALL_RETARGET,  /* a: index of the checkpoint pulled from now on, b: peer */
+    EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
+    EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
+    EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
+    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */
+    EVENT_SCRUB_MENDED,      /* a: device, b: offset; the disk had lost what memory still has */
+    EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
+    EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
+    EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
+    EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */

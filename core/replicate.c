@@ -1,17 +1,22 @@
 /* The leader's side of log replication (Raft 3.5, 10.2.1), and the commit rule (3.6.2).
  *
- * Each peer is in one of two states (struct peer):
+ * Each peer is in one of three states (struct peer):
  *
  *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
  *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are
- * sent.
+ *              sent.
+ *   SNAPSHOT   next is not above the log's base: only the checkpoint has it. The peer gets no entries. With each
+ *              heartbeat, whose prev is the base, it is told what checkpoint to get (install_offer(), Raft 7).
  *
  *   PROBE --success--> REPLICATE, but not when the peer took none of the entries that the probe carried
- *
  *   REPLICATE --rejection--> PROBE, with next behind what the hint allows
+ *   PROBE, REPLICATE --next <= base: it backed off too far, or the log moved on--> SNAPSHOT
+ *   SNAPSHOT --it reports the base, or more, durable--> REPLICATE
  *
+ * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
- * Invariant: match < next; match is what the peer reported durable in this term, and only grows. */
+ * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
+ * says that it lost an entry. */
 #include "raft.h"
 
 static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
@@ -57,7 +62,8 @@ static void replicate_open_term(struct replica *replica, struct output *output)
         .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_NOOP,
     };
-    if (replica->log.last.term != replica->stored.hard.term)
+    /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. */
+    if (replica->log.last.term != replica->stored.hard.term && replica->log.first_faulty == 0)
         wal_append(replica, output, &noop, 1);
 }
 
@@ -74,9 +80,8 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
         .id = { .term = term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_CHECKPOINT,
     };
-    if (!checkpoint_is_due(replica) && !replica->marker_asked)
-        return;
-    if (wal_append(replica, output, &marker, 1)) {
+    const bool due = checkpoint_is_due(replica) || replica->marker_asked;
+    if (due && !install_lease_held(replica) && wal_append(replica, output, &marker, 1)) {
         replica->marker_index = marker.id.index;
         replica->marker_asked = false;
     }
@@ -102,6 +107,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
         peer->match = 0;
         peer->next = replica->log.last.index + 1;
         peer->round_acked = 0;
+        peer->damaged = 0;
         peer->heard_ns = replica->now_ns;
         peer->state = PEER_PROBE;
         peer->probe_sent = false;
@@ -133,7 +139,7 @@ void replicate_advance_commit(struct replica *replica, struct output *output)
         return;
     uint64_t match[VOTERS_MAX];
     /* It counts itself like any other: only what its own disk holds (Raft 10.2.1). */
-    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, replica->wal.durable_index);
+    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, wal_promised_index(replica));
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
         match[slot] = replica->peers[slot].match;
     const uint64_t reached = quorum_reached(match, replica->config.voter_count);
@@ -157,10 +163,28 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
         return;
     const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term, peer->match);
     peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
+    /* It has not got the checkpoint yet. */
+    if (peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index)
+        return;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     inflight_clear(replica, slot);
     output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
+}
+
+/* CTRL 3.4.2: the peer knows this entry by name only. It is sent again, with what follows; not more often than once per
+ * heartbeat, since the peer may have no room for it. */
+static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t index)
+{
+    struct peer *peer = &replica->peers[slot];
+    if (index <= peer->damaged || index >= peer->next)
+        return;
+    peer->damaged = index;
+    peer->match = u64_min(peer->match, index - 1); /* what it reported was there, and is no more */
+    peer->next = index;
+    peer->state = PEER_PROBE;
+    peer->probe_sent = false;
+    inflight_clear(replica, slot);
 }
 
 void replicate_response(struct replica *replica, struct output *output, const struct message *message)
@@ -177,6 +201,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    diverge_response(replica, output, slot, response->checkpoint);
+    if (replica->role != RAFT_LEADER)
+        return;
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -197,10 +224,13 @@ void replicate_response(struct replica *replica, struct output *output, const st
         inflight_free(replica, slot, peer->match);
         replicate_advance_commit(replica, output);
     }
-    if (took_nothing)
-        return;
-    peer->state = PEER_REPLICATE;
-    peer->probe_sent = false;
+    const bool without_checkpoint = peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index;
+    if (!took_nothing && !without_checkpoint) {
+        peer->state = PEER_REPLICATE;
+        peer->probe_sent = false;
+    }
+    if (response->damaged != 0)
+        replicate_damaged(replica, slot, response->damaged);
 }
 
 static void check_quorum(struct replica *replica, struct output *output)
@@ -224,8 +254,10 @@ void replicate_tick(struct replica *replica, struct output *output)
     if (replica->role != RAFT_LEADER || replica->now_ns < replica->heartbeat_deadline_ns)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         replica->peers[slot].heartbeat_due = slot != replica->self;
+        replica->peers[slot].damaged = 0;
+    }
 }
 
 /* Gathers entries from `next` into the frame that is being built. */
@@ -234,7 +266,7 @@ static void replicate_gather(const struct replica *replica, uint64_t next, uint3
 {
     const struct limits *limits = &replica->limits;
     uint32_t used = 0;
-    for (uint64_t index = next; index <= replica->log.last.index; index++) {
+    for (uint64_t index = next; index <= log_intact(replica); index++) {
         const struct slice bytes = log_entry_bytes(replica, index);
         if (request->entry_count == limits->append_entries_max || used + bytes.count > room)
             break;
@@ -250,7 +282,8 @@ static void replicate_gather(const struct replica *replica, uint64_t next, uint3
 static void replicate_send(struct replica *replica, struct output *output, uint32_t slot, bool with_entries)
 {
     struct peer *peer = &replica->peers[slot];
-    const uint64_t prev_index = peer->next - 1;
+    /* What lies at or below the base is in the checkpoint. */
+    const uint64_t prev_index = u64_max(peer->next - 1, replica->log.base.index);
     struct message message = {
         .type = FRAME_APPEND_REQUEST,
         .from = replica->config.node_id,
@@ -261,6 +294,8 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .prev = { .term = log_term(replica, prev_index), .index = prev_index },
             .commit = replica->commit,
             .round = replica->round,
+            .last = replica->log.last.index,
+            .agreed = diverge_agreed(replica),
         },
     };
     uint8_t *frame = output->arena + output->arena_used;
@@ -279,6 +314,16 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     }
 }
 
+/* What the peer lacks is not in the log any more. */
+static void replicate_need_checkpoint(struct replica *replica, uint32_t slot)
+{
+    struct peer *peer = &replica->peers[slot];
+    peer->state = PEER_SNAPSHOT;
+    peer->probe_sent = false;
+    peer->heartbeat_due = true;
+    inflight_clear(replica, slot);
+}
+
 void replicate_flush(struct replica *replica, struct output *output)
 {
     if (replica->role != RAFT_LEADER)
@@ -289,7 +334,9 @@ void replicate_flush(struct replica *replica, struct output *output)
         struct peer *peer = &replica->peers[slot];
         if (slot == replica->self)
             continue;
-        const bool behind = peer->next <= replica->log.last.index;
+        if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
+            replicate_need_checkpoint(replica, slot);
+        const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
         const bool window = peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due
                                                       : peer->inflight_count < replica->limits.inflight_max;
         const bool entries = behind && window;
@@ -301,8 +348,10 @@ void replicate_flush(struct replica *replica, struct output *output)
             return;
         }
         replicate_send(replica, output, slot, entries);
+        if (peer->state == PEER_SNAPSHOT)
+            install_offer(replica, output, slot);
         /* One request per peer and step keeps the step short; the rest of the window follows at once. */
-        if (peer->state == PEER_REPLICATE && peer->next <= replica->log.last.index
+        if (peer->state == PEER_REPLICATE && peer->next <= log_intact(replica)
             && peer->inflight_count < replica->limits.inflight_max)
             replica->wants_tick = true;
     }

@@ -17,6 +17,7 @@
 #include "message.h"
 #include "prng.h"
 #include "replica.h"
+#include "scrub.h"
 #include "session.h"
 #include "store.h"
 #include "wal.h"
@@ -43,7 +44,8 @@ struct areas {
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight; /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t inflight;    /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t scrub_block; /* one block of either device, being written again */
     uint64_t end;
 };
 
@@ -60,22 +62,27 @@ struct superblock_writer {
     uint64_t sequence;
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
+    uint32_t due_first; /* of them, those to be written before the others */
     uint32_t in_flight; /* 0 or 1 */
+    uint32_t zero;
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
 enum peer_state {
     PEER_PROBE,     /* where the logs agree is being looked for: one append request at a time */
     PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests */
+    PEER_SNAPSHOT,  /* next is only in the checkpoint, which it is told to get: no entries */
 };
 
 struct peer {
-    uint64_t match;          /* known durable there; 0 <= match < next */
-    uint64_t next;           /* first entry to send */
-    uint64_t round_acked;    /* highest ReadIndex round of this term echoed by it */
-    uint64_t heard_ns;       /* when it last answered in this term (CheckQuorum) */
-    uint64_t instance;       /* its data directory, once seen; 0: not yet */
-    uint32_t inflight_first; /* ring of last indices of unacknowledged requests */
+    uint64_t match;                    /* known durable there; 0 <= match < next */
+    uint64_t next;                     /* first entry to send */
+    uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
+    uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
+    uint64_t instance;                 /* its data directory, once seen; 0: not yet */
+    struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
+    uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
+    uint32_t inflight_first;           /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */
     bool probe_sent;
@@ -113,6 +120,17 @@ struct read {
     uint32_t zero;
 };
 
+/* A leader's search for the bytes of an entry that it knows by name (repair.c). */
+struct repair {
+    struct log_id id; /* index 0: none */
+    uint64_t since_ns;
+    uint64_t asked_ns;
+    uint32_t dont_have; /* bit per voter slot that answered so */
+    uint32_t faulty;
+    bool asked;
+    uint8_t zero[7];
+};
+
 struct replica {
     struct limits limits;
     struct replica_config config;
@@ -145,6 +163,9 @@ struct replica {
     uint64_t round_seen;
     struct owed owed;
 
+    uint64_t abstain_term;  /* STORED_ABSTAIN: of the leader whose log must be matched, */
+    uint64_t abstain_until; /* ... up to here, before this node votes again */
+
     /* leader */
     uint64_t heartbeat_deadline_ns;
     uint64_t round;           /* latest ReadIndex round begun */
@@ -159,6 +180,8 @@ struct replica {
     uint8_t zero1[3];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct repair repair;
+
     struct superblock_writer superblock;
     struct log log;
     struct wal wal;
@@ -166,6 +189,7 @@ struct replica {
     struct checkpoint_writer checkpoint;
     struct store store;
     struct install install;
+    struct scrub scrub;
 };
 
 static inline void *region_at(struct replica *replica, uint64_t offset) { return (uint8_t *)replica + offset; }

@@ -28,6 +28,7 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WRONG_VOTERS: return "the stored voters are not the configured ones";
     case STOP_WAL_DAMAGED: return "a durable log entry cannot be read";
     case STOP_WAL_FULL: return "the log is full";
+    case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";
     case STOP_DUPLICATE_NODE: return "another data directory already uses this node id";
     }
     return "unknown reason";
@@ -56,6 +57,19 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_TAIL_CUT: return "tail-cut";
     case EVENT_SUPERBLOCK_REPAIR: return "superblock-repair";
     case EVENT_READ_RETRIED: return "read-retried";
+    case EVENT_INSTALL: return "install";
+    case EVENT_INSTALL_PAGES: return "install-pages";
+    case EVENT_INSTALL_RETARGET: return "install-retarget";
+    case EVENT_INSTALL_DONE: return "install-done";
+    case EVENT_OFFER: return "offer";
+    case EVENT_BATCH_DAMAGED: return "batch-damaged";
+    case EVENT_ABSTAIN: return "abstain";
+    case EVENT_ABSTAIN_OVER: return "abstain-over";
+    case EVENT_SCRUB_MENDED: return "scrub-mended";
+    case EVENT_SCRUBBED: return "scrubbed";
+    case EVENT_DIVERGED: return "diverged";
+    case EVENT_UNRECOVERABLE: return "unrecoverable";
+    case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";

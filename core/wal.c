@@ -10,14 +10,17 @@ static struct wal_batch *wal_batch(struct replica *replica, uint64_t ordinal)
     return &replica->wal.batches[ordinal % WAL_BATCHES_MAX];
 }
 
-static uint8_t *wal_mirror(struct replica *replica, uint64_t lsn)
+uint64_t wal_ring_bytes(const struct limits *limits) { return (uint64_t)limits->wal_body_blocks * limits->block_bytes; }
+
+uint8_t *wal_mirror(struct replica *replica, uint64_t lsn)
 {
-    return (uint8_t *)region_at(replica, replica->areas.wal_body) + lsn;
+    return (uint8_t *)region_at(replica, replica->areas.wal_body) + lsn % wal_ring_bytes(&replica->limits);
 }
 
-static uint64_t wal_capacity(const struct replica *replica)
+const uint8_t *wal_mirror_const(const struct replica *replica, uint64_t lsn)
 {
-    return (uint64_t)replica->limits.wal_body_blocks * replica->limits.block_bytes;
+    const uint64_t offset = lsn % wal_ring_bytes(&replica->limits);
+    return (const uint8_t *)region_at_const(replica, replica->areas.wal_body) + offset;
 }
 
 uint64_t wal_header_offset(const struct limits *limits)
@@ -30,15 +33,14 @@ uint64_t wal_body_offset(const struct limits *limits)
     return wal_header_offset(limits) + (uint64_t)limits->wal_header_blocks * limits->block_bytes;
 }
 
-uint64_t wal_used_bytes(const struct replica *replica) { return replica->wal.tail; }
-
-/* The log does not wrap yet: it begins where it always began. */
-bool wal_head_search(struct replica *replica, struct log_id id) { return id.index <= replica->log.last.index; }
-
-void wal_head_advance(struct replica *replica, struct output *output)
+uint64_t wal_used_bytes(const struct replica *replica)
 {
-    (void)replica;
-    (void)output;
+    return replica->wal.tail - replica->superblock.durable.head.lsn;
+}
+
+uint64_t wal_promised_index(const struct replica *replica)
+{
+    return u64_min(replica->wal.durable_index, log_intact(replica));
 }
 
 static uint32_t run_bytes_of(const struct replica *replica, uint32_t entries_bytes)
@@ -53,20 +55,75 @@ static bool open_batch_fits(const struct replica *replica, uint32_t bytes)
            <= replica->limits.wal_batch_bytes_max;
 }
 
+/* Does everything up to `end`, and the reserve behind it, lie behind the head within one lap? */
+static bool ring_has_room(const struct replica *replica, uint64_t end, uint32_t reserve_blocks)
+{
+    const uint64_t reserve = (uint64_t)reserve_blocks * replica->limits.block_bytes;
+    return wal_place(&replica->limits, end) + reserve
+           <= replica->superblock.durable.head.lsn + wal_ring_bytes(&replica->limits);
+}
+
 bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t reserve_blocks)
 {
     const struct wal *wal = &replica->wal;
     const uint32_t bytes = entry_bytes(body_bytes);
     /* The log's table of slots keeps the same reserve, counted in entries, but never more than half of itself. */
-    const uint32_t reserve_entries = u32_min(reserve_blocks, replica->limits.log_entries_max / 2);
-    if (replica->log.last.index + 1 + reserve_entries >= replica->limits.log_entries_max)
+    if (!log_has_room(replica, u32_min(reserve_blocks, replica->limits.log_entries_max / 2)))
         return false;
+    /* Whether it joins the open batch or not: as if it began another one. */
     uint64_t end = wal->tail;
-    if (open_batch_fits(replica, bytes))
-        end += run_bytes_of(replica, wal->open_bytes + bytes);
-    else
-        end += run_bytes_of(replica, wal->open_bytes) + run_bytes_of(replica, bytes);
-    return end + (uint64_t)reserve_blocks * replica->limits.block_bytes <= wal_capacity(replica);
+    if (wal->open_count > 0)
+        end = wal_place(&replica->limits, end + run_bytes_of(replica, wal->open_bytes));
+    return ring_has_room(replica, end + run_bytes_of(replica, bytes), reserve_blocks);
+}
+
+static void open_batch_clear(struct wal *wal)
+{
+    wal->open_first_index = 0;
+    wal->open_term = 0;
+    wal->open_count = 0;
+    wal->open_bytes = 0;
+    wal->open_kind = 0;
+}
+
+static struct wal_batch_header open_batch_header(const struct replica *replica, enum wal_batch_kind kind,
+                                                 uint64_t sequence)
+{
+    const struct wal *wal = &replica->wal;
+    const struct wal_batch *durable = &wal->batches[(wal->durable - 1) % WAL_BATCHES_MAX];
+    return (struct wal_batch_header){
+        .prev_hash = wal->prev_hash,
+        .magic = WAL_BATCH_MAGIC,
+        .version = STORED_VERSION,
+        .kind = (uint16_t)kind,
+        .sequence = sequence,
+        .lsn = wal->tail,
+        .term = replica->stored.hard.term,
+        .durable_sequence = wal->durable > 0 ? durable->header.sequence : 0,
+        .first_index = wal->open_first_index,
+        .entry_term = wal->open_term,
+        .prev_first_index = wal->prev_first_index,
+        .prev_entry_term = wal->prev_entry_term,
+        .prev_entry_count = wal->prev_entry_count,
+        .prev_bytes = wal->prev_kind != 0 ? (uint32_t)(wal->tail - wal->prev_lsn) : 0,
+        .entry_count = wal->open_count,
+        .run_bytes = run_bytes_of(replica, wal->open_bytes),
+        .body_bytes = wal->open_bytes,
+        .prev_kind = wal->prev_kind,
+    };
+}
+
+void wal_follow(struct replica *replica, const struct wal_batch_header *header)
+{
+    struct wal *wal = &replica->wal;
+    wal->sequence = header->sequence;
+    wal->prev_hash = header->hash;
+    wal->prev_lsn = header->lsn;
+    wal->prev_first_index = header->first_index;
+    wal->prev_entry_term = header->entry_term;
+    wal->prev_entry_count = header->entry_count;
+    wal->prev_kind = header->kind;
+    wal->tail = wal_place(&replica->limits, header->lsn + header->run_bytes);
 }
 
 /* Closes the open batch: from here on its bytes in the mirror stay as they are. */
@@ -76,49 +133,28 @@ static void wal_seal(struct replica *replica, enum wal_batch_kind kind, uint64_t
     ASSERT(kind == WAL_BATCH_CUT || wal->open_count > 0);
     ASSERT(wal->sealed - wal->named < WAL_UNNAMED_SEALED_MAX);
     ASSERT(sequence > wal->sequence);
-    const uint32_t run = run_bytes_of(replica, wal->open_bytes);
+    const struct wal_batch_header header = open_batch_header(replica, kind, sequence);
     uint8_t *bytes = wal_mirror(replica, wal->tail);
-    ASSERT(wal->tail + run <= wal_capacity(replica));
-    const struct wal_batch_header header = {
-        .prev_hash = wal->prev_hash,
-        .magic = WAL_BATCH_MAGIC,
-        .version = STORED_VERSION,
-        .kind = (uint16_t)kind,
-        .cluster_id = replica->config.cluster_id,
-        .sequence = sequence,
-        .lsn = wal->tail,
-        .term = replica->stored.hard.term,
-        .durable_sequence = wal->durable > 0 ? wal_batch(replica, wal->durable - 1)->header.sequence : 0,
-        .truncate_after = wal->open_truncate_after,
-        .first_index = wal->open_count > 0 ? wal->open_first_index : 0,
-        .entry_count = wal->open_count,
-        .run_bytes = run,
-        .body_bytes = wal->open_bytes,
-    };
+    ASSERT(ring_has_room(replica, wal->tail + header.run_bytes, 0));
     memcpy(bytes, &header, sizeof header);
     const uint32_t used = (uint32_t)sizeof header + wal->open_bytes;
-    memset(bytes + used, 0, run - used);
-    wal_batch_seal(bytes);
+    memset(bytes + used, 0, header.run_bytes - used);
+    wal_batch_seal(bytes, replica->config.cluster_id);
 
     struct wal_batch *batch = wal_batch(replica, wal->sealed);
     memset(batch, 0, sizeof *batch);
     memcpy(&batch->header, bytes, sizeof batch->header);
     batch->last_index = replica->log.last.index;
     wal->sealed++;
-    wal->sequence = sequence;
-    wal->prev_hash = batch->header.hash;
-    wal->tail += run;
-    wal->open_first_index = 0;
-    wal->open_count = 0;
-    wal->open_bytes = 0;
-    wal->open_truncate_after = WAL_NO_TRUNCATION;
+    wal_follow(replica, &batch->header);
+    open_batch_clear(wal);
 }
 
 bool wal_seal_cut(struct replica *replica)
 {
     struct wal *wal = &replica->wal;
     ASSERT(wal->open_count == 0 && wal->sealed == wal->durable);
-    if (wal->tail + replica->limits.block_bytes > wal_capacity(replica))
+    if (!ring_has_room(replica, wal->tail + replica->limits.block_bytes, 0))
         return false;
     /* Unlike anything that a torn tail may have left behind: its sequence is beyond theirs, and they do not chain to
      * it. */
@@ -127,45 +163,75 @@ bool wal_seal_cut(struct replica *replica)
     return true;
 }
 
-bool wal_append(struct replica *replica, struct output *output, const struct entry *entry, uint32_t reserve_blocks)
+/* Puts an entry into the open batch, behind one that it does not go with if need be. Returns its lsn; UINT64_MAX when
+ * too many batches wait. */
+static uint64_t open_batch_add(struct replica *replica, const struct entry *entry, enum wal_batch_kind kind)
 {
     struct wal *wal = &replica->wal;
     const uint32_t bytes = entry_bytes(entry->body.count);
     ASSERT(sizeof(struct wal_batch_header) + bytes <= replica->limits.wal_batch_bytes_max);
-    if (!wal_has_room(replica, entry->body.count, reserve_blocks))
-        return false;
-    if (!open_batch_fits(replica, bytes)) {
+    const bool joins =
+        wal->open_count == 0
+        || (wal->open_kind == kind && wal->open_term == entry->id.term
+            && wal->open_first_index + wal->open_count == entry->id.index && open_batch_fits(replica, bytes));
+    if (!joins) {
         if (wal->sealed - wal->named >= WAL_UNNAMED_SEALED_MAX)
-            return false;
-        wal_seal(replica, WAL_BATCH_APPEND, wal->sequence + 1);
+            return UINT64_MAX;
+        wal_seal(replica, (enum wal_batch_kind)wal->open_kind, wal->sequence + 1);
     }
-    const uint64_t position = wal->tail + sizeof(struct wal_batch_header) + wal->open_bytes;
-    entry_encode(entry, wal_mirror(replica, position));
-    if (wal->open_count == 0)
+    const uint64_t lsn = wal->tail + sizeof(struct wal_batch_header) + wal->open_bytes;
+    entry_encode(entry, wal_mirror(replica, lsn));
+    if (wal->open_count == 0) {
         wal->open_first_index = entry->id.index;
+        wal->open_term = entry->id.term;
+        wal->open_kind = (uint16_t)kind;
+    }
     wal->open_count++;
     wal->open_bytes += bytes;
-    log_push(replica, entry->id, position);
+    return lsn;
+}
+
+bool wal_append(struct replica *replica, struct output *output, const struct entry *entry, uint32_t reserve_blocks)
+{
+    ASSERT(entry->id.index == replica->log.last.index + 1);
+    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, reserve_blocks))
+        return false;
+    const uint64_t lsn = open_batch_add(replica, entry, WAL_BATCH_APPEND);
+    if (lsn == UINT64_MAX)
+        return false;
+    log_push(replica, entry->id, lsn);
     output_event(output, EVENT_APPEND, entry->id.index, entry->id.term);
     return true;
 }
 
-/* The part of a truncation that nobody wrote yet is simply taken back, and its bytes zeroed; for the rest the next
- * batch carries it. */
+bool wal_repair(struct replica *replica, struct output *output, const struct entry *entry)
+{
+    ASSERT(log_term(replica, entry->id.index) == entry->id.term);
+    ASSERT(!log_readable(replica, entry->id.index));
+    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1))
+        return false;
+    const uint64_t lsn = open_batch_add(replica, entry, WAL_BATCH_REPAIR);
+    if (lsn == UINT64_MAX)
+        return false;
+    log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
+    output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
+    return true;
+}
+
+/* The part of a truncation that nobody wrote yet is simply taken back, and its bytes zeroed. The rest is replaced on
+ * the disk by the first entry of the next batch. */
 static void open_batch_truncate(struct replica *replica, uint64_t index)
 {
     struct wal *wal = &replica->wal;
+    if (wal->open_count == 0 || wal->open_first_index + wal->open_count <= index + 1)
+        return;
     uint8_t *entries = wal_mirror(replica, wal->tail + sizeof(struct wal_batch_header));
     const uint32_t before = wal->open_bytes;
-    if (wal->open_count > 0 && index >= wal->open_first_index) {
+    if (index >= wal->open_first_index) {
         wal->open_count = (uint32_t)(index + 1 - wal->open_first_index);
         wal->open_bytes = (uint32_t)(log_entry_bytes(replica, index + 1).bytes - entries);
     } else {
-        if (wal->open_count == 0 || index + 1 < wal->open_first_index)
-            wal->open_truncate_after = u64_min(wal->open_truncate_after, index);
-        wal->open_first_index = 0;
-        wal->open_count = 0;
-        wal->open_bytes = 0;
+        open_batch_clear(wal);
     }
     memset(entries + wal->open_bytes, 0, before - wal->open_bytes);
 }
@@ -209,11 +275,11 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
             return;
         }
         if (wal->submitted == wal->sealed)
-            wal_seal(replica, WAL_BATCH_APPEND, wal->sequence + 1);
+            wal_seal(replica, (enum wal_batch_kind)wal->open_kind, wal->sequence + 1);
         const struct wal_batch_header *header = &wal_batch(replica, wal->submitted)->header;
         wal_emit_write(output, wal_op_id(WAL_WRITE_BATCH, wal->submitted),
-                       wal_body_offset(&replica->limits) + header->lsn, wal_mirror(replica, header->lsn),
-                       header->run_bytes);
+                       wal_body_offset(&replica->limits) + header->lsn % wal_ring_bytes(&replica->limits),
+                       wal_mirror(replica, header->lsn), header->run_bytes);
         wal->submitted++;
     }
 }
@@ -291,8 +357,9 @@ static void superblock_submit(struct replica *replica, struct output *output)
         replica->wants_tick = true;
         return;
     }
+    const uint32_t candidates = writer->due_first != 0 ? writer->due_first : writer->due;
     uint32_t copy = 0;
-    while ((writer->due & (1u << copy)) == 0)
+    while ((candidates & (1u << copy)) == 0)
         copy++;
     writer->in_flight = 1;
     wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy), block,
@@ -308,11 +375,28 @@ void wal_flush(struct replica *replica, struct output *output)
     wal_submit_name(replica, output);
 }
 
+/* Entries that a peer replaced are intact from now on, unless they were truncated or replaced since. */
+static void batch_repaired(struct replica *replica, const struct wal_batch_header *header)
+{
+    for (uint32_t i = 0; i < header->entry_count; i++) {
+        const uint64_t index = header->first_index + i;
+        if (index <= replica->log.base.index || index > replica->log.last.index || !log_readable(replica, index))
+            continue;
+        const uint64_t lsn = log_entry_lsn(replica, index);
+        if (lsn > header->lsn && lsn < header->lsn + header->run_bytes)
+            log_repair(replica, index, lsn);
+    }
+}
+
 /* What the batches before the ordinal hold may be promised from now on. */
 static void wal_promise(struct replica *replica, struct output *output, uint64_t ordinal)
 {
+    struct wal *wal = &replica->wal;
     ASSERT(ordinal > 0);
-    replica->wal.durable_index = wal_batch(replica, ordinal - 1)->last_index;
+    for (; wal->promised < ordinal; wal->promised++)
+        if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
+            batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
+    wal->durable_index = wal_batch(replica, ordinal - 1)->last_index;
     output_event(output, EVENT_DURABLE, replica->wal.durable_index, 0);
 }
 
@@ -348,10 +432,136 @@ static void superblock_written(struct replica *replica, struct output *output, u
     ASSERT(writer->in_flight == 1 && (writer->due & (1u << copy)) != 0);
     writer->in_flight = 0;
     writer->due &= ~(1u << copy);
+    writer->due_first &= ~(1u << copy);
     if (writer->due != 0)
         return;
     writer->durable = writer->writing;
     output_event(output, EVENT_HARD_STATE, writer->durable.hard.term, writer->durable.hard.vote);
+}
+
+/* ---- the head ---- */
+
+/* The batch that holds the entry at lsn: the nearest block before it that is a header and covers it. */
+static bool batch_of(const struct replica *replica, uint64_t lsn, struct wal_batch_header *header)
+{
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    uint64_t at = lsn - lsn % block_bytes;
+    for (uint32_t back = 0; back < replica->limits.wal_batch_bytes_max; back += block_bytes) {
+        const struct slice block = { .bytes = wal_mirror_const(replica, at), .count = block_bytes };
+        if (wal_batch_header_decode(block, replica->config.cluster_id, at, header)
+            && lsn < at + sizeof *header + header->body_bytes)
+            return true;
+        if (at < replica->stored.head.lsn + block_bytes)
+            return false;
+        at -= block_bytes;
+    }
+    return false;
+}
+
+/* The lowest index above base whose bytes lie at or behind lsn, among those that were never repaired. */
+static uint64_t index_at(const struct replica *replica, uint64_t lsn, uint64_t last)
+{
+    uint64_t low = replica->log.base.index + 1;
+    uint64_t high = last;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (log_readable(replica, middle) && log_entry_lsn(replica, middle) < lsn)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Can the log begin with the batch that holds `index`? */
+static bool head_at(const struct replica *replica, uint64_t index, struct wal_head *head)
+{
+    struct wal_batch_header header;
+    if (!log_readable(replica, index) || !batch_of(replica, log_entry_lsn(replica, index), &header))
+        return false;
+    /* A repaired entry lies behind others that come after it. */
+    if (header.kind != WAL_BATCH_APPEND || header.first_index <= replica->log.base.index
+        || header.lsn < replica->stored.head.lsn)
+        return false;
+    *head = (struct wal_head){
+        .lsn = header.lsn,
+        .sequence = header.sequence - 1,
+        .prev_hash = header.prev_hash,
+        .base = { .index = header.first_index - 1, .term = log_term(replica, header.first_index - 1) },
+    };
+    return true;
+}
+
+/* The log does not go on where the checkpoint ends: it begins anew behind it, when nothing is under way any more. */
+static bool head_reset(struct replica *replica, struct log_id id)
+{
+    struct wal *wal = &replica->wal;
+    wal->resetting = true;
+    if (wal->open_count > 0 || wal->submitted < wal->sealed || wal->named < wal->sealed || wal->name_busy)
+        return false;
+    replica->stored.head = (struct wal_head){
+        .lsn = wal->tail,
+        .sequence = wal->sequence,
+        .prev_hash = wal->prev_hash,
+        .base = id,
+    };
+    return true;
+}
+
+bool wal_head_search(struct replica *replica, struct log_id id)
+{
+    const struct log *log = &replica->log;
+    if (id.index < log->base.index)
+        return true;
+    if (!log_holds(replica, id))
+        return head_reset(replica, id);
+    if (replica->wal.durable_index < id.index)
+        return false;
+    const uint64_t retain = (uint64_t)replica->limits.wal_retain_blocks * replica->limits.block_bytes;
+    if (log->last.index == log->base.index || replica->wal.tail <= retain)
+        return true;
+    struct wal_head head;
+    for (uint64_t index = index_at(replica, replica->wal.tail - retain, u64_min(id.index + 1, log->last.index)),
+                  tries = 0;
+         index > log->base.index && tries < 64; index--, tries++) {
+        if (!head_at(replica, index, &head))
+            continue;
+        replica->stored.head = head;
+        return true;
+    }
+    return true;
+}
+
+/* The mirror of what was given up means nothing any more. */
+static void wal_release(struct replica *replica, struct output *output)
+{
+    struct wal *wal = &replica->wal;
+    const uint64_t ring = wal_ring_bytes(&replica->limits);
+    while (wal->released < replica->stored.head.lsn && output_room(output, 1, 0)) {
+        const uint64_t left = u64_min(replica->stored.head.lsn - wal->released, ring - wal->released % ring);
+        const uint32_t bytes = (uint32_t)u64_min(left, UINT32_MAX / 2);
+        output_effect(output, &(struct effect){
+                                  .kind = EFFECT_RELEASE,
+                                  .bytes = { .bytes = wal_mirror(replica, wal->released), .count = bytes },
+                              });
+        wal->released += bytes;
+    }
+}
+
+void wal_head_advance(struct replica *replica, struct output *output)
+{
+    struct wal *wal = &replica->wal;
+    const struct wal_head *head = &replica->stored.head;
+    ASSERT(memcmp(head, &replica->superblock.durable.head, sizeof *head) == 0);
+    wal_release(replica, output);
+    if (wal->resetting) {
+        wal->resetting = false;
+        log_reset(replica, head->base);
+        wal->durable_index = head->base.index;
+        replica->commit = u64_max(replica->commit, head->base.index);
+    } else {
+        log_forget(replica, head->base);
+    }
 }
 
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result)

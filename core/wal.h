@@ -21,8 +21,8 @@
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
  *   durable_index is the last index in the prefix that may be promised, less what was truncated: nothing above it
  *   was ever promised
- *
- *   the mirror bytes of a submitted batch do not change until its completion (nor ever, in this version)
+ *   head.lsn <= tail <= head.lsn + ring, of the head that all superblock copies hold: nothing before it is given up
+ *   the mirror bytes of a submitted batch do not change while its entries are in the log
  *
  *   one name write in flight, one superblock copy in flight
  *   any failed durable write stops the node */
@@ -51,55 +51,79 @@ struct wal_batch {
 struct wal {
     uint64_t tail; /* lsn at which the open batch starts */
     uint64_t open_first_index;
-    uint64_t open_truncate_after;
+    uint64_t open_term; /* of its entries */
     uint32_t open_count;
-    uint32_t open_bytes;      /* of entries */
-    uint64_t sequence;        /* of the last sealed batch */
-    struct hash128 prev_hash; /* of the last sealed batch */
-    uint64_t sealed;          /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
+    uint32_t open_bytes; /* of entries */
+    /* The last sealed batch, which the next one chains to and describes. */
+    uint64_t sequence;
+    struct hash128 prev_hash;
+    uint64_t prev_lsn;
+    uint64_t prev_first_index;
+    uint64_t prev_entry_term;
+    uint32_t prev_entry_count;
+    uint16_t prev_kind; /* enum wal_batch_kind; 0: none, it is the first of the log */
+    uint16_t open_kind;
+    uint64_t sealed; /* ordinals: batch i of this life lies in batches[i % WAL_BATCHES_MAX] */
     uint64_t submitted;
     uint64_t durable;
     uint64_t named;
+    uint64_t promised; /* ordinal: what is before it counts in durable_index */
     uint64_t durable_index;
-    uint64_t naming; /* ordinal up to which the name write in flight names */
+    uint64_t released; /* lsn: the mirror before it means nothing */
+    uint64_t naming;   /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
-    uint8_t zero[7];
+    bool resetting; /* an install replaces the log: nothing is added until the superblock says so */
+    uint8_t zero[6];
     struct wal_batch batches[WAL_BATCHES_MAX];
 };
 
 enum recovery_phase {
     RECOVERY_SUPERBLOCK, /* four copies are being read */
-    RECOVERY_NAMES,      /* the header ring, block by block */
-    RECOVERY_BODY,       /* the body, in chunks of wal_batch_bytes_max */
-    RECOVERY_SCAN,       /* behind the tail: leftovers of a torn tail, or proof of damage */
+    RECOVERY_NAMES,      /* the header ring */
+    RECOVERY_BODY,       /* the body ring from the head on, walked as it arrives */
+    RECOVERY_SCAN,       /* a bad batch: what lies behind it says whether it was durable */
     RECOVERY_WRITE,      /* superblock copies and the cut batch are being written and named */
     RECOVERY_DONE,
 };
 
-enum { RECOVERY_READ_TRIES = 3 };
+enum { RECOVERY_READ_TRIES = 3, RECOVERY_READS_MAX = 2, RECOVERY_NAMED_MAX = 32 };
+
+/* A read in flight: of all its bytes at once, or, after an error, of one block after the other. */
+struct recovery_read {
+    uint64_t position; /* in the stream of the phase */
+    uint32_t bytes;    /* still to come; 0: free */
+    uint32_t tries;    /* of the block, when by_blocks */
+    bool by_blocks;
+    uint8_t zero[7];
+};
 
 struct recovery {
-    uint32_t phase;             /* enum recovery_phase */
-    uint32_t slot;              /* superblock copy or header block being read */
-    uint32_t tries;             /* of the read in flight that failed */
-    bool leftovers;             /* something lies behind the tail */
-    uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
+    uint32_t phase;   /* enum recovery_phase */
+    bool leftovers;   /* something lies behind the tail, or cannot be read */
+    bool chain_ahead; /* an intact header with a later sequence lies behind the tail */
+    bool lost_block;  /* a block of the body cannot be read */
     uint8_t zero;
-    uint64_t read_offset; /* body: bytes of the mirror that are loaded, or read in flight */
-    uint64_t read_bytes;
-    uint64_t by_blocks_end; /* a chunk failed: up to here its blocks are read one by one */
-    uint64_t scan_end;
-    uint64_t sequence_max;   /* highest batch sequence seen anywhere */
-    uint64_t named_sequence; /* highest batch sequence known to have been durable */
-    uint64_t name_sequence_max;
+    bool cut_due; /* a cut batch is to be written once the superblock is */
+    uint8_t zero3;
+    uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_bad_after[2]; /* the two slots behind name_newest */
-    uint8_t zero1[6];
+    uint8_t zero1[2];
+    /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
+    uint64_t read_next;      /* up to here everything is asked for */
+    uint64_t loaded;         /* up to here everything is here, or given up */
+    uint64_t read_end;       /* no further, in this phase */
+    uint64_t sequence_max;   /* highest batch sequence seen anywhere */
+    uint64_t named_sequence; /* highest batch sequence known to have been durable */
+    uint64_t name_sequence_max;
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
+    uint64_t batches_faulty;
+    struct recovery_read reads[RECOVERY_READS_MAX];
+    struct wal_batch_header named[RECOVERY_NAMED_MAX]; /* newest headers of the ring, by sequence modulo the size */
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
     uint8_t zero2[4];
@@ -140,20 +164,61 @@ uint64_t wal_deadline(const struct replica *replica);
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
 
+/* Adds once more the entry of a faulty slot, got from a peer. False when there is no room. */
+bool wal_repair(struct replica *replica, struct output *output, const struct entry *entry);
+
+/* What may be reported to others: durable, intact, in order. */
+uint64_t wal_promised_index(const struct replica *replica);
+
 /* Seals the cut batch of a recovery. False when there is no room for it. */
 bool wal_seal_cut(struct replica *replica);
+
+/* Bytes in the mirror of the body ring. */
+uint8_t *wal_mirror(struct replica *replica, uint64_t lsn);
+const uint8_t *wal_mirror_const(const struct replica *replica, uint64_t lsn);
+uint64_t wal_ring_bytes(const struct limits *limits);
+
+/* A checkpoint at id is about to become durable: sets stored.head to where the log may begin then. Keeps what the log
+ * holds behind id, and some of what lies before it; a log that does not hold id begins anew behind it. False: not yet,
+ * ask again in the next step. */
+bool wal_head_search(struct replica *replica, struct log_id id);
+/* The superblock that holds stored.head is durable: gives up what lies before it. */
+void wal_head_advance(struct replica *replica, struct output *output);
+
+/* The batch before the tail is this one. */
+void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 
 /* Fills a block with the superblock of this replica. */
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *block);
 
-/* Where may the log begin once the checkpoint at id is durable? Leaves the answer in stored.head; looks at a bounded
- * number of batches. False: not found yet, call again. */
-bool wal_head_search(struct replica *replica, struct log_id id);
-/* stored.head is durable: gives up what lies before it. */
-void wal_head_advance(struct replica *replica, struct output *output);
-
 uint64_t wal_used_bytes(const struct replica *replica);
+
+/* recovery_walk.c: takes the batches of the body as far as they are loaded. */
+enum recovery_verdict {
+    RECOVERY_KEEP,    /* it belongs to the log, and may have been acknowledged */
+    RECOVERY_FAULTY,  /* it was durable and is damaged; its entries are known by name */
+    RECOVERY_UNKNOWN, /* something was durable and is lost, and nobody here can say what */
+    RECOVERY_CUT,     /* torn or never acknowledged: the log ends before it */
+    RECOVERY_VERDICTS,
+};
+
+/* What is known about the batch at the tail. */
+struct recovery_evidence {
+    bool intact;     /* header and body are good, and it continues the log */
+    bool identified; /* its header is intact somewhere, or the batch behind it says what it held */
+    bool proved;     /* a name or a later batch says that it was durable */
+    bool doubt;      /* what would say so may itself be lost */
+};
+enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *evidence);
+/* How many rows of the table apply: always 1. For the test that enumerates it. */
+uint32_t recovery_rules_matching(const struct recovery_evidence *evidence);
+
+enum walk_outcome { WALK_MORE, WALK_END, WALK_UNKNOWN };
+enum walk_outcome recovery_walk(struct replica *replica, struct output *output);
+/* Remembers the newest headers that the ring names. */
+void recovery_name_batch(struct recovery *recovery, const struct wal_batch_header *header);
+bool recovery_names_uncertain(const struct replica *replica);
 
 /* recovery.c: the start of a life. */
 void recovery_start(struct replica *replica, struct output *output);

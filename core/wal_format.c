@@ -10,38 +10,48 @@ static uint64_t place_seed(uint64_t cluster_id, uint64_t place)
     return cluster_id ^ ((place + 1) * 0x9e3779b97f4a7c15ULL);
 }
 
-static struct hash128 batch_header_hash(const struct wal_batch_header *header)
+static struct hash128 batch_header_hash(const struct wal_batch_header *header, uint64_t cluster_id)
 {
     const size_t skip = sizeof header->hash;
-    return checksum128((const uint8_t *)header + skip, sizeof *header - skip,
-                       place_seed(header->cluster_id, header->lsn));
+    return checksum128((const uint8_t *)header + skip, sizeof *header - skip, place_seed(cluster_id, header->lsn));
 }
 
-void wal_batch_seal(uint8_t *run)
+void wal_batch_seal(uint8_t *run, uint64_t cluster_id)
 {
     struct wal_batch_header header;
     memcpy(&header, run, sizeof header);
     ASSERT(header.magic == WAL_BATCH_MAGIC);
     ASSERT(header.run_bytes >= sizeof header + header.body_bytes);
-    const uint64_t seed = place_seed(header.cluster_id, header.lsn);
+    const uint64_t seed = place_seed(cluster_id, header.lsn);
     header.body_hash = checksum128(run + sizeof header, header.run_bytes - sizeof header, seed);
-    header.hash = batch_header_hash(&header);
+    header.hash = batch_header_hash(&header, cluster_id);
     memcpy(run, &header, sizeof header);
+}
+
+/* What a hash cannot say: a header that was written by something else than this code. */
+static bool batch_header_sane(const struct wal_batch_header *header)
+{
+    if (header->sequence == 0 || header->sequence > SEQUENCE_MAX || header->durable_sequence >= header->sequence)
+        return false;
+    if (header->term > TERM_MAX || header->entry_term > header->term || header->prev_entry_term > TERM_MAX)
+        return false;
+    if (header->first_index > INDEX_MAX || header->prev_first_index > INDEX_MAX || header->lsn > LSN_MAX)
+        return false;
+    if (header->run_bytes < sizeof *header || header->body_bytes > header->run_bytes - sizeof *header)
+        return false;
+    if (header->prev_bytes > header->lsn)
+        return false;
+    if (header->kind == WAL_BATCH_CUT)
+        return header->entry_count == 0;
+    return (header->kind == WAL_BATCH_APPEND || header->kind == WAL_BATCH_REPAIR) && header->entry_count > 0
+           && header->first_index > 0;
 }
 
 static bool batch_header_intact(const struct wal_batch_header *header, uint64_t cluster_id)
 {
     if (header->magic != WAL_BATCH_MAGIC || header->version != STORED_VERSION)
         return false;
-    if (header->cluster_id != cluster_id || header->sequence == 0 || header->sequence > SEQUENCE_MAX)
-        return false;
-    if (header->durable_sequence >= header->sequence || header->term > TERM_MAX)
-        return false;
-    if (!hash128_equal(header->hash, batch_header_hash(header)))
-        return false;
-    if (header->run_bytes < sizeof *header || header->body_bytes > header->run_bytes - sizeof *header)
-        return false;
-    return header->kind == WAL_BATCH_APPEND || header->kind == WAL_BATCH_CUT;
+    return hash128_equal(header->hash, batch_header_hash(header, cluster_id)) && batch_header_sane(header);
 }
 
 bool wal_batch_header_decode(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_header *header)
@@ -52,11 +62,11 @@ bool wal_batch_header_decode(struct slice bytes, uint64_t cluster_id, uint64_t l
     return header->lsn == lsn && batch_header_intact(header, cluster_id);
 }
 
-bool wal_batch_body_valid(const struct wal_batch_header *header, const uint8_t *run)
+bool wal_batch_body_valid(const struct wal_batch_header *header, uint64_t cluster_id, const uint8_t *run)
 {
     const uint8_t *body = run + sizeof *header;
     const struct hash128 hash =
-        checksum128(body, header->run_bytes - sizeof *header, place_seed(header->cluster_id, header->lsn));
+        checksum128(body, header->run_bytes - sizeof *header, place_seed(cluster_id, header->lsn));
     if (!hash128_equal(hash, header->body_hash))
         return false;
     uint32_t offset = 0;
@@ -64,7 +74,7 @@ bool wal_batch_body_valid(const struct wal_batch_header *header, const uint8_t *
         struct entry entry;
         const uint32_t bytes =
             entry_decode((struct slice){ .bytes = body + offset, .count = header->body_bytes - offset }, &entry);
-        if (bytes == 0 || entry.id.index != header->first_index + i)
+        if (bytes == 0 || entry.id.index != header->first_index + i || entry.id.term != header->entry_term)
             return false;
         offset += bytes;
     }

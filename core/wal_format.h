@@ -7,12 +7,15 @@
  *   batch = wal_batch_header, entries (entry.h), zeros up to run_bytes; run_bytes is a multiple of the block
  *   name  = wal_name_header, count wal_batch_headers, zeros up to the block
  *
- * A batch is valid at lsn when its header hash (seeded with cluster and lsn) and its body hash hold. It belongs to the
- * log when besides its prev_hash is the header hash of the batch before it, and its sequence is larger.
- * Truncation is an append: a batch with truncate_after = j says that entries behind j are gone, then adds its own.
+ * A batch is valid at lsn when its header hash (seeded with cluster and lsn) and its body hash hold: bytes of an
+ * earlier lap fail. It belongs to the log when besides its prev_hash is the header hash of the batch before it, and its
+ * sequence is larger. It never crosses the end of the ring: where less than wal_batch_bytes_max is left before the end,
+ * the next batch begins at the start of the ring (wal_place).
  *
- * The ring does not wrap in this version: the log is full at its end (wal_head_* in the superblock are there for the
- * version that moves the head). */
+ * All entries of a batch have consecutive indices and one term, so its header names each of them; and it repeats what
+ * the batch before it held. So the loss of any one batch, header and all, leaves its entries' identities known
+ * (CTRL 3.3). Truncation is an append: a batch whose first entry is not behind the last one replaces all from there on.
+ */
 #ifndef WW_WAL_FORMAT_H
 #define WW_WAL_FORMAT_H
 
@@ -31,14 +34,15 @@ enum {
 };
 
 enum wal_batch_kind {
-    WAL_BATCH_APPEND = 1, /* entries, perhaps behind a truncation */
+    WAL_BATCH_APPEND = 1, /* entries; they replace what the log held from first_index on */
     WAL_BATCH_CUT = 2,    /* no entries: recovery ended the log here (storage design 2.8, step 6) */
+    WAL_BATCH_REPAIR = 3, /* entries that were damaged, once more; nothing behind them is replaced (CTRL 3.4) */
 };
-
-#define WAL_NO_TRUNCATION UINT64_MAX
 
 /* Nothing stored has a larger sequence: what claims one is damaged. */
 #define SEQUENCE_MAX (UINT64_MAX / 2)
+#define INDEX_MAX (UINT64_MAX / 4)
+#define LSN_MAX (UINT64_MAX / 4)
 
 struct wal_batch_header {
     struct hash128 hash;      /* of the rest of this header */
@@ -46,20 +50,24 @@ struct wal_batch_header {
     struct hash128 body_hash; /* of run_bytes behind this header, padding included */
     uint32_t magic;
     uint16_t version;
-    uint16_t kind; /* enum wal_batch_kind */
-    uint64_t cluster_id;
+    uint16_t kind;             /* enum wal_batch_kind */
     uint64_t sequence;         /* from 1, growing; not dense: recovery skips */
-    uint64_t lsn;              /* of this header */
+    uint64_t lsn;              /* of this header: bytes since format */
     uint64_t term;             /* the replica's term when it was sealed */
     uint64_t durable_sequence; /* all batches up to it were known durable */
-    uint64_t truncate_after;   /* WAL_NO_TRUNCATION, or the last index kept */
     uint64_t first_index;      /* of its entries; 0 when it has none */
+    uint64_t entry_term;       /* of all its entries */
+    uint64_t prev_first_index; /* the same of the batch before */
+    uint64_t prev_entry_term;
+    uint32_t prev_entry_count;
+    uint32_t prev_bytes; /* from its lsn to this one; 0: this is the first batch of the log */
     uint32_t entry_count;
     uint32_t run_bytes;
     uint32_t body_bytes; /* entries without padding */
-    uint32_t zero;
+    uint16_t prev_kind;
+    uint16_t zero;
 };
-STATIC_ASSERT(sizeof(struct wal_batch_header) == 128, "no padding");
+STATIC_ASSERT(sizeof(struct wal_batch_header) == 144, "no padding");
 
 struct wal_name_header {
     struct hash128 hash; /* of the rest of the block */
@@ -134,13 +142,21 @@ static inline uint32_t wal_names_max(uint32_t block_bytes)
     return (block_bytes - (uint32_t)sizeof(struct wal_name_header)) / (uint32_t)sizeof(struct wal_batch_header);
 }
 
+/* Where a batch may begin: at lsn, or at the start of the ring when too little is left before its end. */
+static inline uint64_t wal_place(const struct limits *limits, uint64_t lsn)
+{
+    const uint64_t ring = (uint64_t)limits->wal_body_blocks * limits->block_bytes;
+    const uint64_t left = ring - lsn % ring;
+    return left < limits->wal_batch_bytes_max ? lsn + left : lsn;
+}
+
 /* Seals a batch: `run` begins with a header whose hash fields are still zero, and holds run_bytes with padding. */
-void wal_batch_seal(uint8_t *run);
+void wal_batch_seal(uint8_t *run, uint64_t cluster_id);
 
 /* The header of a batch at lsn: intact by itself? Copies it out. */
 bool wal_batch_header_decode(struct slice bytes, uint64_t cluster_id, uint64_t lsn, struct wal_batch_header *header);
 /* The body behind an intact header: `run` holds run_bytes. Hash and entries verified. */
-bool wal_batch_body_valid(const struct wal_batch_header *header, const uint8_t *run);
+bool wal_batch_body_valid(const struct wal_batch_header *header, uint64_t cluster_id, const uint8_t *run);
 
 /* One block of the header ring. */
 void wal_name_seal(uint8_t *block, uint32_t block_bytes);

@@ -214,10 +214,9 @@ static void batch_print(const struct survey *survey, const struct wal_batch_view
 {
     printf("batch %" PRIu64 "  lsn %" PRIu64 "  %" PRIu32 " bytes  term %" PRIu64, batch->sequence, batch->lsn,
            batch->run_bytes, batch->term);
-    if (batch->truncate_after != WAL_NO_TRUNCATION)
-        printf("  truncates after %" PRIu64, batch->truncate_after);
     if (batch->entry_count > 0)
-        printf("  entries %" PRIu64 "..%" PRIu64, batch->first_index, batch->first_index + batch->entry_count - 1);
+        printf("  %s %" PRIu64 "..%" PRIu64, batch->repair ? "repairs" : "entries", batch->first_index,
+               batch->first_index + batch->entry_count - 1);
     else
         printf("  cut of a recovery");
     printf("  %s\n", batch->sequence <= survey->named_sequence ? "ok, named" : "ok");

@@ -107,9 +107,15 @@ static uint64_t follow_from(const struct ghost_log *log, const struct replica *r
     return from;
 }
 
-static struct link follow_link(const struct ghost_log *log, const struct replica *replica, uint64_t index)
+static struct link follow_link(struct check *check, const struct ghost_log *log, const struct replica *replica,
+                               uint64_t index)
 {
     struct entry entry;
+    /* Damaged: its identity is all that the node knows, and that names one entry and one past. */
+    if (!replica_entry_readable(replica, index)) {
+        const uint64_t term = replica_entry_term(replica, index);
+        return (struct link){ .term = term, .chain = entry_find(check, index, term)->chain };
+    }
     replica_entry(replica, index, &entry);
     return (struct link){ .term = entry.id.term,
                           .chain = link_chain(log->links[index - 1].chain, entry.id.term, entry.kind, entry.body) };
@@ -136,7 +142,7 @@ static void follow_audit(struct check *check, uint32_t node, const struct replic
     if (ghost->memory.last == 0)
         return;
     ghost->audited = ghost->audited < ghost->memory.last ? ghost->audited + 1 : 1;
-    if (follow_link(&ghost->memory, replica, ghost->audited).chain != ghost->memory.links[ghost->audited].chain)
+    if (follow_link(check, &ghost->memory, replica, ghost->audited).chain != ghost->memory.links[ghost->audited].chain)
         check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu changed in place", (unsigned long long)ghost->audited);
 }
 
@@ -149,14 +155,14 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
     const uint64_t last = view->last.index;
     check_count(check, CHECK_LEADER_APPEND_ONLY);
     /* An event may speak of an entry that is the same as before. */
-    while (from <= log->last && from <= last && follow_link(log, replica, from).chain == log->links[from].chain)
+    while (from <= log->last && from <= last && follow_link(check, log, replica, from).chain == log->links[from].chain)
         from++;
     if (from <= log->last) {
         follow_removed(check, node, view, from - 1);
         log->last = from - 1;
     }
     for (uint64_t index = from; index <= last; index++) {
-        const struct link link = follow_link(log, replica, index);
+        const struct link link = follow_link(check, log, replica, index);
         if (link.term < log->links[index - 1].term || link.term > view->term)
             check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu has term %llu behind term %llu, in term %llu",
                        (unsigned long long)index, (unsigned long long)link.term,

@@ -194,7 +194,9 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
     case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
     case FRAME_CHECKPOINT_REQUEST:
-    case FRAME_CHECKPOINT_RESPONSE: /* promise nothing */
+    case FRAME_CHECKPOINT_RESPONSE:
+    case FRAME_REPAIR_REQUEST:
+    case FRAME_REPAIR_RESPONSE: /* promise nothing */
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;

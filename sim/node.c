@@ -77,6 +77,7 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
     case STOP_WRONG_VOTERS:
+    case STOP_DIVERGED:
     case STOP_DUPLICATE_NODE: return UNEXPLAINED;
     }
     return UNEXPLAINED;

@@ -16,6 +16,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_REFUSAL: return "refusal";
     case FRAME_CHECKPOINT_REQUEST: return "checkpoint?";
     case FRAME_CHECKPOINT_RESPONSE: return "checkpoint!";
+    case FRAME_REPAIR_REQUEST: return "repair?";
+    case FRAME_REPAIR_RESPONSE: return "repair!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";

@@ -156,7 +156,7 @@ static void forge_batch(uint8_t *block, struct input_bytes *in, const struct nod
     if (header.magic != WAL_BATCH_MAGIC || header.run_bytes < sizeof header || header.run_bytes > room)
         return;
     if (header.body_bytes <= header.run_bytes - sizeof header)
-        wal_batch_seal(block);
+        wal_batch_seal(block, node->config.cluster_id);
 }
 
 static void forge_name(uint8_t *block, struct input_bytes *in, uint32_t block_bytes)

@@ -200,7 +200,7 @@ static inline void write_batch(struct scene *scene, uint32_t at, bool truncating
     memset(&header.body_hash, 0, sizeof header.body_hash);
     memcpy(batch->unchained, batch->run, sizeof batch->unchained);
     memcpy(batch->unchained, &header, sizeof header);
-    wal_batch_seal(batch->unchained);
+    wal_batch_seal(batch->unchained, node->config.cluster_id);
 }
 
 /* truncating: bit per batch. echo: so many batches are durable when each is sealed. */

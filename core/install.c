@@ -1,0 +1,646 @@
+/* The puller: asks for what its map wants, verifies it, and keeps it; see install.h. */
+#include "install.h"
+
+#include "output.h"
+#include "page.h"
+#include "state.h"
+
+enum {
+    SCAN_WORDS = 256,           /* of a set that one step looks at, some times */
+    SCANS_MAX = 16,             /* such looks, requests, and empty map blocks in one step */
+    SWITCH_BYTES = 64 << 20,    /* pulled pages between two switches: what a crash makes it pull again */
+    SWITCH_PAGES_MIN = 4,       /* ... but not so few that the map is written more often than the pages */
+    SWITCHES_MIN = 5,           /* ... nor so many that a small store has no switch in the middle */
+    TOKENS_NS_MAX = 1000000000, /* a pause earns no more than that */
+    BURSTS_PER_SECOND = 16,
+};
+
+static uint64_t install_timeout_ns(const struct replica *replica) { return 2 * replica->config.heartbeat_interval_ns; }
+
+static void install_enter(struct replica *replica, struct output *output, enum install_phase phase)
+{
+    struct install *install = &replica->install;
+    install->phase = phase;
+    output_event(output, EVENT_INSTALL, phase, replica->config.voters[install->source].id);
+}
+
+static void requests_clear(struct install *install) { memset(install->requests, 0, sizeof install->requests); }
+
+static uint32_t requests_in_flight(const struct install *install)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
+        count += install->requests[slot].sent_ns != 0;
+    return count;
+}
+
+/* At once, or, when the peers had nothing, at the pace of the time-out. */
+static void install_ask_again(struct replica *replica, struct output *output, bool at_once)
+{
+    requests_clear(&replica->install);
+    replica->install.asked_ns = at_once ? 0 : replica->now_ns;
+    install_enter(replica, output, INSTALL_ASK);
+}
+
+void install_want(struct replica *replica, struct output *output, uint64_t index_min)
+{
+    struct install *install = &replica->install;
+    install->index_min = u64_max(install->index_min, index_min);
+    if (install->phase == INSTALL_IDLE)
+        install_ask_again(replica, output, true);
+}
+
+bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
+
+/* ---- what is wanted ---- */
+
+/* The entry is to have this hash. What is below it is wanted then, or is not there any more. */
+static void entry_aim(struct replica *replica, uint32_t level, uint32_t at, struct hash128 hash)
+{
+    struct map_entry *entry = map_entry(replica, level, at);
+    if (hash128_equal(entry->hash, hash))
+        return;
+    entry->hash = hash;
+    if (level < map_root(&replica->limits))
+        map_set_dirty(replica, level + 1, at / map_fanout(&replica->limits), true);
+    if (level > 0) {
+        map_set_wanted(replica, level, at, true);
+        return;
+    }
+    block_release(replica, entry->block);
+    entry->block = 0;
+    map_set_wanted(replica, 0, at, !map_entry_is_zero(entry));
+    if (map_entry_is_zero(entry)) {
+        memset(page_raw(replica, at), 0, replica->limits.page_bytes);
+        checkpoint_clean(replica, at);
+    }
+}
+
+/* The hashes in a wanted map block are known. NULL: all are zero. */
+static void block_aim(struct replica *replica, uint32_t level, uint32_t at, const struct hash128 *hashes)
+{
+    const uint32_t fanout = map_fanout(&replica->limits);
+    const uint32_t first = at * fanout;
+    const uint32_t end = u32_min(first + fanout, map_count(&replica->limits, level - 1));
+    ASSERT(level >= 1 && map_wanted(replica, level, at));
+    for (uint32_t child = first; child < end; child++)
+        entry_aim(replica, level - 1, child, hashes != NULL ? hashes[child - first] : (struct hash128){ .low = 0 });
+    map_set_wanted(replica, level, at, false);
+    map_set_dirty(replica, level, at, true);
+    replica->install.scan_useful = true;
+}
+
+static void scan_restart(struct replica *replica)
+{
+    struct install *install = &replica->install;
+    install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
+    install->scan_next = 0;
+    install->scan_useful = false;
+}
+
+/* ---- pages on their way to the disk ---- */
+
+static uint32_t run_pages_max(const struct replica *replica)
+{
+    return replica->limits.data_run_bytes_max / replica->limits.page_bytes;
+}
+
+static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
+{
+    return (uint8_t *)region_at(replica, replica->areas.data_runs) + (size_t)slot * replica->limits.data_run_bytes_max;
+}
+
+static uint32_t runs_used(const struct replica *replica)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++)
+        count += replica->install.runs[slot].count > 0;
+    return count;
+}
+
+static bool run_emit(struct replica *replica, struct output *output, uint32_t slot)
+{
+    struct install_run *run = &replica->install.runs[slot];
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    ASSERT(run->count > 0 && !run->in_flight && checkpoint_is_idle(replica));
+    if (!output_room(output, 1, 0)) {
+        replica->wants_tick = true;
+        return false;
+    }
+    run->in_flight = true;
+    output_effect(output, &(struct effect){
+                              .kind = EFFECT_WRITE,
+                              .device = DEVICE_DATA,
+                              .op_id = wal_op_id((enum wal_operation)DATA_WRITE_INSTALL, slot),
+                              .offset = (uint64_t)run->first_block * page_bytes,
+                              .bytes = { .bytes = run_buffer(replica, slot), .count = run->count * page_bytes },
+                          });
+    return true;
+}
+
+static void runs_emit(struct replica *replica, struct output *output)
+{
+    for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++) {
+        const struct install_run *run = &replica->install.runs[slot];
+        if (run->count > 0 && !run->in_flight && !run_emit(replica, output, slot))
+            return;
+    }
+}
+
+void install_written(struct replica *replica, struct output *output, const struct input *input)
+{
+    const uint64_t slot = wal_detail_of(input->op_id);
+    ASSERT(slot < CHECKPOINT_DEPTH_MAX && replica->install.runs[slot].in_flight);
+    if (input->result != DISK_OK) {
+        replica_stop(replica, output, STOP_WRITE_FAILED, (uint64_t)input->result);
+        return;
+    }
+    replica->install.runs[slot] = (struct install_run){ .count = 0 };
+}
+
+/* A block for the page, behind the last one if that may be, and its bytes in the run that will write it. 0: not now. */
+static uint32_t run_add(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
+{
+    for (uint32_t slot = 0; slot < replica->limits.data_depth; slot++) {
+        struct install_run *run = &replica->install.runs[slot];
+        if (run->in_flight)
+            continue;
+        uint32_t block = 0;
+        if (run->count == 0)
+            block = block_allocate(replica, page + 1);
+        else if (run->count < run_pages_max(replica))
+            block = block_take(replica, run->first_block + run->count, page + 1);
+        if (block != 0) {
+            memcpy(run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes, bytes,
+                   replica->limits.page_bytes);
+            run->first_block = run->count == 0 ? block : run->first_block;
+            run->count++;
+            return block;
+        }
+        if (run->count > 0 && !run_emit(replica, output, slot))
+            return 0;
+    }
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static void request_answered(struct install *install, uint32_t level, uint32_t first, uint32_t count)
+{
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++) {
+        struct install_request *request = &install->requests[slot];
+        if (request->sent_ns == 0 || request->level != level || request->first != first)
+            continue;
+        request->left -= u32_min(request->left, count);
+        if (request->left == 0)
+            *request = (struct install_request){ .sent_ns = 0 };
+        return;
+    }
+}
+
+static void install_useful(struct replica *replica, uint32_t bytes)
+{
+    replica->install.heard_ns = replica->now_ns;
+    replica->install.scan_useful = true;
+    replica->install.bytes_pulled += bytes;
+}
+
+static void take_hashes(struct replica *replica, const struct checkpoint_response *response)
+{
+    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
+    const struct limits *limits = &replica->limits;
+    request_answered(&replica->install, response->level, response->at, 1);
+    if (response->level > map_root(limits) || response->at >= map_count(limits, response->level))
+        return;
+    if (response->count != map_fanout(limits) || !map_wanted(replica, response->level, response->at))
+        return;
+    memcpy(hashes, response->payload.bytes, response->count * sizeof hashes[0]);
+    const struct map_entry *entry = map_entry(replica, response->level, response->at);
+    if (!hash128_equal(map_hashes_hash(limits, hashes), entry->hash))
+        return;
+    install_useful(replica, response->payload.count);
+    block_aim(replica, response->level, response->at, hashes);
+}
+
+static bool take_page(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
+{
+    if (page >= replica->limits.pages_max || !map_wanted(replica, 0, page))
+        return false;
+    struct map_entry *entry = map_entry(replica, 0, page);
+    if (!hash128_equal(map_page_hash(replica, bytes), entry->hash))
+        return false;
+    const uint32_t block = run_add(replica, output, page, bytes);
+    if (block == 0)
+        return false; /* stays wanted: the next pass asks for it again */
+    block_release(replica, entry->block);
+    entry->block = block;
+    memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
+    checkpoint_clean(replica, page);
+    map_set_wanted(replica, 0, page, false);
+    map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
+    return true;
+}
+
+static void take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response)
+{
+    struct install *install = &replica->install;
+    const uint32_t stride = message_page_bytes(response->page_bytes);
+    request_answered(install, 0, response->at, response->count);
+    if (response->page_bytes != replica->limits.page_bytes || install->wanted_blocks > 0)
+        return;
+    uint32_t taken = 0;
+    for (uint32_t at = 0; at < response->page_count; at++) {
+        const uint8_t *bytes = response->payload.bytes + (size_t)at * stride;
+        uint32_t page;
+        memcpy(&page, bytes, sizeof page);
+        taken += take_page(replica, output, page, bytes + (stride - response->page_bytes));
+    }
+    if (taken == 0)
+        return;
+    install_useful(replica, taken * response->page_bytes);
+    install->pages_pulled += taken;
+    install->pages_since_switch += taken;
+    output_event(output, EVENT_INSTALL_PAGES, taken, install->wanted_pages);
+}
+
+/* ---- offers ---- */
+
+/* A leader says that its log no longer holds what follows ours. So it is, unless ours holds that entry: then it holds
+ * all before it, too (Raft 3.5, Log Matching), except what is damaged. */
+static bool offer_is_needed(const struct replica *replica, struct log_id id)
+{
+    if (id.index <= replica->applied)
+        return false;
+    return !log_holds(replica, id) || log_intact(replica) < id.index;
+}
+
+/* Older than what is applied, or than what the log begins with: never (mutant S04: committed entries would be lost). */
+static bool offer_helps(const struct replica *replica, const struct checkpoint_response *response)
+{
+    const struct checkpoint *own = &replica->stored.checkpoint;
+    const struct hash128 hash = checkpoint_hash(response->id, response->root_hash);
+    if (response->id.index == 0 || !hash128_equal(hash, response->checkpoint))
+        return false;
+    if (response->id.index < u64_max(replica->install.index_min, own->id.index))
+        return false;
+    return !store_is_ready(replica) || response->id.index > replica->applied;
+}
+
+/* The map may be changed: nothing that is being written depends on it. */
+static bool install_may_aim(const struct replica *replica)
+{
+    return checkpoint_is_idle(replica) && runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
+}
+
+static void install_aim(struct replica *replica, struct output *output, uint32_t source,
+                        const struct checkpoint_response *response)
+{
+    struct install *install = &replica->install;
+    ASSERT(source != replica->self && replica->store.state != STORE_LOADING);
+    if (install->target.id.index != 0 && !hash128_equal(install->target.hash, response->checkpoint))
+        output_event(output, EVENT_INSTALL_RETARGET, response->id.index, replica->config.voters[source].id);
+    install->source = source;
+    install->target = (struct checkpoint){
+        .id = response->id,
+        .hash = response->checkpoint,
+        .root = { .hash = response->root_hash },
+    };
+    install->heard_ns = replica->now_ns;
+    requests_clear(install);
+    /* Memory is not any state any more, until store_load() is through. A state that differs from everybody else's goes
+     * back, and the log is applied to it again. */
+    replica->store.state = STORE_DAMAGED;
+    replica->applied = u64_min(replica->applied, response->id.index);
+    entry_aim(replica, map_root(&replica->limits), 0, response->root_hash);
+    scan_restart(replica);
+    install_enter(replica, output, INSTALL_PULL);
+}
+
+static void take_offer(struct replica *replica, struct output *output, uint32_t slot, const struct message *message)
+{
+    struct install *install = &replica->install;
+    const struct checkpoint_response *response = &message->checkpoint_response;
+    const bool pulled_from = install->phase == INSTALL_PULL && slot == install->source;
+    if (install->phase == INSTALL_IDLE) {
+        const bool leader =
+            response->leader && message->from == replica->leader && message->term == replica->stored.hard.term;
+        if (!leader || !offer_is_needed(replica, response->id) || !offer_helps(replica, response))
+            return;
+        install_want(replica, output, response->id.index);
+    }
+    if (!offer_helps(replica, response)) {
+        if (pulled_from)
+            install_ask_again(replica, output, false);
+        return;
+    }
+    const bool known = hash128_equal(install->target.hash, response->checkpoint);
+    if (install->phase == INSTALL_ASK || (pulled_from && !known)) {
+        if (install_may_aim(replica))
+            install_aim(replica, output, slot, response);
+    }
+}
+
+void install_response(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct checkpoint_response *response = &message->checkpoint_response;
+    const uint32_t slot = voter_slot(replica, message->from);
+    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    if (response->ask == CHECKPOINT_ASK_OFFER) {
+        take_offer(replica, output, slot, message);
+        return;
+    }
+    if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
+        return;
+    if (response->ask == CHECKPOINT_ASK_HASHES)
+        take_hashes(replica, response);
+    else
+        take_pages(replica, output, response);
+}
+
+/* ---- questions ---- */
+
+/* Pulling must not take the whole disk and the whole wire from those who serve clients meanwhile. */
+static bool tokens_take(struct replica *replica, uint32_t bytes)
+{
+    struct install *install = &replica->install;
+    const uint64_t rate = (uint64_t)replica->limits.install_kib_per_second * 1024;
+    const uint64_t burst = u64_max(rate / BURSTS_PER_SECOND, replica->limits.frame_bytes_max);
+    const uint64_t passed_ns = u64_min(replica->now_ns - install->tokens_ns, TOKENS_NS_MAX);
+    const uint64_t earned = passed_ns * rate / 1000000000;
+    if (earned > 0) {
+        install->tokens = u64_min(install->tokens + earned, burst);
+        install->tokens_ns = replica->now_ns;
+    }
+    ASSERT(bytes <= burst);
+    if (install->tokens < bytes) {
+        install->tokens_due_ns = replica->now_ns + (bytes - install->tokens) * 1000000000 / rate + 1;
+        return false;
+    }
+    install->tokens -= bytes;
+    install->tokens_due_ns = 0;
+    return true;
+}
+
+static struct message install_question(const struct replica *replica, enum checkpoint_ask ask)
+{
+    return (struct message){
+        .type = FRAME_CHECKPOINT_REQUEST,
+        .from = replica->config.node_id,
+        .to = replica->config.voters[replica->install.source].id,
+        .instance = replica->superblock.instance,
+        .term = replica->superblock.durable.hard.term,
+        .checkpoint_request = { .ask = ask },
+    };
+}
+
+static void install_ask(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
+    if (!due || replica->config.voter_count == 1 || replica->store.state == STORE_LOADING)
+        return;
+    do {
+        install->source = (install->source + 1) % replica->config.voter_count;
+    } while (install->source == replica->self);
+    const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
+    install->asked_ns = replica->now_ns;
+    if (!output_room(output, 1, message_bytes(&message)))
+        return;
+    output_message(output, &replica->frame, &message);
+}
+
+static struct install_request *request_free(struct install *install)
+{
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
+        if (install->requests[slot].sent_ns == 0)
+            return &install->requests[slot];
+    return NULL;
+}
+
+static bool ask_hashes(struct replica *replica, struct output *output, uint32_t at)
+{
+    struct install *install = &replica->install;
+    struct install_request *request = request_free(install);
+    struct message message = install_question(replica, CHECKPOINT_ASK_HASHES);
+    const uint32_t answer_bytes =
+        message_checkpoint_bytes(map_fanout(&replica->limits) * (uint32_t)sizeof(struct hash128));
+    message.checkpoint_request.checkpoint = install->target.hash;
+    message.checkpoint_request.level = install->scan_level;
+    message.checkpoint_request.at = at;
+    if (request == NULL || !output_room(output, 1, message_bytes(&message)) || !tokens_take(replica, answer_bytes))
+        return false;
+    *request =
+        (struct install_request){ .sent_ns = replica->now_ns, .level = install->scan_level, .first = at, .left = 1 };
+    output_message(output, &replica->frame, &message);
+    return true;
+}
+
+/* Pages in one request: no more than one answer holds, nor than one run writes. */
+static uint32_t request_pages_max(const struct replica *replica)
+{
+    return u32_min(message_pages_max(replica->limits.frame_bytes_max, replica->limits.page_bytes),
+                   run_pages_max(replica));
+}
+
+/* Is there room in the runs for all that is asked for and for one more request? Free blocks may lie apart and runs be
+ * short: what finds no room then is asked for again. */
+static bool runs_have_room(const struct replica *replica)
+{
+    uint32_t pages = runs_used(replica) * run_pages_max(replica);
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
+        pages += replica->install.requests[slot].left;
+    return pages + request_pages_max(replica) <= replica->limits.data_depth * run_pages_max(replica);
+}
+
+/* Asks for `first` and for what is wanted behind it; then scan_next is behind the last one asked for. */
+static bool ask_pages(struct replica *replica, struct output *output, uint32_t first)
+{
+    struct install *install = &replica->install;
+    struct install_request *request = request_free(install);
+    struct message message = install_question(replica, CHECKPOINT_ASK_PAGES);
+    const uint32_t pages_max = request_pages_max(replica);
+    const uint32_t fixed = message_bytes(&message);
+    const uint32_t answer_bytes = message_checkpoint_bytes(pages_max * message_page_bytes(replica->limits.page_bytes));
+    if (request == NULL || !runs_have_room(replica)
+        || !output_room(output, 1, fixed + pages_max * (uint32_t)sizeof(uint32_t)))
+        return false;
+    if (!tokens_take(replica, answer_bytes))
+        return false;
+    uint8_t *to = output->arena + output->arena_used + fixed;
+    uint32_t count = 0;
+    for (uint32_t page = first; count < pages_max && page < replica->limits.pages_max;) {
+        if (map_wanted(replica, 0, page)) {
+            memcpy(to + count * sizeof page, &page, sizeof page);
+            count++;
+            install->scan_next = page + 1;
+        }
+        const uint32_t next = map_next_wanted(replica, 0, page + 1, SCAN_WORDS);
+        if (next < replica->limits.pages_max && !map_wanted(replica, 0, next))
+            break;
+        page = next;
+    }
+    message.checkpoint_request.checkpoint = install->target.hash;
+    message.checkpoint_request.count = count;
+    message.checkpoint_request.pages = (struct slice){ .bytes = to, .count = count * (uint32_t)sizeof(uint32_t) };
+    *request = (struct install_request){ .sent_ns = replica->now_ns, .first = first, .left = count };
+    output_message(output, &replica->frame, &message);
+    return true;
+}
+
+static void requests_expire(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    bool expired = false;
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++) {
+        struct install_request *request = &install->requests[slot];
+        if (request->sent_ns == 0 || replica->now_ns - request->sent_ns < install_timeout_ns(replica))
+            continue;
+        *request = (struct install_request){ .sent_ns = 0 };
+        expired = true;
+    }
+    if (expired && replica->now_ns - install->heard_ns >= install_timeout_ns(replica))
+        install_ask_again(replica, output, true);
+}
+
+/* ---- the pass ---- */
+
+static uint32_t switch_pages(const struct replica *replica)
+{
+    const struct limits *limits = &replica->limits;
+    return u32_min(SWITCH_BYTES / limits->page_bytes, u32_max(SWITCH_PAGES_MIN, limits->pages_max / SWITCHES_MIN));
+}
+
+static void install_commit(struct replica *replica, struct output *output, uint64_t index)
+{
+    if (replica->commit >= index)
+        return;
+    replica->commit = index;
+    output_event(output, EVENT_COMMIT, index, 0);
+}
+
+/* True: enough was pulled to keep it, or all was. Then what is under way ends first. */
+static bool install_switch(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    const bool all = install->wanted_pages == 0;
+    if (install->wanted_blocks > 0 || (!all && install->pages_since_switch < switch_pages(replica)))
+        return false;
+    if (all)
+        requests_clear(install);
+    if (requests_in_flight(install) > 0 || runs_used(replica) > 0)
+        return true;
+    /* It is committed: a checkpoint holds committed entries only (Raft 7). */
+    if (log_holds(replica, install->target.id))
+        install_commit(replica, output, install->target.id.index);
+    checkpoint_adopt(replica, install->target.id, !all);
+    install_enter(replica, output, INSTALL_SWITCH);
+    return true;
+}
+
+/* This level has been gone through. A map block lower down may be asked for when those above it are known. */
+static void pass_next_level(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    if (install->scan_level > 1) {
+        install->scan_level--;
+        install->scan_next = 0;
+        return;
+    }
+    const bool to_pages = install->scan_level == 1 && install->wanted_blocks == 0;
+    const bool useful = install->scan_useful;
+    scan_restart(replica);
+    if (!useful && !to_pages)
+        install_ask_again(replica, output, false);
+}
+
+/* One thing that is wanted: asks for it, or sees that nothing is there. False: not now. */
+static bool pass_step(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    const uint32_t level = install->scan_level;
+    const uint32_t at = map_next_wanted(replica, level, install->scan_next, SCAN_WORDS);
+    install->scan_next = at;
+    if (at == map_count(&replica->limits, level)) {
+        if (requests_in_flight(install) > 0)
+            return false;
+        pass_next_level(replica, output);
+        return install->phase == INSTALL_PULL;
+    }
+    if (!map_wanted(replica, level, at))
+        return true; /* goes on from there */
+    if (level == 0)
+        return ask_pages(replica, output, at);
+    const bool above_known =
+        level == map_root(&replica->limits) || !map_wanted(replica, level + 1, at / map_fanout(&replica->limits));
+    if (above_known && map_entry_is_zero(map_entry(replica, level, at)))
+        block_aim(replica, level, at, NULL);
+    else if (above_known && !ask_hashes(replica, output, at))
+        return false;
+    install->scan_next = at + 1;
+    return true;
+}
+
+static void install_pull(struct replica *replica, struct output *output)
+{
+    for (uint32_t steps = 0; steps < SCANS_MAX; steps++)
+        if (install_switch(replica, output) || !pass_step(replica, output))
+            return;
+    replica->wants_tick = true;
+}
+
+/* The superblock names the target, and the log goes on behind it. */
+static void install_switched(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    const struct log_id id = install->target.id;
+    if (!checkpoint_is_idle(replica))
+        return;
+    ASSERT(hash128_equal(replica->superblock.durable.checkpoint.hash, install->target.hash));
+    ASSERT(replica->log.last.index >= id.index);
+    install->pages_since_switch = 0;
+    install_commit(replica, output, id.index);
+    if (install->wanted_pages > 0) {
+        scan_restart(replica);
+        install->scan_useful = true;
+        install_enter(replica, output, INSTALL_PULL);
+        return;
+    }
+    output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
+    install->target = (struct checkpoint){ .id = { .term = 0 } };
+    if (install->index_min > id.index) {
+        install_ask_again(replica, output, true);
+        return;
+    }
+    install->index_min = 0;
+    install_enter(replica, output, INSTALL_IDLE);
+    store_load(replica, output, true);
+}
+
+void install_flush(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    runs_emit(replica, output);
+    if (install->phase == INSTALL_PULL)
+        requests_expire(replica, output);
+    switch ((enum install_phase)install->phase) {
+    case INSTALL_IDLE: return;
+    case INSTALL_ASK: install_ask(replica, output); return;
+    case INSTALL_PULL: install_pull(replica, output); return;
+    case INSTALL_SWITCH: install_switched(replica, output); return;
+    }
+    UNREACHABLE();
+}
+
+uint64_t install_deadline(const struct replica *replica)
+{
+    const struct install *install = &replica->install;
+    uint64_t deadline_ns = UINT64_MAX;
+    if (install->phase == INSTALL_ASK && replica->config.voter_count > 1)
+        return install->asked_ns + install_timeout_ns(replica);
+    if (install->phase != INSTALL_PULL)
+        return UINT64_MAX;
+    for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
+        if (install->requests[slot].sent_ns != 0)
+            deadline_ns = u64_min(deadline_ns, install->requests[slot].sent_ns + install_timeout_ns(replica));
+    return install->tokens_due_ns != 0 ? u64_min(deadline_ns, install->tokens_due_ns) : deadline_ns;
+}

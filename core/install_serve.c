@@ -1,0 +1,265 @@
+/* The peer that a checkpoint is pulled from; see install.h. It changes nothing but the queue of pages to be read. */
+#include "output.h"
+#include "page.h"
+#include "raft.h"
+
+/* Is what the map in memory says the durable checkpoint's, but for what is wanted? */
+static bool serve_ready(const struct replica *replica)
+{
+    const struct checkpoint *own = &replica->superblock.durable.checkpoint;
+    const struct install *install = &replica->install;
+    if (own->id.index == 0 || !checkpoint_is_idle(replica) || replica->store.state == STORE_LOADING)
+        return false;
+    if (!hash128_equal(own->hash, replica->stored.checkpoint.hash))
+        return false;
+    const bool pulls = install->phase == INSTALL_PULL || install->phase == INSTALL_SWITCH;
+    return !pulls || hash128_equal(install->target.hash, own->hash);
+}
+
+/* Are the hashes in this map block known: is neither it wanted nor one above it? */
+static bool serve_knows(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    for (; level <= map_root(&replica->limits); level++) {
+        if (map_wanted(replica, level, at))
+            return false;
+        at /= map_fanout(&replica->limits);
+    }
+    return true;
+}
+
+static bool serve_page_is(const struct replica *replica, uint32_t page, const uint8_t *bytes)
+{
+    return hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash);
+}
+
+static struct message serve_answer(const struct replica *replica, uint64_t to, enum checkpoint_ask ask)
+{
+    return (struct message){
+        .type = FRAME_CHECKPOINT_RESPONSE,
+        .from = replica->config.node_id,
+        .to = to,
+        .instance = replica->superblock.instance,
+        .term = replica->superblock.durable.hard.term,
+        .checkpoint_response = { .ask = ask, .checkpoint = replica->superblock.durable.checkpoint.hash },
+    };
+}
+
+/* A frame that finds no room is like one that the network lost: it is asked for again. */
+static void serve_send(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (output_room(output, 1, message_bytes(message)))
+        output_message(output, &replica->frame, message);
+}
+
+static void serve_offer(struct replica *replica, struct output *output, uint64_t to, bool leader)
+{
+    const struct checkpoint *own = &replica->superblock.durable.checkpoint;
+    struct message message = serve_answer(replica, to, CHECKPOINT_ASK_OFFER);
+    struct checkpoint_response *response = &message.checkpoint_response;
+    if (serve_ready(replica)) {
+        response->id = own->id;
+        response->root_hash = own->root.hash;
+        response->leader = leader;
+        output_event(output, EVENT_OFFER, to, own->id.index);
+    } else {
+        response->checkpoint = (struct hash128){ .low = 0 };
+    }
+    serve_send(replica, output, &message);
+}
+
+void install_offer(struct replica *replica, struct output *output, uint32_t slot)
+{
+    ASSERT(replica->role == RAFT_LEADER && slot != replica->self);
+    if (serve_ready(replica))
+        serve_offer(replica, output, replica->config.voters[slot].id, true);
+}
+
+bool install_lease_held(const struct replica *replica)
+{
+    const struct limits *limits = &replica->limits;
+    const uint64_t lease_ns = 2 * replica->config.election_timeout_ns;
+    if (replica->install.served_ns == 0 || replica->now_ns - replica->install.served_ns >= lease_ns)
+        return false;
+    return wal_used_bytes(replica) <= (uint64_t)limits->wal_body_blocks * limits->block_bytes / 2;
+}
+
+/* ---- hashes ---- */
+
+static void serve_hashes(struct replica *replica, struct output *output, const struct message *question)
+{
+    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
+    const struct checkpoint_request *request = &question->checkpoint_request;
+    const struct limits *limits = &replica->limits;
+    if (request->level > map_root(limits) || request->at >= map_count(limits, request->level)) {
+        output_event(output, EVENT_IMPOSSIBLE, question->from, 0);
+        return;
+    }
+    if (!serve_knows(replica, request->level, request->at))
+        return;
+    const uint8_t *block = map_block_const(replica, request->level, request->at);
+    for (uint32_t at = 0; at < map_fanout(limits); at++)
+        memcpy(&hashes[at], block + at * sizeof(struct map_entry) + offsetof(struct map_entry, hash),
+               sizeof hashes[at]);
+    struct message message = serve_answer(replica, question->from, CHECKPOINT_ASK_HASHES);
+    struct checkpoint_response *response = &message.checkpoint_response;
+    response->level = request->level;
+    response->at = request->at;
+    response->count = map_fanout(limits);
+    response->payload =
+        (struct slice){ .bytes = (const uint8_t *)hashes, .count = response->count * (uint32_t)sizeof hashes[0] };
+    serve_send(replica, output, &message);
+}
+
+/* ---- pages ---- */
+
+/* False: too many wait. */
+static bool serve_later(struct replica *replica, uint64_t to, uint32_t first, uint32_t page)
+{
+    for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++) {
+        struct install_serve *serve = &replica->install.serves[slot];
+        if (serve->to != 0)
+            continue;
+        *serve = (struct install_serve){ .to = to, .page = page, .first = first };
+        return true;
+    }
+    return false;
+}
+
+/* The page as the checkpoint has it, if it is in memory. What memory should have and has not is as good as damaged. */
+static bool serve_from_memory(struct replica *replica, uint32_t page, uint8_t *to)
+{
+    const uint32_t header[2] = { page, 0 };
+    if (!serve_page_is(replica, page, page_raw_const(replica, page)))
+        return false;
+    memcpy(to, header, sizeof header);
+    memcpy(to + sizeof header, page_raw_const(replica, page), replica->limits.page_bytes);
+    return true;
+}
+
+static bool serve_pages_valid(const struct replica *replica, const struct checkpoint_request *request)
+{
+    uint32_t last;
+    memcpy(&last, request->pages.bytes + (request->count - 1) * sizeof last, sizeof last);
+    return last < replica->limits.pages_max
+           && request->count <= message_pages_max(replica->limits.frame_bytes_max, replica->limits.page_bytes);
+}
+
+static void serve_pages(struct replica *replica, struct output *output, const struct message *question)
+{
+    const struct checkpoint_request *request = &question->checkpoint_request;
+    const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
+    if (!serve_pages_valid(replica, request)) {
+        output_event(output, EVENT_IMPOSSIBLE, question->from, 0);
+        return;
+    }
+    if (!output_room(output, 1, message_checkpoint_bytes(request->count * stride)))
+        return;
+    struct message message = serve_answer(replica, question->from, CHECKPOINT_ASK_PAGES);
+    struct checkpoint_response *response = &message.checkpoint_response;
+    uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
+    memcpy(&response->at, request->pages.bytes, sizeof response->at);
+    for (uint32_t i = 0; i < request->count; i++) {
+        uint32_t page;
+        memcpy(&page, request->pages.bytes + i * sizeof page, sizeof page);
+        const bool known = serve_knows(replica, 0, page);
+        const bool dirty = checkpoint_page_dirty(replica, page);
+        if (known && dirty && serve_later(replica, question->from, response->at, page))
+            continue;
+        response->count++;
+        if (known && !dirty && serve_from_memory(replica, page, payload + response->page_count * stride))
+            response->page_count++;
+    }
+    if (response->count == 0)
+        return;
+    response->page_bytes = replica->limits.page_bytes;
+    response->payload = (struct slice){ .bytes = payload, .count = response->page_count * stride };
+    output_message(output, &replica->frame, &message);
+}
+
+/* One page of a request; NULL: it is not to be had here. */
+static void serve_one(struct replica *replica, struct output *output, const struct install_serve *serve,
+                      const uint8_t *bytes)
+{
+    const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
+    if (!output_room(output, 1, message_checkpoint_bytes(stride)))
+        return;
+    struct message message = serve_answer(replica, serve->to, CHECKPOINT_ASK_PAGES);
+    struct checkpoint_response *response = &message.checkpoint_response;
+    response->at = serve->first;
+    response->count = 1;
+    response->page_bytes = replica->limits.page_bytes;
+    if (bytes != NULL && serve_page_is(replica, serve->page, bytes)) {
+        uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
+        const uint32_t header[2] = { serve->page, 0 };
+        memcpy(payload, header, sizeof header);
+        memcpy(payload + sizeof header, bytes, replica->limits.page_bytes);
+        response->page_count = 1;
+        response->payload = (struct slice){ .bytes = payload, .count = stride };
+    }
+    output_message(output, &replica->frame, &message);
+}
+
+void install_serve_read(struct replica *replica, struct output *output, const struct input *input)
+{
+    const uint64_t slot = wal_detail_of(input->op_id);
+    ASSERT(slot < INSTALL_SERVES_MAX && replica->install.serves[slot].block != 0);
+    const struct install_serve serve = replica->install.serves[slot];
+    replica->install.serves[slot] = (struct install_serve){ .to = 0 };
+    /* Whatever became of the block meanwhile: what is sent hashes to what the durable checkpoint says. */
+    if (serve_ready(replica) && serve_knows(replica, 0, serve.page))
+        serve_one(replica, output, &serve, input->result == DISK_OK ? input->bytes.bytes : NULL);
+}
+
+/* Starts the read, or drops what cannot be answered any more. False: the output is full. */
+static bool serve_start(struct replica *replica, struct output *output, uint32_t slot)
+{
+    struct install_serve *serve = &replica->install.serves[slot];
+    const struct map_entry *entry = map_entry_const(replica, 0, serve->page);
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    if (!serve_ready(replica) || !serve_knows(replica, 0, serve->page) || entry->block == 0) {
+        *serve = (struct install_serve){ .to = 0 };
+        return true;
+    }
+    if (!output_room(output, 1, 0)) {
+        replica->wants_tick = true;
+        return false;
+    }
+    serve->block = entry->block;
+    output_effect(output, &(struct effect){
+                              .kind = EFFECT_READ,
+                              .device = DEVICE_DATA,
+                              .op_id = wal_op_id((enum wal_operation)DATA_READ_SERVE, slot),
+                              .offset = (uint64_t)entry->block * page_bytes,
+                              .bytes = { .bytes = NULL, .count = page_bytes },
+                          });
+    return true;
+}
+
+void install_serve_flush(struct replica *replica, struct output *output)
+{
+    const struct install_serve *serves = replica->install.serves;
+    uint32_t reading = 0;
+    for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++)
+        reading += serves[slot].block != 0;
+    for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX && reading < INSTALL_SERVE_READS_MAX; slot++) {
+        if (serves[slot].to == 0 || serves[slot].block != 0)
+            continue;
+        if (!serve_start(replica, output, slot))
+            return;
+        reading += serves[slot].block != 0;
+    }
+}
+
+void install_request(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct checkpoint_request *request = &message->checkpoint_request;
+    const struct hash128 own = replica->superblock.durable.checkpoint.hash;
+    replica->install.served_ns = u64_max(replica->now_ns, 1);
+    const bool other = !hash128_equal(request->checkpoint, own);
+    if (request->ask == CHECKPOINT_ASK_OFFER || other || !serve_ready(replica))
+        serve_offer(replica, output, message->from, false);
+    else if (request->ask == CHECKPOINT_ASK_HASHES)
+        serve_hashes(replica, output, message);
+    else
+        serve_pages(replica, output, message);
+}

@@ -1,0 +1,280 @@
+/* What each batch of the body is worth after a crash: the walk along the log, and the table that decides where it ends
+ * (storage design 2.8, CTRL 3.3).
+ *
+ * A batch that is intact and continues the log is kept: it may have been acknowledged. At the first one that is not,
+ * the question is whether it ever was durable. "Proved" is: a name in the header ring, or the durable_sequence of an
+ * intact header within the window of batches that can have been in flight, is above the last good sequence. Sequences
+ * of a cut tail can never be mistaken for later ones, since the cut batch skips far beyond them.
+ *
+ * What was durable and is damaged is identified by its own header, by a copy of it in the header ring, or by the batch
+ * behind it, and the walk goes on. */
+#include "output.h"
+#include "state.h"
+
+enum recovery_fact { IS_NOT, IS, ANY };
+
+struct recovery_rule {
+    enum recovery_fact intact;
+    enum recovery_fact identified;
+    enum recovery_fact proved;
+    enum recovery_fact doubt;
+    enum recovery_verdict verdict;
+};
+
+/* Exactly one row applies to any evidence. */
+static const struct recovery_rule recovery_rules[] = {
+    /* intact, identified, proved, doubt */
+    { IS, ANY, ANY, ANY, RECOVERY_KEEP },
+    { IS_NOT, IS, IS, ANY, RECOVERY_FAULTY },
+    { IS_NOT, IS_NOT, IS, ANY, RECOVERY_UNKNOWN },
+    /* The names that would tell are lost with it. */
+    { IS_NOT, ANY, IS_NOT, IS, RECOVERY_UNKNOWN },
+    { IS_NOT, ANY, IS_NOT, IS_NOT, RECOVERY_CUT },
+};
+
+static bool fact_fits(enum recovery_fact fact, bool value) { return fact == ANY || (fact == IS) == value; }
+
+static bool rule_fits(const struct recovery_rule *rule, const struct recovery_evidence *evidence)
+{
+    return fact_fits(rule->intact, evidence->intact) && fact_fits(rule->identified, evidence->identified)
+           && fact_fits(rule->proved, evidence->proved) && fact_fits(rule->doubt, evidence->doubt);
+}
+
+uint32_t recovery_rules_matching(const struct recovery_evidence *evidence)
+{
+    uint32_t matching = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(recovery_rules); i++)
+        matching += rule_fits(&recovery_rules[i], evidence) ? 1 : 0;
+    return matching;
+}
+
+enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *evidence)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(recovery_rules); i++)
+        if (rule_fits(&recovery_rules[i], evidence))
+            return recovery_rules[i].verdict;
+    UNREACHABLE();
+}
+
+/* May a name newer than all that can be read be lost? One bad block where the next name goes is a write that the crash
+ * tore; two are not explained by one crash. */
+bool recovery_names_uncertain(const struct replica *replica)
+{
+    const struct recovery *recovery = &replica->recovery;
+    const uint32_t blocks = replica->limits.wal_header_blocks;
+    if (recovery->name_sequence_max == 0)
+        return recovery->names_bad >= 2;
+    for (uint32_t ahead = 1; ahead <= 2; ahead++) {
+        const uint32_t slot = recovery->name_newest + ahead;
+        if ((slot < blocks ? recovery->names_bad_after[ahead - 1] : recovery->names_bad_first[slot - blocks]) == 0)
+            return false;
+    }
+    return true;
+}
+
+void recovery_name_batch(struct recovery *recovery, const struct wal_batch_header *header)
+{
+    struct wal_batch_header *named = &recovery->named[header->sequence % RECOVERY_NAMED_MAX];
+    if (header->sequence > named->sequence)
+        *named = *header;
+}
+
+/* ---- one batch ---- */
+
+/* Do the entries that an intact header names continue this log? */
+static bool batch_follows(const struct replica *replica, const struct wal_batch_header *header)
+{
+    const struct log *log = &replica->log;
+    if (header->sequence <= replica->wal.sequence || !hash128_equal(header->prev_hash, replica->wal.prev_hash))
+        return false;
+    if (header->run_bytes > replica->limits.wal_batch_bytes_max || header->run_bytes % replica->limits.block_bytes != 0)
+        return false;
+    if (header->kind == WAL_BATCH_CUT)
+        return true;
+    const uint64_t first = header->first_index;
+    const uint64_t last = first + header->entry_count - 1;
+    if (header->kind == WAL_BATCH_REPAIR) {
+        if (last > log->last.index)
+            return false;
+        for (uint64_t index = u64_max(first, log->base.index + 1); index <= last; index++)
+            if (log_term(replica, index) != header->entry_term)
+                return false;
+        return true;
+    }
+    if (first <= log->base.index || first > log->last.index + 1)
+        return false;
+    return last - log->base.index < replica->limits.log_entries_max
+           && header->entry_term >= log_term(replica, first - 1);
+}
+
+/* It belongs to the log; its bytes are good, or only its identity is known. */
+static void batch_take(struct replica *replica, const struct wal_batch_header *header, bool good)
+{
+    const struct wal_batch_header taken = *header;
+    const uint8_t *run = wal_mirror_const(replica, taken.lsn);
+    if (taken.kind == WAL_BATCH_APPEND && taken.first_index <= replica->log.last.index)
+        log_truncate(replica, taken.first_index - 1);
+    uint32_t offset = (uint32_t)sizeof taken;
+    for (uint32_t i = 0; i < taken.entry_count; i++) {
+        struct entry entry;
+        const struct log_id id = { .term = taken.entry_term, .index = taken.first_index + i };
+        const uint64_t lsn = good ? taken.lsn + offset : LOG_FAULTY;
+        if (good)
+            offset += entry_decode((struct slice){ .bytes = run + offset, .count = taken.run_bytes - offset }, &entry);
+        if (taken.kind == WAL_BATCH_APPEND)
+            log_push(replica, id, lsn);
+        else if (good && id.index > replica->log.base.index)
+            log_repair(replica, id.index, lsn);
+    }
+    struct recovery *recovery = &replica->recovery;
+    struct wal *wal = &replica->wal;
+    wal_follow(replica, &taken);
+    recovery->sequence_max = u64_max(recovery->sequence_max, taken.sequence);
+    recovery->term_max = u64_max(recovery->term_max, taken.term);
+    wal->durable_index = replica->log.last.index;
+    if (!good) {
+        recovery->batches_faulty++;
+        return;
+    }
+    /* Named or not, it is on the disk now; names catch up before anything else is written. */
+    wal->batches[wal->sealed % WAL_BATCHES_MAX] =
+        (struct wal_batch){ .header = taken, .last_index = replica->log.last.index, .complete = true };
+    wal->sealed++;
+    wal->submitted = wal->sealed;
+    wal->durable = wal->sealed;
+    wal->promised = wal->sealed;
+    recovery->batches++;
+    if (taken.sequence <= recovery->named_sequence)
+        wal->named = wal->sealed;
+}
+
+enum look { LOOK_GOOD, LOOK_BAD, LOOK_MORE };
+
+/* The batch at the tail, as far as the stream is loaded. */
+static enum look batch_look(const struct replica *replica, struct wal_batch_header *header)
+{
+    const struct recovery *recovery = &replica->recovery;
+    const uint64_t lsn = replica->wal.tail;
+    const uint64_t block_end = lsn + replica->limits.block_bytes;
+    if (block_end > recovery->read_end)
+        return LOOK_BAD;
+    if (block_end > recovery->loaded)
+        return LOOK_MORE;
+    const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
+    if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, header) || !batch_follows(replica, header))
+        return LOOK_BAD;
+    if (lsn + header->run_bytes > recovery->read_end)
+        return LOOK_BAD;
+    if (lsn + header->run_bytes > recovery->loaded)
+        return LOOK_MORE;
+    return wal_batch_body_valid(header, replica->config.cluster_id, block.bytes) ? LOOK_GOOD : LOOK_BAD;
+}
+
+/* ---- a bad one ---- */
+
+static uint64_t window_end(const struct replica *replica)
+{
+    const uint64_t window = (uint64_t)(replica->limits.wal_unnamed_max + 1) * replica->limits.wal_batch_bytes_max;
+    return u64_min(replica->recovery.read_end, replica->wal.tail + window);
+}
+
+/* Who says what the bad batch held? Fills in its header, or as much of one as is known. */
+static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
+{
+    const struct recovery *recovery = &replica->recovery;
+    const uint64_t cluster_id = replica->config.cluster_id;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    const uint64_t lsn = replica->wal.tail;
+    const struct slice own = { .bytes = wal_mirror_const(replica, lsn), .count = block_bytes };
+    if (wal_batch_header_decode(own, cluster_id, lsn, lost) && batch_follows(replica, lost))
+        return true;
+    for (uint32_t i = 0; i < RECOVERY_NAMED_MAX; i++) {
+        *lost = recovery->named[i];
+        if (lost->sequence != 0 && lost->lsn == lsn && batch_follows(replica, lost))
+            return true;
+    }
+    for (uint64_t at = lsn + block_bytes; at + block_bytes <= window_end(replica); at += block_bytes) {
+        struct wal_batch_header next;
+        const struct slice block = { .bytes = wal_mirror_const(replica, at), .count = block_bytes };
+        if (!wal_batch_header_decode(block, cluster_id, at, &next) || next.prev_bytes == 0
+            || next.lsn - next.prev_bytes != lsn || next.sequence < replica->wal.sequence + 2)
+            continue;
+        /* Cut off at what lies between it and the end of the ring, where nothing is written. */
+        const uint32_t run = u32_min(next.prev_bytes, replica->limits.wal_batch_bytes_max);
+        *lost = (struct wal_batch_header){
+            .hash = next.prev_hash,
+            .prev_hash = replica->wal.prev_hash,
+            .kind = next.prev_kind,
+            .sequence = next.sequence - 1,
+            .lsn = lsn,
+            .first_index = next.prev_first_index,
+            .entry_term = next.prev_entry_term,
+            .entry_count = next.prev_entry_count,
+            .run_bytes = run - run % block_bytes,
+        };
+        return wal_place(&replica->limits, lsn + next.prev_bytes) == next.lsn && batch_follows(replica, lost);
+    }
+    return false;
+}
+
+/* Looks behind the tail for what says that something there was durable. */
+static bool tail_proved(struct replica *replica)
+{
+    struct recovery *recovery = &replica->recovery;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    uint64_t durable_sequence = recovery->named_sequence;
+    recovery->leftovers = recovery->lost_block;
+    recovery->chain_ahead = false;
+    for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= window_end(replica); lsn += block_bytes) {
+        const uint8_t *bytes = wal_mirror_const(replica, lsn);
+        struct wal_batch_header header;
+        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, block_bytes - 1) != 0)
+            recovery->leftovers = true;
+        if (!wal_batch_header_decode((struct slice){ .bytes = bytes, .count = block_bytes }, replica->config.cluster_id,
+                                     lsn, &header))
+            continue;
+        recovery->sequence_max = u64_max(recovery->sequence_max, header.sequence);
+        if (header.sequence <= replica->wal.sequence)
+            continue;
+        recovery->chain_ahead = true;
+        durable_sequence = u64_max(durable_sequence, header.durable_sequence);
+    }
+    return durable_sequence > replica->wal.sequence;
+}
+
+enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
+{
+    struct recovery *recovery = &replica->recovery;
+    for (;;) {
+        struct wal_batch_header header;
+        const enum look look = batch_look(replica, &header);
+        if (look == LOOK_MORE)
+            return WALK_MORE;
+        if (look == LOOK_GOOD) {
+            batch_take(replica, &header, true);
+            continue;
+        }
+        recovery->phase = RECOVERY_SCAN;
+        if (recovery->loaded < window_end(replica))
+            return WALK_MORE;
+        const bool proved = tail_proved(replica);
+        const struct recovery_evidence evidence = {
+            .intact = false,
+            .identified = batch_identify(replica, &header),
+            .proved = proved,
+            .doubt = recovery->leftovers && recovery_names_uncertain(replica),
+        };
+        switch (recovery_verdict_of(&evidence)) {
+        case RECOVERY_FAULTY:
+            output_event(output, EVENT_BATCH_DAMAGED, header.first_index, header.entry_count);
+            batch_take(replica, &header, false);
+            recovery->phase = RECOVERY_BODY;
+            continue;
+        case RECOVERY_UNKNOWN: return WALK_UNKNOWN;
+        case RECOVERY_CUT: return WALK_END;
+        case RECOVERY_KEEP:
+        case RECOVERY_VERDICTS: break;
+        }
+        UNREACHABLE();
+    }
+}

@@ -1,0 +1,331 @@
+/* Reading everything, slowly; see scrub.h. */
+#include "scrub.h"
+
+#include "inspect.h"
+#include "output.h"
+#include "raft.h"
+
+/* Entries of the map, or blocks of a log that is not readable, that one step looks at in vain. */
+enum { SCRUB_LOOKS_MAX = 1024 };
+
+static bool data_is_quiet(const struct replica *replica)
+{
+    return store_is_ready(replica) && checkpoint_is_idle(replica) && install_is_idle(replica);
+}
+
+static uint32_t unit_block_bytes(const struct replica *replica)
+{
+    return replica->scrub.phase >= SCRUB_MAP ? replica->limits.page_bytes : replica->limits.block_bytes;
+}
+
+/* ---- units ---- */
+
+/* What is durable of the log ends here. */
+static uint64_t body_end(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    return wal->durable < wal->sealed ? wal->batches[wal->durable % WAL_BATCHES_MAX].header.lsn : wal->tail;
+}
+
+static uint32_t batch_bytes(const struct replica *replica, uint64_t lsn)
+{
+    struct wal_batch_header header;
+    const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
+    return wal_batch_header_decode(block, replica->config.cluster_id, lsn, &header) ? header.run_bytes : 0;
+}
+
+/* Batches behind each other make one unit. One that is known by name only has no bytes to compare with. */
+static bool body_unit(struct replica *replica)
+{
+    struct scrub *scrub = &replica->scrub;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    scrub->position = u64_max(scrub->position, replica->stored.head.lsn);
+    for (uint32_t looks = 0; looks < SCRUB_LOOKS_MAX && scrub->position < body_end(replica); looks++) {
+        const uint32_t run = batch_bytes(replica, scrub->position);
+        if (run == 0) {
+            scrub->position = wal_place(&replica->limits, scrub->position + block_bytes);
+            continue;
+        }
+        scrub->bytes = run;
+        for (uint64_t lsn = scrub->position + run;
+             wal_place(&replica->limits, lsn) == lsn && lsn < body_end(replica);) {
+            const uint32_t more = batch_bytes(replica, lsn);
+            if (more == 0 || scrub->bytes + more > replica->limits.wal_batch_bytes_max)
+                break;
+            scrub->bytes += more;
+            lsn += more;
+        }
+        return true;
+    }
+    return scrub->position < body_end(replica);
+}
+
+/* Entries whose blocks follow each other make one unit. */
+static bool map_unit(struct replica *replica)
+{
+    struct scrub *scrub = &replica->scrub;
+    const struct limits *limits = &replica->limits;
+    if (!data_is_quiet(replica))
+        return true;
+    scrub->checkpoint_index = replica->superblock.durable.checkpoint.id.index;
+    const uint64_t count = map_count(limits, scrub->level);
+    uint32_t looks = 0;
+    while (scrub->position < count && map_entry(replica, scrub->level, (uint32_t)scrub->position)->block == 0) {
+        scrub->position++;
+        if (++looks == SCRUB_LOOKS_MAX)
+            return true;
+    }
+    if (scrub->position == count)
+        return false;
+    const uint32_t first = map_entry(replica, scrub->level, (uint32_t)scrub->position)->block;
+    uint32_t blocks = 1;
+    while (scrub->position + blocks < count && (blocks + 1) * limits->page_bytes <= limits->data_run_bytes_max
+           && map_entry(replica, scrub->level, (uint32_t)scrub->position + blocks)->block == first + blocks)
+        blocks++;
+    scrub->bytes = blocks * limits->page_bytes;
+    return true;
+}
+
+/* Finds the next unit of the phase: scrub.bytes, when there is one now. False: the phase is over. */
+static bool unit_find(struct replica *replica)
+{
+    struct scrub *scrub = &replica->scrub;
+    switch ((enum scrub_phase)scrub->phase) {
+    case SCRUB_SUPERBLOCK: scrub->bytes = replica->limits.block_bytes; return scrub->position < SUPERBLOCK_COPIES;
+    case SCRUB_NAMES:
+        scrub->bytes = replica->limits.block_bytes;
+        return scrub->position < replica->limits.wal_header_blocks;
+    case SCRUB_BODY: return body_unit(replica);
+    case SCRUB_MAP:
+    case SCRUB_PAGES: return map_unit(replica);
+    }
+    UNREACHABLE();
+}
+
+static void phase_next(struct replica *replica, struct output *output)
+{
+    struct scrub *scrub = &replica->scrub;
+    scrub->position = 0;
+    scrub->bytes = 0;
+    if (scrub->phase == SCRUB_MAP && scrub->level > 1) {
+        scrub->level--;
+        return;
+    }
+    if (scrub->phase == SCRUB_PAGES) {
+        scrub->phase = SCRUB_SUPERBLOCK;
+        scrub->passes++;
+        output_event(output, EVENT_SCRUBBED, scrub->passes, scrub->mended);
+        return;
+    }
+    scrub->phase++;
+    scrub->level = scrub->phase == SCRUB_MAP ? map_root(&replica->limits) : 0;
+}
+
+static void unit_next(struct replica *replica)
+{
+    struct scrub *scrub = &replica->scrub;
+    const uint32_t blocks = scrub->bytes / unit_block_bytes(replica);
+    if (scrub->phase == SCRUB_BODY)
+        scrub->position = wal_place(&replica->limits, scrub->position + scrub->bytes);
+    else
+        scrub->position += blocks;
+    scrub->bytes = 0;
+    scrub->at = 0;
+    scrub->by_blocks = false;
+}
+
+/* ---- reading and writing ---- */
+
+static uint64_t unit_offset(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    const struct limits *limits = &replica->limits;
+    switch ((enum scrub_phase)scrub->phase) {
+    case SCRUB_SUPERBLOCK: return superblock_offset(limits, (uint32_t)scrub->position);
+    case SCRUB_NAMES: return wal_header_offset(limits) + scrub->position * limits->block_bytes;
+    case SCRUB_BODY: return wal_body_offset(limits) + scrub->position % wal_ring_bytes(limits);
+    case SCRUB_MAP:
+    case SCRUB_PAGES:
+        return (uint64_t)map_entry_const(replica, scrub->level, (uint32_t)scrub->position)->block * limits->page_bytes;
+    }
+    UNREACHABLE();
+}
+
+static void unit_emit(struct replica *replica, struct output *output, enum effect_kind kind, const uint8_t *bytes,
+                      uint32_t count)
+{
+    struct scrub *scrub = &replica->scrub;
+    scrub->in_flight = count;
+    scrub->writing = kind == EFFECT_WRITE;
+    output_effect(output, &(struct effect){
+                              .kind = kind,
+                              .device = scrub->phase >= SCRUB_MAP ? DEVICE_DATA : DEVICE_WAL,
+                              .op_id = wal_op_id((enum wal_operation)DATA_SCRUB, 0),
+                              .offset = unit_offset(replica) + scrub->at,
+                              .bytes = { .bytes = bytes, .count = count },
+                          });
+}
+
+static uint64_t pace_ns(const struct replica *replica, uint32_t bytes)
+{
+    return (uint64_t)bytes * 1000000000 / 1024 / replica->limits.scrub_kib_per_second;
+}
+
+/* May what the unit was when it was begun have changed since? */
+static bool unit_is_stale(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    if (scrub->phase == SCRUB_BODY)
+        return scrub->position < replica->stored.head.lsn || replica->wal.resetting;
+    if (scrub->phase >= SCRUB_MAP)
+        return !data_is_quiet(replica) || replica->superblock.durable.checkpoint.id.index != scrub->checkpoint_index;
+    return false;
+}
+
+void scrub_flush(struct replica *replica, struct output *output)
+{
+    struct scrub *scrub = &replica->scrub;
+    if (scrub->in_flight != 0 || replica->now_ns < scrub->due_ns || replica->recovery.phase != RECOVERY_DONE)
+        return;
+    if (!output_room(output, 1, 0))
+        return;
+    if (scrub->bytes != 0 && unit_is_stale(replica))
+        unit_next(replica);
+    if (scrub->bytes == 0 && !unit_find(replica))
+        phase_next(replica, output);
+    if (scrub->bytes == 0) {
+        scrub->due_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
+        return;
+    }
+    const uint32_t count = scrub->by_blocks ? unit_block_bytes(replica) : scrub->bytes - scrub->at;
+    scrub->due_ns = replica->now_ns + pace_ns(replica, count);
+    unit_emit(replica, output, EFFECT_READ, NULL, count);
+}
+
+uint64_t scrub_deadline(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    return scrub->in_flight != 0 || replica->recovery.phase != RECOVERY_DONE ? UINT64_MAX : scrub->due_ns;
+}
+
+/* ---- judging ---- */
+
+/* A copy of the superblock is written again by its writer, when that has nothing newer to write. */
+static void superblock_judge(struct replica *replica, struct output *output, const uint8_t *block)
+{
+    struct superblock_writer *writer = &replica->superblock;
+    if (writer->due != 0 || writer->in_flight != 0)
+        return;
+    const uint8_t *right = region_at(replica, replica->areas.wal_superblock);
+    if (block != NULL && memcmp(block, right, replica->limits.block_bytes) == 0)
+        return;
+    writer->due = 1u << replica->scrub.position;
+    replica->scrub.mended++;
+    output_event(output, EVENT_SUPERBLOCK_REPAIR, 1, 0);
+}
+
+/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. */
+static void name_judge(struct replica *replica, struct output *output, const uint8_t *block)
+{
+    struct wal *wal = &replica->wal;
+    const uint32_t blocks = replica->limits.wal_header_blocks;
+    const struct slice bytes = { .bytes = block, .count = replica->limits.block_bytes };
+    struct wal_name_header name;
+    if (block != NULL
+        && (wal_name_decode(bytes, replica->config.cluster_id, &name)
+            || (block[0] == 0 && memcmp(block, block + 1, bytes.count - 1) == 0)))
+        return;
+    if (wal->name_busy || wal->durable == 0)
+        return;
+    const uint64_t ahead = (replica->scrub.position + blocks - wal->name_sequence % blocks) % blocks;
+    wal->name_sequence += (ahead + blocks - 1) % blocks;
+    wal->named = u64_min(wal->named, wal->durable - 1);
+    wal->name_due_ns = replica->now_ns;
+    replica->scrub.mended++;
+    output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
+}
+
+/* What the block of device 1 should hold; NULL: not known, or not this node's to say. */
+static const uint8_t *data_right(struct replica *replica, uint32_t at, const uint8_t *block)
+{
+    const struct scrub *scrub = &replica->scrub;
+    if (scrub->phase == SCRUB_MAP)
+        return map_is_dirty(replica, scrub->level, at) ? NULL : map_block(replica, scrub->level, at);
+    if (checkpoint_page_dirty(replica, at) || map_wanted(replica, 0, at))
+        return NULL;
+    const struct hash128 hash = map_entry(replica, 0, at)->hash;
+    uint8_t *page = (uint8_t *)region_at(replica, replica->areas.pages) + (size_t)at * replica->limits.page_bytes;
+    if (hash128_equal(map_page_hash(replica, page), hash))
+        return page;
+    /* Memory lies and the disk does not. */
+    if (block != NULL && hash128_equal(map_page_hash(replica, block), hash))
+        memcpy(page, block, replica->limits.page_bytes);
+    return NULL;
+}
+
+/* One block was read, or cannot be (NULL). True: it is being written again. */
+static bool block_judge(struct replica *replica, struct output *output, const uint8_t *block)
+{
+    struct scrub *scrub = &replica->scrub;
+    const uint32_t bytes = unit_block_bytes(replica);
+    const uint8_t *right = NULL;
+    switch ((enum scrub_phase)scrub->phase) {
+    case SCRUB_SUPERBLOCK: superblock_judge(replica, output, block); return false;
+    case SCRUB_NAMES: name_judge(replica, output, block); return false;
+    case SCRUB_BODY: right = wal_mirror(replica, scrub->position + scrub->at); break;
+    case SCRUB_MAP:
+    case SCRUB_PAGES: right = data_right(replica, (uint32_t)scrub->position + scrub->at / bytes, block); break;
+    }
+    if (right == NULL || (block != NULL && memcmp(block, right, bytes) == 0))
+        return false;
+    uint8_t *copy = region_at(replica, replica->areas.scrub_block);
+    memcpy(copy, right, bytes);
+    scrub->mended++;
+    output_event(output, EVENT_SCRUB_MENDED, scrub->phase >= SCRUB_MAP ? DEVICE_DATA : DEVICE_WAL,
+                 unit_offset(replica) + scrub->at);
+    unit_emit(replica, output, EFFECT_WRITE, copy, bytes);
+    return true;
+}
+
+static void scrub_read(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct scrub *scrub = &replica->scrub;
+    const uint32_t block_bytes = unit_block_bytes(replica);
+    const uint32_t count = scrub->in_flight;
+    scrub->in_flight = 0;
+    if (unit_is_stale(replica)) {
+        unit_next(replica);
+        return;
+    }
+    if (input->result != DISK_OK && count > block_bytes) {
+        scrub->by_blocks = true;
+        return;
+    }
+    const uint8_t *bytes = input->result == DISK_OK ? input->bytes.bytes : NULL;
+    for (uint32_t done = 0; done < count; done += block_bytes) {
+        if (block_judge(replica, output, bytes != NULL ? bytes + done : NULL))
+            return;
+        scrub->at += block_bytes;
+    }
+    if (scrub->at == scrub->bytes)
+        unit_next(replica);
+}
+
+void scrub_completed(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct scrub *scrub = &replica->scrub;
+    ASSERT(scrub->in_flight > 0);
+    if (!scrub->writing) {
+        scrub_read(replica, output, input);
+        return;
+    }
+    if (input->result != DISK_OK) {
+        replica_stop(replica, output, STOP_WRITE_FAILED, (uint64_t)input->result);
+        return;
+    }
+    scrub->writing = false;
+    scrub->in_flight = 0;
+    scrub->at += unit_block_bytes(replica);
+    if (scrub->at == scrub->bytes)
+        unit_next(replica);
+}

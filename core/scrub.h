@@ -1,0 +1,51 @@
+/* The scrub: reads everything that is stored, slowly and for ever, and mends what the disk forgot while memory still
+ * has it (storage design 4.2). What memory has lost as well is for repair.c and install.c.
+ *
+ *   SUPERBLOCK -> NAMES -> BODY -> MAP -> PAGES -> SUPERBLOCK ...
+ *
+ *   SUPERBLOCK  each copy must be the one that was written last; else it is written again
+ *   NAMES       where a block of the header ring is neither a name nor zero, there the next name goes
+ *   BODY        the batches of the log must be what the mirror holds; a block that is not is written from there
+ *   MAP, PAGES  what the page map names must be what it says; it is written again from memory, where that still is what
+ *               the checkpoint holds. A page that has changed since is left to the next checkpoint. A page in memory
+ *               that is not what it should be is taken from the disk.
+ *
+ * A phase is a row of units, a unit is read as a whole; after a read error or a bad block, on from that block.
+ *
+ * Invariants:
+ *   one read or one write in flight, at most limits.scrub_kib_per_second
+ *   a block is written again only with the very bytes that belong there, so that a crash in between loses nothing
+ *   what may have changed between a read and its completion is not judged */
+#ifndef WW_SCRUB_H
+#define WW_SCRUB_H
+
+#include "base.h"
+#include "replica.h"
+
+struct replica;
+
+enum scrub_phase { SCRUB_SUPERBLOCK, SCRUB_NAMES, SCRUB_BODY, SCRUB_MAP, SCRUB_PAGES };
+
+struct scrub {
+    uint32_t phase;     /* enum scrub_phase */
+    uint32_t level;     /* MAP: of the entries that are looked at */
+    uint64_t position;  /* of the unit. SUPERBLOCK: copy; NAMES: slot; BODY: lsn; MAP, PAGES: entry of the level */
+    uint32_t bytes;     /* of the unit; 0: it is not begun */
+    uint32_t at;        /* bytes of it that are judged */
+    uint32_t in_flight; /* bytes being read or written; 0: none */
+    bool writing;
+    bool by_blocks; /* a read of the unit failed */
+    uint8_t zero[2];
+    uint64_t checkpoint_index; /* of the durable checkpoint when the unit was begun */
+    uint64_t due_ns;           /* of the next read */
+    uint64_t passes;
+    uint64_t mended; /* blocks, in this life */
+};
+
+/* Emits the read that may go now. Called once per step. */
+void scrub_flush(struct replica *replica, struct output *output);
+uint64_t scrub_deadline(const struct replica *replica);
+/* Its read or write has completed. */
+void scrub_completed(struct replica *replica, struct output *output, const struct input *input);
+
+#endif
