@@ -4,6 +4,7 @@
 #include "../io/client.h"
 #include "../io/clock.h"
 #include "../io/datadir.h"
+#include "../io/snapshot_save.h"
 #include "../io/text.h"
 #include "../io/txn_text.h"
 
@@ -26,6 +27,7 @@ enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
 
 struct arguments {
     struct client_options client;
+    bool timeout_given;
     bool json;
     bool help;
     bool with_else; /* the transaction has an "else" */
@@ -53,6 +55,7 @@ static int command_append(struct client *client, struct arguments *arguments);
 static int command_cas(struct client *client, struct arguments *arguments);
 static int command_txn(struct client *client, struct arguments *arguments);
 static int command_status(struct client *client, struct arguments *arguments);
+static int command_snapshot(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
@@ -85,6 +88,11 @@ static const struct command commands[] = {
       "space\". checkpoint: the last index in it, and its hash, equal on nodes with equal checkpoints (--json has all\n"
       "of it). store: ready, or why the node does not serve.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
+    { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
+      "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
+      "part of any later one without what came before it. FILE is written as FILE.new, verified, and renamed.\n"
+      "raftd restore makes the nodes of a new cluster from it. --timeout is that of a pause without progress "
+      "(60s).\n" },
 };
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -479,6 +487,81 @@ static int command_status(struct client *client, struct arguments *arguments)
     return answered == count ? EXIT_OK : EXIT_FAILED;
 }
 
+/* ---- snapshot ---- */
+
+static double mebibytes(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* One line that is overwritten. */
+static void print_progress(const struct snapshot_progress *progress)
+{
+    const uint64_t page_bytes = limits_production.page_bytes;
+    const double seconds = (double)progress->elapsed_ns / 1e9;
+    const double rate = seconds > 0 ? (double)progress->bytes_pulled / seconds : 0;
+    const uint64_t left = (progress->pages_all - progress->pages_done) * page_bytes;
+    fprintf(stderr, "\r%.1f of %.1f MiB, %.1f MiB/s", mebibytes(progress->pages_done * page_bytes),
+            mebibytes(progress->pages_all * page_bytes), rate / (1 << 20));
+    if (rate > 0)
+        fprintf(stderr, ", %.0f s left ", (double)left / rate);
+    fflush(stderr);
+}
+
+static void print_saved(const struct arguments *arguments, const char *file, const struct snapshot_save_result *result)
+{
+    const struct snapshot_header *header = &result->header;
+    const unsigned long long bytes =
+        sizeof *header + header->page_count * (sizeof(struct snapshot_record) + header->page_bytes);
+    const unsigned long long index = header->id.index, cluster = header->cluster_id, pages = header->page_count;
+    if (arguments->json) {
+        printf("{\"outcome\": \"ok\", \"file\": ");
+        text_write_json(stdout, client_text(file));
+        printf(
+            ", \"cluster_id\": %llu, \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": %llu, "
+            "\"bytes\": %llu}\n",
+            cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
+            (unsigned long long)header->checkpoint.low, pages, bytes);
+    } else {
+        printf("ok, %s: %llu bytes, %llu pages, the state behind entry %llu of cluster %llu\n", file, bytes, pages,
+               index, cluster);
+    }
+}
+
+static int snapshot_exit_code(enum client_reason reason)
+{
+    return exit_code_of(&(struct client_result){ .outcome = CLIENT_FAILED, .reason = reason });
+}
+
+static int command_snapshot(struct client *client, struct arguments *arguments)
+{
+    (void)client; /* one connection is not enough for it */
+    if (strcmp(arguments->words[0], "save") != 0)
+        return usage_error("usage: raftctl", arguments->command->usage);
+    const char *file = arguments->words[1];
+    const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
+    const struct snapshot_save_options options = {
+        .file = file,
+        .endpoints = arguments->client.endpoints,
+        .cluster_id = arguments->client.cluster_id,
+        .timeout_ns = arguments->timeout_given ? arguments->client.timeout_ns : 60 * NS_PER_S,
+        .progress = terminal ? print_progress : NULL,
+    };
+    struct snapshot_save_result result;
+    const bool saved = snapshot_save(&options, &result);
+    if (terminal)
+        fprintf(stderr, "\r%60s\r", "");
+    if (saved) {
+        print_saved(arguments, file, &result);
+        return EXIT_OK;
+    }
+    if (arguments->json) {
+        printf("{\"outcome\": \"failed\", \"error\": ");
+        text_write_json(stdout, client_text(result.error));
+        printf("}\n");
+    } else {
+        fprintf(stderr, "raftctl: snapshot: %s\n", result.error);
+    }
+    return snapshot_exit_code(result.reason);
+}
+
 /* ---- arguments ---- */
 
 static const struct command *command_find(const char *name)
@@ -524,6 +607,7 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         if (!text_parse_duration(value, &arguments->client.timeout_ns) || arguments->client.timeout_ns == 0
             || arguments->client.timeout_ns > 3600 * NS_PER_S)
             return usage_error("--timeout wants a duration up to 60m such as 500ms or 5s, not", value);
+        arguments->timeout_given = true;
     } else if ((value = option_value(argv, argc, at, "--cluster-id")) != NULL) {
         if (!text_parse_u64(value, &arguments->client.cluster_id) || arguments->client.cluster_id == 0)
             return usage_error("--cluster-id wants a number above 0, not", value);
@@ -554,8 +638,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
         }
     }
     if (count == 0)
-        return arguments->help ? EXIT_OK
-                               : usage_error("which command? put, get, del, append, cas, txn or status", NULL);
+        return arguments->help
+                   ? EXIT_OK
+                   : usage_error("which command? put, get, del, append, cas, txn, status or snapshot", NULL);
     arguments->command = command_find(words[0]);
     if (arguments->command == NULL)
         return usage_error("unknown command", words[0]);

@@ -158,12 +158,27 @@ static void client_request(struct replica *replica, struct output *output, uint6
     client_reply(replica, output, client, &refusal);
 }
 
+/* A client that saves the store asks for a checkpoint as a peer would. */
+static bool client_pulls(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct message message;
+    if (message_decode(input->bytes, &replica->frame, &message) != FRAME_OK)
+        return false;
+    if (message.type != FRAME_CHECKPOINT_REQUEST || message.from != 0)
+        return false;
+    if (replica->role != RAFT_STARTING)
+        install_request(replica, output, &message, input->client);
+    return true;
+}
+
 void client_frame(struct replica *replica, struct output *output, const struct input *input)
 {
     struct request request;
     enum reply_status status = REPLY_OK;
     const enum frame_verdict verdict =
         request_decode(input->bytes, &replica->frame, &replica->limits, &request, &status);
+    if (verdict == FRAME_BAD_TYPE && client_pulls(replica, output, input))
+        return;
     if (verdict != FRAME_OK) {
         output_effect(output, &(struct effect){ .kind = EFFECT_REFUSE, .target = input->client, .verdict = verdict });
         return;

@@ -210,7 +210,7 @@ static bool save_begin_pages(struct save *save)
         if (!zero || hash_is_zero(save->have[page]))
             continue;
         if (!snapshot_drop(&save->writer, page))
-            return save_fail(save, CLIENT_DONE, "%s", save->writer.error);
+            return save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
         save->have[page] = (struct hash128){ .low = 0 };
     }
     return true;
@@ -261,7 +261,7 @@ static bool pages_take(struct save *save, const struct checkpoint_response *resp
         if (!hash128_equal(hash, save->map.levels[0][page].hash))
             continue;
         if (!snapshot_put(&save->writer, page, hash, bytes))
-            return save_fail(save, CLIENT_DONE, "%s", save->writer.error);
+            return save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
         save->have[page] = hash;
         save->missing--;
         save->result->progress.bytes_pulled += response->page_bytes;
@@ -389,7 +389,7 @@ static bool save_finish(struct save *save)
         .checkpoint = save->target.checkpoint,
     };
     save_progress(save, true);
-    return snapshot_finish(&save->writer, header) || save_fail(save, CLIENT_DONE, "%s", save->writer.error);
+    return snapshot_finish(&save->writer, header) || save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
 }
 
 static bool save_run(struct save *save)
@@ -431,7 +431,7 @@ bool snapshot_save(const struct snapshot_save_options *options, struct snapshot_
     link_init(&save->link);
     bool saved = false;
     if (!snapshot_create(&save->writer, options->file, save->limits))
-        save_fail(save, CLIENT_DONE, "%s", save->writer.error);
+        save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
     else
         saved = save_run(save);
     snapshot_close(&save->writer);

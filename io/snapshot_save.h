@@ -30,7 +30,7 @@ struct snapshot_save_options {
 struct snapshot_save_result {
     struct snapshot_header header;
     struct snapshot_progress progress;
-    enum client_reason reason; /* of a failure */
+    enum client_reason reason; /* of a failure; CLIENT_NO_SPACE: of the file */
     char error[SNAPSHOT_ERROR_BYTES];
 };
 
