@@ -2,10 +2,8 @@
 #include "atlas.h"
 
 #include "../core/inspect.h"
-
-/* What nodes repair with the help of their peers, so far: damage that they do not repair comes to a minority, if it
- * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
-enum { ATLAS_PAGES_ARE_REPAIRED = 0 };
+#include "../core/map.h"
+#include "../core/wal_format.h"
 
 enum { ATLAS_GROUP_ENTRIES = 8 };
 
@@ -102,10 +100,11 @@ static bool atlas_number_allows(const struct scene *scene, const struct disk *di
     return (disk->node + number) % count < (count - 1) / 2;
 }
 
-static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block)
+/* All entries of the batch that the block is part of. */
+static bool atlas_entries_allow(const struct scene *scene, const struct disk *disk, uint64_t block)
 {
     const struct disk_block *state = &disk->devices[DEVICE_WAL].blocks[block];
-    if (zone != ZONE_BODY || state->entry_count == 0)
+    if (!ATLAS_LOG_IS_REPAIRED || state->entry_count == 0)
         return false;
     const uint64_t first = state->first_index / ATLAS_GROUP_ENTRIES;
     const uint64_t last = (state->first_index + state->entry_count - 1) / ATLAS_GROUP_ENTRIES;
@@ -113,6 +112,58 @@ static bool atlas_place_allows(const struct scene *scene, const struct disk *dis
         if (!atlas_number_allows(scene, disk, group))
             return false;
     return true;
+}
+
+static const uint8_t *device_truth(const struct disk *disk, uint32_t device)
+{
+    return disk->devices[device].parted ? disk->devices[device].truth : disk->devices[device].image;
+}
+
+/* Is it the block of that entry of the map, or of one below? Then `number` names it, the same on all nodes. */
+static bool atlas_map_finds(const struct scene *scene, const struct disk *disk, const struct map_entry *entry,
+                            uint32_t level, uint32_t at, uint32_t block, uint64_t *number)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    if (entry->block == 0 || entry->block >= limits->data_blocks)
+        return false;
+    *number = ((uint64_t)level << 32) + at;
+    if (entry->block == block)
+        return true;
+    for (uint32_t i = 0; level > 0 && i < map_fanout(limits); i++) {
+        struct map_entry below;
+        const uint64_t offset = (uint64_t)entry->block * limits->page_bytes + i * sizeof below;
+        memcpy(&below, device_truth(disk, DEVICE_DATA) + offset, sizeof below);
+        if (atlas_map_finds(scene, disk, &below, level - 1, at * map_fanout(limits) + i, block, number))
+            return true;
+    }
+    return false;
+}
+
+/* The page, or map block, that the durable checkpoint has in that block. */
+static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    struct superblock copies[SUPERBLOCK_COPIES];
+    uint8_t valid[SUPERBLOCK_COPIES];
+    uint64_t number;
+    if (!ATLAS_PAGES_ARE_REPAIRED)
+        return false;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        const struct slice bytes = { .bytes = device_truth(disk, DEVICE_WAL) + superblock_offset(limits, copy),
+                                     .count = limits->block_bytes };
+        valid[copy] = superblock_decode(bytes, &copies[copy]);
+    }
+    const uint32_t chosen = superblock_choose(copies, valid);
+    return chosen < SUPERBLOCK_COPIES
+           && atlas_map_finds(scene, disk, &copies[chosen].stored.checkpoint.root, map_root(limits), 0, block, &number)
+           && atlas_number_allows(scene, disk, number);
+}
+
+static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block)
+{
+    if (zone == ZONE_BODY)
+        return atlas_entries_allow(scene, disk, block);
+    return zone == ZONE_DATA && atlas_page_allows(scene, disk, (uint32_t)block);
 }
 
 static uint32_t atlas_struck(const struct scene *scene)
@@ -123,10 +174,21 @@ static uint32_t atlas_struck(const struct scene *scene)
     return struck;
 }
 
+/* Another node is struck only while a majority is not. */
+static bool atlas_minority_allows(const struct scene *scene, const struct disk *disk)
+{
+    return disk->struck || atlas_struck(scene) < (scene->swarm.node_count - 1) / 2;
+}
+
+bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk)
+{
+    const enum regime regime = scene->swarm.regime;
+    return regime == REGIME_UNRESTRICTED || (regime == REGIME_MINORITY && atlas_minority_allows(scene, disk));
+}
+
 bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm)
 {
     const enum zone zone = atlas_zone(&scene->swarm.limits, device, block);
-    const uint32_t minority = (scene->swarm.node_count - 1) / 2;
     ASSERT(harm != HARM_NONE && harm < HARM_KINDS);
     if (atlas_untellable(scene, disk, zone, block, harm))
         return false;
@@ -135,7 +197,7 @@ bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t d
     if (zone == ZONE_DATA && !ATLAS_PAGES_ARE_REPAIRED)
         return scene->swarm.regime == REGIME_UNRESTRICTED;
     switch (scene->swarm.regime) {
-    case REGIME_MINORITY: return disk->struck || atlas_struck(scene) < minority;
+    case REGIME_MINORITY: return atlas_minority_allows(scene, disk);
     case REGIME_PLACES: return atlas_place_allows(scene, disk, zone, block);
     case REGIME_UNRESTRICTED: return true;
     case REGIME_KINDS: break;

@@ -3,9 +3,10 @@
  * Three regimes, drawn with the schedule:
  *
  *   minority      everything may break on a minority of the nodes, the first ones that are struck; the others suffer
- * what a node repairs alone. So a majority keeps all that was acknowledged. places        any node may be struck, but
- * each entry and each page only on a minority: which one, its number says. unrestricted  anything may break anywhere.
- * Safety alone is demanded: refuse rather than lie.
+ *                 what a node repairs alone. So a majority keeps all that was acknowledged.
+ *   places        any node may be struck, but each entry and each page only on a minority: which one, its number says.
+ *                 What has no number yet, such as blocks of a checkpoint that is being written, is spared.
+ *   unrestricted  anything may break anywhere. Safety alone is demanded: refuse rather than lie.
  *
  * The first two are recoverable: safety and liveness are demanded. All three leave out what no node can tell from a
  * crash or from the past (storage design 2.8): damage in the latest batches, which no name and no later batch has
@@ -16,6 +17,10 @@
 
 #include "disk.h"
 
+/* What nodes repair with the help of their peers, so far. Damage that they do not repair comes to a minority, if it
+ * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
+enum { ATLAS_LOG_IS_REPAIRED = 0, ATLAS_PAGES_ARE_REPAIRED = 0, ATLAS_NODES_REJOIN = 0 };
+
 /* Parts of a disk that differ in what their damage means. */
 enum zone { ZONE_SUPERBLOCK, ZONE_HEADER, ZONE_BODY, ZONE_DATA, ZONE_KINDS };
 enum zone atlas_zone(const struct limits *limits, uint32_t device, uint64_t block);
@@ -24,6 +29,8 @@ void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *fi
 
 /* May that harm come to the block now? */
 bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
+/* May the node lose all that it has? */
+bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk);
 /* It came: the atlas remembers the node. */
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 

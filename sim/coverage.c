@@ -1,6 +1,8 @@
 /* Counters of a schedule and of a campaign. */
 #include "coverage.h"
 
+#include "atlas.h"
+
 const char *fault_kind_text(enum fault_kind kind)
 {
     static const char *const texts[FAULT_KINDS] = {
@@ -35,6 +37,7 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_READ_MISDIRECTED] = "read_misdirected",
         [FAULT_SUPERBLOCK_SOME] = "superblock_some",
         [FAULT_SUPERBLOCK_ALL] = "superblock_all",
+        [FAULT_DISK_WIPED] = "disk_wiped",
         [FAULT_BAD_SUPERBLOCK] = "bad_superblock",
         [FAULT_BAD_HEADER] = "bad_header",
         [FAULT_BAD_BODY] = "bad_body",
@@ -49,6 +52,8 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_CRASH] = "crash",
         [FAULT_CRASH_IN_EFFECTS] = "crash_in_effects",
         [FAULT_CRASH_IN_RECOVERY] = "crash_in_recovery",
+        [FAULT_CRASH_IN_CHECKPOINT] = "crash_in_checkpoint",
+        [FAULT_CRASH_IN_LOAD] = "crash_in_load",
         [FAULT_POWER_LOSS] = "power_loss",
         [FAULT_POWER_LOSS_IN_EFFECTS] = "power_loss_in_effects",
         [FAULT_POWER_LOSS_AGAIN] = "power_loss_again",
@@ -107,8 +112,8 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
 static bool fault_is_rare(enum fault_kind kind)
 {
     return (kind >= FAULT_DISK_SLOW && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
-           || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL
-           || kind == FAULT_DUPLICATE_LATE;
+           || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
+           || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
@@ -119,10 +124,10 @@ static bool world_is_expected(enum liveness_world world, bool rare)
     return world == LIVENESS_WHOLE || (rare && world != LIVENESS_MINORITY);
 }
 
-static bool event_is_rare(enum event_kind kind) { return kind == EVENT_SUPERBLOCK_REPAIR; }
-
-/* The simulated data device does no harm yet. */
-static bool event_is_expected(enum event_kind kind) { return kind != EVENT_IMPOSSIBLE && kind != EVENT_PAGE_DAMAGED; }
+static bool event_is_rare(enum event_kind kind)
+{
+    return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED;
+}
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)
 {
@@ -130,7 +135,8 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         return NULL;
     const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
-        const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
+        const bool drawn = kind != FAULT_DISK_WIPED || ATLAS_NODES_REJOIN;
+        const bool expected = (complete && drawn) || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
         if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
             return fault_kind_text(kind);
     }
@@ -140,7 +146,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         if (coverage->checks[kind] == 0 && (rare || !check_is_rare(kind)))
             return check_kind_text(kind);
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
-        if (coverage->events[kind] == 0 && event_is_expected(kind) && (rare || !event_is_rare(kind)))
+        if (coverage->events[kind] == 0 && kind != EVENT_IMPOSSIBLE && (rare || !event_is_rare(kind)))
             return event_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)

@@ -43,6 +43,7 @@ enum fault_kind {
     FAULT_READ_MISDIRECTED,
     FAULT_SUPERBLOCK_SOME, /* copies struck at once: not all */
     FAULT_SUPERBLOCK_ALL,
+    FAULT_DISK_WIPED,     /* and formatted again under the same node id */
     FAULT_BAD_SUPERBLOCK, /* where harm was done, by damage or by a lie */
     FAULT_BAD_HEADER,
     FAULT_BAD_BODY,
@@ -57,6 +58,8 @@ enum fault_kind {
     FAULT_CRASH,
     FAULT_CRASH_IN_EFFECTS, /* after some effects of a step */
     FAULT_CRASH_IN_RECOVERY,
+    FAULT_CRASH_IN_CHECKPOINT,   /* with a write of device 1 in flight */
+    FAULT_CRASH_IN_LOAD,         /* with a read of device 1 in flight */
     FAULT_POWER_LOSS,            /* all nodes at once */
     FAULT_POWER_LOSS_IN_EFFECTS, /* after some effects of a step */
     FAULT_POWER_LOSS_AGAIN,      /* while nodes recover from it */

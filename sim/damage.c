@@ -123,6 +123,27 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
     return harmed;
 }
 
+void disk_wipe(struct disk *disk, struct scene *scene)
+{
+    ASSERT(disk->active == 0);
+    for (uint32_t number = 0; number < DEVICES; number++) {
+        struct disk_device *device = &disk->devices[number];
+        for (uint32_t i = 0; i < device->touched_count; i++) {
+            const uint64_t block = device->touched[i];
+            memset(device->image + block * device->block_bytes, 0, device->block_bytes);
+            memset(device->truth + block * device->block_bytes, 0, device->block_bytes);
+            disk_set_harm(device, block, HARM_NONE);
+            device->blocks[block].written = false;
+        }
+    }
+    disk->wiped = disk->struck = true;
+    coverage_fire(&scene->coverage, FAULT_DISK_WIPED);
+    check_landed(scene->check, disk->node, 0, disk->devices[DEVICE_WAL].image, disk->devices[DEVICE_WAL].bytes,
+                 scene->swarm.limits.block_bytes, true);
+    check_landed(scene->check, disk->node, wal_body_offset(&scene->swarm.limits), disk->devices[DEVICE_WAL].image,
+                 disk->devices[DEVICE_WAL].bytes, scene->swarm.limits.block_bytes, true);
+}
+
 /* ---- lies ---- */
 
 /* Another place of the same device for as many blocks, where the atlas lets them do harm. UINT64_MAX: none found. */

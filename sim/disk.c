@@ -65,6 +65,7 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
     disk->off = true;
     disk->struck = false;
+    disk->wiped = false;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
@@ -361,8 +362,24 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     return input;
 }
 
+/* A checkpoint was being written, or loaded. */
+static void disk_count_crash(const struct disk *disk, struct scene *scene)
+{
+    bool writes = false, reads = false;
+    for (uint64_t left = disk->active; left != 0; left &= left - 1) {
+        const struct disk_operation *operation = &disk->operations[disk_first(left)];
+        writes = writes || (operation->device == DEVICE_DATA && operation->write);
+        reads = reads || (operation->device == DEVICE_DATA && !operation->write);
+    }
+    if (writes)
+        coverage_fire(&scene->coverage, FAULT_CRASH_IN_CHECKPOINT);
+    if (reads)
+        coverage_fire(&scene->coverage, FAULT_CRASH_IN_LOAD);
+}
+
 void disk_crash(struct disk *disk, struct scene *scene)
 {
+    disk_count_crash(disk, scene);
     const enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
     const bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
     bool cut = false;

@@ -77,6 +77,7 @@ struct disk {
     uint64_t slow_ns;
     uint32_t misread_in;     /* the last life in which a read of the WAL returned something else */
     bool off;                /* not written to in this life: no decision of this life is on it */
+    bool wiped;              /* and formatted again under the same node id */
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
@@ -110,6 +111,9 @@ bool disk_rot(struct disk *disk, struct scene *scene);
 bool disk_go_bad(struct disk *disk, struct scene *scene);
 /* Up to that many copies of the superblock at once; returns how many. */
 uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies);
+
+/* Everything is gone, and the node with it: the atlas allows it. */
+void disk_wipe(struct disk *disk, struct scene *scene);
 
 /* An acknowledged write lands, or the disk lies about it. */
 void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_operation *operation);

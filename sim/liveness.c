@@ -32,15 +32,24 @@ static void liveness_cast_out(struct world *world, struct node *node, enum outsi
     }
 }
 
-/* As many as a majority can do without, beside those that are down for good. */
+/* How many nodes a majority can do without, beside those that are down for good. If each has lost something, none. */
+static uint32_t liveness_spare(const struct world *world)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    uint32_t struck = 0;
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
+        struck += world->nodes[slot].state == NODE_STOPPED || world->nodes[slot].disk.struck;
+    const uint32_t spare = (swarm->node_count - 1) / 2;
+    if (swarm->regime == REGIME_PLACES && struck > 0)
+        return 0;
+    return spare - u32_min(spare, struck);
+}
+
 static void liveness_draw_outsiders(struct world *world)
 {
     struct scene *scene = &world->scene;
     const uint32_t count = scene->swarm.node_count;
-    uint32_t spare = (count - 1) / 2;
-    for (uint32_t slot = 0; slot < count; slot++)
-        if (world->nodes[slot].state == NODE_STOPPED || world->nodes[slot].disk.struck)
-            spare -= spare > 0;
+    uint32_t spare = liveness_spare(world);
     if (!scene->swarm.faults || choose(&scene->choose, CHOOSE_HEAL, 0, 3) != 2)
         return;
     const uint32_t first = (uint32_t)choose(&scene->choose, CHOOSE_HEAL, 0, count);

@@ -1,6 +1,7 @@
 /* Each kind of trouble comes at exponential intervals, drawn from its own stream. */
 #include "nemesis.h"
 
+#include "atlas.h"
 #include "node.h"
 
 static uint64_t draw(struct world *world, enum nemesis_kind kind, uint64_t n)
@@ -167,6 +168,9 @@ static void nemesis_damage(struct world *world, enum nemesis_kind kind)
         disk_rot(disk, scene);
     } else if (kind == NEMESIS_STICKY) {
         disk_go_bad(disk, scene);
+    } else if (kind == NEMESIS_WIPE) {
+        if (atlas_allows_wipe(scene, disk))
+            node_wipe(world, &world->nodes[disk->node]);
     } else {
         const uint32_t harmed = disk_harm_superblock(disk, scene, 1 + (uint32_t)draw(world, kind, SUPERBLOCK_COPIES));
         if (harmed > 0)
@@ -258,6 +262,7 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind)
     case NEMESIS_BACKWARD: nemesis_jump(world, kind); return;
     case NEMESIS_ROT:
     case NEMESIS_STICKY:
+    case NEMESIS_WIPE:
     case NEMESIS_SUPERBLOCK: nemesis_damage(world, kind); return;
     case NEMESIS_KINDS: break;
     }

@@ -6,6 +6,18 @@ bool node_paused(const struct world *world, const struct node *node)
     return node->state == NODE_UP && world->scene.now_ns < node->resume_ns;
 }
 
+void node_format(struct world *world, struct node *node)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    uint8_t block[8192];
+    ASSERT(swarm->limits.block_bytes <= sizeof block);
+    const uint64_t instance = 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, UINT64_MAX - 1);
+    replica_format(&swarm->limits, &swarm->configs[node->slot], instance, block);
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy),
+                 (struct slice){ .bytes = block, .count = swarm->limits.block_bytes });
+}
+
 void node_start(struct world *world, struct node *node)
 {
     struct scene *scene = &world->scene;
@@ -77,8 +89,8 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
     case STOP_WRONG_VOTERS:
-    case STOP_DIVERGED:
-    case STOP_DUPLICATE_NODE: return UNEXPLAINED;
+    case STOP_DIVERGED: return UNEXPLAINED;
+    case STOP_DUPLICATE_NODE: return node->disk.wiped ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     }
     return UNEXPLAINED;
 }
@@ -96,6 +108,14 @@ void node_stop(struct world *world, struct node *node, const struct effect *effe
     node->state = explanation == EXPLAINED_FOR_NOW ? NODE_DOWN : NODE_STOPPED;
     if (node->state == NODE_DOWN)
         node_schedule_restart(world, node);
+}
+
+void node_wipe(struct world *world, struct node *node)
+{
+    if (node->state == NODE_UP)
+        node_crash(world, node);
+    disk_wipe(&node->disk, &world->scene);
+    node_format(world, node);
 }
 
 void node_arm_timer(struct world *world, struct node *node)

@@ -2,6 +2,8 @@
  * its group's stream (CHOOSE_SWARM, group). */
 #include "swarm.h"
 
+#include "atlas.h"
+
 /* Groups of parameters, each with its own stream. */
 enum swarm_group {
     GROUP_SHAPE,
@@ -191,6 +193,9 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(wal_depth, 1, 2, 2, 1);
     KNOB(wal_reserve_blocks, 4, 8, 24, 32);
     KNOB(wal_body_blocks, 80, 112, 160, 256);
+    KNOB(wal_retain_blocks, 1, 4, 16, 32);
+    KNOB(checkpoint_wal_blocks, 8, 16, 48, 96);
+    KNOB(checkpoint_entries, 8, 16, 32, 64);
     if (scarce) {
         KNOB(wal_body_blocks, 40, 64, 96, 256);
         KNOB(log_entries_max, 16, 32, 64, 256);
@@ -198,7 +203,11 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
         KNOB(log_entries_max, 256, 256, 512, 512);
     }
     KNOB(sessions_max, 2, 4, 8, 16);
+    KNOB(data_blocks, 72, 96, 128, 192);
     KNOB(pages_max, 8, 12, 20, 32);
+    KNOB(data_run_bytes_max, 256, 512, 1024, 4096);
+    KNOB(data_depth, 1, 1, 2, 2);
+    KNOB(shadow_pages_max, 2, 4, 16, 32);
     KNOB(pending_writes_max, 1, 2, 8, 16);
     KNOB(pending_reads_max, 1, 2, 8, 16);
     KNOB(inflight_max, 1, 2, 4, 16);
@@ -208,6 +217,10 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(effects_max, 28, 32, 64, 128);
     if (swarm->family == PROFILE_ELECTION)
         KNOB(append_entries_max, 1, 1, 1, 2);
+    /* All of a store in one to eight election timeouts. */
+    const uint64_t data_bytes = limits_data_bytes(&swarm->limits);
+    const uint64_t rate = data_bytes * (1000000000 / 1024) / swarm->configs[0].election_timeout_ns;
+    swarm->limits.install_kib_per_second = 1 + (uint32_t)(rate >> draw_below(draw, 4));
 }
 
 static void draw_network(struct swarm *swarm, const struct draw *draw)
@@ -308,8 +321,14 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         const uint32_t rate = scale * (uint32_t)draw_octave(draw, disk ? 300 : 30, disk ? 30000 : 10000);
         *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
     }
+    const uint64_t wipe_ns = draw_octave(draw, 8 * election_ns, 128 * election_ns);
+    swarm->nemesis_ns[NEMESIS_WIPE] = draw_percent(draw, percent / 2) && damaged && ATLAS_NODES_REJOIN ? wipe_ns : 0;
     const uint64_t ticket = draw_below(draw, 100);
-    swarm->regime = ticket >= (disk ? 60 : 75) && damaged ? REGIME_UNRESTRICTED : REGIME_MINORITY;
+    swarm->regime = REGIME_MINORITY;
+    if (damaged && ticket >= (disk ? 60 : 75))
+        swarm->regime = REGIME_UNRESTRICTED;
+    else if (damaged && ticket >= 35 && (ATLAS_LOG_IS_REPAIRED || ATLAS_PAGES_ARE_REPAIRED))
+        swarm->regime = REGIME_PLACES;
 }
 
 static void draw_clock(struct swarm *swarm, const struct draw *draw)
@@ -390,6 +409,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_READ_MISDIRECTED] = swarm->read_misdirected,
         [FAULT_SUPERBLOCK_SOME] = nemesis[NEMESIS_SUPERBLOCK],
         [FAULT_SUPERBLOCK_ALL] = nemesis[NEMESIS_SUPERBLOCK],
+        [FAULT_DISK_WIPED] = nemesis[NEMESIS_WIPE],
         [FAULT_BAD_SUPERBLOCK] = rots,
         [FAULT_BAD_HEADER] = rots,
         [FAULT_BAD_BODY] = rots,
@@ -404,6 +424,8 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_CRASH] = nemesis[NEMESIS_CRASH],
         [FAULT_CRASH_IN_EFFECTS] = swarm->effect_crash,
         [FAULT_CRASH_IN_RECOVERY] = crashes,
+        [FAULT_CRASH_IN_CHECKPOINT] = crashes,
+        [FAULT_CRASH_IN_LOAD] = crashes,
         [FAULT_POWER_LOSS] = nemesis[NEMESIS_POWER],
         [FAULT_POWER_LOSS_IN_EFFECTS] = swarm->effect_crash && swarm->effect_power,
         [FAULT_POWER_LOSS_AGAIN] = nemesis[NEMESIS_POWER] && swarm->power_again,

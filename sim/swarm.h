@@ -47,6 +47,7 @@ enum nemesis_kind {
     NEMESIS_ROT,
     NEMESIS_STICKY,      /* blocks become unreadable */
     NEMESIS_SUPERBLOCK,  /* one, several or all copies */
+    NEMESIS_WIPE,        /* a disk is empty, and formatted again under the same node id */
     NEMESIS_SLOW,        /* a disk takes many times as long */
     NEMESIS_STUCK,       /* a disk completes nothing */
     NEMESIS_POWER_AGAIN, /* follows a power loss, while the nodes recover */

@@ -26,6 +26,12 @@ static void swarm_print_limits(const struct limits *limits, FILE *file)
             limits->block_bytes, limits->wal_header_blocks, limits->wal_body_blocks, limits->wal_reserve_blocks,
             limits->wal_batch_bytes_max, limits->wal_depth, limits->wal_unnamed_max, limits->log_entries_max);
     fprintf(file,
+            "limits    retain=%" PRIu32 " checkpoint_blocks=%" PRIu32 " checkpoint_entries=%" PRIu32
+            " data_blocks=%" PRIu32 " run_bytes=%" PRIu32 " data_depth=%" PRIu32 " shadow_pages=%" PRIu32
+            " install_kib=%" PRIu32 "\n",
+            limits->wal_retain_blocks, limits->checkpoint_wal_blocks, limits->checkpoint_entries, limits->data_blocks,
+            limits->data_run_bytes_max, limits->data_depth, limits->shadow_pages_max, limits->install_kib_per_second);
+    fprintf(file,
             "limits    value_bytes=%" PRIu32 " page_bytes=%" PRIu32 " pages=%" PRIu32 " sessions=%" PRIu32
             " pending_writes=%" PRIu32 " pending_reads=%" PRIu32 " inflight=%" PRIu32 " append_entries=%" PRIu32
             " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
@@ -56,6 +62,7 @@ static void swarm_print_nemesis(const struct swarm *swarm, FILE *file)
         [NEMESIS_FORWARD] = "forward", [NEMESIS_BACKWARD] = "backward", [NEMESIS_STALL] = "stall",
         [NEMESIS_ROT] = "rot",         [NEMESIS_STICKY] = "sticky",     [NEMESIS_SUPERBLOCK] = "superblock",
         [NEMESIS_SLOW] = "slow",       [NEMESIS_STUCK] = "stuck",       [NEMESIS_POWER_AGAIN] = "power_again",
+        [NEMESIS_WIPE] = "wipe",
     };
     fprintf(file, "nemesis   outage_ns=%" PRIu64, swarm->outage_ns);
     for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)

@@ -51,18 +51,6 @@ static bool world_reserve(void **region, size_t *capacity_bytes, size_t bytes)
     return *region != NULL;
 }
 
-static void node_format(struct world *world, struct node *node)
-{
-    const struct swarm *swarm = &world->scene.swarm;
-    uint8_t block[8192];
-    ASSERT(swarm->limits.block_bytes <= sizeof block);
-    const uint64_t instance = 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, UINT64_MAX - 1);
-    replica_format(&swarm->limits, &swarm->configs[node->slot], instance, block);
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy),
-                 (struct slice){ .bytes = block, .count = swarm->limits.block_bytes });
-}
-
 static bool world_reset_nodes(struct world *world)
 {
     const struct swarm *swarm = &world->scene.swarm;

@@ -149,7 +149,7 @@ static void random_write(struct rig *rig, uint32_t keys)
     uint8_t txn[1024];
     uint8_t value[160];
     uint32_t used = 0;
-    char key[8];
+    char key[16];
     const uint64_t clauses = prng_chance(&rig->prng, 1, 4) ? 1 + prng_below(&rig->prng, 4) : 0;
     struct slice bytes = { .bytes = value, .count = (uint32_t)prng_below(&rig->prng, sizeof value + 1) };
     memset(value, (int)prng_below(&rig->prng, 256), sizeof value);
@@ -475,7 +475,7 @@ TEST(pages_that_become_free_give_up_their_blocks)
 {
     const struct limits limits = rig_limits();
     struct rig *rig = rig_new(&limits);
-    char key[8];
+    char key[16];
     for (uint32_t i = 0; i < 40; i++) {
         snprintf(key, sizeof key, "k%u", i);
         put(rig, key, 150, 1);
