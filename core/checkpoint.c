@@ -380,9 +380,9 @@ static bool checkpoint_name(struct replica *replica)
         return false;
     if (!writer->adopted && replica->wal.durable_index < writer->next.id.index)
         return false;
-    /* A checkpoint that is not complete replaces no log. When the log has to begin anew, the last writes of the old one
-     * are waited for: their completions bring the next step. */
-    if (!writer->partial && !wal_head_search(replica, writer->next.id))
+    /* When the log has to begin anew, the last writes of the old one are waited for: their completions bring the next
+     * step. */
+    if (!wal_head_search(replica, writer->next.id))
         return false;
     writer->next.root = *map_entry_const(replica, map_root(&replica->limits), 0);
     writer->next.hash = checkpoint_hash(writer->next.id, writer->next.root.hash);

@@ -18,7 +18,7 @@ static void pending_pop(struct replica *replica)
 
 void client_reply(struct replica *replica, struct output *output, uint64_t client, const struct reply *reply)
 {
-    if (reply->status == REPLY_BUSY || reply->status == REPLY_NO_SPACE)
+    if (reply->status == REPLY_BUSY)
         output_event(output, EVENT_BUSY, reply->status, 0);
     output_reply(output, replica->config.cluster_id, client, reply);
 }
@@ -113,7 +113,7 @@ static enum reply_status client_propose(struct replica *replica, struct output *
         return REPLY_BUSY;
     const uint32_t bytes = command_bytes(request);
     if (!wal_has_room(replica, bytes, replica->limits.wal_reserve_blocks))
-        return REPLY_NO_SPACE;
+        return REPLY_BUSY; /* the next checkpoint makes room */
     /* The command lies in the input frame just as it goes into the log. */
     const struct entry entry = {
         .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },

@@ -27,6 +27,7 @@ static void diverge_distrust(struct replica *replica, struct output *output, uin
 {
     output_event(output, EVENT_DIVERGED, index, replica->applied);
     replica->store.state = STORE_DAMAGED;
+    replica->install.distrusted = true;
     install_want(replica, output, index);
 }
 

@@ -30,6 +30,9 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .keys = (uint32_t)page_root_const(replica)->keys,
         .sessions = page_root_const(replica)->session_count,
         .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
+        .flags = replica->stored.flags,
+        .durable_flags = replica->superblock.durable.flags,
+        .store_ready = store_is_ready(replica),
     };
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         view->match[slot] = replica->peers[slot].match;
@@ -123,9 +126,9 @@ uint64_t replica_digest(const struct replica *replica)
     const uint64_t ring = wal_ring_bytes(limits);
     const uint64_t head = replica->stored.head.lsn % ring;
     /* From the head to behind the open batch, in one or two pieces. */
-    const uint64_t end =
-        replica->wal.tail
-        + (replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0);
+    const uint64_t open_bytes =
+        replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0;
+    const uint64_t end = u64_max(replica->wal.tail + open_bytes, replica->stored.head.lsn);
     const struct {
         uint64_t offset;
         uint64_t bytes;
@@ -166,6 +169,7 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
         .repair = header.kind == WAL_BATCH_REPAIR,
         .truncate_after = header.kind == WAL_BATCH_APPEND ? header.first_index - 1 : UINT64_MAX,
         .first_index = header.first_index,
+        .entry_term = header.entry_term,
         .entry_count = header.entry_count,
         .run_bytes = header.run_bytes,
         .entries = { .bytes = bytes.bytes + sizeof header, .count = header.body_bytes },

@@ -6,6 +6,7 @@
 #include "checksum.h"
 #include "entry.h"
 #include "replica.h"
+#include "wal_format.h"
 
 struct replica_view {
     enum raft_role role;
@@ -31,6 +32,9 @@ struct replica_view {
     uint32_t keys;
     uint32_t sessions;
     uint64_t wal_blocks_used;
+    uint64_t flags;             /* of enum stored_flag, in memory */
+    uint64_t durable_flags;     /* as the core believes */
+    bool store_ready;           /* the applied state is whole */
     uint64_t match[VOTERS_MAX]; /* leaders: per voter slot, own slot included */
     uint64_t next[VOTERS_MAX];
     uint64_t round_acked[VOTERS_MAX];
@@ -55,11 +59,10 @@ uint64_t replica_digest(const struct replica *replica);
 /* Stored formats, for checkers that read a disk image. Total over any bytes. */
 struct superblock_view {
     uint64_t sequence;
-    uint64_t term;
-    uint64_t vote;
     uint64_t instance;
     struct hash128 hash;   /* names the content */
     struct hash128 parent; /* of the content before */
+    struct stored stored;
 };
 bool superblock_inspect(struct slice block, const struct replica_config *config, struct superblock_view *view);
 
@@ -73,6 +76,7 @@ struct wal_batch_view {
     uint64_t truncate_after; /* it replaces what lies behind; UINT64_MAX: nothing */
     bool repair;             /* entries that were damaged, once more */
     uint64_t first_index;    /* of its entries; meaningless when entry_count is 0 */
+    uint64_t entry_term;     /* likewise */
     uint32_t entry_count;
     uint32_t run_bytes;   /* with header and padding */
     struct slice entries; /* borrows from the bytes given */

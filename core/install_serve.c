@@ -10,6 +10,8 @@ static bool serve_ready(const struct replica *replica)
     const struct install *install = &replica->install;
     if (own->id.index == 0 || !checkpoint_is_idle(replica) || replica->store.state == STORE_LOADING)
         return false;
+    if (install->distrusted)
+        return false;
     if (!hash128_equal(own->hash, replica->stored.checkpoint.hash))
         return false;
     const bool pulls = install->phase == INSTALL_PULL || install->phase == INSTALL_SWITCH;

@@ -68,7 +68,7 @@ const struct limits limits_tiny = {
     .data_run_bytes_max = 1024,
     .data_depth = 2,
     .scrub_kib_per_second = 64,
-    .install_kib_per_second = 64,
+    .install_kib_per_second = 64 * KIB,
     .shadow_pages_max = 16,
     .key_bytes_max = 16,
     .value_bytes_max = 160,
@@ -104,7 +104,7 @@ const struct limits limits_micro = {
     .data_run_bytes_max = 512,
     .data_depth = 1,
     .scrub_kib_per_second = 64,
-    .install_kib_per_second = 64,
+    .install_kib_per_second = 64 * KIB,
     .shadow_pages_max = 8,
     .key_bytes_max = 4,
     .value_bytes_max = 4,
@@ -229,6 +229,8 @@ const char *limits_problem(const struct limits *limits)
         || limits->frame_bytes_max
                < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
         return "frame_bytes_max must hold the largest reply";
+    if (message_pages_max(limits->frame_bytes_max, limits->page_bytes) == 0)
+        return "frame_bytes_max must hold an answer with one page";
     return NULL;
 }
 

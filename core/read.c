@@ -26,7 +26,7 @@ void read_request(struct replica *replica, struct output *output, uint64_t clien
     if (hopeless || replica->reads_count == replica->limits.pending_reads_max) {
         const struct reply refusal = {
             .request_id = request->request_id,
-            .status = hopeless && !wal_has_room(replica, 0, 1) ? REPLY_NO_SPACE : REPLY_BUSY,
+            .status = REPLY_BUSY,
         };
         client_reply(replica, output, client, &refusal);
         return;

@@ -151,8 +151,9 @@ static void superblock_repair(struct replica *replica, struct output *output, co
         if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
             continue;
         replica->superblock.due |= 1u << copy;
-        /* Older copies vouch for the newest until those that vouch for nothing are good again. */
-        if (recovery->superblock_valid[copy] == 0)
+        /* Its parent vouches for the newest until those that vouch for nothing are good again. */
+        if (recovery->superblock_valid[copy] == 0
+            || !hash128_equal(recovery->superblocks[copy].hash, superblock->parent))
             replica->superblock.due_first |= 1u << copy;
         bad++;
     }
@@ -300,7 +301,8 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     recovery->phase = RECOVERY_WRITE;
     if (recovery->leftovers)
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
-    /* Only an intact header behind the tail could ever be taken for a part of the log. */
+    /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
+     * one tomorrow. */
     recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
     recovery_advance(replica, output);
 }
@@ -309,8 +311,7 @@ void recovery_advance(struct replica *replica, struct output *output)
 {
     ASSERT(replica->recovery.phase == RECOVERY_WRITE);
     wal_flush(replica, output);
-    const struct superblock_writer *writer = &replica->superblock;
-    if (writer->due != 0 || memcmp(&replica->stored, &writer->durable, sizeof replica->stored) != 0)
+    if (!superblock_is_durable(replica))
         return;
     /* After the superblock: what is cut off may be what this node must remember not to know. */
     if (replica->recovery.cut_due) {
@@ -407,7 +408,7 @@ void recovery_read(struct replica *replica, struct output *output, const struct 
         }
         stream_arrived(replica, read->position, (struct slice){ .bytes = NULL, .count = 0 });
         if (replica->recovery.phase >= RECOVERY_BODY)
-            replica->recovery.lost_block = true;
+            replica->recovery.lost_end = u64_max(replica->recovery.lost_end, read->position + block_bytes);
     } else {
         ASSERT(input->bytes.count == count);
         stream_arrived(replica, read->position, input->bytes);

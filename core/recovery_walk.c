@@ -223,8 +223,8 @@ static bool tail_proved(struct replica *replica)
     struct recovery *recovery = &replica->recovery;
     const uint32_t block_bytes = replica->limits.block_bytes;
     uint64_t durable_sequence = recovery->named_sequence;
-    recovery->leftovers = recovery->lost_block;
-    recovery->chain_ahead = false;
+    recovery->leftovers = recovery->lost_end > replica->wal.tail;
+    recovery->chain_ahead = recovery->leftovers;
     for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= window_end(replica); lsn += block_bytes) {
         const uint8_t *bytes = wal_mirror_const(replica, lsn);
         struct wal_batch_header header;

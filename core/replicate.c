@@ -117,7 +117,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
     replicate_open_term(replica, output);
     if (replica->log.last.term != replica->stored.hard.term)
-        output_event(output, EVENT_BUSY, REPLY_NO_SPACE, 0);
+        output_event(output, EVENT_BUSY, REPLY_BUSY, 0);
 }
 
 uint64_t quorum_reached(const uint64_t *values, uint32_t count)

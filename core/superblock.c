@@ -82,11 +82,10 @@ bool superblock_inspect(struct slice block, const struct replica_config *config,
         return false;
     *view = (struct superblock_view){
         .sequence = superblock.sequence,
-        .term = superblock.stored.hard.term,
-        .vote = superblock.stored.hard.vote,
         .instance = superblock.instance,
         .hash = superblock.hash,
         .parent = superblock.parent,
+        .stored = superblock.stored,
     };
     return true;
 }

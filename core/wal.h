@@ -102,11 +102,9 @@ struct recovery_read {
 struct recovery {
     uint32_t phase;   /* enum recovery_phase */
     bool leftovers;   /* something lies behind the tail, or cannot be read */
-    bool chain_ahead; /* an intact header with a later sequence lies behind the tail */
-    bool lost_block;  /* a block of the body cannot be read */
-    uint8_t zero;
-    bool cut_due; /* a cut batch is to be written once the superblock is */
-    uint8_t zero3;
+    bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
+    bool cut_due;     /* a cut batch is to be written once the superblock is */
+    uint8_t zero[3];
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
@@ -116,6 +114,7 @@ struct recovery {
     uint64_t read_next;      /* up to here everything is asked for */
     uint64_t loaded;         /* up to here everything is here, or given up */
     uint64_t read_end;       /* no further, in this phase */
+    uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
     uint64_t name_sequence_max;
@@ -191,6 +190,9 @@ void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 /* Fills a block with the superblock of this replica. */
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *block);
+
+/* Do all copies hold what is stored? */
+bool superblock_is_durable(const struct replica *replica);
 
 uint64_t wal_used_bytes(const struct replica *replica);
 

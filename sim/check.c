@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No schedule gets near: a larger index is nonsense. */
+enum { INDEX_CREDIBLE = 1 << 24 };
+
 static const char *const kind_texts[] = {
     [CHECK_ELECTION_SAFETY] = "election_safety",
     [CHECK_LEADER_APPEND_ONLY] = "leader_append_only",
@@ -30,6 +33,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEDGER_MATCH] = "ledger_match",
     [CHECK_LEDGER_ROUND] = "ledger_round",
     [CHECK_RECOVERY] = "recovery",
+    [CHECK_CHECKPOINT] = "checkpoint",
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",
     [CHECK_STOP] = "stop",
@@ -66,15 +70,23 @@ void check_free(struct check *check)
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         free(check->nodes[node].memory.links);
         free(check->nodes[node].disk.links);
+        free(check->nodes[node].wal.image);
+        free(check->nodes[node].wal.bad);
+        free(check->nodes[node].wal.batches);
+        free(check->nodes[node].wal.faulty);
+        free(check->nodes[node].data.image);
+        free(check->nodes[node].data.blocks);
     }
     free(check->commits);
-    free(check->digests);
     free(check->results);
     free(check->entries);
     free(check->entry_used);
     free(check->terms);
     free(check->term_slots);
     free(check->keys);
+    free(check->key_text);
+    free(check->map[0]);
+    free(check->map[1]);
     free(check->key_slots);
     free(check->versions);
     free(check->sessions);
@@ -91,20 +103,19 @@ static void *resize(void *memory, uint64_t count, size_t bytes)
     return memory;
 }
 
-/* Room for every log index that these limits allow. */
-static void check_size(struct check *check, uint64_t index_max)
+void check_reserve(struct check *check, uint64_t index)
 {
-    if (index_max <= check->index_max)
+    if (index <= check->index_max)
         return;
+    const uint64_t index_max = u64_max(index, check->index_max * 2);
     check->index_max = index_max;
     check->commits = resize(check->commits, index_max + 1, sizeof *check->commits);
-    check->digests = resize(check->digests, index_max + 1, sizeof *check->digests);
     check->results = resize(check->results, index_max + 1, sizeof *check->results);
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         struct ghost_node *ghost = &check->nodes[node];
         ghost->memory.links = resize(ghost->memory.links, index_max + 1, sizeof(struct link));
         ghost->disk.links = resize(ghost->disk.links, index_max + 1, sizeof(struct link));
-        ghost->memory.links[0] = ghost->disk.links[0] = (struct link){ .term = 0 };
+        ghost->wal.faulty = resize(ghost->wal.faulty, index_max + 1, sizeof(bool));
     }
 }
 
@@ -122,13 +133,19 @@ void check_reset(struct check *check, const struct check_setup *setup)
                                            .frame_bytes_max = setup->limits->frame_bytes_max };
     check->unsearchable = false;
     memset(check->counts, 0, sizeof check->counts);
-    check_size(check, setup->limits->log_entries_max);
+    check_reserve(check, setup->limits->log_entries_max);
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         struct ghost_node *ghost = &check->nodes[node];
         struct link *const memory = ghost->memory.links, *const disk = ghost->disk.links;
-        *ghost = (struct ghost_node){ .memory = { .links = memory }, .disk = { .links = disk } };
+        *ghost = (struct ghost_node){
+            .memory = { .links = memory }, .disk = { .links = disk }, .wal = ghost->wal, .data = ghost->data
+        };
+        if (node < setup->node_count) {
+            check_disk_reset(check, node);
+            check_data_reset(check, node);
+        }
     }
-    check->committed = check->digested = check->acknowledged = 0;
+    check->committed = check->acknowledged = 0;
     check->commits[0] = (struct ghost_commit){ .term = 0 };
     check->call_count = check->refusal_count = 0;
     check_log_reset(check);
@@ -169,7 +186,8 @@ uint32_t check_slot(const struct check *check, uint64_t node_id)
 static void life_end(struct ghost_node *ghost)
 {
     ghost->serving = false;
-    ghost->memory.last = 0;
+    ghost->abstained = (ghost->stored.flags & STORED_ABSTAIN) != 0;
+    ghost->memory.base = ghost->memory.last = 0;
     ghost->audited = 0;
     ghost->view = (struct replica_view){ .role = RAFT_STARTING };
 }
@@ -201,6 +219,9 @@ static void step_monotone(struct check *check, uint32_t node, const struct repli
         check_fail(check, CHECK_MONOTONE, node, "commit %llu, applied %llu went back to %llu, %llu",
                    (unsigned long long)before->commit, (unsigned long long)before->applied,
                    (unsigned long long)view->commit, (unsigned long long)view->applied);
+    if (view->first_faulty != 0 && view->applied >= view->first_faulty)
+        check_fail(check, CHECK_STATE_MACHINE, node, "has applied %llu, and lost entry %llu",
+                   (unsigned long long)view->applied, (unsigned long long)view->first_faulty);
     if (view->applied > view->commit || view->commit > view->last.index)
         check_fail(check, CHECK_MONOTONE, node, "applied %llu, commit %llu, last %llu are out of order",
                    (unsigned long long)view->applied, (unsigned long long)view->commit,
@@ -236,13 +257,16 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         check_fail(check, CHECK_LIMITS, node, "%s", problem);
         return;
     }
-    if (view.last.index > check->index_max) {
+    if (view.last.index > INDEX_CREDIBLE) {
         check_fail(check, CHECK_LIMITS, node, "log of %llu entries", (unsigned long long)view.last.index);
         return;
     }
+    check_reserve(check, view.last.index);
     check_log_follow(check, node, replica, &view, output);
-    if (!ghost->serving)
-        check_disk_recovered(check, node, &view);
+    if (!ghost->serving && !check->failure.failed) {
+        check_superblock_recovered(check, node, &view);
+        check_disk_recovered(check, node, replica, &view);
+    }
     ghost->serving = true;
     step_monotone(check, node, &view);
     if (check->failure.failed)

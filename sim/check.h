@@ -43,6 +43,7 @@ enum check_kind {
     CHECK_LEDGER_MATCH,        /* ledger: match[f] <= what f reported in that term */
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
+    CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
     CHECK_LINEAR,              /* black-box search */
     CHECK_LIVENESS,            /* progress after healing within the bound */
     CHECK_STOP,                /* a node stopped for a reason that no injected fault explains */
@@ -93,6 +94,10 @@ void check_reply(struct check *check, uint32_t node, struct slice frame);
  * (then `damaged`: the checker forgets what was there, and no longer demands it back from that node). */
 void check_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                   uint32_t bytes, bool damaged);
+
+/* The same for the data device. */
+void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
+                       uint32_t bytes, bool damaged);
 
 /* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session
  * and sequence). now: simulated true time, ns. */

@@ -1,225 +1,505 @@
-/* What the disk images hold: the hard state that a recovery would choose, and the log that it would find.
+/* The logs that the disk images hold.
  *
- * Both are kept up to date block by block, as writes land. The log is the chain of whole batches from the start of the
- * body: a batch behind a hole does not count, since recovery would not reach it. Damage by a fault takes nothing away
- * here: whether the node finds the damage itself is its business, but what it says then is not held against it. */
+ * A log is the chain of whole batches from the head that the superblock names; a batch behind a hole does not count,
+ * since recovery would not reach it. It is followed as blocks land, in a copy of what landed: so what a fault destroys
+ * is still known here, and what a node says of it can be judged. A fault takes nothing away by itself: the node learns
+ * of it when it reads its disk again. Then an entry is faulty until it has landed once more, or the log is cut off at a
+ * batch; and either is right only where there was damage. */
 #include "check_state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void hard_choose(struct check *check, uint32_t node)
+/* ---- the image ---- */
+
+static uint64_t ring_bytes(const struct check *check)
 {
-    struct ghost_node *ghost = &check->nodes[node];
-    const struct superblock_view *newest = NULL;
-    const struct superblock_view *chosen = NULL;
-    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
-        if (ghost->copy_valid[i] && (newest == NULL || ghost->copies[i].sequence > newest->sequence))
-            newest = &ghost->copies[i];
-    /* The newest counts if another copy holds the same, or what came before it. */
-    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
-        if (ghost->copy_valid[i] && newest != &ghost->copies[i]
-            && (hash128_equal(ghost->copies[i].hash, newest->hash)
-                || hash128_equal(ghost->copies[i].hash, newest->parent)))
-            chosen = newest;
-    if (chosen == NULL) /* not yet formatted, or destroyed by faults: the last choice stays */
-        return;
-    const struct superblock_view before = ghost->hard;
-    ghost->hard = *chosen;
-    if (ghost->hard.vote != 0)
-        check_promise_term(check, ghost->hard.term)->voted[node] = ghost->hard.vote;
-    if (ghost->hard_damaged)
-        return;
-    check_count(check, CHECK_MONOTONE);
-    if (chosen->term < before.term)
-        check_fail(check, CHECK_MONOTONE, node, "term on disk fell from %llu to %llu", (unsigned long long)before.term,
-                   (unsigned long long)chosen->term);
-    if (chosen->term == before.term && before.vote != 0 && chosen->vote != before.vote)
-        check_fail(check, CHECK_MONOTONE, node, "vote on disk in term %llu changed from %llu to %llu",
-                   (unsigned long long)before.term, (unsigned long long)before.vote, (unsigned long long)chosen->vote);
+    return (uint64_t)check->limits.wal_body_blocks * check->limits.block_bytes;
 }
 
-static void hard_landed(struct check *check, uint32_t node, struct slice image, uint64_t offset, uint64_t end)
+static const uint8_t *body_at(const struct check *check, const struct ghost_wal *wal, uint64_t lsn)
 {
-    struct ghost_node *ghost = &check->nodes[node];
-    bool changed = false;
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
-        const uint64_t at = superblock_offset(&check->limits, copy);
-        if (at + check->limits.block_bytes <= offset || at >= end)
-            continue;
-        const struct slice block = { .bytes = image.bytes + at, .count = check->limits.block_bytes };
-        memset(&ghost->copies[copy], 0, sizeof ghost->copies[copy]);
-        ghost->copy_valid[copy] = superblock_inspect(block, &check->setup.configs[node], &ghost->copies[copy]);
-        changed = true;
-    }
-    if (changed)
-        hard_choose(check, node);
+    return wal->image + wal_body_offset(&check->limits) + lsn % ring_bytes(check);
 }
+
+void check_disk_reset(struct check *check, uint32_t node)
+{
+    struct ghost_wal *wal = &check->nodes[node].wal;
+    const uint64_t bytes = limits_wal_bytes(&check->limits);
+    if (bytes > wal->image_max) {
+        free(wal->image);
+        free(wal->bad);
+        wal->image = calloc(bytes, 1);
+        wal->bad = calloc(bytes / BLOCK_BYTES_MIN, 1);
+        ASSERT(wal->image != NULL && wal->bad != NULL);
+        wal->image_max = bytes;
+    } else if (wal->written > 0) {
+        memset(wal->image, 0, wal->written);
+        memset(wal->bad, 0, wal->image_max / BLOCK_BYTES_MIN);
+    }
+    wal->batches = check_grow(wal->batches, &wal->batch_max, check->limits.wal_body_blocks, sizeof *wal->batches);
+    *wal = (struct ghost_wal){ .image = wal->image,
+                               .image_max = wal->image_max,
+                               .bad = wal->bad,
+                               .batches = wal->batches,
+                               .batch_max = wal->batch_max,
+                               .faulty = wal->faulty };
+}
+
+static void block_mark(struct ghost_wal *wal, uint64_t block, bool bad)
+{
+    wal->bad_count += bad;
+    wal->bad_count -= wal->bad[block];
+    wal->bad[block] = bad;
+}
+
+/* Did a fault hit the batch since it landed? */
+static bool batch_damaged(const struct check *check, const struct ghost_wal *wal, const struct ghost_batch *batch)
+{
+    const uint32_t block_bytes = check->limits.block_bytes;
+    const uint64_t first = (uint64_t)(body_at(check, wal, batch->lsn) - wal->image) / block_bytes;
+    for (uint64_t block = first; wal->bad_count > 0 && block < first + batch->run_bytes / block_bytes; block++)
+        if (wal->bad[block])
+            return true;
+    return false;
+}
+
+/* ---- following the chain ---- */
 
 /* Would recovery take the batch as the next one? */
-static bool batch_follows(const struct check *check, const struct ghost_node *ghost, const struct wal_batch_view *batch)
+static bool batch_follows(const struct check *check, const struct ghost_node *ghost, const struct ghost_batch *batch)
 {
-    if (batch->sequence <= ghost->disk_sequence || !hash128_equal(batch->prev_hash, ghost->disk_hash))
+    const struct ghost_wal *wal = &ghost->wal;
+    const struct ghost_log *log = &ghost->disk;
+    if (batch->lsn != wal->tail || batch->sequence <= wal->sequence || !hash128_equal(batch->prev_hash, wal->hash))
         return false;
-    const bool truncates = batch->truncate_after != UINT64_MAX;
-    if (truncates && batch->truncate_after > ghost->disk.last)
-        return false;
-    const uint64_t kept = truncates ? batch->truncate_after : ghost->disk.last;
-    return batch->entry_count == 0 || (batch->first_index == kept + 1 && kept + batch->entry_count <= check->index_max);
+    if (batch->entry_count == 0)
+        return true;
+    const uint64_t last = batch->first_index + batch->entry_count - 1;
+    if (!batch->repair)
+        return batch->first_index > log->base && batch->first_index <= log->last + 1
+               && batch->entry_term >= check_log_link(check, log, batch->first_index - 1).term;
+    for (uint64_t index = u64_max(batch->first_index, log->base + 1); index <= last; index++)
+        if (index > log->last || log->links[index].term != batch->entry_term)
+            return false;
+    return true;
 }
 
-/* `again`: seen before; what was promised since is no reproach to it. */
-static void batch_take(struct check *check, uint32_t node, const struct wal_batch_view *batch, bool again)
+static void batch_pass(const struct check *check, struct ghost_node *ghost, const struct ghost_batch *batch)
+{
+    struct ghost_wal *wal = &ghost->wal;
+    wal->tail = wal_place(&check->limits, batch->lsn + batch->run_bytes);
+    wal->sequence = batch->sequence;
+    wal->hash = batch->hash;
+    wal->term = u64_max(wal->term, batch->term);
+}
+
+static void find_faulty(struct ghost_node *ghost, uint64_t from)
+{
+    const uint64_t above = u64_max(ghost->disk.base, ghost->stored.checkpoint.id.index);
+    struct ghost_wal *wal = &ghost->wal;
+    wal->first_faulty = 0;
+    for (uint64_t index = u64_max(from, above + 1); index <= ghost->disk.last && wal->first_faulty == 0; index++)
+        if (wal->faulty[index])
+            wal->first_faulty = index;
+}
+
+/* A new batch replaces what lies behind `kept`. */
+static void batch_truncate(struct check *check, uint32_t node, const struct ghost_batch *batch, uint64_t kept)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const struct ghost_log *memory = &ghost->memory, *disk = &ghost->disk;
+    /* Memory gave these entries up when the batch was sealed, and was judged then: others may have committed them
+     * since. What memory still holds must stay. */
+    if (kept < memory->last && kept >= memory->base && memory->links[kept + 1].chain == disk->links[kept + 1].chain)
+        check_log_removed(check, node, disk, kept, "disk");
+    if (ghost->acked_term == batch->term && kept < ghost->acked_index)
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "its disk loses entry %llu, reported to the leader of the same term %llu",
+                   (unsigned long long)(kept + 1), (unsigned long long)batch->term);
+    ghost->promised_index = u64_min(ghost->promised_index, kept);
+    ghost->wal.lost = u64_min(ghost->wal.lost, kept);
+    ghost->disk.last = kept;
+}
+
+/* The bytes of an entry of a new batch: the log goes on with them, or has them once more. */
+static void entry_take(struct check *check, uint32_t node, const struct ghost_batch *batch, const struct entry *entry)
 {
     struct ghost_node *ghost = &check->nodes[node];
     struct ghost_log *disk = &ghost->disk;
-    if (batch->truncate_after < disk->last) {
-        const uint64_t kept = batch->truncate_after;
-        /* Memory gave these entries up when the batch was sealed, and was judged then: others may have committed them
-         * since. What memory still holds must stay. */
-        const struct ghost_log *memory = &ghost->memory;
-        const bool held = kept < memory->last && memory->links[kept + 1].chain == disk->links[kept + 1].chain;
-        if (!again && held)
-            check_log_removed(check, node, disk, kept, "disk");
-        if (!again && ghost->acked_term == batch->term && kept < ghost->acked_index)
-            check_fail(check, CHECK_PROMISE_APPEND, node,
-                       "its disk loses entry %llu, reported to the leader of the same term %llu",
-                       (unsigned long long)(kept + 1), (unsigned long long)batch->term);
-        if (!again)
-            ghost->promised_index = u64_min(ghost->promised_index, kept);
-        disk->last = kept;
-    }
-    struct slice left = batch->entries;
+    const uint64_t index = entry->id.index;
+    if (index <= disk->base) /* a repair */
+        return;
+    const struct link link = { .term = entry->id.term,
+                               .chain = link_chain(check_log_link(check, disk, index - 1).chain, entry->id.term,
+                                                   entry->kind, entry->body) };
+    ghost->wal.faulty[index] = false;
+    check_log_match(check, node, index, link);
+    if (batch->repair)
+        return;
+    ASSERT(index == disk->last + 1);
+    if (index <= ghost->wal.lost && disk->links[index].chain != link.chain)
+        ghost->wal.lost = index - 1;
+    disk->links[index] = link;
+    disk->last = index;
+}
+
+/* A batch that has landed, and continues the log. */
+static void batch_take(struct check *check, uint32_t node, const struct ghost_batch *batch, struct slice entries)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    if (batch->entry_count > 0)
+        check_reserve(check, batch->first_index + batch->entry_count);
+    if (batch->entry_count > 0 && !batch->repair && batch->first_index <= ghost->disk.last)
+        batch_truncate(check, node, batch, batch->first_index - 1);
     for (uint32_t i = 0; i < batch->entry_count; i++) {
         struct entry entry;
-        const uint32_t bytes = entry_decode(left, &entry);
-        if (bytes == 0 || entry.id.index != disk->last + 1) {
+        const uint32_t bytes = entry_decode(entries, &entry);
+        if (bytes == 0 || entry.id.index != batch->first_index + i || entry.id.term != batch->entry_term) {
             check_fail(check, CHECK_RECOVERY, node, "batch %llu on disk holds a malformed entry",
                        (unsigned long long)batch->sequence);
             return;
         }
-        left.bytes += bytes;
-        left.count -= bytes;
-        const struct link link = { .term = entry.id.term,
-                                   .chain = link_chain(disk->links[disk->last].chain, entry.id.term, entry.kind,
-                                                       entry.body) };
-        disk->links[++disk->last] = link;
-        check_log_match(check, node, disk->last, link);
+        entries.bytes += bytes;
+        entries.count -= bytes;
+        entry_take(check, node, batch, &entry);
     }
-    ghost->disk_batches[ghost->disk_batch_count++ % GHOST_BATCHES] =
-        (struct ghost_batch){ .lsn = batch->lsn, .run_bytes = batch->run_bytes, .hash = batch->hash };
-    ghost->disk_lsn = batch->lsn + batch->run_bytes;
-    ghost->disk_sequence = batch->sequence;
-    ghost->disk_term = u64_max(ghost->disk_term, batch->term);
-    ghost->disk_hash = batch->hash;
+    if (ghost->wal.first_faulty != 0)
+        find_faulty(ghost, 0);
+    batch_pass(check, ghost, batch);
 }
 
-/* Sectors of a batch may land after those that made it whole, when they say nothing new (padding). */
-static bool batch_unchanged(const struct check *check, uint32_t node, struct slice body, uint64_t lsn)
+/* The same for a batch that was taken before: its entries are known by name. */
+static void batch_retake(struct check *check, struct ghost_node *ghost, const struct ghost_batch *batch)
 {
-    const struct ghost_node *ghost = &check->nodes[node];
-    for (uint32_t i = 0; i < u32_min(ghost->disk_batch_count, GHOST_BATCHES); i++) {
-        const struct ghost_batch *known = &ghost->disk_batches[i];
-        if (lsn < known->lsn || lsn >= known->lsn + known->run_bytes)
-            continue;
-        const struct slice run = { .bytes = body.bytes + known->lsn, .count = known->run_bytes };
-        struct wal_batch_view batch;
-        return wal_batch_inspect(run, check->setup.configs[node].cluster_id, known->lsn, &batch)
-               && hash128_equal(batch.hash, known->hash);
+    struct ghost_log *disk = &ghost->disk;
+    for (uint32_t i = 0; i < batch->entry_count && !batch->repair; i++) {
+        const uint64_t index = batch->first_index + i;
+        disk->links[index] =
+            (struct link){ .term = batch->entry_term, .chain = check_log_chain(check, index, batch->entry_term) };
+        disk->last = index;
     }
+    batch_pass(check, ghost, batch);
+}
+
+/* As far as batches chain. */
+static void log_extend(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_wal *wal = &ghost->wal;
+    const uint64_t ring = ring_bytes(check);
+    while (!check->failure.failed && wal->batch_count < wal->batch_max && wal->tail < wal->head.lsn + ring) {
+        const struct slice rest = { .bytes = body_at(check, wal, wal->tail),
+                                    .count = (uint32_t)(ring - wal->tail % ring) };
+        struct wal_batch_view view;
+        if (!wal_batch_inspect(rest, check->setup.configs[node].cluster_id, wal->tail, &view))
+            return;
+        const struct ghost_batch batch = { .lsn = view.lsn,
+                                           .sequence = view.sequence,
+                                           .durable_sequence = view.durable_sequence,
+                                           .term = view.term,
+                                           .first_index = view.first_index,
+                                           .entry_term = view.entry_term,
+                                           .hash = view.hash,
+                                           .prev_hash = view.prev_hash,
+                                           .entry_count = view.entry_count,
+                                           .run_bytes = view.run_bytes,
+                                           .repair = view.repair };
+        if (!batch_follows(check, ghost, &batch))
+            return;
+        wal->batches[wal->batch_count++] = batch;
+        batch_take(check, node, &batch, view.entries);
+    }
+}
+
+/* Follows the list from the head on, and forgets batches that do not go on from there. */
+static void log_follow_again(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_wal *wal = &ghost->wal;
+    wal->head = ghost->stored.head;
+    wal->tail = wal->head.lsn;
+    wal->sequence = wal->head.sequence;
+    wal->hash = wal->head.prev_hash;
+    ghost->disk.base = ghost->disk.last = wal->head.base.index;
+    uint32_t at = 0;
+    while (at < wal->batch_count && wal->batches[at].lsn < wal->head.lsn)
+        at++;
+    while (at < wal->batch_count && batch_follows(check, ghost, &wal->batches[at]))
+        batch_retake(check, ghost, &wal->batches[at++]);
+    wal->batch_count = at;
+    find_faulty(ghost, 0);
+}
+
+/* ---- what is lost ---- */
+
+/* Does anything intact on the disk say that the batch was durable: a block of the header ring, or a batch behind it? */
+static bool batch_proved(const struct check *check, const struct ghost_wal *wal, uint32_t at)
+{
+    const struct limits *limits = &check->limits;
+    const uint64_t sequence = wal->batches[at].sequence;
+    const uint64_t cluster_id = check->setup.configs[0].cluster_id;
+    const uint64_t first = wal_header_offset(limits) / limits->block_bytes;
+    for (uint64_t block = first; block < first + limits->wal_header_blocks; block++) {
+        struct wal_name_header name;
+        const struct slice bytes = { .bytes = wal->image + block * limits->block_bytes, .count = limits->block_bytes };
+        if (!wal->bad[block] && wal_name_decode(bytes, cluster_id, &name) && name.durable_sequence >= sequence)
+            return true;
+    }
+    for (uint32_t i = at + 1; i < wal->batch_count; i++)
+        if (wal->batches[i].durable_sequence >= sequence && !batch_damaged(check, wal, &wal->batches[i])
+            && wal->batches[i].lsn - wal->batches[at].lsn <= limits->wal_unnamed_max * limits->wal_batch_bytes_max)
+            return true;
     return false;
 }
 
-static void body_landed(struct check *check, uint32_t node, struct slice image, uint64_t offset)
+static uint64_t promised_lost(const struct ghost_node *ghost)
+{
+    const uint64_t held = u64_max(ghost->disk.last, ghost->stored.checkpoint.id.index);
+    return ghost->promised_index > held ? ghost->promised_index : 0;
+}
+
+/* The log ends before the batch from now on. */
+static void log_cut(struct check *check, uint32_t node, uint32_t at)
 {
     struct ghost_node *ghost = &check->nodes[node];
-    const uint64_t body = wal_body_offset(&check->limits);
-    const struct ghost_log before = ghost->disk;
-    const struct slice ring = { .bytes = image.bytes + body, .count = (uint32_t)(image.count - body) };
-    uint64_t again_sequence = 0;
-    if (offset < body + ghost->disk_lsn && !batch_unchanged(check, node, ring, offset - body)) {
-        /* Recovery cut the log at a batch that we took for good (only damage explains it), and something was written
-         * there: read all again. */
-        again_sequence = ghost->disk_sequence;
-        ghost->disk.last = 0;
-        ghost->disk_lsn = ghost->disk_sequence = 0;
-        ghost->disk_hash = (struct hash128){ .low = 0 };
-        ghost->disk_batch_count = 0;
-    }
-    while (ghost->disk_lsn < ring.count) {
-        const struct slice rest = { .bytes = ring.bytes + ghost->disk_lsn,
-                                    .count = (uint32_t)(ring.count - ghost->disk_lsn) };
-        struct wal_batch_view batch;
-        const uint64_t cluster_id = check->setup.configs[node].cluster_id;
-        if (!wal_batch_inspect(rest, cluster_id, ghost->disk_lsn, &batch) || !batch_follows(check, ghost, &batch))
-            break;
-        batch_take(check, node, &batch, batch.sequence <= again_sequence);
-        if (check->failure.failed)
-            return;
-    }
-    if (ghost->disk.last >= before.last || ghost->disk_damaged)
-        return;
+    struct ghost_wal *wal = &ghost->wal;
+    const bool explained = batch_damaged(check, wal, &wal->batches[at]);
+    const bool proved = explained && batch_proved(check, wal, at);
+    const uint64_t before = ghost->disk.last;
     check_count(check, CHECK_RECOVERY);
-    if (ghost->disk.last < ghost->promised_index)
+    wal->batch_count = at;
+    log_follow_again(check, node);
+    const uint64_t lost = promised_lost(ghost);
+    if (!explained && (lost != 0 || ghost->serving))
         check_fail(check, CHECK_RECOVERY, node, "its disk held %llu entries, reported %llu, and now holds %llu",
-                   (unsigned long long)before.last, (unsigned long long)ghost->promised_index,
+                   (unsigned long long)before, (unsigned long long)ghost->promised_index,
                    (unsigned long long)ghost->disk.last);
+    wal->cut = true;
+    if (lost == 0)
+        return;
+    wal->must_abstain = wal->must_abstain || proved;
+    wal->lost = u64_max(wal->lost, lost);
+    ghost->promised_index = ghost->disk.last;
+}
+
+/* The oldest ones. */
+static void batches_drop(struct ghost_wal *wal, uint32_t count)
+{
+    wal->batch_count -= count;
+    memmove(wal->batches, wal->batches + count, wal->batch_count * sizeof *wal->batches);
+}
+
+/* Bytes are about to land: on top of a batch of the log? Sectors of one may land after those that made it whole, when
+ * they say nothing new (padding). Else recovery has ended the log there. */
+static void body_written_over(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end)
+{
+    struct ghost_wal *wal = &check->nodes[node].wal;
+    const uint64_t ring = ring_bytes(check);
+    if (wal->batch_count == 0)
+        return;
+    const uint64_t body = wal_body_offset(&check->limits);
+    const uint64_t oldest = wal->batches[0].lsn;
+    const uint64_t lsn = oldest + (offset - body + ring - oldest % ring) % ring;
+    if (lsn >= wal->tail && lsn + (end - offset) <= oldest + ring)
+        return;
+    uint32_t given_up = 0;
+    for (uint32_t at = 0; at < wal->batch_count; at++) {
+        const struct ghost_batch *batch = &wal->batches[at];
+        const uint64_t first = (uint64_t)(body_at(check, wal, batch->lsn) - wal->image);
+        const uint64_t from = u64_max(first, offset);
+        const uint64_t to = u64_min(first + batch->run_bytes, end);
+        if (from >= to || memcmp(wal->image + from, image + from, to - from) == 0)
+            continue;
+        if (batch->lsn >= wal->head.lsn) {
+            log_cut(check, node, at);
+            break;
+        }
+        given_up = at + 1;
+    }
+    batches_drop(wal, given_up);
 }
 
 void check_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                   uint32_t bytes, bool damaged)
 {
     ASSERT(node < check->setup.node_count);
-    ASSERT(offset + bytes <= image_bytes);
-    if (check->failure.failed)
+    ASSERT(offset + bytes <= image_bytes && image_bytes == limits_wal_bytes(&check->limits));
+    if (check->failure.failed || bytes == 0)
         return;
-    struct ghost_node *ghost = &check->nodes[node];
-    const struct slice whole = { .bytes = image, .count = (uint32_t)image_bytes };
+    struct ghost_wal *wal = &check->nodes[node].wal;
+    const uint32_t block_bytes = check->limits.block_bytes;
+    const uint64_t end = offset + bytes;
+    const uint64_t body = wal_body_offset(&check->limits);
+    wal->written = u64_max(wal->written, end);
     if (damaged) {
-        ghost->hard_damaged = ghost->hard_damaged || offset < wal_header_offset(&check->limits);
-        ghost->disk_damaged = ghost->disk_damaged || offset >= wal_header_offset(&check->limits);
+        for (uint64_t block = offset / block_bytes; block <= (end - 1) / block_bytes; block++)
+            block_mark(wal, block, true);
+        check_superblock_damaged(check, node, offset, end);
         return;
     }
-    hard_landed(check, node, whole, offset, offset + bytes);
-    if (offset + bytes > wal_body_offset(&check->limits))
-        body_landed(check, node, whole, offset);
+    if (end > body)
+        body_written_over(check, node, image, u64_max(offset, body), end);
+    memcpy(wal->image + offset, image + offset, bytes);
+    const uint64_t whole = u64_round_up(offset, block_bytes) / block_bytes;
+    for (uint64_t block = whole; wal->bad_count > 0 && block < end / block_bytes; block++)
+        block_mark(wal, block, false);
+    check_superblock_landed(check, node, offset, end);
+    if (end > body)
+        log_extend(check, node);
 }
 
-bool check_disk_holds(const struct ghost_node *ghost, uint64_t index, uint64_t chain)
+/* Batches before the heads of all copies are needed no more. */
+static void batches_forget(struct ghost_node *ghost)
 {
-    return index <= ghost->disk.last && ghost->disk.links[index].chain == chain;
+    struct ghost_wal *wal = &ghost->wal;
+    uint64_t oldest = UINT64_MAX;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        oldest = u64_min(oldest, ghost->copies[copy].stored.head.lsn);
+    uint32_t gone = 0;
+    while (gone < wal->batch_count && wal->batches[gone].lsn < oldest)
+        gone++;
+    batches_drop(wal, gone);
+}
+
+void check_disk_head(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_wal *wal = &ghost->wal;
+    const struct stored *stored = &ghost->stored;
+    if (stored->head.base.index > stored->checkpoint.id.index || stored->head.base.index > check->committed)
+        check_fail(check, CHECK_RECOVERY, node,
+                   "its log on disk begins behind entry %llu; its checkpoint ends at %llu, %llu are committed",
+                   (unsigned long long)stored->head.base.index, (unsigned long long)stored->checkpoint.id.index,
+                   (unsigned long long)check->committed);
+    if (check->failure.failed)
+        return;
+    if (memcmp(&wal->head, &stored->head, sizeof wal->head) == 0) {
+        find_faulty(ghost, 0);
+        return;
+    }
+    const uint32_t before = wal->batch_count;
+    log_follow_again(check, node);
+    const bool explained = wal->batch_count < before && batch_damaged(check, wal, &wal->batches[wal->batch_count]);
+    log_extend(check, node);
+    const uint64_t lost = promised_lost(ghost);
+    if (lost != 0 && !explained)
+        check_fail(check, CHECK_RECOVERY, node,
+                   "its log on disk, from byte %llu on, ends at entry %llu; it reported %llu",
+                   (unsigned long long)wal->head.lsn, (unsigned long long)ghost->disk.last, (unsigned long long)lost);
+    if (lost != 0) {
+        wal->cut = true;
+        wal->lost = u64_max(wal->lost, lost);
+        ghost->promised_index = ghost->disk.last;
+    }
+    batches_forget(ghost);
+}
+
+/* ---- questions ---- */
+
+struct link check_disk_link(const struct check *check, uint32_t node, uint64_t index)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    if (index <= ghost->stored.checkpoint.id.index)
+        return check->commits[index].link;
+    return index <= ghost->disk.last ? check_log_link(check, &ghost->disk, index) : (struct link){ .term = 0 };
+}
+
+bool check_disk_holds(const struct check *check, uint32_t node, uint64_t index, uint64_t chain)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    if (index > ghost->disk.last && index > ghost->stored.checkpoint.id.index)
+        return false;
+    if (index <= ghost->stored.checkpoint.id.index)
+        return check->commits[index].link.chain == chain;
+    return check_log_link(check, &ghost->disk, index).chain == chain
+           && (ghost->wal.first_faulty == 0 || index < ghost->wal.first_faulty);
+}
+
+bool check_disk_promised(const struct check *check, uint32_t node, uint64_t index, uint64_t chain)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    if (check_disk_holds(check, node, index, chain))
+        return true;
+    return index <= u64_max(u64_min(ghost->disk.last, ghost->promised_index), ghost->wal.lost)
+           && check_log_link(check, &ghost->disk, index).chain == chain;
 }
 
 uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t chain)
 {
     uint32_t holders = 0;
     for (uint32_t node = 0; node < check->setup.node_count; node++)
-        holders += check_disk_holds(&check->nodes[node], index, chain);
+        holders += check_disk_promised(check, node, index, chain);
     return holders;
 }
 
-void check_disk_recovered(struct check *check, uint32_t node, const struct replica_view *view)
+/* ---- a node that comes back ---- */
+
+static bool same_end(const struct check *check, const struct ghost_node *ghost, const struct replica_view *view)
 {
-    const struct ghost_node *ghost = &check->nodes[node];
-    check_count(check, CHECK_RECOVERY);
-    if (view->term < ghost->promised_term)
-        check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu, and spoke in %llu",
-                   (unsigned long long)view->term, (unsigned long long)ghost->promised_term);
-    if (!ghost->hard_damaged) {
-        if (view->term < ghost->hard.term)
-            check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu; its disk has %llu",
-                       (unsigned long long)view->term, (unsigned long long)ghost->hard.term);
-        if (view->term == ghost->hard.term && view->vote != ghost->hard.vote)
-            check_fail(check, CHECK_RECOVERY, node, "comes back with vote %llu in term %llu; its disk has %llu",
-                       (unsigned long long)view->vote, (unsigned long long)view->term,
-                       (unsigned long long)ghost->hard.vote);
+    const uint64_t last = view->last.index;
+    return ghost->disk.last == last
+           && check_log_link(check, &ghost->disk, last).chain == check_log_link(check, &ghost->memory, last).chain;
+}
+
+/* Are the bytes of the entry nowhere on the disk but in damaged batches? */
+static bool entry_damaged(const struct check *check, const struct ghost_node *ghost, uint64_t index)
+{
+    const struct ghost_wal *wal = &ghost->wal;
+    bool damaged = false;
+    for (uint32_t at = 0; at < wal->batch_count; at++) {
+        const struct ghost_batch *batch = &wal->batches[at];
+        if (batch->lsn < wal->head.lsn || index < batch->first_index
+            || index >= batch->first_index + batch->entry_count)
+            continue;
+        const bool bad = batch_damaged(check, wal, batch);
+        damaged = batch->repair ? damaged && bad : bad;
     }
-    if (ghost->disk_damaged)
+    return damaged;
+}
+
+static void recovered_entries(struct check *check, uint32_t node, const struct replica *replica,
+                              const struct replica_view *view)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_wal *wal = &ghost->wal;
+    if (view->first_faulty == 0 && wal->first_faulty == 0)
         return;
-    if (view->last.index < ghost->promised_index || view->last.index > ghost->disk.last)
-        check_fail(check, CHECK_RECOVERY, node, "comes back with %llu entries; its disk has %llu, it reported %llu",
-                   (unsigned long long)view->last.index, (unsigned long long)ghost->disk.last,
-                   (unsigned long long)ghost->promised_index);
-    else if (ghost->memory.links[view->last.index].chain != ghost->disk.links[view->last.index].chain)
-        check_fail(check, CHECK_RECOVERY, node, "comes back with another entry %llu than its disk has",
-                   (unsigned long long)view->last.index);
+    for (uint64_t index = ghost->disk.base + 1; index <= ghost->disk.last; index++) {
+        wal->faulty[index] = index > view->base.index && !replica_entry_readable(replica, index);
+        if (wal->faulty[index] && !entry_damaged(check, ghost, index))
+            check_fail(check, CHECK_RECOVERY, node, "comes back without entry %llu, which no fault has damaged",
+                       (unsigned long long)index);
+    }
+    find_faulty(ghost, 0);
+}
+
+void check_disk_recovered(struct check *check, uint32_t node, const struct replica *replica,
+                          const struct replica_view *view)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    struct ghost_wal *wal = &ghost->wal;
+    check_count(check, CHECK_RECOVERY);
+    /* It may have cut off a damaged batch without a trace on the disk: the next one goes there. */
+    for (uint32_t at = wal->batch_count; at > 0 && !same_end(check, ghost, view); at--)
+        if (wal->batches[at - 1].lsn >= wal->head.lsn && batch_damaged(check, wal, &wal->batches[at - 1]))
+            log_cut(check, node, at - 1);
+    if (!same_end(check, ghost, view))
+        check_fail(check, CHECK_RECOVERY, node,
+                   "comes back with entry %llu of term %llu as its last; its disk ends at %llu, it reported %llu",
+                   (unsigned long long)view->last.index, (unsigned long long)view->last.term,
+                   (unsigned long long)ghost->disk.last, (unsigned long long)ghost->promised_index);
+    else if (promised_lost(ghost) != 0)
+        check_fail(check, CHECK_RECOVERY, node, "comes back with %llu entries; it reported %llu",
+                   (unsigned long long)view->last.index, (unsigned long long)ghost->promised_index);
+    if (check->failure.failed)
+        return;
+    recovered_entries(check, node, replica, view);
+    const bool abstains = (view->durable_flags & STORED_ABSTAIN) != 0;
+    if (wal->must_abstain && !abstains)
+        check_fail(check, CHECK_RECOVERY, node, "has lost what was durable up to entry %llu, and would vote",
+                   (unsigned long long)wal->lost);
+    if (abstains && !ghost->abstained && !wal->cut && wal->bad_count == 0)
+        check_fail(check, CHECK_RECOVERY, node, "abstains, though no fault has damaged its log");
+    wal->must_abstain = wal->cut = false;
 }

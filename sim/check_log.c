@@ -39,6 +39,12 @@ static struct ghost_entry *entry_find(struct check *check, uint64_t index, uint6
     return &check->entries[slot];
 }
 
+uint64_t check_log_chain(struct check *check, uint64_t index, uint64_t term)
+{
+    const struct ghost_entry *entry = entry_find(check, index, term);
+    return entry->index == 0 ? 0 : entry->chain;
+}
+
 static void entry_insert(struct check *check, const struct ghost_entry *entry)
 {
     struct ghost_entry *slot = entry_find(check, entry->index, entry->term);
@@ -83,26 +89,27 @@ void check_log_removed(struct check *check, uint32_t node, const struct ghost_lo
     if (kept >= log->last || kept >= check->committed)
         return;
     check_count(check, CHECK_DURABLE_QUORUM);
-    if (log->links[kept + 1].chain == check->commits[kept + 1].link.chain)
+    if (check_log_link(check, log, kept + 1).chain == check->commits[kept + 1].link.chain)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "removes the committed entry %llu from its %s",
                    (unsigned long long)(kept + 1), where);
 }
 
 /* The lowest index whose entry may have changed. */
-static uint64_t follow_from(const struct ghost_log *log, const struct replica *replica, const struct replica_view *view,
-                            const struct output *output)
+static uint64_t follow_from(const struct check *check, const struct ghost_log *log, const struct replica *replica,
+                            const struct replica_view *view, const struct output *output)
 {
     uint64_t from = u64_min(log->last, view->last.index) + 1;
     if (output->event_count > output->event_max)
-        return 1;
+        return log->base + 1;
     for (uint32_t i = 0; i < output->event_count; i++) {
         const struct event *event = &output->events[i];
-        if (event->kind == EVENT_APPEND)
-            from = u64_min(from, u64_max(event->a, 1));
+        if (event->kind == EVENT_APPEND || event->kind == EVENT_ENTRY_REPAIRED)
+            from = u64_min(from, event->a);
         if (event->kind == EVENT_TRUNCATE)
             from = u64_min(from, event->a + 1);
     }
-    while (from > 1 && replica_entry_term(replica, from - 1) != log->links[from - 1].term)
+    from = u64_max(from, log->base + 1);
+    while (from > log->base + 1 && replica_entry_term(replica, from - 1) != check_log_link(check, log, from - 1).term)
         from--;
     return from;
 }
@@ -114,11 +121,35 @@ static struct link follow_link(struct check *check, const struct ghost_log *log,
     /* Damaged: its identity is all that the node knows, and that names one entry and one past. */
     if (!replica_entry_readable(replica, index)) {
         const uint64_t term = replica_entry_term(replica, index);
-        return (struct link){ .term = term, .chain = entry_find(check, index, term)->chain };
+        return (struct link){ .term = term, .chain = check_log_chain(check, index, term) };
     }
     replica_entry(replica, index, &entry);
     return (struct link){ .term = entry.id.term,
-                          .chain = link_chain(log->links[index - 1].chain, entry.id.term, entry.kind, entry.body) };
+                          .chain = link_chain(check_log_link(check, log, index - 1).chain, entry.id.term, entry.kind,
+                                              entry.body) };
+}
+
+/* The log begins behind what only the checkpoint holds. A log that did not reach there, or was another one, begins
+ * anew. */
+static void follow_base(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    struct ghost_log *log = &check->nodes[node].memory;
+    const uint64_t base = view->base.index;
+    if (base == log->base)
+        return;
+    check_count(check, CHECK_LOG_MATCHING);
+    if (base > check->committed || view->base.term != check->commits[base].link.term) {
+        check_fail(check, CHECK_LOG_MATCHING, node,
+                   "its log begins behind entry %llu of term %llu, which nobody committed", (unsigned long long)base,
+                   (unsigned long long)view->base.term);
+        return;
+    }
+    if (base < log->base)
+        check_fail(check, CHECK_LOG_MATCHING, node, "its log began behind entry %llu, and begins behind %llu now",
+                   (unsigned long long)log->base, (unsigned long long)base);
+    if (log->last < base || check_log_link(check, log, base).chain != check->commits[base].link.chain)
+        log->last = base;
+    log->base = base;
 }
 
 /* I2, and what this node reported to the leader of its present term. */
@@ -139,9 +170,10 @@ static void follow_removed(struct check *check, uint32_t node, const struct repl
 static void follow_audit(struct check *check, uint32_t node, const struct replica *replica)
 {
     struct ghost_node *ghost = &check->nodes[node];
-    if (ghost->memory.last == 0)
+    const struct ghost_log *log = &ghost->memory;
+    if (log->last == log->base)
         return;
-    ghost->audited = ghost->audited < ghost->memory.last ? ghost->audited + 1 : 1;
+    ghost->audited = ghost->audited >= log->last ? log->base + 1 : u64_max(ghost->audited, log->base) + 1;
     if (follow_link(check, &ghost->memory, replica, ghost->audited).chain != ghost->memory.links[ghost->audited].chain)
         check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu changed in place", (unsigned long long)ghost->audited);
 }
@@ -151,7 +183,10 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
 {
     struct ghost_node *ghost = &check->nodes[node];
     struct ghost_log *log = &ghost->memory;
-    uint64_t from = follow_from(log, replica, view, output);
+    follow_base(check, node, view);
+    if (check->failure.failed)
+        return;
+    uint64_t from = follow_from(check, log, replica, view, output);
     const uint64_t last = view->last.index;
     check_count(check, CHECK_LEADER_APPEND_ONLY);
     /* An event may speak of an entry that is the same as before. */
@@ -163,18 +198,19 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
     }
     for (uint64_t index = from; index <= last; index++) {
         const struct link link = follow_link(check, log, replica, index);
-        if (link.term < log->links[index - 1].term || link.term > view->term)
+        const uint64_t before = check_log_link(check, log, index - 1).term;
+        if (link.term < before || link.term > view->term)
             check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu has term %llu behind term %llu, in term %llu",
-                       (unsigned long long)index, (unsigned long long)link.term,
-                       (unsigned long long)log->links[index - 1].term, (unsigned long long)view->term);
+                       (unsigned long long)index, (unsigned long long)link.term, (unsigned long long)before,
+                       (unsigned long long)view->term);
         log->links[index] = link;
         log->last = index;
         check_log_match(check, node, index, link);
     }
-    if (view->last.term != log->links[last].term)
+    const uint64_t last_term = check_log_link(check, log, last).term;
+    if (view->last.term != last_term)
         check_fail(check, CHECK_LOG_MATCHING, node, "last entry %llu is said to be of term %llu, and is of term %llu",
-                   (unsigned long long)last, (unsigned long long)view->last.term,
-                   (unsigned long long)log->links[last].term);
+                   (unsigned long long)last, (unsigned long long)view->last.term, (unsigned long long)last_term);
     if (!check->failure.failed)
         follow_audit(check, node, replica);
 }
@@ -188,7 +224,7 @@ static void leader_complete(struct check *check, uint32_t node, uint64_t term)
     while (index > 0 && check->commits[index].term >= term)
         index--;
     check_count(check, CHECK_LEADER_COMPLETENESS);
-    if (index > 0 && (log->last < index || log->links[index].chain != check->commits[index].link.chain))
+    if (index > 0 && (log->last < index || check_log_link(check, log, index).chain != check->commits[index].link.chain))
         check_fail(check, CHECK_LEADER_COMPLETENESS, node,
                    "leader of term %llu lacks the entry %llu, committed in term %llu", (unsigned long long)term,
                    (unsigned long long)index, (unsigned long long)check->commits[index].term);
@@ -227,7 +263,7 @@ static void commit_later_leaders(struct check *check, uint64_t index, uint64_t t
 static void commit_lead(struct check *check, uint32_t node, uint64_t term, uint64_t index)
 {
     const struct ghost_log *log = &check->nodes[node].memory;
-    const struct link link = log->links[index];
+    const struct link link = check_log_link(check, log, index);
     check_count(check, CHECK_DURABLE_QUORUM);
     if (link.term != term)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "leader of term %llu commits entry %llu of term %llu by counting",
@@ -237,7 +273,7 @@ static void commit_lead(struct check *check, uint32_t node, uint64_t term, uint6
         check_fail(check, CHECK_DURABLE_QUORUM, node, "commits entry %llu of term %llu, durable on %u of %u disks",
                    (unsigned long long)index, (unsigned long long)link.term, holders, check->quorum);
     const uint64_t known = u64_min(index, check->committed);
-    if (log->links[known].chain != check->commits[known].link.chain)
+    if (check_log_link(check, log, known).chain != check->commits[known].link.chain)
         check_fail(check, CHECK_LEADER_COMPLETENESS, node, "commits entry %llu, but another one was committed there",
                    (unsigned long long)known);
     if (check->failure.failed || index <= check->committed)
@@ -263,7 +299,7 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
     if (view->commit > check->committed)
         check_fail(check, CHECK_STATE_MACHINE, node, "commits entry %llu, which no leader has committed",
                    (unsigned long long)view->commit);
-    else if (ghost->memory.links[view->commit].chain != check->commits[view->commit].link.chain)
+    else if (check_log_link(check, &ghost->memory, view->commit).chain != check->commits[view->commit].link.chain)
         check_fail(check, CHECK_STATE_MACHINE, node, "commits entry %llu, but another one was committed there",
                    (unsigned long long)view->commit);
 }

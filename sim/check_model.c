@@ -25,6 +25,7 @@ void check_model_reset(struct check *check)
     check->key_count = check->version_count = check->session_count = 0;
     check->applied = 0;
     check->live_bytes = 0;
+    check->key_text_bytes = 0;
     check->store_full = false;
     check->sessions =
         check_grow(check->sessions, &check->session_max, check->limits.sessions_max, sizeof *check->sessions);
@@ -48,7 +49,11 @@ uint32_t check_model_key(struct check *check, struct slice key)
     if (*slot != 0)
         return *slot - 1;
     check->keys = check_grow(check->keys, &check->key_max, check->key_count + 1, sizeof *check->keys);
-    check->keys[check->key_count++] = (struct ghost_key){ .hash = hash, .bytes = key.count, .latest = CHECK_NONE };
+    check->keys[check->key_count++] =
+        (struct ghost_key){ .hash = hash, .bytes = key.count, .text = check->key_text_bytes, .latest = CHECK_NONE };
+    check->key_text = check_grow(check->key_text, &check->key_text_max, check->key_text_bytes + key.count, 1);
+    memcpy(check->key_text + check->key_text_bytes, key.bytes, key.count);
+    check->key_text_bytes += key.count;
     *slot = check->key_count;
     if (check->key_count * 2 > check->key_mask) {
         check->key_mask = check->key_mask * 2 + 1;
@@ -357,29 +362,47 @@ static void compare_entry(struct check *check, uint32_t node, const struct repli
 }
 
 /* I5: equal digests after equal indices, on every node and in every life. */
+static void compare_digest(struct check *check, uint32_t node, uint64_t index, uint64_t digest)
+{
+    struct ghost_commit *commit = &check->commits[index];
+    if (!commit->digested) {
+        commit->digested = true;
+        commit->digest = digest;
+    }
+    check_count(check, CHECK_STATE_MACHINE);
+    if (commit->digest != digest)
+        check_fail(check, CHECK_STATE_MACHINE, node, "state after entry %llu differs from another node's",
+                   (unsigned long long)index);
+}
+
 static void compare_digests(struct check *check, uint32_t node, const struct replica_view *view,
                             const struct output *output)
 {
     const uint32_t events = u32_min(output->event_count, output->event_max);
-    for (uint32_t i = 0; i <= events; i++) {
-        const struct event last = { .kind = EVENT_APPLY, .a = view->applied, .b = view->state_digest };
-        const struct event *event = i < events ? &output->events[i] : &last;
+    for (uint32_t i = 0; i < events; i++) {
+        const struct event *event = &output->events[i];
         if (event->kind == EVENT_SESSION_EVICTED
             && (event->a > check->applied || check->results[event->a].evicted_index == 0
                 || check->results[event->a].evicted_index > view->applied))
             check_fail(check, CHECK_STATE_MACHINE, node, "evicts session %llu, whose turn it is not",
                        (unsigned long long)event->a);
-        if (event->kind != EVENT_APPLY || event->a == 0 || event->a > check->digested + 1)
-            continue;
-        if (event->a == check->digested + 1) {
-            check->digests[event->a] = event->b;
-            check->digested = event->a;
-        }
-        check_count(check, CHECK_STATE_MACHINE);
-        if (check->digests[event->a] != event->b)
-            check_fail(check, CHECK_STATE_MACHINE, node, "state after entry %llu differs from another node's",
-                       (unsigned long long)event->a);
+        if (event->kind == EVENT_APPLY && event->a > 0 && event->a <= view->applied)
+            compare_digest(check, node, event->a, event->b);
     }
+    if (view->applied > 0)
+        compare_digest(check, node, view->applied, view->state_digest);
+}
+
+/* The whole state came from a disk or a peer. */
+static void compare_loaded(struct check *check, uint32_t node, const struct replica *replica,
+                           const struct replica_view *view)
+{
+    if (view->applied == check->nodes[node].stored.checkpoint.id.index)
+        check_data_loaded(check, node, replica);
+    for (uint32_t key = 0; key < check->key_count && !check->failure.failed; key++)
+        compare_key(check, node, replica,
+                    (struct slice){ .bytes = check->key_text + check->keys[key].text, .count = check->keys[key].bytes },
+                    view->applied);
 }
 
 static bool executed_without_space(struct check *check, uint32_t node, const struct output *output,
@@ -405,14 +428,24 @@ void check_model_follow(struct check *check, uint32_t node, const struct replica
                         const struct replica_view *view, const struct output *output)
 {
     const struct ghost_node *ghost = &check->nodes[node];
-    const uint64_t first = ghost->view.applied + 1;
-    if (view->applied < first)
+    const uint64_t before = ghost->view.applied;
+    const uint64_t loaded = ghost->stored.checkpoint.id.index;
+    const bool comes = view->store_ready && !ghost->view.store_ready;
+    if (view->applied == before && !comes)
         return;
     check_count(check, CHECK_STATE_MACHINE);
     if (view->applied > check->committed
-        || ghost->memory.links[view->applied].chain != check->commits[view->applied].link.chain) {
+        || check_log_link(check, &ghost->memory, view->applied).chain != check->commits[view->applied].link.chain) {
         check_fail(check, CHECK_STATE_MACHINE, node, "applies entry %llu, which is not the committed one",
                    (unsigned long long)view->applied);
+        return;
+    }
+    /* A checkpoint holds entries that somebody has applied; the others follow one by one. */
+    const uint64_t first = (loaded > before && loaded <= view->applied ? loaded : before) + 1;
+    if (first > check->applied + 1 || (!view->store_ready && view->applied >= first)) {
+        check_fail(check, CHECK_STATE_MACHINE, node, "applies entry %llu behind %llu, %s", (unsigned long long)first,
+                   (unsigned long long)check->applied,
+                   view->store_ready ? "which nobody has applied" : "without a state");
         return;
     }
     struct entry entry;
@@ -421,9 +454,13 @@ void check_model_follow(struct check *check, uint32_t node, const struct replica
         check->store_full = executed_without_space(check, node, output, &entry);
         execute(check, &entry);
     }
+    if (!view->store_ready)
+        return;
     for (uint64_t index = first; index <= view->applied; index++) {
         replica_entry(replica, index, &entry);
         compare_entry(check, node, replica, &entry, view->applied);
     }
     compare_digests(check, node, view, output);
+    if (comes && view->applied > 0)
+        compare_loaded(check, node, replica, view);
 }

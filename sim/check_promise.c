@@ -57,12 +57,20 @@ struct ghost_term *check_promise_term(struct check *check, uint64_t term)
 
 /* ---- audit: what leaves a node ---- */
 
+/* CTRL 3.3: who may have forgotten what it acknowledged does not vote, for itself or others. */
+static void audit_abstains(struct check *check, uint32_t node)
+{
+    if ((check->nodes[node].stored.flags & STORED_ABSTAIN) != 0)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "votes, though its disk says that it abstains");
+}
+
 static void audit_vote_request(struct check *check, uint32_t node, const struct message *message)
 {
     if (message->vote_request.pre)
         return;
     const uint64_t term = message->vote_request.term;
     check_count(check, CHECK_PROMISE_VOTE);
+    audit_abstains(check, node);
     if (check_promise_term(check, term)->voted[node] != message->from)
         check_fail(check, CHECK_PROMISE_VOTE, node, "campaigns in term %llu before its own vote is on its disk",
                    (unsigned long long)term);
@@ -80,6 +88,7 @@ static void audit_vote_response(struct check *check, uint32_t node, const struct
         return;
     }
     check_count(check, CHECK_PROMISE_VOTE);
+    audit_abstains(check, node);
     if (promises->voted[node] != message->to)
         check_fail(check, CHECK_PROMISE_VOTE, node, "votes for %llu in term %llu; its disk has the vote %llu there",
                    (unsigned long long)message->to, (unsigned long long)response->term,
@@ -97,16 +106,17 @@ static void audit_match(struct check *check, uint32_t node, const struct message
     struct ghost_node *ghost = &check->nodes[node];
     const uint64_t match = message->append_response.match;
     check_count(check, CHECK_PROMISE_APPEND);
-    if (match > ghost->disk.last) {
-        check_fail(check, CHECK_PROMISE_APPEND, node, "reports match %llu; its disk ends at %llu",
-                   (unsigned long long)match, (unsigned long long)ghost->disk.last);
+    const struct link link = check_disk_link(check, node, match);
+    if (!check_disk_holds(check, node, match, link.chain)) {
+        check_fail(check, CHECK_PROMISE_APPEND, node, "reports match %llu; its disk ends at %llu, entry %llu is lost",
+                   (unsigned long long)match, (unsigned long long)ghost->disk.last,
+                   (unsigned long long)ghost->wal.first_faulty);
         return;
     }
-    const struct link link = ghost->disk.links[match];
     const uint32_t slot = check_slot(check, message->to);
     const struct ghost_node *leader = slot < VOTERS_MAX ? &check->nodes[slot] : NULL;
     if (leader != NULL && leader->serving && leader->view.role == RAFT_LEADER && leader->view.term == message->term
-        && (match > leader->memory.last || leader->memory.links[match].chain != link.chain))
+        && (match > leader->memory.last || check_log_link(check, &leader->memory, match).chain != link.chain))
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "reports match %llu, where its disk differs from the leader's log", (unsigned long long)match);
     struct ghost_term *promises = check_promise_term(check, message->term);
@@ -131,14 +141,15 @@ static void audit_append_response(struct check *check, uint32_t node, const stru
 }
 
 /* The entries lie behind prev in the sender's log, one after the other. */
-static bool entries_follow(const struct ghost_log *log, const struct append_request *request)
+static bool entries_follow(const struct check *check, const struct ghost_log *log, const struct append_request *request)
 {
     struct slice left = request->entries;
     for (uint32_t i = 0; i < request->entry_count; i++) {
         struct entry entry;
         const uint32_t bytes = entry_decode(left, &entry);
         const uint64_t index = request->prev.index + 1 + i;
-        if (bytes == 0 || entry.id.index != index || index > log->last || entry.id.term != log->links[index].term)
+        if (bytes == 0 || entry.id.index != index || index > log->last
+            || entry.id.term != check_log_link(check, log, index).term)
             return false;
         left.bytes += bytes;
         left.count -= bytes;
@@ -153,10 +164,10 @@ static void audit_append_request(struct check *check, uint32_t node, const struc
     const struct append_request *request = &message->append_request;
     const struct log_id prev = request->prev;
     check_count(check, CHECK_LOG_MATCHING);
-    if (prev.index > ghost->memory.last || ghost->memory.links[prev.index].term != prev.term)
+    if (prev.index > ghost->memory.last || check_log_link(check, &ghost->memory, prev.index).term != prev.term)
         check_fail(check, CHECK_LOG_MATCHING, node, "sends entries behind (%llu, %llu), which is not in its log",
                    (unsigned long long)prev.term, (unsigned long long)prev.index);
-    else if (!entries_follow(&ghost->memory, request))
+    else if (!entries_follow(check, &ghost->memory, request))
         check_fail(check, CHECK_LOG_MATCHING, node, "sends entries behind (%llu, %llu) that are not those of its log",
                    (unsigned long long)prev.term, (unsigned long long)prev.index);
     if (check_promise_term(check, message->term)->leader != message->from)
@@ -182,9 +193,9 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     if (message.type == FRAME_REFUSAL)
         return;
     check_count(check, CHECK_PROMISE_TERM);
-    if (message.term > ghost->hard.term) {
+    if (message.term > ghost->stored.hard.term) {
         check_fail(check, CHECK_PROMISE_TERM, node, "speaks in term %llu; its disk has term %llu",
-                   (unsigned long long)message.term, (unsigned long long)ghost->hard.term);
+                   (unsigned long long)message.term, (unsigned long long)ghost->stored.hard.term);
         return;
     }
     ghost->promised_term = u64_max(ghost->promised_term, message.term);
@@ -210,17 +221,21 @@ static void ledger_disk(struct check *check, uint32_t node, const struct replica
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const uint64_t durable = view->durable_index;
-    if (durable <= ghost->memory.last && !check_disk_holds(ghost, durable, ghost->memory.links[durable].chain))
-        check_fail(check, CHECK_PROMISE_APPEND, node, "believes that entry %llu is on its disk, which ends at %llu",
-                   (unsigned long long)durable, (unsigned long long)ghost->disk.last);
-    if (ghost->hard_damaged)
+    if (durable <= ghost->memory.last
+        && !check_disk_holds(check, node, durable, check_log_link(check, &ghost->memory, durable).chain))
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "believes that entry %llu is on its disk, which ends at %llu, with entry %llu lost",
+                   (unsigned long long)durable, (unsigned long long)ghost->disk.last,
+                   (unsigned long long)ghost->wal.first_faulty);
+    if (ghost->hard_lost)
         return;
-    if (view->durable_term > ghost->hard.term)
+    if (view->durable_term > ghost->stored.hard.term)
         check_fail(check, CHECK_PROMISE_TERM, node, "believes that term %llu is on its disk, which has %llu",
-                   (unsigned long long)view->durable_term, (unsigned long long)ghost->hard.term);
-    if (view->durable_term == ghost->hard.term && view->durable_vote != 0 && view->durable_vote != ghost->hard.vote)
+                   (unsigned long long)view->durable_term, (unsigned long long)ghost->stored.hard.term);
+    if (view->durable_term == ghost->stored.hard.term && view->durable_vote != 0
+        && view->durable_vote != ghost->stored.hard.vote)
         check_fail(check, CHECK_PROMISE_VOTE, node, "believes that the vote %llu is on its disk, which has %llu",
-                   (unsigned long long)view->durable_vote, (unsigned long long)ghost->hard.vote);
+                   (unsigned long long)view->durable_vote, (unsigned long long)ghost->stored.hard.vote);
 }
 
 static void ledger_votes(struct check *check, uint32_t node, const struct replica_view *view)
@@ -254,7 +269,7 @@ static void ledger_pre_votes(struct check *check, uint32_t node, const struct re
 /* The latest term that the node can know of: in it, it may have replaced what it had reported before. */
 static uint64_t heard_of_term(const struct ghost_node *ghost)
 {
-    const uint64_t disk = u64_max(ghost->hard.term, ghost->disk_term);
+    const uint64_t disk = u64_max(ghost->stored.hard.term, ghost->wal.term);
     return u64_max(disk, u64_max(ghost->promised_term, ghost->view.term));
 }
 
@@ -272,9 +287,9 @@ static void ledger_match(struct check *check, uint32_t node, uint32_t peer, cons
                    (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)match);
         return;
     }
-    const uint64_t chain = ghost->memory.links[match].chain;
+    const uint64_t chain = check_log_link(check, &ghost->memory, match).chain;
     if (peer == node) {
-        if (!check_disk_holds(ghost, match, chain))
+        if (!check_disk_holds(check, node, match, chain))
             check_fail(check, CHECK_LEDGER_MATCH, node, "counts itself for entry %llu; its disk ends at %llu",
                        (unsigned long long)match, (unsigned long long)ghost->disk.last);
         check->nodes[node].promised_index = u64_max(ghost->promised_index, match);
@@ -287,7 +302,7 @@ static void ledger_match(struct check *check, uint32_t node, uint32_t peer, cons
                    "believes match %llu of node %llu, which reported %llu in term %llu", (unsigned long long)match,
                    (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)acked,
                    (unsigned long long)view->term);
-    else if (heard_of_term(other) <= view->term && !check_disk_holds(other, match, chain))
+    else if (heard_of_term(other) <= view->term && !check_disk_promised(check, peer, match, chain))
         check_fail(check, CHECK_LEDGER_MATCH, node,
                    "believes match %llu of node %llu, whose disk does not hold that entry", (unsigned long long)match,
                    (unsigned long long)check->setup.configs[peer].node_id);
@@ -326,9 +341,12 @@ static void ledger_reads(struct check *check, uint32_t node, const struct replic
     for (uint32_t i = 0; i < events; i++) {
         const struct event *event = &output->events[i];
         if (event->kind == EVENT_READ_ROUND && view->role == RAFT_LEADER
-            && (event->b > log->last || log->links[event->b].term != view->term))
+            && (event->b > log->last || check_log_link(check, log, event->b).term != view->term))
             check_fail(check, CHECK_READ, node, "reads at entry %llu before it has committed one of its term %llu",
                        (unsigned long long)event->b, (unsigned long long)view->term);
+        if (event->kind == EVENT_READ_SERVED && !view->store_ready)
+            check_fail(check, CHECK_READ, node, "answers a read of entry %llu without a whole state",
+                       (unsigned long long)event->a);
         if (event->kind == EVENT_READ_SERVED && event->a > event->b)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu, having applied %llu",
                        (unsigned long long)event->a, (unsigned long long)event->b);

@@ -2,7 +2,9 @@
  *
  *   check.c        life of the checker, failures, the hook after a step
  *   check_log.c    logs in memory: chain hashes, log matching, commit
- *   check_disk.c   logs and hard state as the disk images hold them
+ *   check_superblock.c  the hard state, and where the log begins, as the disk images hold them
+ *   check_disk.c   logs as the disk images hold them
+ *   check_data.c   checkpoints as the disk images hold them
  *   check_promise.c  what was promised in frames, and who believes what
  *   check_model.c  the key-value store and the sessions as they should be
  *   check_client.c calls and their witnesses */
@@ -13,6 +15,7 @@
 #include "linear.h"
 
 #include "../core/message.h"
+#include "../core/wal_format.h"
 
 /* An entry and all before it: chain(i) = H(chain(i - 1), term, kind, body). Equal chains mean equal logs. */
 struct link {
@@ -20,20 +23,72 @@ struct link {
     uint64_t chain;
 };
 
-/* links[1..last]; links[0] is "before the log". */
+/* links[base + 1..last]; what lies up to base is committed: check_log_link(). */
 struct ghost_log {
+    uint64_t base;
     uint64_t last;
     struct link *links;
 };
 
-/* A batch on a disk. */
+/* A batch on a disk: its header. */
 struct ghost_batch {
     uint64_t lsn;
-    uint32_t run_bytes;
+    uint64_t sequence;
+    uint64_t durable_sequence;
+    uint64_t term;
+    uint64_t first_index;
+    uint64_t entry_term;
     struct hash128 hash;
+    struct hash128 prev_hash;
+    uint32_t entry_count;
+    uint32_t run_bytes;
+    bool repair;
 };
 
-enum { GHOST_BATCHES = 8 }; /* more than can be in flight at once */
+/* The device 0 of one node: what was written there, and what faults did to it.
+ *
+ * `image` holds every block as it last landed; `bad` says of which blocks that is not what a read gives. The list of
+ * batches follows from the image. The log follows from the list, from the head on that the superblock names: damage
+ * takes no batch out of it, since its entries are known by name, until the node cuts it off there.
+ *
+ * An entry is `faulty` when the node knows that its bytes are lost. A promise that was made before the damage stays
+ * one: it counts in quorums, but may not be made again. */
+struct ghost_wal {
+    uint8_t *image;
+    uint64_t image_max; /* bytes of memory */
+    uint64_t written;   /* nothing lies behind this offset */
+    uint8_t *bad;       /* per block; within image_max */
+    uint32_t bad_count;
+    struct ghost_batch *batches; /* from the oldest head on that a superblock copy names */
+    uint32_t batch_max;
+    uint32_t batch_count;
+    uint64_t tail; /* lsn: where the next batch begins */
+    uint64_t sequence;
+    struct hash128 hash;   /* of the batch before the tail */
+    struct wal_head head;  /* from which the log was followed */
+    uint64_t term;         /* highest of any batch */
+    bool *faulty;          /* per index */
+    uint64_t first_faulty; /* 0: none */
+    uint64_t lost;         /* up to here links are what was promised and then damaged, even behind the log's last */
+    bool cut;              /* damage cost it a part of its log since it last recovered */
+    bool must_abstain;     /* and what its disk says proves that it had been durable */
+};
+
+/* A block of device 1. */
+struct ghost_data_block {
+    uint8_t used; /* by the checkpoint that counts, by the one before it */
+    bool bad;     /* a fault hit it since it was written */
+};
+
+/* The device 1 of one node, as it was written. */
+struct ghost_data {
+    uint8_t *image;
+    uint64_t image_max; /* bytes of memory */
+    uint64_t written;   /* nothing lies behind this offset */
+    struct ghost_data_block *blocks;
+    uint32_t block_max;
+    bool before; /* some block may be used by the checkpoint before */
+};
 
 /* One replica, as its checker remembers it. Promises outlive crashes; the rest belongs to one life. */
 struct ghost_node {
@@ -44,16 +99,13 @@ struct ghost_node {
 
     struct superblock_view copies[SUPERBLOCK_COPIES];
     bool copy_valid[SUPERBLOCK_COPIES];
-    struct superblock_view hard; /* what recovery would choose */
-    bool hard_damaged;           /* a fault hit a copy: its promises are not demanded back */
+    struct stored stored;       /* of the copy that recovery would choose */
+    struct hash128 stored_hash; /* which names that content */
+    bool hard_lost;             /* damage took the copies that held it */
+    bool abstained;             /* it did when this life began */
     struct ghost_log disk;
-    uint64_t disk_lsn; /* batches up to here are whole and chained */
-    uint64_t disk_sequence;
-    struct hash128 disk_hash;
-    struct ghost_batch disk_batches[GHOST_BATCHES]; /* the latest, as a ring */
-    uint32_t disk_batch_count;
-    uint64_t disk_term; /* highest of any batch */
-    bool disk_damaged;
+    struct ghost_wal wal;
+    struct ghost_data data;
 
     uint64_t promised_term;  /* highest in any frame */
     uint64_t promised_index; /* highest reported durable, not truncated on its disk since */
@@ -76,7 +128,10 @@ struct ghost_term {
 /* A committed index. */
 struct ghost_commit {
     struct link link;
-    uint64_t term; /* of the leader that committed it */
+    uint64_t term;             /* of the leader that committed it */
+    struct hash128 checkpoint; /* of the state behind it, if any node has made one there; else zero */
+    uint64_t digest;           /* of that state */
+    bool digested;             /* it is known */
 };
 
 /* The one entry that (index, term) names: invariant I3. */
@@ -97,6 +152,7 @@ struct ghost_version {
 struct ghost_key {
     uint64_t hash;
     uint32_t bytes;  /* of the key */
+    uint32_t text;   /* position in key_text */
     uint32_t latest; /* position in versions, CHECK_NONE: never written */
 };
 
@@ -145,11 +201,12 @@ struct check {
     uint64_t index_max;           /* capacity of everything indexed by log index */
     struct ghost_commit *commits; /* 1..committed */
     uint64_t committed;
-    uint64_t *digests; /* 1..digested: of the state after that index */
-    uint64_t digested;
     struct ghost_result *results; /* 1..applied */
     uint64_t applied;             /* by the model */
     uint64_t acknowledged;        /* writes whose client got an outcome of the log */
+
+    struct map_entry *map[2]; /* scratch: entries of two levels */
+    uint32_t map_max[2];
 
     struct ghost_entry *entries; /* hash table */
     uint32_t entry_mask;
@@ -165,6 +222,9 @@ struct check {
     struct ghost_key *keys;
     uint32_t key_count;
     uint32_t key_max;
+    uint8_t *key_text;
+    uint32_t key_text_bytes;
+    uint32_t key_text_max;
     uint32_t *key_slots; /* hash table of positions + 1 */
     uint32_t key_mask;
     struct ghost_version *versions;
@@ -198,6 +258,15 @@ uint32_t check_slot(const struct check *check, uint64_t node_id);
 /* Makes room for `count` elements of `bytes`; keeps what is there. */
 void *check_grow(void *memory, uint32_t *max, uint32_t count, size_t bytes);
 
+/* Makes room for logs up to this index. */
+void check_reserve(struct check *check, uint64_t index);
+
+/* The entry at an index, base of the log included; 0 is before all. */
+static inline struct link check_log_link(const struct check *check, const struct ghost_log *log, uint64_t index)
+{
+    return index <= log->base ? check->commits[index].link : log->links[index];
+}
+
 /* check_log.c */
 void check_log_reset(struct check *check);
 /* Follows the log in memory after a step. */
@@ -205,17 +274,43 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
                       const struct replica_view *view, const struct output *output);
 /* Records or compares the entry that (index, term) names. */
 void check_log_match(struct check *check, uint32_t node, uint64_t index, struct link link);
+/* The chain of the entry that (index, term) names; 0: nobody ever had it. */
+uint64_t check_log_chain(struct check *check, uint64_t index, uint64_t term);
 /* Entries behind `kept` leave the log or the disk of the node: were they committed? */
 void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
                        const char *where);
 void check_log_commit(struct check *check, uint32_t node, const struct replica_view *view);
 void check_log_new_leader(struct check *check, uint32_t node, const struct replica_view *view);
 
-/* check_disk.c: does the image hold the log up to there; how many images do */
-bool check_disk_holds(const struct ghost_node *ghost, uint64_t index, uint64_t chain);
-uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t chain);
+/* check_superblock.c */
+void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end);
+void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end);
 /* The node has recovered: does it still know what it promised? */
-void check_disk_recovered(struct check *check, uint32_t node, const struct replica_view *view);
+void check_superblock_recovered(struct check *check, uint32_t node, const struct replica_view *view);
+
+/* check_disk.c */
+/* The entry at an index up to where the log on the disk ends; else zero. */
+struct link check_disk_link(const struct check *check, uint32_t node, uint64_t index);
+void check_disk_reset(struct check *check, uint32_t node);
+/* Does the disk hold the log up to there, as far as the node can know? What was damaged since it last read it does. */
+bool check_disk_holds(const struct check *check, uint32_t node, uint64_t index, uint64_t chain);
+/* Of how many nodes may be counted on that they hold it: those, and who promised it before the damage. */
+bool check_disk_promised(const struct check *check, uint32_t node, uint64_t index, uint64_t chain);
+uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t chain);
+/* The head of the log, or the checkpoint before it, is another one now. */
+void check_disk_head(struct check *check, uint32_t node);
+/* The node has recovered: does it still have what it promised? */
+void check_disk_recovered(struct check *check, uint32_t node, const struct replica *replica,
+                          const struct replica_view *view);
+
+/* check_data.c */
+void check_data_reset(struct check *check, uint32_t node);
+/* The superblock names another checkpoint: is it there? */
+void check_data_checkpoint(struct check *check, uint32_t node);
+/* No superblock copy names the one before it any more. */
+void check_data_forget(struct check *check, uint32_t node);
+/* The node has just loaded the checkpoint, and applied nothing since. */
+void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica);
 
 /* check_promise.c */
 void check_promise_reset(struct check *check);

@@ -13,7 +13,7 @@ enum {
     IMAGE_CRASHES_MAX = 3,
 };
 
-/* One flag a block of the device. */
+/* One flag a block of device 0; device 1 has none. */
 struct image_faults {
     bool unreadable[IMAGE_BLOCKS_MAX];
 };
@@ -23,12 +23,23 @@ struct rebirth {
     enum stop_reason stop; /* 0: the node has a role */
     uint64_t detail;       /* of the stop */
     uint32_t writes;       /* completed before it had a role */
+    uint32_t batches;      /* of them, in the body of the WAL */
+    uint32_t damaged;      /* batches that it found damaged */
     bool cut;              /* it cut a tail */
+    bool abstained;        /* something was lost, and it cannot say what */
 };
+
+/* What a write of the device lands in, as a whole or not at all. */
+static inline uint32_t image_block_bytes(const struct node *node, uint32_t device)
+{
+    return device == DEVICE_WAL ? node->limits.block_bytes : node->limits.page_bytes;
+}
 
 static inline bool image_op_fails(const struct node *node, const struct node_op *op, const struct image_faults *faults)
 {
     const uint64_t block_bytes = node->limits.block_bytes;
+    if (op->device != DEVICE_WAL)
+        return false;
     for (uint64_t block = op->offset / block_bytes; block < (op->offset + op->bytes) / block_bytes; block++)
         if (faults->unreadable[block])
             return true;
@@ -41,14 +52,19 @@ static inline void image_complete(struct node *node, uint32_t slot, struct image
 {
     const struct node_op op = node->ops[slot];
     const bool fails = !op.write && image_op_fails(node, &op, faults);
-    if (op.write) {
+    if (op.write && op.device == DEVICE_WAL) {
         memset(faults->unreadable + op.offset / node->limits.block_bytes, 0, op.bytes / node->limits.block_bytes);
         rebirth->writes++;
+        rebirth->batches += op.offset >= wal_body_offset(&node->limits);
     }
     node_complete(node, slot, fails ? DISK_ERROR : DISK_OK);
     const struct output *output = &node->output;
-    for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++)
+    NODE_CHECK(output->event_count <= output->event_max, "no event of a start is dropped");
+    for (uint32_t i = 0; i < output->event_count; i++) {
         rebirth->cut = rebirth->cut || output->events[i].kind == EVENT_TAIL_CUT;
+        rebirth->abstained = rebirth->abstained || output->events[i].kind == EVENT_ABSTAIN;
+        rebirth->damaged += output->events[i].kind == EVENT_BATCH_DAMAGED;
+    }
     for (uint32_t i = 0; i < output->effect_count; i++)
         if (output->effects[i].kind == EFFECT_STOP)
             rebirth->detail = output->effects[i].detail;
@@ -77,7 +93,7 @@ static inline struct rebirth image_boot(struct node *node, struct image_faults *
  * boundary, either side of it; a write of one block may also tear inside. */
 static inline uint32_t image_landings(const struct node *node, const struct node_op *op)
 {
-    const uint32_t blocks = op->bytes / node->limits.block_bytes;
+    const uint32_t blocks = op->bytes / image_block_bytes(node, op->device);
     return blocks == 1 ? 3 : 2 * blocks;
 }
 
@@ -85,7 +101,7 @@ static inline void image_land(struct node *node, uint32_t slot, uint32_t landing
                               struct image_faults *faults)
 {
     const struct node_op *op = &node->ops[slot];
-    const uint32_t block_bytes = node->limits.block_bytes;
+    const uint32_t block_bytes = image_block_bytes(node, op->device);
     const uint32_t blocks = op->bytes / block_bytes;
     NODE_CHECK(op->write && landing < image_landings(node, op), "no such landing");
     uint32_t first = 0;
@@ -99,23 +115,9 @@ static inline void image_land(struct node *node, uint32_t slot, uint32_t landing
         first = landing % 2 == 0 ? 0 : boundary;
         bytes = landing % 2 == 0 ? boundary : op->bytes - boundary;
     }
-    memcpy(to->image + op->offset + first, op->source + first, bytes);
-    if (faults != NULL)
+    memcpy(node_device(to, op->device, op->offset + first), op->source + first, bytes);
+    if (faults != NULL && op->device == DEVICE_WAL)
         memset(faults->unreadable + (op->offset + first) / block_bytes, 0, (bytes + block_bytes - 1) / block_bytes);
-}
-
-/* Names a log by its entries. */
-static inline uint64_t image_log_digest(const struct node *node, uint64_t last)
-{
-    uint64_t digest = 0;
-    for (uint64_t index = 1; index <= last; index++) {
-        struct entry entry;
-        replica_entry(node->replica, index, &entry);
-        const uint64_t header[] = { entry.id.term, entry.id.index, (uint64_t)entry.kind };
-        digest = checksum64(header, sizeof header, digest);
-        digest = checksum64(entry.body.bytes, entry.body.count, digest);
-    }
-    return digest;
 }
 
 /* The next way for the writes in flight to have landed; false after the last. */
@@ -155,6 +157,7 @@ static inline void image_crash_everywhere(struct image_crashes *crashes, uint32_
         while (more) {
             struct node *next = crashes->lives[depth + 1];
             memcpy(next->image, node->image, node->image_bytes);
+            memcpy(next->data, node->data, node->data_bytes);
             crashes->faults[depth + 1] = crashes->faults[depth];
             for (uint32_t slot = 0; slot < node->op_count; slot++)
                 image_land(node, slot, landing[slot], next, &crashes->faults[depth + 1]);

@@ -1,0 +1,214 @@
+/* The checkpoints that the disk images hold.
+ *
+ * Device 1 is followed block by block in a copy of what landed. When a superblock names another checkpoint, everything
+ * below its root must lie there, each page and map block with the hash that the one above it holds; and the hash of the
+ * whole must be the one of every other checkpoint at that index, on any node, in any life. From then on nothing that it
+ * uses may be written, but with what is there already, until no superblock copy names it any more. */
+#include "check_state.h"
+
+#include "../core/map.h"
+#include "../core/page.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { USED_NOW = 1, USED_BEFORE = 2 };
+
+void check_data_reset(struct check *check, uint32_t node)
+{
+    struct ghost_data *data = &check->nodes[node].data;
+    const struct limits *limits = &check->limits;
+    const uint64_t bytes = limits_data_bytes(limits);
+    ASSERT(bytes == (uint64_t)limits->data_blocks * limits->page_bytes);
+    if (bytes > data->image_max) {
+        free(data->image);
+        data->image = calloc(bytes, 1);
+        ASSERT(data->image != NULL);
+        data->image_max = bytes;
+    } else if (data->written > 0) {
+        memset(data->image, 0, data->written);
+    }
+    data->written = 0;
+    data->before = false;
+    data->blocks = check_grow(data->blocks, &data->block_max, limits->data_blocks, sizeof *data->blocks);
+    memset(data->blocks, 0, limits->data_blocks * sizeof *data->blocks);
+}
+
+void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
+                       uint32_t bytes, bool damaged)
+{
+    ASSERT(node < check->setup.node_count);
+    ASSERT(offset + bytes <= image_bytes && image_bytes == limits_data_bytes(&check->limits));
+    if (check->failure.failed || bytes == 0)
+        return;
+    struct ghost_data *data = &check->nodes[node].data;
+    const uint32_t block_bytes = check->limits.page_bytes;
+    const uint64_t end = offset + bytes;
+    for (uint64_t block = offset / block_bytes; block * block_bytes < end; block++) {
+        const uint64_t from = u64_max(block * block_bytes, offset);
+        const uint64_t to = u64_min((block + 1) * block_bytes, end);
+        struct ghost_data_block *ghost = &data->blocks[block];
+        if (damaged) {
+            ghost->bad = true;
+            continue;
+        }
+        if (to - from == block_bytes)
+            ghost->bad = false;
+        if (ghost->used == 0)
+            continue;
+        check_count(check, CHECK_CHECKPOINT);
+        if (memcmp(data->image + from, image + from, to - from) != 0)
+            check_fail(check, CHECK_CHECKPOINT, node, "writes over block %llu, which its durable checkpoint uses",
+                       (unsigned long long)block);
+    }
+    if (damaged)
+        return;
+    memcpy(data->image + offset, image + offset, bytes);
+    data->written = u64_max(data->written, end);
+}
+
+/* ---- what a superblock names ---- */
+
+/* The walk from the root down, level by level: entries of one level, then of the one below. */
+struct map_walk {
+    struct check *check;
+    uint32_t node;
+    bool partial;
+};
+
+static const uint8_t *walk_block(const struct map_walk *walk, const struct map_entry *entry)
+{
+    struct check *check = walk->check;
+    struct ghost_data *data = &check->nodes[walk->node].data;
+    if (entry->block >= check->limits.data_blocks || (data->blocks[entry->block].used & USED_NOW) != 0) {
+        check_fail(check, CHECK_CHECKPOINT, walk->node,
+                   "its checkpoint on disk uses block %u twice, or without there "
+                   "being one",
+                   entry->block);
+        return NULL;
+    }
+    data->blocks[entry->block].used |= USED_NOW;
+    return data->image + (uint64_t)entry->block * check->limits.page_bytes;
+}
+
+static bool walk_skips(const struct map_walk *walk, const struct map_entry *entry, uint32_t level, uint32_t at)
+{
+    if (map_entry_is_zero(entry))
+        return true;
+    if (entry->block != 0)
+        return false;
+    if (!walk->partial)
+        check_fail(walk->check, CHECK_CHECKPOINT, walk->node, "its checkpoint on disk lacks entry %u of level %u", at,
+                   level);
+    return true;
+}
+
+static void walk_page(const struct map_walk *walk, const struct map_entry *entry, uint32_t page)
+{
+    if (walk_skips(walk, entry, 0, page))
+        return;
+    const uint8_t *bytes = walk_block(walk, entry);
+    struct check *check = walk->check;
+    if (bytes == NULL)
+        return;
+    const struct hash128 hash = map_page_hash_in(&check->limits, check->setup.configs[0].cluster_id, bytes);
+    if (!hash128_equal(hash, entry->hash))
+        check_fail(check, CHECK_CHECKPOINT, walk->node, "page %u of its checkpoint is not in block %u of its disk",
+                   page, entry->block);
+}
+
+/* The entries that a map block holds, to `below`. */
+static void walk_map_block(const struct map_walk *walk, const struct map_entry *entry, uint32_t level, uint32_t at,
+                           struct map_entry *below)
+{
+    struct check *check = walk->check;
+    const struct limits *limits = &check->limits;
+    memset(below, 0, limits->page_bytes);
+    if (walk_skips(walk, entry, level, at))
+        return;
+    const uint8_t *bytes = walk_block(walk, entry);
+    if (bytes == NULL)
+        return;
+    const uint64_t cluster_id = check->setup.configs[0].cluster_id;
+    if (map_block_checksum_in(limits, cluster_id, bytes, level, at) != entry->checksum
+        || !hash128_equal(map_block_hash(limits, bytes), entry->hash))
+        check_fail(check, CHECK_CHECKPOINT, walk->node,
+                   "map block %u of level %u of its checkpoint is not in block %u of its disk", at, level,
+                   entry->block);
+    memcpy(below, bytes, limits->page_bytes);
+}
+
+static void walk_all(const struct map_walk *walk, const struct checkpoint *checkpoint)
+{
+    struct check *check = walk->check;
+    const struct limits *limits = &check->limits;
+    const uint32_t fanout = map_fanout(limits);
+    const uint32_t room = (uint32_t)u64_round_up(limits->pages_max, fanout);
+    for (uint32_t side = 0; side < 2; side++)
+        check->map[side] = check_grow(check->map[side], &check->map_max[side], room, sizeof *check->map[side]);
+    check->map[0][0] = checkpoint->root;
+    uint32_t side = 0;
+    for (uint32_t level = map_root(limits); level > 0 && !check->failure.failed; level--, side = 1 - side)
+        for (uint32_t at = 0; at < map_count(limits, level); at++)
+            walk_map_block(walk, &check->map[side][at], level, at, check->map[1 - side] + (size_t)at * fanout);
+    for (uint32_t page = 0; page < limits->pages_max && !check->failure.failed; page++)
+        walk_page(walk, &check->map[side][page], page);
+}
+
+/* Equal states at equal indices, byte by byte. */
+static void checkpoint_compare(struct check *check, uint32_t node, const struct checkpoint *checkpoint)
+{
+    const uint64_t index = checkpoint->id.index;
+    check_count(check, CHECK_CHECKPOINT);
+    if (index > check->committed || check->commits[index].link.term != checkpoint->id.term) {
+        check_fail(check, CHECK_CHECKPOINT, node, "has a checkpoint of entry %llu of term %llu, which nobody committed",
+                   (unsigned long long)index, (unsigned long long)checkpoint->id.term);
+        return;
+    }
+    struct hash128 *known = &check->commits[index].checkpoint;
+    if (!hash128_equal(checkpoint->hash, checkpoint_hash(checkpoint->id, checkpoint->root.hash)))
+        check_fail(check, CHECK_CHECKPOINT, node, "the hash of its checkpoint of entry %llu is not that of its pages",
+                   (unsigned long long)index);
+    else if (known->low == 0 && known->high == 0)
+        *known = checkpoint->hash;
+    else if (!hash128_equal(*known, checkpoint->hash))
+        check_fail(check, CHECK_CHECKPOINT, node, "its checkpoint of entry %llu differs from another node's",
+                   (unsigned long long)index);
+}
+
+void check_data_checkpoint(struct check *check, uint32_t node)
+{
+    const struct stored *stored = &check->nodes[node].stored;
+    struct ghost_data *data = &check->nodes[node].data;
+    for (uint32_t block = 0; block < check->limits.data_blocks; block++)
+        data->blocks[block].used = data->blocks[block].used != 0 ? USED_BEFORE : 0;
+    data->before = true;
+    if (stored->checkpoint.id.index == 0)
+        return;
+    checkpoint_compare(check, node, &stored->checkpoint);
+    const struct map_walk walk = { .check = check, .node = node, .partial = (stored->flags & STORED_PARTIAL) != 0 };
+    if (!check->failure.failed)
+        walk_all(&walk, &stored->checkpoint);
+}
+
+void check_data_forget(struct check *check, uint32_t node)
+{
+    struct ghost_data *data = &check->nodes[node].data;
+    for (uint32_t block = 0; data->before && block < check->limits.data_blocks; block++)
+        data->blocks[block].used &= USED_NOW;
+    data->before = false;
+}
+
+/* ---- what a node has made of it ---- */
+
+/* The pages in memory are those of the checkpoint, which the node has just loaded. */
+void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica)
+{
+    const uint64_t cluster_id = check->setup.configs[0].cluster_id;
+    check_count(check, CHECK_CHECKPOINT);
+    for (uint32_t page = 0; page < check->limits.pages_max; page++) {
+        const struct hash128 hash = map_page_hash_in(&check->limits, cluster_id, page_raw_const(replica, page));
+        if (!hash128_equal(hash, map_entry_const(replica, 0, page)->hash))
+            check_fail(check, CHECK_CHECKPOINT, node, "loads page %u with other bytes than its checkpoint has", page);
+    }
+}

@@ -1,0 +1,148 @@
+/* What the superblock copies of each disk hold: the content that a recovery would choose.
+ *
+ * It is followed copy by copy, as they land. Damage takes a copy away until it is written again; when too many are
+ * gone, or the newest content is gone with them, the node may forget what it held, until it has recovered. */
+#include "check_state.h"
+
+#include <string.h>
+
+/* The newest counts if another copy holds the same, or what came before it. */
+static const struct superblock_view *copy_choose(const struct ghost_node *ghost)
+{
+    const struct superblock_view *newest = NULL;
+    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
+        if (ghost->copy_valid[i] && (newest == NULL || ghost->copies[i].sequence > newest->sequence))
+            newest = &ghost->copies[i];
+    for (uint32_t i = 0; i < SUPERBLOCK_COPIES; i++)
+        if (ghost->copy_valid[i] && newest != &ghost->copies[i]
+            && (hash128_equal(ghost->copies[i].hash, newest->hash)
+                || hash128_equal(ghost->copies[i].hash, newest->parent)))
+            return newest;
+    return NULL;
+}
+
+/* I7 on disk. */
+static void stored_monotone(struct check *check, uint32_t node, const struct stored *before, const struct stored *now)
+{
+    check_count(check, CHECK_MONOTONE);
+    if (now->hard.term < before->hard.term)
+        check_fail(check, CHECK_MONOTONE, node, "term on disk fell from %llu to %llu",
+                   (unsigned long long)before->hard.term, (unsigned long long)now->hard.term);
+    if (now->hard.term == before->hard.term && before->hard.vote != 0 && now->hard.vote != before->hard.vote)
+        check_fail(check, CHECK_MONOTONE, node, "vote on disk in term %llu changed from %llu to %llu",
+                   (unsigned long long)now->hard.term, (unsigned long long)before->hard.vote,
+                   (unsigned long long)now->hard.vote);
+    if (now->checkpoint.id.index < before->checkpoint.id.index || now->head.lsn < before->head.lsn)
+        check_fail(check, CHECK_MONOTONE, node, "checkpoint %llu, head at byte %llu on disk went back to %llu, %llu",
+                   (unsigned long long)before->checkpoint.id.index, (unsigned long long)before->head.lsn,
+                   (unsigned long long)now->checkpoint.id.index, (unsigned long long)now->head.lsn);
+}
+
+/* CTRL 3.3: who did not know what it had acknowledged may vote again when it holds whatever that helped to commit:
+ * what was committed in terms before this one, since the leader had it, and what it had promised before the damage. */
+static void stored_votes_again(struct check *check, uint32_t node)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    uint64_t index = check->committed;
+    while (index > 0 && check->commits[index].term >= ghost->stored.hard.term && index > ghost->wal.lost)
+        index--;
+    check_count(check, CHECK_PROMISE_VOTE);
+    if (!check_disk_holds(check, node, index, check->commits[index].link.chain))
+        check_fail(check, CHECK_PROMISE_VOTE, node, "will vote again without the committed entry %llu on its disk",
+                   (unsigned long long)index);
+}
+
+/* damage: a copy was taken away; else one has landed. */
+static void stored_choose(struct check *check, uint32_t node, bool damage)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const struct superblock_view *chosen = copy_choose(ghost);
+    if (chosen == NULL) { /* not yet formatted, or destroyed by faults: the last choice stays */
+        ghost->hard_lost = ghost->hard_lost || damage;
+        return;
+    }
+    const struct stored before = ghost->stored;
+    const bool changed = !hash128_equal(ghost->stored_hash, chosen->hash);
+    ghost->stored = chosen->stored;
+    ghost->stored_hash = chosen->hash;
+    if (!damage && ghost->stored.hard.term >= ghost->promised_term)
+        ghost->hard_lost = false;
+    if (!changed)
+        return;
+    ghost->hard_lost = ghost->hard_lost || damage;
+    if (ghost->stored.hard.vote != 0)
+        check_promise_term(check, ghost->stored.hard.term)->voted[node] = ghost->stored.hard.vote;
+    if (!damage)
+        stored_monotone(check, node, &before, &ghost->stored);
+    if (memcmp(&before.checkpoint, &ghost->stored.checkpoint, sizeof before.checkpoint) != 0
+        || ((before.flags ^ ghost->stored.flags) & STORED_PARTIAL) != 0)
+        check_data_checkpoint(check, node);
+    check_disk_head(check, node);
+    if (!damage && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
+        stored_votes_again(check, node);
+}
+
+static bool copy_touched(const struct check *check, uint32_t copy, uint64_t offset, uint64_t end)
+{
+    const uint64_t at = superblock_offset(&check->limits, copy);
+    return at + check->limits.block_bytes > offset && at < end;
+}
+
+void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    bool changed = false;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        if (!copy_touched(check, copy, offset, end))
+            continue;
+        const uint64_t at = superblock_offset(&check->limits, copy);
+        const struct slice block = { .bytes = ghost->wal.image + at, .count = check->limits.block_bytes };
+        struct superblock_view view;
+        ghost->copy_valid[copy] = superblock_inspect(block, &check->setup.configs[node], &view)
+                                  && ghost->wal.bad[at / check->limits.block_bytes] == 0;
+        /* A torn one may stand for what it held before. */
+        if (ghost->copy_valid[copy])
+            ghost->copies[copy] = view;
+        changed = true;
+    }
+    if (!changed)
+        return;
+    stored_choose(check, node, false);
+    uint32_t same = 0;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        same +=
+            memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint)) == 0;
+    if (same == SUPERBLOCK_COPIES)
+        check_data_forget(check, node);
+}
+
+void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
+{
+    bool changed = false;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        if (copy_touched(check, copy, offset, end)) {
+            check->nodes[node].copy_valid[copy] = false;
+            changed = true;
+        }
+    if (changed)
+        stored_choose(check, node, true);
+}
+
+void check_superblock_recovered(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const struct hard_state *hard = &ghost->stored.hard;
+    check_count(check, CHECK_RECOVERY);
+    if (ghost->hard_lost) {
+        ghost->hard_lost = false;
+        ghost->promised_term = u64_min(ghost->promised_term, view->term);
+        return;
+    }
+    if (view->term < ghost->promised_term || view->term < hard->term)
+        check_fail(check, CHECK_RECOVERY, node, "comes back in term %llu; its disk has %llu, it spoke in %llu",
+                   (unsigned long long)view->term, (unsigned long long)hard->term,
+                   (unsigned long long)ghost->promised_term);
+    if (view->term == hard->term && view->vote != hard->vote)
+        check_fail(check, CHECK_RECOVERY, node, "comes back with vote %llu in term %llu; its disk has %llu",
+                   (unsigned long long)view->vote, (unsigned long long)view->term, (unsigned long long)hard->vote);
+}
