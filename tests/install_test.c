@@ -544,7 +544,11 @@ TEST(a_peer_that_is_asked_holds_back_its_marker_for_a_while)
     struct cluster *cluster = cluster_with_checkpoint(&slot);
     const uint32_t leader = elected(cluster);
     EXPECT(!install_lease_held(replica_at(cluster, leader)));
-    const struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    node_message(cluster->nodes[leader], &message);
+    EXPECT(!install_lease_held(replica_at(cluster, leader))); /* it may be the next one that is waited for */
+    message = question(cluster, slot, leader, CHECKPOINT_ASK_HASHES);
+    message.checkpoint_request.level = 1;
     node_message(cluster->nodes[leader], &message);
     EXPECT(install_lease_held(replica_at(cluster, leader)));
     cluster_run(cluster, 250 * MS);
