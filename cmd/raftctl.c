@@ -1,5 +1,6 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
 #include "../core/replica.h"
+#include "../core/scrub.h"
 #include "../core/store.h"
 #include "../io/client.h"
 #include "../io/clock.h"
@@ -86,7 +87,9 @@ static const struct command commands[] = {
       "Asks every endpoint about itself. Equal digests at equal applied index mean equal state.\n"
       "log: the first and the last index in it. ring used: of what clients may fill, at 100% writes end with \"no\n"
       "space\". checkpoint: the last index in it, and its hash, equal on nodes with equal checkpoints (--json has all\n"
-      "of it). store: ready, or why the node does not serve.\n"
+      "of it). repaired since its start: entries, pages that came from peers, blocks mended from memory. scrub: "
+      "passes\n"
+      "over everything stored, and where the next one is. store: ready, or why the node does not serve.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
     { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
       "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
@@ -343,6 +346,16 @@ static const char *store_state_text(uint8_t state)
     return state < ARRAY_COUNT(names) ? names[state] : "?";
 }
 
+static const char *scrub_phase_text(uint8_t phase)
+{
+    static const char *const names[] = { [SCRUB_SUPERBLOCK] = "superblock",
+                                         [SCRUB_NAMES] = "names",
+                                         [SCRUB_BODY] = "log",
+                                         [SCRUB_MAP] = "map",
+                                         [SCRUB_PAGES] = "pages" };
+    return phase < ARRAY_COUNT(names) ? names[phase] : "?";
+}
+
 static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
 
 static void print_status_json(const char *endpoint, const struct node_status *status)
@@ -373,6 +386,11 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "checkpoint_term", status->checkpoint.term },
         { "first_index", status->first_index },
         { "pages_wanted", status->pages_wanted },
+        { "entries_repaired", status->entries_repaired },
+        { "pages_pulled", status->pages_pulled },
+        { "blocks_mended", status->blocks_mended },
+        { "scrub_passes", status->scrub_passes },
+        { "scrub_position", status->scrub_position },
     };
     printf(", \"role\": \"%s\"", role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
@@ -380,6 +398,7 @@ static void print_status_json(const char *endpoint, const struct node_status *st
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
+    printf(", \"scrub_phase\": \"%s\"", scrub_phase_text(status->scrub_phase));
     printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
 }
 
@@ -397,7 +416,7 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
 {
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], store[48];
+    char log[48], ring[32], checkpoint[64], repaired[64], store[48];
     snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
              (unsigned long long)status->last_index);
     snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
@@ -409,8 +428,11 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
     else
         snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
                  (unsigned long long)status->pages_wanted);
-    printf("%-22s %21s %16s  %27s  %s\n", endpoint, log, ring, status->checkpoint.index != 0 ? checkpoint : "none",
-           store);
+    snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
+             (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
+    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s\n", endpoint, log, ring,
+           status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
+           scrub_phase_text(status->scrub_phase), store);
 }
 
 struct status_answer {
@@ -434,7 +456,8 @@ static void print_status_text(struct client *client, const struct status_answer 
         if (!answers[slot].ok)
             continue;
         if (first)
-            printf("\n%-22s %21s %16s  %27s  %s\n", "endpoint", "log", "ring used", "checkpoint", "store");
+            printf("\n%-22s %21s %14s  %27s %11s  %-12s  %s\n", "endpoint", "log", "ring used", "checkpoint",
+                   "repaired", "scrub", "store");
         first = false;
         print_storage_row(client_endpoint_text(client, slot), &answers[slot].status);
     }

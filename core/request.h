@@ -148,13 +148,18 @@ struct node_status {
     struct hash128 checkpoint_hash; /* equal on replicas with an equal checkpoint */
     uint64_t first_index;           /* of the log: all before it are only in the checkpoint */
     uint64_t pages_wanted;          /* of the checkpoint, not here: lost, or still to come from a peer */
+    uint64_t entries_repaired;      /* in this life: damaged here, got from a peer */
+    uint64_t pages_pulled;          /* ... pages got from peers */
+    uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
+    uint64_t scrub_passes;          /* over everything stored, complete */
+    uint64_t scrub_position;        /* in its phase; scrub.h */
     uint32_t voters;
     uint8_t role;         /* enum raft_role, replica.h */
     uint8_t store_state;  /* enum store_state, store.h */
     bool checkpoint_busy; /* one is being written */
-    uint8_t zero;
+    uint8_t scrub_phase;  /* enum scrub_phase, scrub.h */
 };
-STATIC_ASSERT(sizeof(struct node_status) == 184, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 224, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

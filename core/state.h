@@ -181,6 +181,7 @@ struct replica {
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct repair repair;
+    uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;
     struct log log;
