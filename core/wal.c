@@ -575,7 +575,7 @@ void wal_head_advance(struct replica *replica, struct output *output)
         log_reset(replica, head->base);
         wal->durable_index = head->base.index;
         replica->commit = u64_max(replica->commit, head->base.index);
-    } else {
+    } else if (head->base.index > replica->log.base.index) {
         log_forget(replica, head->base);
     }
 }
