@@ -160,6 +160,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
     memset(block, 0, replica->limits.block_bytes);
     memcpy(block, superblock, sizeof *superblock);
+    replica->scrub.mended += bad;
     if (bad > 0)
         output_event(output, EVENT_SUPERBLOCK_REPAIR, bad, 0);
 }

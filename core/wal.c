@@ -219,6 +219,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     if (lsn == UINT64_MAX)
         return false;
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
+    replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
     return true;
 }
