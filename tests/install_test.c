@@ -2,7 +2,7 @@
 #include "../core/page.h"
 #include "nodes.h"
 
-enum { KEYS = 40 };
+enum { KEYS = 40, CHAOS_SEEDS = 20 };
 
 /* A map of two levels above the pages, and checkpoints often enough. */
 static struct limits test_limits(void)
@@ -33,7 +33,7 @@ static bool caught_up(const struct cluster *cluster, uint32_t slot)
 
 static bool run_until_caught_up(struct cluster *cluster, uint32_t slot)
 {
-    for (uint32_t tries = 0; tries < 200 && !caught_up(cluster, slot); tries++)
+    for (uint32_t tries = 0; tries < 2000 && !caught_up(cluster, slot); tries++)
         cluster_run(cluster, 20 * MS);
     return caught_up(cluster, slot);
 }
@@ -474,7 +474,8 @@ static bool lose_many(struct cluster *cluster, uint32_t from, uint32_t to, uint8
     memcpy(&header, bytes, sizeof header);
     if (header.type != FRAME_CHECKPOINT_RESPONSE && header.type != FRAME_CHECKPOINT_REQUEST)
         return true;
-    return checksum64(&cluster->sequence, sizeof cluster->sequence, ++cluster->lost) % 2 == 0;
+    cluster->lost++;
+    return checksum64(&cluster->lost, sizeof cluster->lost, 0) % 2 == 0;
 }
 
 TEST(lost_frames_only_take_longer)
@@ -544,11 +545,75 @@ TEST(a_peer_that_is_asked_holds_back_its_marker_for_a_while)
     struct cluster *cluster = cluster_with_checkpoint(&slot);
     const uint32_t leader = elected(cluster);
     EXPECT(!install_lease_held(replica_at(cluster, leader)));
-    const struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    node_message(cluster->nodes[leader], &message);
+    EXPECT(!install_lease_held(replica_at(cluster, leader))); /* it may be the next one that is waited for */
+    message = question(cluster, slot, leader, CHECKPOINT_ASK_HASHES);
+    message.checkpoint_request.level = 1;
     node_message(cluster->nodes[leader], &message);
     EXPECT(install_lease_held(replica_at(cluster, leader)));
     cluster_run(cluster, 250 * MS);
     EXPECT(!install_lease_held(replica_at(cluster, leader)));
+    cluster_free(cluster);
+}
+
+/* The frame that the node last sent to the client; the count of pages in it. */
+static uint32_t client_got(struct node *node, enum checkpoint_ask ask, struct message *message)
+{
+    const struct frame_context context = node_context(node);
+    EXPECT(node->sent_count > 0);
+    const struct node_frame *frame = &node->sent[node->sent_count - 1];
+    EXPECT(frame->reply);
+    EXPECT_EQUAL(frame->to, 77);
+    EXPECT_EQUAL(message_decode((struct slice){ frame->bytes, frame->count }, &context, message), FRAME_OK);
+    EXPECT_EQUAL(message->type, FRAME_CHECKPOINT_RESPONSE);
+    EXPECT_EQUAL(message->checkpoint_response.ask, ask);
+    return message->checkpoint_response.page_count;
+}
+
+static void client_asks(struct node *node, const struct checkpoint_request *request)
+{
+    uint8_t bytes[512];
+    const struct frame_context context = node_context(node);
+    const struct message message = { .type = FRAME_CHECKPOINT_REQUEST, .checkpoint_request = *request };
+    message_encode(&message, &context, bytes);
+    node->sent_count = 0;
+    node_client_frame(node, 77, (struct slice){ bytes, message_bytes(&message) });
+}
+
+TEST(a_client_pulls_with_the_frames_of_a_peer)
+{
+    uint32_t slot;
+    struct message message;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    struct node *node = cluster->nodes[slot];
+    client_asks(node, &(struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER });
+    client_got(node, CHECKPOINT_ASK_OFFER, &message);
+    const struct checkpoint_response offer = message.checkpoint_response;
+    EXPECT(offer.id.index > 0);
+    struct checkpoint_request request = { .ask = CHECKPOINT_ASK_HASHES,
+                                          .checkpoint = offer.checkpoint,
+                                          .level = map_root(&cluster->limits) };
+    client_asks(node, &request);
+    client_got(node, CHECKPOINT_ASK_HASHES, &message);
+    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
+    EXPECT(message.checkpoint_response.payload.count <= sizeof hashes);
+    memcpy(hashes, message.checkpoint_response.payload.bytes, message.checkpoint_response.payload.count);
+    EXPECT(hash128_equal(map_hashes_hash(&cluster->limits, hashes), offer.root_hash));
+    const uint32_t page = 0;
+    request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_PAGES,
+                                           .checkpoint = offer.checkpoint,
+                                           .count = 1,
+                                           .pages = { (const uint8_t *)&page, sizeof page } };
+    client_asks(node, &request);
+    EXPECT_EQUAL(client_got(node, CHECKPOINT_ASK_PAGES, &message), 1);
+    /* What there is not is refused, to it alone. */
+    const uint32_t beyond = cluster->limits.pages_max;
+    request.pages.bytes = (const uint8_t *)&beyond;
+    node->refused = FRAME_OK;
+    client_asks(node, &request);
+    EXPECT_EQUAL(node->refused, FRAME_BAD_BODY);
+    EXPECT_EQUAL(node->sent_count, 0);
     cluster_free(cluster);
 }
 
@@ -568,6 +633,86 @@ TEST(pages_that_changed_since_are_read_from_the_disk)
     EXPECT(cluster->pages_to[slot] >= 12);
     expect_durable(cluster, slot);
     cluster_free(cluster);
+}
+
+/* ---- everything at once ---- */
+
+static bool lose_some(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    (void)from;
+    (void)to;
+    (void)bytes;
+    (void)count;
+    cluster->lost++;
+    return checksum64(&cluster->lost, sizeof cluster->lost, 0) % 8 != 0;
+}
+
+/* Power loss: of the writes in flight some blocks land. */
+static void crash_torn(struct node *node, struct prng *prng)
+{
+    for (uint32_t op = 0; op < node->op_count; op++)
+        if (node->ops[op].write)
+            node_land(node, op, prng_below(prng, 2) == 0 ? 0 : prng_next(prng));
+    node_crash(node);
+}
+
+/* Rot on one node only, so that every page is intact somewhere. */
+static void disturb(struct cluster *cluster, struct prng *prng, uint32_t rotten)
+{
+    const uint32_t slot = (uint32_t)prng_below(prng, NODES);
+    struct node *node = cluster->nodes[slot];
+    switch (prng_below(prng, 5)) {
+    case 0: cluster->cut[slot] = !cluster->cut[slot]; return;
+    case 1:
+        if (node->replica != NULL)
+            crash_torn(node, prng);
+        if (slot == rotten)
+            node->data[prng_below(prng, node->data_bytes)] ^= 8;
+        return;
+    default:
+        if (node->replica == NULL)
+            start(cluster, slot);
+        return;
+    }
+}
+
+/* All are up and reach each other: whatever happened, they come to equal states. */
+static void heal(struct cluster *cluster)
+{
+    cluster->hook = NULL;
+    memset(cluster->cut, 0, sizeof cluster->cut);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (cluster->nodes[slot]->replica == NULL)
+            start(cluster, slot);
+    elected(cluster);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        EXPECT_EQUAL(cluster->nodes[slot]->stop, 0);
+        expect_equal_states(cluster, slot);
+    }
+}
+
+TEST(crashes_cuts_losses_and_rot_in_any_order_end_in_equal_states)
+{
+    const struct limits limits = test_limits();
+    for (uint64_t seed = 1; seed <= CHAOS_SEEDS; seed++) {
+        struct prng prng;
+        prng_seed(&prng, seed);
+        struct cluster *cluster = cluster_new(&limits, 7);
+        const uint32_t rotten = (uint32_t)prng_below(&prng, NODES);
+        for (uint32_t round = 0; round < 20; round++) {
+            cluster->cut[prng_below(&prng, NODES)] = prng_below(&prng, 2) == 0;
+            for (uint64_t puts = prng_below(&prng, 100); puts > 0; puts--)
+                put(cluster, (uint32_t)prng_below(&prng, KEYS), (uint8_t)(1 + prng_below(&prng, 250)));
+            cluster->hook = lose_some;
+            for (uint64_t turns = prng_below(&prng, 16); turns > 0; turns--) {
+                disturb(cluster, &prng, rotten);
+                for (uint64_t steps = prng_below(&prng, 300); steps > 0; steps--)
+                    cluster_one_step(cluster, steps);
+            }
+            heal(cluster);
+        }
+        cluster_free(cluster);
+    }
 }
 
 TEST_MAIN()
