@@ -244,8 +244,7 @@ static const char *text_of_states(const struct world *world)
 }
 
 /* Writes until the log has moved on, and then looks at everything once more. */
-static struct result case_mend(const struct history *history, struct model *model, uint32_t down,
-                               enum verdict verdict)
+static struct result case_mend(const struct history *history, struct model *model, uint32_t down, enum verdict verdict)
 {
     struct world *world = history->world;
     const uint64_t end_ns = world->now_ns + MEND_MS * MS;

@@ -1,9 +1,9 @@
 /* The cases of the experiment of ctrl.c: which blocks are damaged, how, and whether one intact copy of everything that
  * was promised is left.
  *
- * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry behind
- * the checkpoint on some node that can start, every page and map block of the checkpoint likewise, and a majority that
- * can start. */
+ * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry
+ * behind the checkpoint on some node that can start, every page and map block of the checkpoint likewise, and a
+ * majority that can start. */
 #ifndef WW_CTRL_CASES_H
 #define WW_CTRL_CASES_H
 
@@ -217,9 +217,8 @@ static inline bool damages_are_recoverable(const struct history *history, const 
 static inline void damages_add(struct damages *damages, uint32_t slot, uint32_t device, uint32_t kind, uint32_t block)
 {
     NODE_CHECK(damages->count < DAMAGES_MAX, "too many damages in a case");
-    damages->list[damages->count++] = (struct damage){
-        .slot = (uint8_t)slot, .device = (uint8_t)device, .kind = (uint8_t)kind, .block = block
-    };
+    damages->list[damages->count++] =
+        (struct damage){ .slot = (uint8_t)slot, .device = (uint8_t)device, .kind = (uint8_t)kind, .block = block };
 }
 
 static inline void *cases_grow(void *list, uint32_t *max, uint32_t wanted, size_t bytes)
@@ -240,11 +239,10 @@ static inline void cases_add(struct cases *cases, enum row_at row, enum row_at l
     const bool recoverable = rows[row].running || damages_are_recoverable(cases->history, damages);
     NODE_CHECK(recoverable || lost != ROWS, "a case that cannot be recovered from, where all should be");
     cases->list = cases_grow(cases->list, &cases->list_max, cases->count + 1, sizeof cases->list[0]);
-    cases->damages = cases_grow(cases->damages, &cases->damage_max, cases->damage_count + damages->count,
-                                sizeof cases->damages[0]);
-    cases->list[cases->count++] = (struct ctrl_case){
-        .row = recoverable ? row : lost, .first = cases->damage_count, .count = damages->count
-    };
+    cases->damages =
+        cases_grow(cases->damages, &cases->damage_max, cases->damage_count + damages->count, sizeof cases->damages[0]);
+    cases->list[cases->count++] =
+        (struct ctrl_case){ .row = recoverable ? row : lost, .first = cases->damage_count, .count = damages->count };
     memcpy(cases->damages + cases->damage_count, damages->list, damages->count * sizeof damages->list[0]);
     cases->damage_count += damages->count;
 }
@@ -259,8 +257,8 @@ static inline void cases_of_blocks(struct cases *cases, uint32_t slot, uint32_t 
     const uint32_t blocks = (uint32_t)(limits_wal_bytes(limits) / limits->block_bytes);
     for (uint32_t block = 0; block < blocks; block++) {
         struct damages one = { .count = 0 };
-        const enum row_at row = block < header ? ROW_SUPERBLOCK
-                                : block < body ? ROW_NAME
+        const enum row_at row = block < header                       ? ROW_SUPERBLOCK
+                                : block < body                       ? ROW_NAME
                                 : history->layouts[slot].live[block] ? ROW_LOG
                                                                      : ROW_BODY;
         damages_add(&one, slot, DEVICE_WAL, kind, block);

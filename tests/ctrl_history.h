@@ -56,7 +56,8 @@ struct history {
 
 /* ---- writes and values ---- */
 
-/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. Three in a row differ. */
+/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. Three in a row differ.
+ */
 static inline uint32_t write_key(uint32_t number)
 {
     if (number <= 2 * KEYS)
@@ -90,11 +91,11 @@ static inline void history_calls(const struct history *history, struct model *mo
         const uint32_t number = ++model->writes;
         const bool deletes = write_deletes(number);
         calls[i] = (struct call){ .request = {
-            .kind = deletes ? REQUEST_DELETE : REQUEST_PUT,
-            .session = history->sessions[i],
-            .sequence = ++model->sequences[i],
-            .key = key_name(write_key(number)),
-        } };
+                                      .kind = deletes ? REQUEST_DELETE : REQUEST_PUT,
+                                      .session = history->sessions[i],
+                                      .sequence = ++model->sequences[i],
+                                      .key = key_name(write_key(number)),
+                                  } };
         if (!deletes)
             calls[i].request.value = (struct slice){ .bytes = values[i], .count = write_value(number, values[i]) };
         model->keys[write_key(number)].maybe = number;
@@ -109,8 +110,7 @@ static inline void history_acked(struct world *world, struct model *model, uint3
         const enum reply_status status = calls[i].reply.status;
         if (status != REPLY_OK && (status != REPLY_NOT_FOUND || !write_deletes(number)))
             world_wrong(world, "a write was answered as it cannot be: write", number);
-        model->keys[write_key(number)] =
-            (struct key_model){ .acked = number, .version = calls[i].reply.version };
+        model->keys[write_key(number)] = (struct key_model){ .acked = number, .version = calls[i].reply.version };
     }
 }
 
