@@ -52,139 +52,6 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
 
-/* ---- what is wanted ---- */
-
-/* The entry is to have this hash. What is below it is wanted then, or is not there any more. */
-static void entry_aim(struct replica *replica, uint32_t level, uint32_t at, struct hash128 hash)
-{
-    struct map_entry *entry = map_entry(replica, level, at);
-    if (hash128_equal(entry->hash, hash))
-        return;
-    entry->hash = hash;
-    if (level < map_root(&replica->limits))
-        map_set_dirty(replica, level + 1, at / map_fanout(&replica->limits), true);
-    if (level > 0) {
-        map_set_wanted(replica, level, at, true);
-        return;
-    }
-    block_release(replica, entry->block);
-    entry->block = 0;
-    map_set_wanted(replica, 0, at, !map_entry_is_zero(entry));
-    if (map_entry_is_zero(entry)) {
-        memset(page_raw(replica, at), 0, replica->limits.page_bytes);
-        checkpoint_clean(replica, at);
-    }
-}
-
-/* The hashes in a wanted map block are known. NULL: all are zero. */
-static void block_aim(struct replica *replica, uint32_t level, uint32_t at, const struct hash128 *hashes)
-{
-    const uint32_t fanout = map_fanout(&replica->limits);
-    const uint32_t first = at * fanout;
-    const uint32_t end = u32_min(first + fanout, map_count(&replica->limits, level - 1));
-    ASSERT(level >= 1 && map_wanted(replica, level, at));
-    for (uint32_t child = first; child < end; child++)
-        entry_aim(replica, level - 1, child, hashes != NULL ? hashes[child - first] : (struct hash128){ .low = 0 });
-    map_set_wanted(replica, level, at, false);
-    map_set_dirty(replica, level, at, true);
-    replica->install.scan_useful = true;
-}
-
-static void scan_restart(struct replica *replica)
-{
-    struct install *install = &replica->install;
-    install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
-    install->scan_next = 0;
-    install->scan_useful = false;
-}
-
-/* ---- pages on their way to the disk ---- */
-
-static uint32_t run_pages_max(const struct replica *replica)
-{
-    return replica->limits.data_run_bytes_max / replica->limits.page_bytes;
-}
-
-static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
-{
-    return (uint8_t *)region_at(replica, replica->areas.data_runs) + (size_t)slot * replica->limits.data_run_bytes_max;
-}
-
-static uint32_t runs_used(const struct replica *replica)
-{
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++)
-        count += replica->install.runs[slot].count > 0;
-    return count;
-}
-
-static bool run_emit(struct replica *replica, struct output *output, uint32_t slot)
-{
-    struct install_run *run = &replica->install.runs[slot];
-    const uint32_t page_bytes = replica->limits.page_bytes;
-    ASSERT(run->count > 0 && !run->in_flight && checkpoint_is_idle(replica));
-    if (!output_room(output, 1, 0)) {
-        replica->wants_tick = true;
-        return false;
-    }
-    run->in_flight = true;
-    output_effect(output, &(struct effect){
-                              .kind = EFFECT_WRITE,
-                              .device = DEVICE_DATA,
-                              .op_id = wal_op_id((enum wal_operation)DATA_WRITE_INSTALL, slot),
-                              .offset = (uint64_t)run->first_block * page_bytes,
-                              .bytes = { .bytes = run_buffer(replica, slot), .count = run->count * page_bytes },
-                          });
-    return true;
-}
-
-static void runs_emit(struct replica *replica, struct output *output)
-{
-    for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++) {
-        const struct install_run *run = &replica->install.runs[slot];
-        if (run->count > 0 && !run->in_flight && !run_emit(replica, output, slot))
-            return;
-    }
-}
-
-void install_written(struct replica *replica, struct output *output, const struct input *input)
-{
-    const uint64_t slot = wal_detail_of(input->op_id);
-    ASSERT(slot < CHECKPOINT_DEPTH_MAX && replica->install.runs[slot].in_flight);
-    if (input->result != DISK_OK) {
-        replica_stop(replica, output, STOP_WRITE_FAILED, (uint64_t)input->result);
-        return;
-    }
-    replica->install.runs[slot] = (struct install_run){ .count = 0 };
-}
-
-/* A block for the page, behind the last one if that may be, and its bytes in the run that will write it. 0: not now. */
-static uint32_t run_add(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
-{
-    for (uint32_t slot = 0; slot < replica->limits.data_depth; slot++) {
-        struct install_run *run = &replica->install.runs[slot];
-        if (run->in_flight)
-            continue;
-        uint32_t block = 0;
-        if (run->count == 0)
-            block = block_allocate(replica, page + 1);
-        else if (run->count < run_pages_max(replica))
-            block = block_take(replica, run->first_block + run->count, page + 1);
-        if (block != 0) {
-            memcpy(run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes, bytes,
-                   replica->limits.page_bytes);
-            run->first_block = run->count == 0 ? block : run->first_block;
-            run->count++;
-            return block;
-        }
-        if (run->count > 0 && !run_emit(replica, output, slot))
-            return 0;
-    }
-    return 0;
-}
-
-/* ---- answers ---- */
-
 static void request_answered(struct install *install, uint32_t level, uint32_t first, uint32_t count)
 {
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++) {
@@ -198,69 +65,12 @@ static void request_answered(struct install *install, uint32_t level, uint32_t f
     }
 }
 
-static void install_useful(struct replica *replica, uint32_t bytes)
-{
-    replica->install.heard_ns = replica->now_ns;
-    replica->install.scan_useful = true;
-    replica->install.bytes_pulled += bytes;
-}
-
-static void take_hashes(struct replica *replica, const struct checkpoint_response *response)
-{
-    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
-    const struct limits *limits = &replica->limits;
-    request_answered(&replica->install, response->level, response->at, 1);
-    if (response->level > map_root(limits) || response->at >= map_count(limits, response->level))
-        return;
-    if (response->count != map_fanout(limits) || !map_wanted(replica, response->level, response->at))
-        return;
-    memcpy(hashes, response->payload.bytes, response->count * sizeof hashes[0]);
-    const struct map_entry *entry = map_entry(replica, response->level, response->at);
-    if (!hash128_equal(map_hashes_hash(limits, hashes), entry->hash))
-        return;
-    install_useful(replica, response->payload.count);
-    block_aim(replica, response->level, response->at, hashes);
-}
-
-static bool take_page(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
-{
-    if (page >= replica->limits.pages_max || !map_wanted(replica, 0, page))
-        return false;
-    struct map_entry *entry = map_entry(replica, 0, page);
-    if (!hash128_equal(map_page_hash(replica, bytes), entry->hash))
-        return false;
-    const uint32_t block = run_add(replica, output, page, bytes);
-    if (block == 0)
-        return false; /* stays wanted: the next pass asks for it again */
-    block_release(replica, entry->block);
-    entry->block = block;
-    memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
-    checkpoint_clean(replica, page);
-    map_set_wanted(replica, 0, page, false);
-    map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
-    return true;
-}
-
-static void take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response)
+static void scan_restart(struct replica *replica)
 {
     struct install *install = &replica->install;
-    const uint32_t stride = message_page_bytes(response->page_bytes);
-    request_answered(install, 0, response->at, response->count);
-    if (response->page_bytes != replica->limits.page_bytes || install->wanted_blocks > 0)
-        return;
-    uint32_t taken = 0;
-    for (uint32_t at = 0; at < response->page_count; at++) {
-        const uint8_t *bytes = response->payload.bytes + (size_t)at * stride;
-        uint32_t page;
-        memcpy(&page, bytes, sizeof page);
-        taken += take_page(replica, output, page, bytes + (stride - response->page_bytes));
-    }
-    if (taken == 0)
-        return;
-    install_useful(replica, taken * response->page_bytes);
-    install->pages_pulled += taken;
-    install->pages_since_switch += taken;
-    output_event(output, EVENT_INSTALL_PAGES, taken, install->wanted_pages);
+    install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
+    install->scan_next = 0;
+    install->scan_useful = false;
 }
 
 /* ---- offers ---- */
@@ -274,7 +84,7 @@ static bool offer_is_needed(const struct replica *replica, struct log_id id)
     return !log_holds(replica, id) || log_intact(replica) < id.index;
 }
 
-/* Older than what is applied, or than what the log begins with: never (mutant S04: committed entries would be lost). */
+/* Older than what is applied, or than what the log begins with: never, or committed entries would be lost. */
 static bool offer_helps(const struct replica *replica, const struct checkpoint_response *response)
 {
     const struct checkpoint *own = &replica->stored.checkpoint;
@@ -289,7 +99,7 @@ static bool offer_helps(const struct replica *replica, const struct checkpoint_r
 /* The map may be changed: nothing that is being written depends on it. */
 static bool install_may_aim(const struct replica *replica)
 {
-    return checkpoint_is_idle(replica) && runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
+    return checkpoint_is_idle(replica) && install_runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
 }
 
 static void install_aim(struct replica *replica, struct output *output, uint32_t source,
@@ -312,7 +122,7 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
     install->distrusted = false;
-    entry_aim(replica, map_root(&replica->limits), 0, response->root_hash);
+    install_take_root(replica, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
 }
@@ -352,10 +162,12 @@ void install_response(struct replica *replica, struct output *output, const stru
     }
     if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
         return;
-    if (response->ask == CHECKPOINT_ASK_HASHES)
-        take_hashes(replica, response);
+    const bool hashes = response->ask == CHECKPOINT_ASK_HASHES;
+    request_answered(&replica->install, response->level, response->at, hashes ? 1 : response->count);
+    if (hashes)
+        install_take_hashes(replica, response);
     else
-        take_pages(replica, output, response);
+        install_take_pages(replica, output, response);
 }
 
 /* ---- questions ---- */
@@ -440,17 +252,17 @@ static bool ask_hashes(struct replica *replica, struct output *output, uint32_t 
 static uint32_t request_pages_max(const struct replica *replica)
 {
     return u32_min(message_pages_max(replica->limits.frame_bytes_max, replica->limits.page_bytes),
-                   run_pages_max(replica));
+                   install_run_pages_max(replica));
 }
 
 /* Is there room in the runs for all that is asked for and for one more request? Free blocks may lie apart and runs be
  * short: what finds no room then is asked for again. */
 static bool runs_have_room(const struct replica *replica)
 {
-    uint32_t pages = runs_used(replica) * run_pages_max(replica);
+    uint32_t pages = install_runs_used(replica) * install_run_pages_max(replica);
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
         pages += replica->install.requests[slot].left;
-    return pages + request_pages_max(replica) <= replica->limits.data_depth * run_pages_max(replica);
+    return pages + request_pages_max(replica) <= replica->limits.data_depth * install_run_pages_max(replica);
 }
 
 /* Asks for `first` and for what is wanted behind it; then scan_next is behind the last one asked for. */
@@ -528,7 +340,7 @@ static bool install_switch(struct replica *replica, struct output *output)
         return false;
     if (all)
         requests_clear(install);
-    if (requests_in_flight(install) > 0 || runs_used(replica) > 0)
+    if (requests_in_flight(install) > 0 || install_runs_used(replica) > 0)
         return true;
     /* It is committed: a checkpoint holds committed entries only (Raft 7). */
     if (log_holds(replica, install->target.id))
@@ -574,7 +386,7 @@ static bool pass_step(struct replica *replica, struct output *output)
     const bool above_known =
         level == map_root(&replica->limits) || !map_wanted(replica, level + 1, at / map_fanout(&replica->limits));
     if (above_known && map_entry_is_zero(map_entry(replica, level, at)))
-        block_aim(replica, level, at, NULL);
+        install_take_zeros(replica, level, at);
     else if (above_known && !ask_hashes(replica, output, at))
         return false;
     install->scan_next = at + 1;
@@ -583,6 +395,7 @@ static bool pass_step(struct replica *replica, struct output *output)
 
 static void install_pull(struct replica *replica, struct output *output)
 {
+    replica->install.tokens_due_ns = 0;
     for (uint32_t steps = 0; steps < SCANS_MAX; steps++)
         if (install_switch(replica, output) || !pass_step(replica, output))
             return;
@@ -620,7 +433,7 @@ static void install_switched(struct replica *replica, struct output *output)
 void install_flush(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
-    runs_emit(replica, output);
+    install_runs_emit(replica, output);
     if (install->phase == INSTALL_PULL)
         requests_expire(replica, output);
     switch ((enum install_phase)install->phase) {

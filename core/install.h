@@ -108,11 +108,25 @@ bool install_is_idle(const struct replica *replica);
 
 /* FRAME_CHECKPOINT_RESPONSE. */
 void install_response(struct replica *replica, struct output *output, const struct message *message);
-/* A run of pages is durable, or not. */
-void install_written(struct replica *replica, struct output *output, const struct input *input);
 /* Sends what may be asked for or answered now. Called once per step. */
 void install_flush(struct replica *replica, struct output *output);
 uint64_t install_deadline(const struct replica *replica);
+
+/* ---- install_take.c ---- */
+
+/* The root of the map is to have this hash; what is below it is wanted where it differs. */
+void install_take_root(struct replica *replica, struct hash128 hash);
+/* Nothing is below this wanted map block any more: its hash is zero. */
+void install_take_zeros(struct replica *replica, uint32_t level, uint32_t at);
+/* The answers, whatever they hold: what is not wanted, or has another hash than the map says, changes nothing. */
+void install_take_hashes(struct replica *replica, const struct checkpoint_response *response);
+void install_take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response);
+/* Pages that came are written in runs of so many, at most; runs that are not durable yet. */
+uint32_t install_run_pages_max(const struct replica *replica);
+uint32_t install_runs_used(const struct replica *replica);
+void install_runs_emit(struct replica *replica, struct output *output);
+/* A run of pages is durable, or not. */
+void install_written(struct replica *replica, struct output *output, const struct input *input);
 
 /* ---- install_serve.c ---- */
 

@@ -229,6 +229,8 @@ const char *limits_problem(const struct limits *limits)
         || limits->frame_bytes_max
                < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
         return "frame_bytes_max must hold the largest reply";
+    if (message_pages_max(limits->frame_bytes_max, limits->page_bytes) == 0)
+        return "frame_bytes_max must hold an answer with one page";
     return NULL;
 }
 

@@ -151,8 +151,9 @@ static void superblock_repair(struct replica *replica, struct output *output, co
         if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
             continue;
         replica->superblock.due |= 1u << copy;
-        /* Older copies vouch for the newest until those that vouch for nothing are good again. */
-        if (recovery->superblock_valid[copy] == 0)
+        /* Its parent vouches for the newest until those that vouch for nothing are good again. */
+        if (recovery->superblock_valid[copy] == 0
+            || !hash128_equal(recovery->superblocks[copy].hash, superblock->parent))
             replica->superblock.due_first |= 1u << copy;
         bad++;
     }
@@ -302,10 +303,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
         output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
      * one tomorrow. */
-    if ((recovery->chain_ahead || outcome == WALK_UNKNOWN) && !wal_seal_cut(replica)) {
-        replica_stop(replica, output, STOP_WAL_FULL, wal->tail);
-        return;
-    }
+    recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
     recovery_advance(replica, output);
 }
 
@@ -315,6 +313,15 @@ void recovery_advance(struct replica *replica, struct output *output)
     wal_flush(replica, output);
     if (!superblock_is_durable(replica))
         return;
+    /* After the superblock: what is cut off may be what this node must remember not to know. */
+    if (replica->recovery.cut_due) {
+        replica->recovery.cut_due = false;
+        if (!wal_seal_cut(replica)) {
+            replica_stop(replica, output, STOP_WAL_FULL, replica->wal.tail);
+            return;
+        }
+        wal_flush(replica, output);
+    }
     if (replica->wal.named < replica->wal.sealed)
         return;
     replica->recovery.phase = RECOVERY_DONE;

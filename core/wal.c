@@ -99,7 +99,10 @@ static struct wal_batch_header open_batch_header(const struct replica *replica, 
         .sequence = sequence,
         .lsn = wal->tail,
         .term = replica->stored.hard.term,
-        .durable_sequence = wal->durable > 0 ? durable->header.sequence : 0,
+        /* Recovery found everything before a cut durable, damaged or not. */
+        .durable_sequence = kind == WAL_BATCH_CUT ? wal->sequence
+                            : wal->durable > 0    ? durable->header.sequence
+                                                  : 0,
         .first_index = wal->open_first_index,
         .entry_term = wal->open_term,
         .prev_first_index = wal->prev_first_index,
@@ -377,7 +380,7 @@ void wal_flush(struct replica *replica, struct output *output)
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
         return;
     superblock_submit(replica, output);
-    /* A cut that hides what was lost must not land before the flag that remembers the loss. */
+    /* A cut or a name may replace what tells of a loss: the superblock must remember it first. */
     if (replica->recovery.phase == RECOVERY_WRITE && !superblock_is_durable(replica))
         return;
     wal_submit_batches(replica, output);

@@ -103,7 +103,8 @@ struct recovery {
     uint32_t phase;   /* enum recovery_phase */
     bool leftovers;   /* something lies behind the tail, or cannot be read */
     bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
-    uint8_t zero[2];
+    bool cut_due;     /* a cut batch is to be written once the superblock is */
+    uint8_t zero[3];
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */

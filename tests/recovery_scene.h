@@ -252,6 +252,17 @@ static inline void kept_log_read(const struct node *node, struct kept_log *log)
         log->entries[index] = kept_entry_read(node, index);
 }
 
+static inline bool kept_log_equal(const struct kept_log *a, const struct kept_log *b)
+{
+    if (a->base != b->base || a->last != b->last)
+        return false;
+    for (uint64_t index = a->base + 1; index <= a->last; index++)
+        if (a->entries[index].term != b->entries[index].term || a->entries[index].faulty != b->entries[index].faulty
+            || a->entries[index].digest != b->entries[index].digest)
+            return false;
+    return true;
+}
+
 /* What a batch does to a log; faulty: its entries are known by name only. */
 static inline void kept_log_take(struct kept_log *log, const struct tail_batch *batch, bool faulty)
 {
