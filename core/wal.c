@@ -49,8 +49,11 @@ static uint32_t run_bytes_of(const struct replica *replica, uint32_t entries_byt
                                   replica->limits.block_bytes);
 }
 
+/* Nor do many entries lie in one batch while the log has slots for few: it can only begin where a batch does. */
 static bool open_batch_fits(const struct replica *replica, uint32_t bytes)
 {
+    if (replica->wal.open_count >= replica->limits.log_entries_max / 8)
+        return false;
     return sizeof(struct wal_batch_header) + (uint64_t)replica->wal.open_bytes + bytes
            <= replica->limits.wal_batch_bytes_max;
 }
