@@ -577,9 +577,13 @@ void wal_head_advance(struct replica *replica, struct output *output)
         log_reset(replica, head->base);
         wal->durable_index = head->base.index;
         replica->commit = u64_max(replica->commit, head->base.index);
-    } else {
-        log_forget(replica, head->base);
+        return;
     }
+    /* It may be ahead, where something damaged was before it. */
+    if (head->base.index > replica->log.base.index)
+        log_forget(replica, head->base);
+    if ((replica->stored.flags & STORED_PARTIAL) == 0)
+        log_forget_damaged(replica, replica->stored.checkpoint.id.index);
 }
 
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result)
