@@ -411,7 +411,8 @@ static void wal_promise(struct replica *replica, struct output *output, uint64_t
     for (; wal->promised < ordinal; wal->promised++)
         if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
             batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
-    wal->durable_index = wal_batch(replica, ordinal - 1)->last_index;
+    /* A batch that is named once more may be of before the log began anew. */
+    wal->durable_index = u64_max(wal->durable_index, wal_batch(replica, ordinal - 1)->last_index);
     output_event(output, EVENT_DURABLE, replica->wal.durable_index, 0);
 }
 
