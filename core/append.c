@@ -127,14 +127,6 @@ void append_request(struct replica *replica, struct output *output, const struct
     replica->round_seen = u64_max(replica->round_seen, request->round);
 }
 
-/* The first entry that this node may have reported and has not got any more: one that it knows by name only, or, when
- * it does not know what it forgot, the one behind its log, if the leader counts on that. */
-static uint64_t append_lost(const struct replica *replica)
-{
-    const bool forgot = replica->owed.rejected > replica->log.last.index && election_abstains(replica);
-    return forgot && replica->log.first_faulty == 0 ? replica->log.last.index + 1 : log_lost(replica);
-}
-
 void append_flush(struct replica *replica, struct output *output)
 {
     struct owed *owed = &replica->owed;
@@ -159,7 +151,7 @@ void append_flush(struct replica *replica, struct output *output)
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,
             .hint = owed->hint,
             .rejected = owed->rejected,
-            .damaged = append_lost(replica),
+            .damaged = log_lost(replica),
             .checkpoint = diverge_mark(replica),
         },
     };

@@ -213,8 +213,6 @@ void replicate_response(struct replica *replica, struct output *output, const st
         read_acked(replica);
     }
     if (response->rejected != 0) {
-        if (response->damaged != 0)
-            replicate_damaged(replica, slot, response->damaged);
         replicate_rejected(replica, output, slot, response);
         return;
     }

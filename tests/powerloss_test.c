@@ -31,9 +31,8 @@ static struct limits test_limits(void)
     struct limits limits = limits_tiny;
     limits.wal_body_blocks = 128;
     limits.wal_reserve_blocks = 16;
-    limits.log_entries_max = 256;
-    limits.checkpoint_entries = 64; /* more than is written: checkpoints are the next test's */
-    limits.checkpoint_wal_blocks = 90;
+    limits.log_entries_max = 128;
+    limits.checkpoint_entries = 32;
     limits.value_bytes_max = BIG_VALUE_BYTES;
     limits.append_bytes_max = 1024;
     return limits;
