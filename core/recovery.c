@@ -390,6 +390,7 @@ static void recovery_continue(struct replica *replica, struct output *output)
         log_reset(replica, head->base);
         replica->wal.tail = head->lsn;
         replica->wal.released = head->lsn;
+        replica->wal.release_end = head->lsn;
         replica->wal.sequence = head->sequence;
         replica->wal.prev_hash = head->prev_hash;
         replica->wal.durable_index = head->base.index;

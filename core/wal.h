@@ -21,7 +21,8 @@
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
  *   durable_index is the last index in the prefix that may be promised, less what was truncated: nothing above it
  *   was ever promised
- *   head.lsn <= tail <= head.lsn + ring, of the head that all superblock copies hold: nothing before it is given up
+ *   released <= head.lsn <= tail <= released + ring, of the head that all superblock copies hold: nothing behind it is
+ *   given up
  *   the mirror bytes of a submitted batch do not change while its entries are in the log
  *
  *   one name write in flight, one superblock copy in flight
@@ -69,8 +70,9 @@ struct wal {
     uint64_t named;
     uint64_t promised; /* ordinal: what is before it counts in durable_index */
     uint64_t durable_index;
-    uint64_t released; /* lsn: the mirror before it means nothing */
-    uint64_t naming;   /* ordinal up to which the name write in flight names */
+    uint64_t released;    /* lsn: the mirror before it means nothing, and is not held any more */
+    uint64_t release_end; /* lsn: up to here it means nothing */
+    uint64_t naming;      /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -191,7 +193,7 @@ uint64_t wal_ring_bytes(const struct limits *limits);
  * ask again in the next step. */
 bool wal_head_search(struct replica *replica, struct log_id id);
 /* The superblock that holds stored.head is durable: gives up what lies before it. */
-void wal_head_advance(struct replica *replica, struct output *output);
+void wal_head_advance(struct replica *replica);
 
 /* The batch before the tail is this one. */
 void wal_follow(struct replica *replica, const struct wal_batch_header *header);
