@@ -219,6 +219,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     if (lsn == UINT64_MAX)
         return false;
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
+    replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
     return true;
 }
@@ -428,6 +429,9 @@ static void wal_promise(struct replica *replica, struct output *output, uint64_t
 {
     struct wal *wal = &replica->wal;
     ASSERT(ordinal > 0);
+    /* What is named once more, by scrub.c, may have been truncated or replaced by a checkpoint since. */
+    if (ordinal <= wal->promised)
+        return;
     for (; wal->promised < ordinal; wal->promised++)
         if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
             batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
@@ -581,7 +585,8 @@ void wal_head_advance(struct replica *replica)
         log_reset(replica, head->base);
         wal->durable_index = head->base.index;
         replica->commit = u64_max(replica->commit, head->base.index);
-    } else {
+    } else if (head->base.index > replica->log.base.index) {
+        /* Recovery may have forgotten more already: what is damaged, and in the checkpoint. */
         log_forget(replica, head->base);
     }
 }

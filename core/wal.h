@@ -90,6 +90,12 @@ enum recovery_phase {
     RECOVERY_DONE,
 };
 
+enum name_state {
+    NAME_GOOD,
+    NAME_ZERO, /* never written, or lost in that way */
+    NAME_BAD,
+};
+
 enum { RECOVERY_READ_TRIES = 3, RECOVERY_READS_MAX = 2, RECOVERY_NAMED_MAX = 32 };
 
 /* A read in flight: of all its bytes at once, or, after an error, of one block after the other. */
@@ -109,10 +115,10 @@ struct recovery {
     bool read_again;  /* the body from the tail on, once nothing is in flight */
     bool names_again; /* the header ring is being read a second time */
     uint8_t zero;
-    uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
-    uint32_t name_newest;       /* slot of name_sequence_max */
-    uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
-    uint8_t names_bad_after[2]; /* the two slots behind name_newest */
+    uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
+    uint32_t name_newest;   /* slot of name_sequence_max */
+    uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */
+    uint8_t names_after[2]; /* enum name_state of the two slots behind name_newest */
     uint8_t zero1[2];
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
     uint64_t read_next;      /* up to here everything is asked for */
