@@ -38,12 +38,14 @@ static void damage_flip(struct disk *disk, struct scene *scene, uint32_t number,
 {
     struct disk_device *device = &disk->devices[number];
     uint8_t *bytes = device->image + block * device->block_bytes;
+    const uint32_t spared = atlas_spared_bytes(scene, disk, number, block);
     const uint64_t mode = draw(disk, scene, 4);
-    const uint64_t bit = draw(disk, scene, 8ULL * device->block_bytes);
+    const uint64_t bit = 8ULL * spared + draw(disk, scene, 8ULL * (device->block_bytes - spared));
     disk_part(device);
     if (mode >= 2) {
-        uint8_t *sector = bytes + bit / 8 / device->sector_bytes * device->sector_bytes;
-        memset(sector, mode == 2 ? 0 : 0xff, device->sector_bytes);
+        const uint64_t first = u64_max(spared, bit / 8 / device->sector_bytes * device->sector_bytes);
+        const uint64_t end = (bit / 8 / device->sector_bytes + 1) * device->sector_bytes;
+        memset(bytes + first, mode == 2 ? 0 : 0xff, end - first);
     }
     if (memcmp(bytes, device->truth + block * device->block_bytes, device->block_bytes) == 0)
         bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
@@ -157,7 +159,7 @@ static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const s
     for (uint32_t i = 0; i < TRIES; i++) {
         const uint64_t other = draw(disk, scene, blocks - count + 1);
         const bool apart = other + count <= first || first + count <= other;
-        if (apart && damage_allowed(disk, scene, number, other, count, HARM_ALTERED))
+        if (apart && damage_allowed(disk, scene, number, other, count, HARM_REPLACED))
             return other;
     }
     return UINT64_MAX;
@@ -183,7 +185,7 @@ static void damage_misdirect(struct disk *disk, struct scene *scene, const struc
     for (uint64_t block = other; block < other + count; block++) {
         const uint64_t offset = block * device->block_bytes;
         const bool same = memcmp(device->image + offset, device->truth + offset, device->block_bytes) == 0;
-        disk_set_harm(device, block, same ? HARM_NONE : HARM_ALTERED);
+        disk_set_harm(device, block, same ? HARM_NONE : HARM_REPLACED);
     }
     damage_note_landed(disk, scene, operation->device, other, count);
 }
@@ -192,23 +194,20 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
 {
     const struct swarm *swarm = &scene->swarm;
     const struct slice bytes = { .bytes = operation->pinned, .count = operation->bytes };
-    uint64_t first, other = UINT64_MAX;
+    uint64_t first;
     const uint32_t count = operation_blocks(disk, operation, &first);
-    const bool lies = !scene->healed;
-    bool swallowed = lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
+    const bool swallowed =
+        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
     const bool misdirected =
-        lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
-    if ((swallowed || misdirected) && !damage_allowed(disk, scene, operation->device, first, count, HARM_STALE)) {
-        disk_land(disk, scene, operation->device, operation->offset, bytes, false);
-        return;
-    }
-    if (misdirected)
-        other = damage_elsewhere(disk, scene, operation);
-    swallowed = swallowed || other != UINT64_MAX;
-    disk_land(disk, scene, operation->device, operation->offset, bytes, swallowed);
-    if (!swallowed)
+        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
+    const bool lies =
+        (swallowed || misdirected) && damage_allowed(disk, scene, operation->device, first, count, HARM_STALE);
+    disk_land(disk, scene, operation->device, operation->offset, bytes, lies);
+    if (!lies)
         return;
     damage_note_landed(disk, scene, operation->device, first, count);
+    /* With that harm done, there may be no other place for more. */
+    const uint64_t other = misdirected ? damage_elsewhere(disk, scene, operation) : UINT64_MAX;
     coverage_fire(&scene->coverage, other != UINT64_MAX ? FAULT_WRITE_MISDIRECTED : FAULT_WRITE_SWALLOWED);
     if (other != UINT64_MAX)
         damage_misdirect(disk, scene, operation, other);
@@ -248,7 +247,7 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
     const bool wal = operation->device == DEVICE_WAL;
     if (scene->healed || (wal && disk->misread_in == disk->life)
         || !choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, scene->swarm.read_misdirected)
-        || !damage_allowed(disk, scene, operation->device, first, count, HARM_ALTERED))
+        || !damage_allowed(disk, scene, operation->device, first, count, HARM_REPLACED))
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++)
         if (device->blocks[block].erred_in == disk->life)
@@ -257,13 +256,16 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
     if (other == first)
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++) {
-        atlas_note(scene, disk, operation->device, block, HARM_ALTERED);
+        atlas_note(scene, disk, operation->device, block, HARM_REPLACED);
         disk_set_harm(device, block, device->blocks[block].harm); /* touched */
         device->blocks[block].erred_in = disk->life;
         damage_show(disk, scene, operation->device, block);
     }
-    if (wal)
+    if (wal) {
         disk->misread_in = disk->life;
+        disk->misread_first = first;
+        disk->misread_count = count;
+    }
     coverage_fire(&scene->coverage, FAULT_READ_MISDIRECTED);
     return other * device->block_bytes;
 }
