@@ -196,7 +196,7 @@ static void op_client(struct world *world, uint32_t slot)
     };
     if (request.kind == REQUEST_TXN || !up(world, slot))
         return;
-    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS)
+    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT)
         request.key.count = 0;
     if (request.kind != REQUEST_PUT && request.kind != REQUEST_APPEND && request.kind != REQUEST_CAS)
         request.value.count = 0;
