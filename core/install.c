@@ -419,11 +419,6 @@ static void install_switched(struct replica *replica, struct output *output)
     }
     ASSERT(replica->log.last.index >= id.index);
     install_commit(replica, output, id.index);
-    /* What is damaged of the log up to there is in the checkpoint. */
-    while (replica->log.first_faulty != 0 && replica->log.first_faulty <= id.index) {
-        const uint64_t index = replica->log.first_faulty;
-        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
-    }
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };
     if (install->index_min > id.index) {
