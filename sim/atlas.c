@@ -154,9 +154,10 @@ static bool atlas_page_allows(const struct scene *scene, const struct disk *disk
         valid[copy] = superblock_decode(bytes, &copies[copy]);
     }
     const uint32_t chosen = superblock_choose(copies, valid);
+    /* Without a map block a node knows nothing of the pages below it, and may write over them. */
     return chosen < SUPERBLOCK_COPIES
            && atlas_map_finds(scene, disk, &copies[chosen].stored.checkpoint.root, map_root(limits), 0, block, &number)
-           && atlas_number_allows(scene, disk, number);
+           && number < limits->pages_max && atlas_number_allows(scene, disk, number);
 }
 
 static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block)

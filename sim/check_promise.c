@@ -216,12 +216,20 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
 
 /* ---- ledger: what a node believes ---- */
 
+/* The superblock has landed that gives up the log for a checkpoint, and the node does not know it yet. */
+static bool log_is_given_up(const struct check *check, const struct ghost_node *ghost)
+{
+    const uint64_t base = ghost->disk.base;
+    return base > ghost->memory.last
+           || check_log_link(check, &ghost->memory, base).chain != check->commits[base].link.chain;
+}
+
 /* The replica's own view of its disk. */
 static void ledger_disk(struct check *check, uint32_t node, const struct replica_view *view)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const uint64_t durable = view->durable_index;
-    if (durable <= ghost->memory.last
+    if (durable <= ghost->memory.last && !log_is_given_up(check, ghost)
         && !check_disk_holds(check, node, durable, check_log_link(check, &ghost->memory, durable).chain))
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "believes that entry %llu is on its disk, which ends at %llu, with entry %llu lost",

@@ -214,16 +214,17 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
         damage_misdirect(disk, scene, operation, other);
 }
 
-/* The excuse begins when the node is shown the harm, and is as large as that: the hard state is then what the copies
- * that are left say. What it has promised, and its log, are demanded all the same: it may refuse, but not forget. */
+/* The excuse begins when the node is shown the harm, and is as large as that. */
 static void damage_show(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
 {
     const struct disk_device *device = &disk->devices[number];
+    const uint64_t offset = block * device->block_bytes;
     disk->harm_seen[number] = true;
     coverage_fire(&scene->coverage, FAULT_HARM_SEEN);
-    if (atlas_zone(&scene->swarm.limits, number, block) == ZONE_SUPERBLOCK)
-        check_landed(scene->check, disk->node, block * device->block_bytes, device->image, device->bytes,
-                     device->block_bytes, true);
+    if (number == DEVICE_WAL)
+        check_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
+    else
+        check_data_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
 }
 
 void disk_note_seen(struct disk *disk, struct scene *scene, const struct disk_operation *operation)

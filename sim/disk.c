@@ -142,11 +142,11 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
         if (!whole || swallowed || state->harm != HARM_NONE)
             disk_set_harm(device, block, device_harm_left(device, block, whole, swallowed));
     }
-    const uint8_t *said = device->parted ? device->truth : device->image;
+    const uint8_t *truth = device->parted ? device->truth : device->image;
     if (number == DEVICE_WAL)
-        check_landed(scene->check, disk->node, offset, said, device->bytes, bytes.count, false);
+        check_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
     else
-        check_data_landed(scene->check, disk->node, offset, said, device->bytes, bytes.count, false);
+        check_data_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
 }
 
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
