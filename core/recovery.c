@@ -207,7 +207,8 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     struct recovery *recovery = &replica->recovery;
     const uint64_t cluster_id = replica->config.cluster_id;
     struct wal_name_header name;
-    if (wal_name_decode(block, cluster_id, &name)) {
+    /* One that belongs elsewhere was written or read at the wrong place. */
+    if (wal_name_decode(block, cluster_id, &name) && name.sequence % replica->limits.wal_header_blocks == slot) {
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
@@ -229,6 +230,20 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->names_bad_first[slot] = 1;
     if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
         recovery->names_bad_after[slot - recovery->name_newest - 1] = 1;
+}
+
+/* What looks damaged is read twice before that is believed: a read may be misdirected once. */
+static bool names_read_again(struct recovery *recovery)
+{
+    if (recovery->names_bad == 0 || recovery->names_again)
+        return false;
+    recovery->names_again = true;
+    recovery->names_bad = 0;
+    recovery->name_newest = 0;
+    recovery->name_sequence_max = 0;
+    memset(recovery->names_bad_first, 0, sizeof recovery->names_bad_first);
+    memset(recovery->names_bad_after, 0, sizeof recovery->names_bad_after);
+    return true;
 }
 
 /* ---- the end ---- */
@@ -368,7 +383,9 @@ static void recovery_continue(struct replica *replica, struct output *output)
             return;
         stream_begin(recovery, RECOVERY_NAMES, 0, (uint64_t)limits->wal_header_blocks * limits->block_bytes);
     }
-    if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
+    if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end && names_read_again(recovery)) {
+        stream_begin(recovery, RECOVERY_NAMES, 0, recovery->read_end);
+    } else if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
         const struct wal_head *head = &replica->stored.head;
         log_reset(replica, head->base);
         replica->wal.tail = head->lsn;
@@ -380,8 +397,18 @@ static void recovery_continue(struct replica *replica, struct output *output)
         stream_begin(recovery, RECOVERY_BODY, head->lsn, head->lsn + wal_ring_bytes(limits));
     }
     enum walk_outcome outcome = WALK_MORE;
-    if (recovery->phase >= RECOVERY_BODY)
+    if (recovery->phase >= RECOVERY_BODY && !recovery->read_again)
         outcome = recovery_walk(replica, output);
+    if (outcome == WALK_AGAIN) {
+        recovery->read_again = true;
+        outcome = WALK_MORE;
+    }
+    if (recovery->read_again && stream_is_quiet(recovery)) {
+        recovery->read_again = false;
+        recovery->read_next = replica->wal.tail;
+    }
+    if (recovery->read_again)
+        return;
     if (outcome != WALK_MORE)
         recovery->read_end = recovery->read_next;
     if (outcome != WALK_MORE && stream_is_quiet(recovery))

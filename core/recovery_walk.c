@@ -258,6 +258,10 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
         if (recovery->loaded < window_end(replica))
             return WALK_MORE;
         const bool proved = tail_proved(replica);
+        if ((proved || recovery->leftovers) && recovery->again_end <= replica->wal.tail) {
+            recovery->again_end = window_end(replica);
+            return WALK_AGAIN;
+        }
         const struct recovery_evidence evidence = {
             .intact = false,
             .identified = batch_identify(replica, &header),

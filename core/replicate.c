@@ -80,7 +80,12 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
         .id = { .term = term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_CHECKPOINT,
     };
-    if (checkpoint_is_due(replica) && !install_lease_held(replica) && wal_append(replica, output, &marker, 1))
+    /* A log without room for clients gets some from a checkpoint only. */
+    const bool pressed =
+        replica->log.last.index > replica->checkpoint.next.id.index
+        && !wal_has_room(replica, limits_command_bytes_max(&replica->limits), replica->limits.wal_reserve_blocks);
+    const bool due = checkpoint_is_due(replica) && !install_lease_held(replica);
+    if ((due || pressed) && wal_append(replica, output, &marker, 1))
         replica->marker_index = marker.id.index;
 }
 

@@ -530,12 +530,15 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     if (replica->wal.durable_index < id.index)
         return false;
     const uint64_t retain = (uint64_t)replica->limits.wal_retain_blocks * replica->limits.block_bytes;
-    if (log->last.index == log->base.index || replica->wal.tail <= retain)
+    if (log->last.index == log->base.index)
         return true;
     struct wal_head head;
-    for (uint64_t index = index_at(replica, replica->wal.tail - retain, u64_min(id.index + 1, log->last.index)),
-                  tries = 0;
-         index > log->base.index && tries < 64; index--, tries++) {
+    /* Of the slots, too, a quarter at most is kept for what the checkpoint holds. */
+    const uint64_t kept = replica->limits.log_entries_max / 4;
+    const uint64_t end = u64_min(id.index + 1, log->last.index);
+    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
+                                   end - u64_min(end, kept));
+    for (uint64_t index = first, tries = 0; index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;
         replica->stored.head = head;

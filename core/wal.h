@@ -104,7 +104,9 @@ struct recovery {
     bool leftovers;   /* something lies behind the tail, or cannot be read */
     bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
     bool cut_due;     /* a cut batch is to be written once the superblock is */
-    uint8_t zero[3];
+    bool read_again;  /* the body from the tail on, once nothing is in flight */
+    bool names_again; /* the header ring is being read a second time */
+    uint8_t zero;
     uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
     uint32_t name_newest;       /* slot of name_sequence_max */
     uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
@@ -114,6 +116,7 @@ struct recovery {
     uint64_t read_next;      /* up to here everything is asked for */
     uint64_t loaded;         /* up to here everything is here, or given up */
     uint64_t read_end;       /* no further, in this phase */
+    uint64_t again_end;      /* what lies before was read twice: a read may be misdirected once */
     uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
@@ -216,7 +219,8 @@ enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *eviden
 /* How many rows of the table apply: always 1. For the test that enumerates it. */
 uint32_t recovery_rules_matching(const struct recovery_evidence *evidence);
 
-enum walk_outcome { WALK_MORE, WALK_END, WALK_UNKNOWN };
+/* WALK_AGAIN: what lies behind the tail is to be read once more before it is judged. */
+enum walk_outcome { WALK_MORE, WALK_AGAIN, WALK_END, WALK_UNKNOWN };
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output);
 /* Remembers the newest headers that the ring names. */
 void recovery_name_batch(struct recovery *recovery, const struct wal_batch_header *header);
