@@ -34,6 +34,29 @@ void check_data_reset(struct check *check, uint32_t node)
     memset(data->blocks, 0, limits->data_blocks * sizeof *data->blocks);
 }
 
+/* Has a fault taken the block, or one that names it? Then the node cannot know that it is in use. */
+static bool block_is_lost(const struct ghost_data *data, uint64_t block)
+{
+    while (block != 0 && !data->blocks[block].bad && !data->blocks[block].gone)
+        block = data->blocks[block].above;
+    return block != 0;
+}
+
+static void block_written(struct check *check, uint32_t node, uint64_t block, bool whole, bool same)
+{
+    struct ghost_data *data = &check->nodes[node].data;
+    struct ghost_data_block *ghost = &data->blocks[block];
+    if (ghost->used != 0 && !same) {
+        check_count(check, CHECK_CHECKPOINT);
+        ghost->gone = block_is_lost(data, block);
+        if (!ghost->gone)
+            check_fail(check, CHECK_CHECKPOINT, node, "writes over block %llu, which its durable checkpoint uses",
+                       (unsigned long long)block);
+    }
+    if (whole)
+        ghost->bad = false;
+}
+
 void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                        uint32_t bytes, bool damaged)
 {
@@ -47,19 +70,11 @@ void check_data_landed(struct check *check, uint32_t node, uint64_t offset, cons
     for (uint64_t block = offset / block_bytes; block * block_bytes < end; block++) {
         const uint64_t from = u64_max(block * block_bytes, offset);
         const uint64_t to = u64_min((block + 1) * block_bytes, end);
-        struct ghost_data_block *ghost = &data->blocks[block];
-        if (damaged) {
-            ghost->bad = true;
-            continue;
-        }
-        if (to - from == block_bytes)
-            ghost->bad = false;
-        if (ghost->used == 0)
-            continue;
-        check_count(check, CHECK_CHECKPOINT);
-        if (memcmp(data->image + from, image + from, to - from) != 0)
-            check_fail(check, CHECK_CHECKPOINT, node, "writes over block %llu, which its durable checkpoint uses",
-                       (unsigned long long)block);
+        if (damaged)
+            data->blocks[block].bad = true;
+        else
+            block_written(check, node, block, to - from == block_bytes,
+                          memcmp(data->image + from, image + from, to - from) == 0);
     }
     if (damaged)
         return;
@@ -76,66 +91,57 @@ struct map_walk {
     bool partial;
 };
 
-static const uint8_t *walk_block(const struct map_walk *walk, const struct map_entry *entry)
+/* The bytes that an entry names; NULL: none, or it must not be so. */
+static const uint8_t *walk_block(const struct map_walk *walk, const struct ghost_map_entry *at)
 {
     struct check *check = walk->check;
     struct ghost_data *data = &check->nodes[walk->node].data;
-    if (entry->block >= check->limits.data_blocks || (data->blocks[entry->block].used & USED_NOW) != 0) {
+    const uint32_t block = at->entry.block;
+    if (map_entry_is_zero(&at->entry) || (block == 0 && walk->partial))
+        return NULL;
+    if (block == 0 || block >= check->limits.data_blocks || (data->blocks[block].used & USED_NOW) != 0) {
         check_fail(check, CHECK_CHECKPOINT, walk->node,
-                   "its checkpoint on disk uses block %u twice, or without there "
-                   "being one",
-                   entry->block);
+                   "its checkpoint on disk has no block of its own where it names %u", block);
         return NULL;
     }
-    data->blocks[entry->block].used |= USED_NOW;
-    return data->image + (uint64_t)entry->block * check->limits.page_bytes;
+    data->blocks[block].used |= USED_NOW;
+    data->blocks[block].above = at->above;
+    return data->image + (uint64_t)block * check->limits.page_bytes;
 }
 
-static bool walk_skips(const struct map_walk *walk, const struct map_entry *entry, uint32_t level, uint32_t at)
+static void walk_page(const struct map_walk *walk, const struct ghost_map_entry *at, uint32_t page)
 {
-    if (map_entry_is_zero(entry))
-        return true;
-    if (entry->block != 0)
-        return false;
-    if (!walk->partial)
-        check_fail(walk->check, CHECK_CHECKPOINT, walk->node, "its checkpoint on disk lacks entry %u of level %u", at,
-                   level);
-    return true;
-}
-
-static void walk_page(const struct map_walk *walk, const struct map_entry *entry, uint32_t page)
-{
-    if (walk_skips(walk, entry, 0, page))
-        return;
-    const uint8_t *bytes = walk_block(walk, entry);
     struct check *check = walk->check;
+    const uint8_t *bytes = walk_block(walk, at);
     if (bytes == NULL)
         return;
     const struct hash128 hash = map_page_hash_in(&check->limits, check->setup.configs[0].cluster_id, bytes);
-    if (!hash128_equal(hash, entry->hash))
+    if (!hash128_equal(hash, at->entry.hash))
         check_fail(check, CHECK_CHECKPOINT, walk->node, "page %u of its checkpoint is not in block %u of its disk",
-                   page, entry->block);
+                   page, at->entry.block);
 }
 
-/* The entries that a map block holds, to `below`. */
-static void walk_map_block(const struct map_walk *walk, const struct map_entry *entry, uint32_t level, uint32_t at,
-                           struct map_entry *below)
+/* Puts the entries that the map block `number` of the level holds to `below`. */
+static void walk_map_block(const struct map_walk *walk, const struct ghost_map_entry *at, uint32_t level,
+                           uint32_t number, struct ghost_map_entry *below)
 {
     struct check *check = walk->check;
     const struct limits *limits = &check->limits;
-    memset(below, 0, limits->page_bytes);
-    if (walk_skips(walk, entry, level, at))
-        return;
-    const uint8_t *bytes = walk_block(walk, entry);
+    const uint64_t cluster_id = check->setup.configs[0].cluster_id;
+    const uint32_t fanout = map_fanout(limits);
+    memset(below, 0, fanout * sizeof *below);
+    const uint8_t *bytes = walk_block(walk, at);
     if (bytes == NULL)
         return;
-    const uint64_t cluster_id = check->setup.configs[0].cluster_id;
-    if (map_block_checksum_in(limits, cluster_id, bytes, level, at) != entry->checksum
-        || !hash128_equal(map_block_hash(limits, bytes), entry->hash))
+    if (map_block_checksum_in(limits, cluster_id, bytes, level, number) != at->entry.checksum
+        || !hash128_equal(map_block_hash(limits, bytes), at->entry.hash))
         check_fail(check, CHECK_CHECKPOINT, walk->node,
-                   "map block %u of level %u of its checkpoint is not in block %u of its disk", at, level,
-                   entry->block);
-    memcpy(below, bytes, limits->page_bytes);
+                   "map block %u of level %u of its checkpoint is not in block %u of its disk", number, level,
+                   at->entry.block);
+    for (uint32_t i = 0; i < fanout; i++) {
+        memcpy(&below[i].entry, bytes + i * sizeof below[i].entry, sizeof below[i].entry);
+        below[i].above = at->entry.block;
+    }
 }
 
 static void walk_all(const struct map_walk *walk, const struct checkpoint *checkpoint)
@@ -146,7 +152,7 @@ static void walk_all(const struct map_walk *walk, const struct checkpoint *check
     const uint32_t room = (uint32_t)u64_round_up(limits->pages_max, fanout);
     for (uint32_t side = 0; side < 2; side++)
         check->map[side] = check_grow(check->map[side], &check->map_max[side], room, sizeof *check->map[side]);
-    check->map[0][0] = checkpoint->root;
+    check->map[0][0] = (struct ghost_map_entry){ .entry = checkpoint->root };
     uint32_t side = 0;
     for (uint32_t level = map_root(limits); level > 0 && !check->failure.failed; level--, side = 1 - side)
         for (uint32_t at = 0; at < map_count(limits, level); at++)
@@ -180,8 +186,11 @@ void check_data_checkpoint(struct check *check, uint32_t node)
 {
     const struct stored *stored = &check->nodes[node].stored;
     struct ghost_data *data = &check->nodes[node].data;
-    for (uint32_t block = 0; block < check->limits.data_blocks; block++)
-        data->blocks[block].used = data->blocks[block].used != 0 ? USED_BEFORE : 0;
+    for (uint32_t block = 0; block < check->limits.data_blocks; block++) {
+        struct ghost_data_block *ghost = &data->blocks[block];
+        ghost->used = ghost->used != 0 && !ghost->gone ? USED_BEFORE : 0;
+        ghost->gone = false;
+    }
     data->before = true;
     if (stored->checkpoint.id.index == 0)
         return;

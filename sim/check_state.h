@@ -76,8 +76,16 @@ struct ghost_wal {
 
 /* A block of device 1. */
 struct ghost_data_block {
-    uint8_t used; /* by the checkpoint that counts, by the one before it */
-    bool bad;     /* a fault hit it since it was written */
+    uint8_t used;   /* by the checkpoint that counts, by the one before it */
+    bool bad;       /* a fault hit it since it was written */
+    bool gone;      /* and then it was written over */
+    uint32_t above; /* the block that names it; 0: the superblock does */
+};
+
+/* An entry of a page map on a disk, and the block that holds it. */
+struct ghost_map_entry {
+    struct map_entry entry;
+    uint32_t above;
 };
 
 /* The device 1 of one node, as it was written. */
@@ -205,7 +213,7 @@ struct check {
     uint64_t applied;             /* by the model */
     uint64_t acknowledged;        /* writes whose client got an outcome of the log */
 
-    struct map_entry *map[2]; /* scratch: entries of two levels */
+    struct ghost_map_entry *map[2]; /* scratch: entries of two levels */
     uint32_t map_max[2];
 
     struct ghost_entry *entries; /* hash table */

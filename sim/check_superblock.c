@@ -62,6 +62,7 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
         return;
     }
     const struct stored before = ghost->stored;
+    const bool lost = damage || ghost->hard_lost;
     const bool changed = !hash128_equal(ghost->stored_hash, chosen->hash);
     ghost->stored = chosen->stored;
     ghost->stored_hash = chosen->hash;
@@ -72,13 +73,13 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
     ghost->hard_lost = ghost->hard_lost || damage;
     if (ghost->stored.hard.vote != 0)
         check_promise_term(check, ghost->stored.hard.term)->voted[node] = ghost->stored.hard.vote;
-    if (!damage)
+    if (!lost)
         stored_monotone(check, node, &before, &ghost->stored);
     if (memcmp(&before.checkpoint, &ghost->stored.checkpoint, sizeof before.checkpoint) != 0
         || ((before.flags ^ ghost->stored.flags) & STORED_PARTIAL) != 0)
         check_data_checkpoint(check, node);
     check_disk_head(check, node);
-    if (!damage && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
+    if (!lost && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
         stored_votes_again(check, node);
 }
 
