@@ -214,7 +214,8 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
         damage_misdirect(disk, scene, operation, other);
 }
 
-/* The excuse begins when the node is shown the harm, and is as large as that. */
+/* The excuse begins when the node is shown the harm, and is as large as that: what lies in this block. Whatever else
+ * the node has promised is demanded all the same: it may refuse, or know by name only, but not forget. */
 static void damage_show(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block)
 {
     const struct disk_device *device = &disk->devices[number];
