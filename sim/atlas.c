@@ -40,6 +40,13 @@ bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t
            && state->landed + limits->wal_unnamed_max + limits->wal_depth + 2 > disk->body_writes;
 }
 
+/* As the node sees it in this life. */
+static enum harm atlas_harm(const struct disk *disk, uint64_t block)
+{
+    const bool misread = disk->misread_in == disk->life && block - disk->misread_first < disk->misread_count;
+    return misread ? HARM_REPLACED : (enum harm)disk->devices[DEVICE_WAL].blocks[block].harm;
+}
+
 /* Blocks of the zone with that harm, any for HARM_KINDS, besides this one. */
 static uint32_t atlas_others(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
                              enum harm harm)
@@ -48,20 +55,25 @@ static uint32_t atlas_others(const struct scene *scene, const struct disk *disk,
     ASSERT(zone == ZONE_SUPERBLOCK || zone == ZONE_HEADER);
     atlas_zone_blocks(&scene->swarm.limits, zone, &first, &end);
     for (uint32_t other = first; other < end; other++) {
-        const enum harm had = disk->devices[DEVICE_WAL].blocks[other].harm;
+        const enum harm had = atlas_harm(disk, other);
         others += other != block && (harm == HARM_KINDS ? had != HARM_NONE : had == harm);
     }
     return others;
 }
 
-static bool atlas_neighbour_harmed(const struct scene *scene, const struct disk *disk, uint64_t block)
+/* No name but this one is harmed; or no neighbour of it is, and another one is intact. */
+static bool atlas_name_is_spare(const struct scene *scene, const struct disk *disk, uint64_t block)
 {
-    const struct disk_block *blocks = disk->devices[DEVICE_WAL].blocks;
     uint32_t first, end;
+    bool intact = false;
     atlas_zone_blocks(&scene->swarm.limits, ZONE_HEADER, &first, &end);
+    for (uint32_t other = first; other < end; other++)
+        intact |=
+            other != block && disk->devices[DEVICE_WAL].blocks[other].written && atlas_harm(disk, other) == HARM_NONE;
     const uint64_t before = block > first ? block - 1 : end - 1;
     const uint64_t behind = block + 1 < end ? block + 1 : first;
-    return blocks[before].harm != HARM_NONE || blocks[behind].harm != HARM_NONE;
+    return atlas_others(scene, disk, ZONE_HEADER, block, HARM_KINDS) == 0
+           || (intact && atlas_harm(disk, before) == HARM_NONE && atlas_harm(disk, behind) == HARM_NONE);
 }
 
 /* Nobody can tell it from the past: such harm is no fault that a node could answer for. */
@@ -85,7 +97,7 @@ static bool atlas_mild(const struct scene *scene, const struct disk *disk, enum 
 {
     switch (zone) {
     case ZONE_SUPERBLOCK: return atlas_others(scene, disk, zone, block, HARM_KINDS) + 1 <= SUPERBLOCK_COPIES - 2;
-    case ZONE_HEADER: return !atlas_neighbour_harmed(scene, disk, block);
+    case ZONE_HEADER: return atlas_name_is_spare(scene, disk, block);
     case ZONE_BODY:
     case ZONE_DATA: return harm == HARM_TORN;
     case ZONE_KINDS: break;
@@ -100,11 +112,11 @@ static bool atlas_number_allows(const struct scene *scene, const struct disk *di
     return (disk->node + number) % count < (count - 1) / 2;
 }
 
-/* All entries of the batch that the block is part of. */
-static bool atlas_entries_allow(const struct scene *scene, const struct disk *disk, uint64_t block)
+/* All entries of the batch that the block is part of; its header says which these are. */
+static bool atlas_entries_allow(const struct scene *scene, const struct disk *disk, uint64_t block, enum harm harm)
 {
     const struct disk_block *state = &disk->devices[DEVICE_WAL].blocks[block];
-    if (!ATLAS_LOG_IS_REPAIRED || state->entry_count == 0)
+    if (!ATLAS_LOG_IS_REPAIRED || state->entry_count == 0 || (state->heads_batch && harm != HARM_ALTERED))
         return false;
     const uint64_t first = state->first_index / ATLAS_GROUP_ENTRIES;
     const uint64_t last = (state->first_index + state->entry_count - 1) / ATLAS_GROUP_ENTRIES;
@@ -160,10 +172,11 @@ static bool atlas_page_allows(const struct scene *scene, const struct disk *disk
            && number < limits->pages_max && atlas_number_allows(scene, disk, number);
 }
 
-static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block)
+static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
+                               enum harm harm)
 {
     if (zone == ZONE_BODY)
-        return atlas_entries_allow(scene, disk, block);
+        return atlas_entries_allow(scene, disk, block, harm);
     return zone == ZONE_DATA && atlas_page_allows(scene, disk, (uint32_t)block);
 }
 
@@ -199,11 +212,17 @@ bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t d
         return scene->swarm.regime == REGIME_UNRESTRICTED;
     switch (scene->swarm.regime) {
     case REGIME_MINORITY: return atlas_minority_allows(scene, disk);
-    case REGIME_PLACES: return atlas_place_allows(scene, disk, zone, block);
+    case REGIME_PLACES: return atlas_place_allows(scene, disk, zone, block, harm);
     case REGIME_UNRESTRICTED: return true;
     case REGIME_KINDS: break;
     }
     UNREACHABLE();
+}
+
+uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block)
+{
+    const bool spared = scene->swarm.regime == REGIME_PLACES && disk->devices[device].blocks[block].heads_batch;
+    return spared ? (uint32_t)sizeof(struct wal_batch_header) : 0;
 }
 
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm)

@@ -5,7 +5,8 @@
  *   minority      everything may break on a minority of the nodes, the first ones that are struck; the others suffer
  *                 what a node repairs alone. So a majority keeps all that was acknowledged.
  *   places        any node may be struck, but each entry and each page only on a minority: which one, its number says.
- *                 What has no number yet, such as blocks of a checkpoint that is being written, is spared.
+ *                 What says what is there is spared, and what has no number yet: headers of batches, blocks of the
+ *                 page map and of a checkpoint that is being written.
  *   unrestricted  anything may break anywhere. Safety alone is demanded: refuse rather than lie.
  *
  * The first two are recoverable: safety and liveness are demanded. All three leave out what no node can tell from a
@@ -31,6 +32,8 @@ void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *fi
 bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 /* May the node lose all that it has? */
 bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk);
+/* So many bytes at the beginning of the block stay as they are when it is altered. */
+uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
 /* It came: the atlas remembers the node. */
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 

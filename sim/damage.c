@@ -38,12 +38,14 @@ static void damage_flip(struct disk *disk, struct scene *scene, uint32_t number,
 {
     struct disk_device *device = &disk->devices[number];
     uint8_t *bytes = device->image + block * device->block_bytes;
+    const uint32_t spared = atlas_spared_bytes(scene, disk, number, block);
     const uint64_t mode = draw(disk, scene, 4);
-    const uint64_t bit = draw(disk, scene, 8ULL * device->block_bytes);
+    const uint64_t bit = 8ULL * spared + draw(disk, scene, 8ULL * (device->block_bytes - spared));
     disk_part(device);
     if (mode >= 2) {
-        uint8_t *sector = bytes + bit / 8 / device->sector_bytes * device->sector_bytes;
-        memset(sector, mode == 2 ? 0 : 0xff, device->sector_bytes);
+        const uint64_t first = u64_max(spared, bit / 8 / device->sector_bytes * device->sector_bytes);
+        const uint64_t end = (bit / 8 / device->sector_bytes + 1) * device->sector_bytes;
+        memset(bytes + first, mode == 2 ? 0 : 0xff, end - first);
     }
     if (memcmp(bytes, device->truth + block * device->block_bytes, device->block_bytes) == 0)
         bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
@@ -157,7 +159,7 @@ static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const s
     for (uint32_t i = 0; i < TRIES; i++) {
         const uint64_t other = draw(disk, scene, blocks - count + 1);
         const bool apart = other + count <= first || first + count <= other;
-        if (apart && damage_allowed(disk, scene, number, other, count, HARM_ALTERED))
+        if (apart && damage_allowed(disk, scene, number, other, count, HARM_REPLACED))
             return other;
     }
     return UINT64_MAX;
@@ -183,7 +185,7 @@ static void damage_misdirect(struct disk *disk, struct scene *scene, const struc
     for (uint64_t block = other; block < other + count; block++) {
         const uint64_t offset = block * device->block_bytes;
         const bool same = memcmp(device->image + offset, device->truth + offset, device->block_bytes) == 0;
-        disk_set_harm(device, block, same ? HARM_NONE : HARM_ALTERED);
+        disk_set_harm(device, block, same ? HARM_NONE : HARM_REPLACED);
     }
     damage_note_landed(disk, scene, operation->device, other, count);
 }
@@ -248,7 +250,7 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
     const bool wal = operation->device == DEVICE_WAL;
     if (scene->healed || (wal && disk->misread_in == disk->life)
         || !choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, scene->swarm.read_misdirected)
-        || !damage_allowed(disk, scene, operation->device, first, count, HARM_ALTERED))
+        || !damage_allowed(disk, scene, operation->device, first, count, HARM_REPLACED))
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++)
         if (device->blocks[block].erred_in == disk->life)
@@ -257,13 +259,16 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
     if (other == first)
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++) {
-        atlas_note(scene, disk, operation->device, block, HARM_ALTERED);
+        atlas_note(scene, disk, operation->device, block, HARM_REPLACED);
         disk_set_harm(device, block, device->blocks[block].harm); /* touched */
         device->blocks[block].erred_in = disk->life;
         damage_show(disk, scene, operation->device, block);
     }
-    if (wal)
+    if (wal) {
         disk->misread_in = disk->life;
+        disk->misread_first = first;
+        disk->misread_count = count;
+    }
     coverage_fire(&scene->coverage, FAULT_READ_MISDIRECTED);
     return other * device->block_bytes;
 }

@@ -288,6 +288,7 @@ static void disk_note_entries(struct disk *disk, const struct disk_operation *op
     for (uint64_t block = first; block < first + operation->bytes / device->block_bytes; block++) {
         device->blocks[block].first_index = header.first_index;
         device->blocks[block].entry_count = header.entry_count;
+        device->blocks[block].heads_batch = block == first;
     }
 }
 

@@ -22,9 +22,10 @@ enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 };
 enum harm {
     HARM_NONE,
     HARM_UNREADABLE,
-    HARM_ALTERED, /* not what was written */
-    HARM_STALE,   /* what was there before */
-    HARM_TORN,    /* partly written at a crash, or by a write that failed: no lie, the truth is torn, too */
+    HARM_ALTERED,  /* not what was written */
+    HARM_STALE,    /* what was there before */
+    HARM_REPLACED, /* holds what was meant for another place */
+    HARM_TORN,     /* partly written at a crash, or by a write that failed: no lie, the truth is torn, too */
     HARM_KINDS,
 };
 
@@ -48,6 +49,7 @@ struct disk_block {
     uint32_t landed;      /* count of body writes on this disk when it was last written; 0: never */
     uint32_t entry_count; /* entries of the batch that it is part of, and the first one: for REGIME_PLACES only */
     uint64_t first_index;
+    bool heads_batch; /* its header lies here: likewise */
 };
 
 /* What was never written reads as zeros. */
@@ -75,7 +77,9 @@ struct disk {
     uint64_t stalled_ns; /* what is submitted does not complete before */
     uint64_t stuck_ns;   /* nothing completes before */
     uint64_t slow_ns;
-    uint32_t misread_in;     /* the last life in which a read of the WAL returned something else */
+    uint32_t misread_in;    /* the last life in which a read of the WAL returned something else... */
+    uint64_t misread_first; /* ...and which blocks it had asked for */
+    uint32_t misread_count;
     bool off;                /* not written to in this life: no decision of this life is on it */
     bool wiped;              /* and formatted again under the same node id */
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
