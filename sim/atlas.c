@@ -131,45 +131,67 @@ static const uint8_t *device_truth(const struct disk *disk, uint32_t device)
     return disk->devices[device].parted ? disk->devices[device].truth : disk->devices[device].image;
 }
 
-/* Is it the block of that entry of the map, or of one below? Then `number` names it, the same on all nodes. */
-static bool atlas_map_finds(const struct scene *scene, const struct disk *disk, const struct map_entry *entry,
-                            uint32_t level, uint32_t at, uint32_t block, uint64_t *number)
-{
-    const struct limits *limits = &scene->swarm.limits;
-    if (entry->block == 0 || entry->block >= limits->data_blocks)
-        return false;
-    *number = ((uint64_t)level << 32) + at;
-    if (entry->block == block)
-        return true;
-    for (uint32_t i = 0; level > 0 && i < map_fanout(limits); i++) {
-        struct map_entry below;
-        const uint64_t offset = (uint64_t)entry->block * limits->page_bytes + i * sizeof below;
-        memcpy(&below, device_truth(disk, DEVICE_DATA) + offset, sizeof below);
-        if (atlas_map_finds(scene, disk, &below, level - 1, at * map_fanout(limits) + i, block, number))
-            return true;
-    }
-    return false;
-}
-
-/* The page, or map block, that the durable checkpoint has in that block. */
-static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
+/* The map of the durable checkpoint. False when there is none. */
+static bool atlas_map_root(const struct scene *scene, const struct disk *disk, struct map_entry *root)
 {
     const struct limits *limits = &scene->swarm.limits;
     struct superblock copies[SUPERBLOCK_COPIES];
     uint8_t valid[SUPERBLOCK_COPIES];
-    uint64_t number;
-    if (!ATLAS_PAGES_ARE_REPAIRED)
-        return false;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         const struct slice bytes = { .bytes = device_truth(disk, DEVICE_WAL) + superblock_offset(limits, copy),
                                      .count = limits->block_bytes };
         valid[copy] = superblock_decode(bytes, &copies[copy]);
     }
     const uint32_t chosen = superblock_choose(copies, valid);
-    /* Without a map block a node knows nothing of the pages below it, and may write over them. */
-    return chosen < SUPERBLOCK_COPIES
-           && atlas_map_finds(scene, disk, &copies[chosen].stored.checkpoint.root, map_root(limits), 0, block, &number)
-           && number < limits->pages_max && atlas_number_allows(scene, disk, number);
+    if (chosen == SUPERBLOCK_COPIES)
+        return false;
+    *root = copies[chosen].stored.checkpoint.root;
+    return root->block != 0;
+}
+
+/* Its entry for the page. False when it has none, or no block for it. */
+static bool atlas_map_page(const struct scene *scene, const struct disk *disk, struct map_entry entry, uint32_t page,
+                           struct map_entry *found)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const uint32_t fanout = map_fanout(limits);
+    for (uint32_t level = map_root(limits); level > 0 && entry.block != 0; level--) {
+        uint32_t at = page;
+        for (uint32_t i = 1; i < level; i++)
+            at /= fanout;
+        ASSERT(entry.block < limits->data_blocks);
+        const uint8_t *block = device_truth(disk, DEVICE_DATA) + (uint64_t)entry.block * limits->page_bytes;
+        memcpy(&entry, block + at % fanout * sizeof entry, sizeof entry);
+    }
+    *found = entry;
+    return entry.block != 0;
+}
+
+/* Does a node that must not lose the page hold it as it is here? */
+static bool atlas_page_is_elsewhere(const struct scene *scene, uint32_t page, struct hash128 hash)
+{
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
+        const struct disk *other = scene->disks[slot];
+        struct map_entry root, entry;
+        if (!atlas_number_allows(scene, other, page) && atlas_map_root(scene, other, &root)
+            && atlas_map_page(scene, other, root, page, &entry) && hash128_equal(entry.hash, hash)
+            && other->devices[DEVICE_DATA].blocks[entry.block].harm == HARM_NONE)
+            return true;
+    }
+    return false;
+}
+
+/* Which page the durable checkpoint has in that block: only those are struck, and only where others have the same. Not
+ * the map: without it a node knows nothing of the pages below, and may write over them. */
+static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
+{
+    struct map_entry root, entry;
+    if (!ATLAS_PAGES_ARE_REPAIRED || !atlas_map_root(scene, disk, &root))
+        return false;
+    for (uint32_t page = 0; page < scene->swarm.limits.pages_max; page++)
+        if (atlas_map_page(scene, disk, root, page, &entry) && entry.block == block)
+            return atlas_number_allows(scene, disk, page) && atlas_page_is_elsewhere(scene, page, entry.hash);
+    return false;
 }
 
 static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
