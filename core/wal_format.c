@@ -126,6 +126,19 @@ void superblock_seal(uint8_t *block, uint32_t block_bytes)
     memcpy(block, &superblock.hash, sizeof superblock.hash);
 }
 
+/* What a hash cannot say. The log begins behind an entry that the checkpoint holds. */
+static bool superblock_sane(const struct superblock *superblock)
+{
+    const struct stored *stored = &superblock->stored;
+    if (stored->hard.term > TERM_MAX || stored->checkpoint.id.term > stored->hard.term
+        || stored->head.base.term > stored->checkpoint.id.term)
+        return false;
+    if (superblock->sequence > SEQUENCE_MAX || stored->head.sequence > SEQUENCE_MAX)
+        return false;
+    return stored->checkpoint.id.index <= INDEX_MAX && stored->head.base.index <= stored->checkpoint.id.index
+           && stored->head.lsn <= LSN_MAX && stored->head.lsn % superblock->block_bytes == 0;
+}
+
 bool superblock_decode(struct slice block, struct superblock *superblock)
 {
     if (block.count < BLOCK_BYTES_MIN)
@@ -139,8 +152,7 @@ bool superblock_decode(struct slice block, struct superblock *superblock)
         return false;
     if (!hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0)))
         return false;
-    return superblock->version != STORED_VERSION
-           || (superblock->stored.hard.term <= TERM_MAX && superblock->sequence <= SEQUENCE_MAX);
+    return superblock->version != STORED_VERSION || superblock_sane(superblock);
 }
 
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)

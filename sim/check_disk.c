@@ -275,7 +275,6 @@ static void log_cut(struct check *check, uint32_t node, uint32_t at)
         check_fail(check, CHECK_RECOVERY, node, "its disk held %llu entries, reported %llu, and now holds %llu",
                    (unsigned long long)before, (unsigned long long)ghost->promised_index,
                    (unsigned long long)ghost->disk.last);
-    wal->cut = true;
     if (lost == 0)
         return;
     wal->must_abstain = wal->must_abstain || proved;
@@ -335,6 +334,7 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
     if (damaged) {
         for (uint64_t block = offset / block_bytes; block <= (end - 1) / block_bytes; block++)
             block_mark(wal, block, true);
+        wal->struck = true;
         check_superblock_damaged(check, node, offset, end);
         return;
     }
@@ -362,6 +362,22 @@ static void batches_forget(struct ghost_node *ghost)
     batches_drop(wal, gone);
 }
 
+/* A log that does not hold what the new one begins behind was never that of a leader since: like a truncation, this may
+ * take back what was promised in earlier terms. */
+static void log_begins_anew(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t base = ghost->stored.head.base.index;
+    if (base <= ghost->disk.last && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
+        return;
+    if (ghost->acked_term == ghost->stored.hard.term && ghost->acked_index > base)
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "gives up entry %llu for a checkpoint, reported to the leader of the same term %llu",
+                   (unsigned long long)(base + 1), (unsigned long long)ghost->acked_term);
+    ghost->promised_index = u64_min(ghost->promised_index, base);
+    ghost->wal.lost = u64_min(ghost->wal.lost, base);
+}
+
 void check_disk_head(struct check *check, uint32_t node)
 {
     struct ghost_node *ghost = &check->nodes[node];
@@ -378,6 +394,7 @@ void check_disk_head(struct check *check, uint32_t node)
         find_faulty(ghost, 0);
         return;
     }
+    log_begins_anew(check, node);
     const uint32_t before = wal->batch_count;
     log_follow_again(check, node);
     const bool explained = wal->batch_count < before && batch_damaged(check, wal, &wal->batches[wal->batch_count]);
@@ -388,7 +405,6 @@ void check_disk_head(struct check *check, uint32_t node)
                    "its log on disk, from byte %llu on, ends at entry %llu; it reported %llu",
                    (unsigned long long)wal->head.lsn, (unsigned long long)ghost->disk.last, (unsigned long long)lost);
     if (lost != 0) {
-        wal->cut = true;
         wal->lost = u64_max(wal->lost, lost);
         ghost->promised_index = ghost->disk.last;
     }
@@ -499,7 +515,7 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
     if (wal->must_abstain && !abstains)
         check_fail(check, CHECK_RECOVERY, node, "has lost what was durable up to entry %llu, and would vote",
                    (unsigned long long)wal->lost);
-    if (abstains && !ghost->abstained && !wal->cut && wal->bad_count == 0)
+    if (abstains && !ghost->abstained && !wal->struck && wal->bad_count == 0)
         check_fail(check, CHECK_RECOVERY, node, "abstains, though no fault has damaged its log");
-    wal->must_abstain = wal->cut = false;
+    wal->must_abstain = wal->struck = false;
 }

@@ -291,7 +291,9 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
         return;
     /* It may lose its majority in the very step in which it committed. */
     const bool led = ghost->view.role == RAFT_LEADER && ghost->view.term == view->term;
-    if (view->role == RAFT_LEADER || led) {
+    /* Nobody counts for what its own checkpoint holds. */
+    const bool loaded = view->commit <= ghost->stored.checkpoint.id.index;
+    if ((view->role == RAFT_LEADER || led) && !loaded) {
         commit_lead(check, node, view->term, view->commit);
         return;
     }

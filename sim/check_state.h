@@ -70,7 +70,7 @@ struct ghost_wal {
     bool *faulty;          /* per index */
     uint64_t first_faulty; /* 0: none */
     uint64_t lost;         /* up to here links are what was promised and then damaged, even behind the log's last */
-    bool cut;              /* damage cost it a part of its log since it last recovered */
+    bool struck;           /* a fault hit it since it last recovered */
     bool must_abstain;     /* and what its disk says proves that it had been durable */
 };
 

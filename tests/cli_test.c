@@ -269,7 +269,7 @@ TEST(log_smaller_than_the_load_goes_round)
     cluster_start_all(&cluster);
     EXPECT(cluster_leader(&cluster, FOREVER_MS) == 0);
     struct process_result result = RUN("raftbench", "--endpoints", cluster.endpoints, "--value-bytes", "3000", "--keys",
-                                       "100", "--count", "15000", "--warmup", "0s", "--quiet", "--json");
+                                       "random:100", "--count", "15000", "--warmup", "0s", "--quiet", "--json");
     EXPECT_EQUAL(result.status, 0);
     expect_contains(result.out, "\"operations\": 15000,");
     struct node_status status;

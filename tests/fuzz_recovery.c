@@ -1,12 +1,14 @@
 /* Fuzzer of the start of a life: a valid WAL image, damaged as the input says, sometimes resealed so that the damage
- * has good checksums; reads that fail; a start.
+ * has good checksums; reads that fail, and complete in any order; a start. Device 1 stays as it was: the head of the
+ * log and the checkpoint may part company nevertheless, since the superblock is forged as well.
  *
  * The life must end in a role or in EFFECT_STOP, never in an assertion and never in a loop. When it ends in a role
  * and every block could be read in the end, a second start from what is then on the disk must find at least the same
  * log and the same term: recovery has decided, and a decision does not change.
  *
- * Input: one byte for the base image, then damages of one kind byte with operands, then bits: which read fails. */
-#include "../core/wal_format.h"
+ * Input: one byte for the base image, then damages of one kind byte with operands, then bits: which read fails, and
+ * which of the operations in flight completes next. */
+#include "../core/wal.h"
 
 #include "node.h"
 
@@ -18,7 +20,7 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
     abort();
 }
 
-enum { BASES = 4, DAMAGES_MAX = 12, STEPS_MAX = 20000, READ_TRIES = 3 };
+enum { BASES = 6, DAMAGES_MAX = 12, STEPS_MAX = 20000 };
 
 static struct node *bases[BASES];
 static struct node *older[BASES]; /* the same disks some writes earlier: what a lost write leaves behind */
@@ -66,12 +68,13 @@ static struct node *grow_lone_voter(uint64_t writes, bool settled)
     return node;
 }
 
-static void lead(struct node *node, uint64_t leader, uint64_t term, struct log_id prev, uint32_t count)
+static void lead_with(struct node *node, enum entry_kind kind, uint64_t leader, uint64_t term, struct log_id prev,
+                      uint32_t count, uint64_t commit)
 {
     uint8_t bytes[1024];
     uint32_t used = 0;
     for (uint32_t i = 1; i <= count; i++) {
-        const struct entry entry = { .id = { .term = term, .index = prev.index + i }, .kind = ENTRY_NOOP };
+        const struct entry entry = { .id = { .term = term, .index = prev.index + i }, .kind = kind };
         entry_encode(&entry, bytes + used);
         used += entry_bytes(0);
     }
@@ -81,11 +84,19 @@ static void lead(struct node *node, uint64_t leader, uint64_t term, struct log_i
         .to = node->config.node_id,
         .instance = 1000 + leader,
         .term = term,
-        .append_request = { .prev = prev, .entry_count = count, .entries = { .bytes = bytes, .count = used } },
+        .append_request = { .prev = prev,
+                            .commit = commit,
+                            .entry_count = count,
+                            .entries = { .bytes = bytes, .count = used } },
     };
     node_message(node, &message);
     node_settle(node);
     node->sent_count = 0;
+}
+
+static void lead(struct node *node, uint64_t leader, uint64_t term, struct log_id prev, uint32_t count)
+{
+    lead_with(node, ENTRY_NOOP, leader, term, prev, count, 0);
 }
 
 /* A follower whose tail was overwritten twice: truncations in the WAL, terms in the superblock. */
@@ -105,6 +116,21 @@ static struct node *grow_follower(bool all)
     return node;
 }
 
+/* A follower whose log wrapped around the ring, and whose head followed it. */
+static struct node *grow_laps(uint32_t batches)
+{
+    const struct replica_config config = node_config(3, 2);
+    struct node *node = node_new(&limits_tiny, &config);
+    node_start(node);
+    node_settle(node);
+    for (uint32_t batch = 1; batch <= batches; batch++) {
+        const struct log_id last = node_view(node).last;
+        lead_with(node, batch % 16 == 0 ? ENTRY_CHECKPOINT : ENTRY_NOOP, 1, 1, last, 1 + batch % 3, last.index);
+    }
+    NODE_CHECK(node_view(node).base.index > 0, "the head has moved");
+    return node;
+}
+
 static void grow_bases(void)
 {
     bases[0] = grow_lone_voter(14, true);
@@ -115,6 +141,10 @@ static void grow_bases(void)
     older[2] = grow_follower(false);
     bases[3] = grow_follower(false);
     older[3] = grow_lone_voter(0, true);
+    bases[4] = grow_laps(500);
+    older[4] = grow_laps(310);
+    bases[5] = grow_lone_voter(460, false);
+    older[5] = grow_lone_voter(430, true);
 }
 
 /* ---- damaging ---- */
@@ -132,11 +162,11 @@ static uint8_t take(struct input_bytes *in)
     return *in->data++;
 }
 
-/* A block near where something is: superblocks, header ring, the written part of the body and a little beyond. */
 static uint8_t *take_block(struct input_bytes *in, struct node *node)
 {
-    const uint64_t live = wal_body_offset(&node->limits) / node->limits.block_bytes + 32;
-    return node->image + take(in) % live * node->limits.block_bytes;
+    const uint64_t blocks = node->image_bytes / node->limits.block_bytes;
+    NODE_CHECK(blocks <= 256, "one byte names any block");
+    return node->image + take(in) % blocks * node->limits.block_bytes;
 }
 
 static void overwrite(uint8_t *block, struct input_bytes *in, uint32_t within)
@@ -219,7 +249,7 @@ static struct ending live(struct node *node, const struct input_bytes *errors)
 {
     struct ending ending = { false, false };
     uint32_t reads = 0;
-    uint32_t failures = 0;
+    uint8_t failures[256] = { 0 };
     node_start(node);
     for (uint32_t steps = 0; node->stop == 0 && node_view(node).role == RAFT_STARTING; steps++) {
         NODE_CHECK(steps < STEPS_MAX, "the start never ends");
@@ -229,13 +259,20 @@ static struct ending live(struct node *node, const struct input_bytes *errors)
             continue;
         }
         bool fails = false;
-        if (!node->ops[0].write && errors != NULL && reads < 8 * errors->left) {
+        uint32_t slot = 0;
+        if (node->op_count > 1 && errors != NULL && reads < 8 * errors->left) {
+            slot = (errors->data[reads / 8] >> (reads % 8) & 1) % node->op_count;
+            reads++;
+        }
+        const struct node_op op = node->ops[slot];
+        if (!op.write && errors != NULL && reads < 8 * errors->left) {
             fails = errors->data[reads / 8] >> (reads % 8) & 1;
             reads++;
         }
-        failures = fails && node->ops[0].bytes == node->limits.block_bytes ? failures + 1 : 0;
-        ending.lost_a_block = ending.lost_a_block || failures >= READ_TRIES;
-        node_complete(node, 0, fails ? DISK_ERROR : DISK_OK);
+        uint8_t *tries = &failures[op.offset / node->limits.block_bytes];
+        *tries = fails && op.bytes == node->limits.block_bytes ? (uint8_t)(*tries + 1) : 0;
+        ending.lost_a_block = ending.lost_a_block || *tries >= RECOVERY_READ_TRIES;
+        node_complete(node, slot, fails ? DISK_ERROR : DISK_OK);
     }
     ending.has_role = node->stop == 0;
     return ending;
@@ -271,6 +308,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     node->config = bases[base]->config;
     node->now_ns = 5;
     memcpy(node->image, bases[base]->image, node->image_bytes);
+    memcpy(node->data, bases[base]->data, node->data_bytes);
     for (uint32_t i = 0; i < damages; i++)
         damage(node, older[base], &in);
 

@@ -36,6 +36,7 @@ static struct model_store *store_new(uint32_t page_bytes, uint32_t pages_max, ui
     store->limits.pages_max = pages_max;
     store->limits.data_blocks = 4 * pages_max;
     store->limits.data_run_bytes_max = page_bytes;
+    store->limits.frame_bytes_max = u32_max(limits_tiny.frame_bytes_max, 2 * page_bytes);
     const struct replica_config config = {
         .cluster_id = 1,
         .node_id = 1,
