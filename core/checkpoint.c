@@ -155,6 +155,18 @@ void checkpoint_freeze(struct replica *replica, struct output *output, struct lo
     output_event(output, EVENT_CHECKPOINT_FROZEN, id.index, writer->frozen_count);
 }
 
+void checkpoint_relieve(struct replica *replica, struct output *output)
+{
+    const struct limits *limits = &replica->limits;
+    if (!checkpoint_is_idle(replica) || !store_is_ready(replica)
+        || replica->applied <= replica->stored.checkpoint.id.index)
+        return;
+    if (wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks))
+        return;
+    const struct log_id id = { .term = log_term(replica, replica->applied), .index = replica->applied };
+    checkpoint_freeze(replica, output, id);
+}
+
 void checkpoint_adopt(struct replica *replica, struct log_id id, bool partial)
 {
     ASSERT(id.index >= replica->stored.checkpoint.id.index);

@@ -1,7 +1,8 @@
 /* Checkpoints: the pages as they were behind one entry, made durable while applying goes on (storage design 4.2).
  *
  * The entry is a marker in the log (ENTRY_CHECKPOINT), which a leader appends when its log has grown enough. So every
- * replica freezes the same pages at the same index, and checkpoint.hash can be compared between replicas.
+ * replica freezes the same pages at the same index, and checkpoint.hash can be compared between replicas. Only one
+ * whose log is full freezes by itself (checkpoint_relieve()).
  *
  *   IDLE --marker applied: freeze--> PAGES --> MAP --> HEAD --> SUPERBLOCK --> RETIRE --> IDLE
  *
@@ -107,6 +108,11 @@ bool checkpoint_is_idle(const struct replica *replica);
 
 /* Has the log grown so much since the last checkpoint that a leader should append the next marker? */
 bool checkpoint_is_due(const struct replica *replica);
+
+/* Freezes where the node is, without a marker, when its log has no room for another command. Logs of equal entries are
+ * not equally long, since each node packs its own batches: nobody else can know that this one is full. Such a
+ * checkpoint is like any other, but nobody else has one at its index. */
+void checkpoint_relieve(struct replica *replica, struct output *output);
 
 /* The marker at id is applied: freezes. The writer is idle. */
 void checkpoint_freeze(struct replica *replica, struct output *output, struct log_id id);

@@ -99,7 +99,7 @@ const struct limits limits_micro = {
     .wal_retain_blocks = 1,
     .log_entries_max = 16,
     .checkpoint_wal_blocks = 4,
-    .checkpoint_entries = 6,
+    .checkpoint_entries = 4,
     .data_blocks = 32,
     .data_run_bytes_max = 512,
     .data_depth = 1,
@@ -181,8 +181,8 @@ static const char *limits_checkpoint_problem(const struct limits *limits)
         return "data_blocks must hold all pages and their map twice, and two more";
     if (limits->shadow_pages_max == 0)
         return "shadow_pages_max must not be 0";
-    if (limits->checkpoint_entries == 0 || limits->checkpoint_entries > limits->log_entries_max / 2)
-        return "checkpoint_entries must be in 1..log_entries_max / 2";
+    if (limits->checkpoint_entries == 0 || limits->checkpoint_entries > limits->log_entries_max / 4)
+        return "checkpoint_entries must be in 1..log_entries_max / 4";
     if (limits->checkpoint_wal_blocks == 0
         || (uint64_t)limits->checkpoint_wal_blocks + limits->wal_retain_blocks + limits->wal_reserve_blocks
                >= limits->wal_body_blocks)

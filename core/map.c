@@ -151,7 +151,9 @@ struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128
 struct hash128 map_block_hash(const struct limits *limits, const uint8_t *block)
 {
     struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
-    for (uint32_t at = 0; at < map_fanout(limits); at++)
+    const uint32_t fanout = map_fanout(limits);
+    ASSERT(fanout > 0 && fanout <= ARRAY_COUNT(hashes));
+    for (uint32_t at = 0; at < fanout; at++)
         memcpy(&hashes[at], block + at * sizeof(struct map_entry) + offsetof(struct map_entry, hash),
                sizeof hashes[at]);
     return map_hashes_hash(limits, hashes);

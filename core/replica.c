@@ -258,6 +258,7 @@ static void step_flush(struct replica *replica, struct output *output)
     store_flush(replica, output);
     install_flush(replica, output);
     install_serve_flush(replica, output);
+    checkpoint_relieve(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
     wal_flush(replica, output);

@@ -171,6 +171,11 @@ static void read_emit(struct replica *replica, struct output *output, uint32_t s
                           });
 }
 
+static void read_retry(const struct replica *replica, struct output *output, uint32_t block)
+{
+    output_event(output, EVENT_READ_RETRIED, (uint64_t)block * replica->limits.page_bytes, DEVICE_DATA);
+}
+
 /* ---- the end ---- */
 
 static void store_finish(struct replica *replica, struct output *output)
@@ -214,56 +219,75 @@ void store_flush(struct replica *replica, struct output *output)
 
 /* ---- what was read; no bytes: it cannot be ---- */
 
-static void map_block_loaded(struct replica *replica, struct output *output, uint32_t at, const uint8_t *bytes)
+/* The map block, if it is the one that its entry names. */
+static bool map_block_take(struct replica *replica, struct output *output, uint32_t at, const uint8_t *bytes)
 {
     const uint32_t level = replica->store.level;
     const uint32_t fanout = map_fanout(&replica->limits);
     const struct map_entry *entry = map_entry_const(replica, level, at);
-    const bool intact = bytes != NULL && map_block_checksum(replica, bytes, level, at) == entry->checksum
-                        && hash128_equal(map_block_hash(&replica->limits, bytes), entry->hash);
-    if (!intact) {
-        damaged(replica, output, level, at);
-        return;
-    }
+    if (bytes == NULL || map_block_checksum(replica, bytes, level, at) != entry->checksum
+        || !hash128_equal(map_block_hash(&replica->limits, bytes), entry->hash))
+        return false;
     memcpy(map_block(replica, level, at), bytes, replica->limits.page_bytes);
     const uint32_t end = u32_min((at + 1) * fanout, map_count(&replica->limits, level - 1));
     for (uint32_t child = at * fanout; child < end; child++)
         store_claim(replica, output, level - 1, child);
+    return true;
 }
 
-static void page_loaded(struct replica *replica, struct output *output, uint32_t block, const uint8_t *bytes)
+/* The page in the block, if it is the one that the map names. */
+static bool page_take(struct replica *replica, uint32_t block, const uint8_t *bytes)
 {
-    /* A run that failed is read again from its start, and with it what other runs brought meanwhile. */
+    /* A run that failed is read again from there on, and with it what other runs brought meanwhile. */
     if (!block_is_missing(replica, block))
-        return;
+        return true;
     const uint32_t page = block_use(replica, block) - 1;
-    if (bytes == NULL || !hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash)) {
-        damaged(replica, output, 0, page);
-        return;
-    }
+    if (bytes == NULL || !hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash))
+        return false;
     memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
     checkpoint_clean(replica, page);
     replica->store.loaded++;
+    return true;
 }
 
-/* False: it was not given up yet. */
-static bool read_failed(struct replica *replica, struct output *output, uint32_t slot)
+/* One block was read, rightly or not. What a disk answers wrongly once it may answer rightly the next time. */
+static void block_read(struct replica *replica, struct output *output, uint32_t slot, const uint8_t *bytes)
 {
     struct store *store = &replica->store;
     struct store_read *read = &store->reads[slot];
-    output_event(output, EVENT_READ_RETRIED, (uint64_t)read->first_block * replica->limits.page_bytes, DEVICE_DATA);
-    if (read->count > 1) {
-        store->next = u32_min(store->next, read->first_block);
-        store->by_blocks_end = u32_max(store->by_blocks_end, read->first_block + read->count);
-        *read = (struct store_read){ .count = 0 };
-        return false;
-    }
+    const bool map = store->phase == STORE_MAP;
+    const bool right =
+        map ? map_block_take(replica, output, read->at, bytes) : page_take(replica, read->first_block, bytes);
     read->tries++;
-    if (read->tries < STORE_READ_TRIES) {
+    if (!right && read->tries < STORE_READ_TRIES) {
+        read_retry(replica, output, read->first_block);
         read_emit(replica, output, slot);
-        return false;
+        return;
     }
-    return true;
+    if (!right && map)
+        damaged(replica, output, store->level, read->at);
+    else if (!right)
+        damaged(replica, output, 0, block_use(replica, read->first_block) - 1);
+    *read = (struct store_read){ .count = 0 };
+}
+
+/* What is missing of a run that was read is read again by single blocks: from the first that was wrong to the end of
+ * the run, past those that are here by now. */
+static void run_read(struct replica *replica, struct output *output, uint32_t slot, const uint8_t *bytes)
+{
+    struct store *store = &replica->store;
+    const struct store_read run = store->reads[slot];
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    uint32_t wrong = run.count;
+    store->reads[slot] = (struct store_read){ .count = 0 };
+    for (uint32_t at = 0; at < run.count; at++)
+        if (!page_take(replica, run.first_block + at, bytes == NULL ? NULL : bytes + (size_t)at * page_bytes))
+            wrong = u32_min(wrong, at);
+    if (wrong == run.count)
+        return;
+    store->next = u32_min(store->next, run.first_block + wrong);
+    store->by_blocks_end = u32_max(store->by_blocks_end, run.first_block + run.count);
+    read_retry(replica, output, run.first_block + wrong);
 }
 
 void store_read(struct replica *replica, struct output *output, const struct input *input)
@@ -272,17 +296,11 @@ void store_read(struct replica *replica, struct output *output, const struct inp
     const uint32_t slot = (uint32_t)wal_detail_of(input->op_id);
     ASSERT(store->state == STORE_LOADING);
     ASSERT(slot < STORE_READS_MAX && store->reads[slot].count > 0);
-    if (input->result != DISK_OK && !read_failed(replica, output, slot))
-        return;
-    const struct store_read read = store->reads[slot];
-    const uint32_t page_bytes = replica->limits.page_bytes;
+    const uint32_t count = store->reads[slot].count;
     const uint8_t *bytes = input->result == DISK_OK ? input->bytes.bytes : NULL;
-    ASSERT(bytes == NULL || input->bytes.count == read.count * page_bytes);
-    store->reads[slot] = (struct store_read){ .count = 0 };
-    if (store->phase == STORE_MAP) {
-        map_block_loaded(replica, output, read.at, bytes);
-        return;
-    }
-    for (uint32_t at = 0; at < read.count; at++)
-        page_loaded(replica, output, read.first_block + at, bytes == NULL ? NULL : bytes + (size_t)at * page_bytes);
+    ASSERT(bytes == NULL || input->bytes.count == count * replica->limits.page_bytes);
+    if (count == 1)
+        block_read(replica, output, slot, bytes);
+    else
+        run_read(replica, output, slot, bytes);
 }

@@ -14,8 +14,8 @@
  * While the store is not READY nothing is applied and nothing is served; the log goes on: the node follows, votes, and
  * may even lead, without clients.
  *
- * What cannot be read is asked for again by single blocks, a few times, before it counts as lost. What is lost is
- * wanted (map_wanted()): a page, or a map block with everything below it.
+ * What cannot be read, or is wrong, is asked for again by single blocks, a few times, before it counts as lost. What is
+ * lost is wanted (map_wanted()): a page, or a map block with everything below it.
  *
  * Apply is prefetch, then apply: store_prefetch() says whether all pages that an entry touches are in memory. They
  * always are in this version; a store larger than memory would answer false and read. */

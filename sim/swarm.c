@@ -181,11 +181,6 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
 {
     swarm->limits = limits_tiny;
     const bool scarce = draw_percent(draw, 12);
-    if (scarce) { /* or a small log could not hold what lies between two checkpoints */
-        swarm->limits.checkpoint_wal_blocks = 6;
-        swarm->limits.checkpoint_entries = 8;
-        swarm->limits.wal_retain_blocks = 1;
-    }
     KNOB(wal_batch_bytes_max, 1024, 1536, 2048, 4096);
     KNOB(value_bytes_max, 8, 60, 160, 400);
     KNOB(wal_header_blocks, 4, 4, 5, 8);
@@ -193,13 +188,16 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(wal_depth, 1, 2, 2, 1);
     KNOB(wal_reserve_blocks, 4, 8, 24, 32);
     KNOB(wal_body_blocks, 80, 112, 160, 256);
-    KNOB(wal_retain_blocks, 1, 4, 16, 32);
-    KNOB(checkpoint_wal_blocks, 8, 16, 48, 96);
-    KNOB(checkpoint_entries, 8, 16, 32, 64);
-    if (scarce) {
+    if (scarce) { /* or a small log could not hold what lies between two checkpoints */
+        KNOB(wal_retain_blocks, 1, 1, 2, 4);
+        KNOB(checkpoint_wal_blocks, 4, 6, 8, 12);
+        KNOB(checkpoint_entries, 4, 4, 8, 12);
         KNOB(wal_body_blocks, 40, 64, 96, 256);
         KNOB(log_entries_max, 16, 32, 64, 256);
     } else {
+        KNOB(wal_retain_blocks, 1, 4, 16, 32);
+        KNOB(checkpoint_wal_blocks, 8, 16, 48, 96);
+        KNOB(checkpoint_entries, 8, 16, 32, 64);
         KNOB(log_entries_max, 256, 256, 512, 512);
     }
     KNOB(sessions_max, 2, 4, 8, 16);

@@ -2,7 +2,7 @@
 #include "../core/page.h"
 #include "nodes.h"
 
-enum { KEYS = 40 };
+enum { KEYS = 40, CHAOS_SEEDS = 20 };
 
 /* A map of two levels above the pages, and checkpoints often enough. */
 static struct limits test_limits(void)
@@ -33,7 +33,7 @@ static bool caught_up(const struct cluster *cluster, uint32_t slot)
 
 static bool run_until_caught_up(struct cluster *cluster, uint32_t slot)
 {
-    for (uint32_t tries = 0; tries < 200 && !caught_up(cluster, slot); tries++)
+    for (uint32_t tries = 0; tries < 2000 && !caught_up(cluster, slot); tries++)
         cluster_run(cluster, 20 * MS);
     return caught_up(cluster, slot);
 }
@@ -474,7 +474,8 @@ static bool lose_many(struct cluster *cluster, uint32_t from, uint32_t to, uint8
     memcpy(&header, bytes, sizeof header);
     if (header.type != FRAME_CHECKPOINT_RESPONSE && header.type != FRAME_CHECKPOINT_REQUEST)
         return true;
-    return checksum64(&cluster->sequence, sizeof cluster->sequence, ++cluster->lost) % 2 == 0;
+    cluster->lost++;
+    return checksum64(&cluster->lost, sizeof cluster->lost, 0) % 2 == 0;
 }
 
 TEST(lost_frames_only_take_longer)
@@ -568,6 +569,86 @@ TEST(pages_that_changed_since_are_read_from_the_disk)
     EXPECT(cluster->pages_to[slot] >= 12);
     expect_durable(cluster, slot);
     cluster_free(cluster);
+}
+
+/* ---- everything at once ---- */
+
+static bool lose_some(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    (void)from;
+    (void)to;
+    (void)bytes;
+    (void)count;
+    cluster->lost++;
+    return checksum64(&cluster->lost, sizeof cluster->lost, 0) % 8 != 0;
+}
+
+/* Power loss: of the writes in flight some blocks land. */
+static void crash_torn(struct node *node, struct prng *prng)
+{
+    for (uint32_t op = 0; op < node->op_count; op++)
+        if (node->ops[op].write)
+            node_land(node, op, prng_below(prng, 2) == 0 ? 0 : prng_next(prng));
+    node_crash(node);
+}
+
+/* Rot on one node only, so that every page is intact somewhere. */
+static void disturb(struct cluster *cluster, struct prng *prng, uint32_t rotten)
+{
+    const uint32_t slot = (uint32_t)prng_below(prng, NODES);
+    struct node *node = cluster->nodes[slot];
+    switch (prng_below(prng, 5)) {
+    case 0: cluster->cut[slot] = !cluster->cut[slot]; return;
+    case 1:
+        if (node->replica != NULL)
+            crash_torn(node, prng);
+        if (slot == rotten)
+            node->data[prng_below(prng, node->data_bytes)] ^= 8;
+        return;
+    default:
+        if (node->replica == NULL)
+            start(cluster, slot);
+        return;
+    }
+}
+
+/* All are up and reach each other: whatever happened, they come to equal states. */
+static void heal(struct cluster *cluster)
+{
+    cluster->hook = NULL;
+    memset(cluster->cut, 0, sizeof cluster->cut);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (cluster->nodes[slot]->replica == NULL)
+            start(cluster, slot);
+    elected(cluster);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        EXPECT_EQUAL(cluster->nodes[slot]->stop, 0);
+        expect_equal_states(cluster, slot);
+    }
+}
+
+TEST(crashes_cuts_losses_and_rot_in_any_order_end_in_equal_states)
+{
+    const struct limits limits = test_limits();
+    for (uint64_t seed = 1; seed <= CHAOS_SEEDS; seed++) {
+        struct prng prng;
+        prng_seed(&prng, seed);
+        struct cluster *cluster = cluster_new(&limits, 7);
+        const uint32_t rotten = (uint32_t)prng_below(&prng, NODES);
+        for (uint32_t round = 0; round < 20; round++) {
+            cluster->cut[prng_below(&prng, NODES)] = prng_below(&prng, 2) == 0;
+            for (uint64_t puts = prng_below(&prng, 100); puts > 0; puts--)
+                put(cluster, (uint32_t)prng_below(&prng, KEYS), (uint8_t)(1 + prng_below(&prng, 250)));
+            cluster->hook = lose_some;
+            for (uint64_t turns = prng_below(&prng, 16); turns > 0; turns--) {
+                disturb(cluster, &prng, rotten);
+                for (uint64_t steps = prng_below(&prng, 300); steps > 0; steps--)
+                    cluster_one_step(cluster, steps);
+            }
+            heal(cluster);
+        }
+        cluster_free(cluster);
+    }
 }
 
 TEST_MAIN()

@@ -60,7 +60,7 @@ TEST(a_broken_relation_of_checkpoints_is_named)
     limits.shadow_pages_max = 0;
     EXPECT(problem_names(&limits, "shadow_pages_max"));
     limits = limits_tiny;
-    limits.checkpoint_entries = limits.log_entries_max / 2 + 1;
+    limits.checkpoint_entries = limits.log_entries_max / 4 + 1;
     EXPECT(problem_names(&limits, "checkpoint_entries"));
     limits = limits_tiny;
     limits.checkpoint_wal_blocks = limits.wal_body_blocks - limits.wal_reserve_blocks - limits.wal_retain_blocks;

@@ -30,8 +30,8 @@ static struct limits test_limits(void)
     struct limits limits = limits_tiny;
     limits.wal_body_blocks = 128;
     limits.wal_reserve_blocks = 16;
-    limits.log_entries_max = MODEL_LOG_MAX;
-    limits.checkpoint_entries = MODEL_LOG_MAX / 2; /* more than is written here: device 1 is in checkpoint_test.c */
+    limits.log_entries_max = 4 * MODEL_LOG_MAX;
+    limits.checkpoint_entries = MODEL_LOG_MAX; /* more than is written here: device 1 is in checkpoint_test.c */
     limits.checkpoint_wal_blocks = 90;
     limits.value_bytes_max = BIG_VALUE_BYTES;
     limits.append_bytes_max = 1024;

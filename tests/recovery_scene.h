@@ -22,7 +22,7 @@ static inline struct limits test_limits(void)
     limits.wal_reserve_blocks = 4;
     limits.wal_retain_blocks = 1;
     limits.checkpoint_wal_blocks = 18; /* more than any scene writes: no checkpoints here */
-    limits.checkpoint_entries = 32;
+    limits.checkpoint_entries = 16;
     limits.log_entries_max = 64;
     return limits;
 }

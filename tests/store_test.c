@@ -32,6 +32,7 @@ TEST(loading_finds_every_damaged_block)
         const struct replica *replica = probe->node->replica;
         EXPECT_EQUAL(probe->loads, 0);
         EXPECT_EQUAL(probe->damages, 1);
+        EXPECT(probe->retries >= STORE_READ_TRIES - 1);
         EXPECT_EQUAL(replica->store.state, STORE_DAMAGED);
         EXPECT_EQUAL(replica->store.map_damaged, level > 0);
         EXPECT_EQUAL(node_view(probe->node).applied, 0);
@@ -46,8 +47,8 @@ TEST(loading_finds_every_damaged_block)
     rig_free(rig);
 }
 
-/* Starts the probe; reads that touch the block fail that many times. */
-static void probe_start_failing(struct rig *probe, uint32_t block, uint32_t failures)
+/* Starts the probe; reads that touch the block fail that many times, with an error or with wrong bytes. */
+static void probe_start_failing(struct rig *probe, uint32_t block, uint32_t failures, bool lies)
 {
     struct node *node = probe->node;
     node_crash(node);
@@ -63,13 +64,16 @@ static void probe_start_failing(struct rig *probe, uint32_t block, uint32_t fail
         const uint32_t first = (uint32_t)(op->offset / node->limits.page_bytes);
         const bool hit = op->device == DEVICE_DATA && !op->write && block >= first
                          && block < first + op->bytes / node->limits.page_bytes && failures > 0;
+        uint8_t *byte = node->data + (size_t)block * node->limits.page_bytes;
         failures -= hit ? 1 : 0;
-        node_complete(node, 0, hit ? DISK_ERROR : DISK_OK);
+        *byte ^= hit ? 1 : 0;
+        node_complete(node, 0, hit && !lies ? DISK_ERROR : DISK_OK);
+        *byte ^= hit ? 1 : 0;
         look(probe);
     }
 }
 
-TEST(what_cannot_be_read_is_asked_for_again_by_blocks_before_it_counts_as_lost)
+TEST(what_cannot_be_read_or_is_wrong_is_asked_for_again_before_it_counts_as_lost)
 {
     const struct limits limits = rig_limits();
     struct rig *rig = rig_with_checkpoint(&limits);
@@ -79,16 +83,19 @@ TEST(what_cannot_be_read_is_asked_for_again_by_blocks_before_it_counts_as_lost)
         if (used.level_plus_1[block] == 0)
             continue;
         const uint32_t level = used.level_plus_1[block] - 1u;
+        for (uint32_t lies = 0; lies < 2; lies++) {
+            probe_copy(probe, rig);
+            probe_start_failing(probe, block, 2, lies != 0);
+            EXPECT(store_is_ready(probe->node->replica));
+            EXPECT_EQUAL(probe->retries, 2);
+            EXPECT_EQUAL(probe->damages, 0);
+            EXPECT(pages_equal(probe, rig->durable));
+        }
         probe_copy(probe, rig);
-        probe_start_failing(probe, block, 2);
-        EXPECT(store_is_ready(probe->node->replica));
-        EXPECT_EQUAL(probe->retries, 2);
-        EXPECT(pages_equal(probe, rig->durable));
-        probe_copy(probe, rig);
-        probe_start_failing(probe, block, UINT32_MAX);
+        probe_start_failing(probe, block, UINT32_MAX, false);
         EXPECT_EQUAL(probe->node->replica->store.state, STORE_DAMAGED);
         EXPECT_EQUAL(probe->damages, 1);
-        EXPECT(probe->retries >= STORE_READ_TRIES && probe->retries <= STORE_READ_TRIES + 1);
+        EXPECT(probe->retries >= STORE_READ_TRIES - 1 && probe->retries <= STORE_READ_TRIES);
         EXPECT(map_wanted(probe->node->replica, level, used.at[block]));
     }
     rig_free(probe);
