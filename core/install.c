@@ -39,6 +39,7 @@ static void install_ask_again(struct replica *replica, struct output *output, bo
 {
     requests_clear(&replica->install);
     replica->install.asked_ns = at_once ? 0 : replica->now_ns;
+    replica->install.shunned = !at_once;
     install_enter(replica, output, INSTALL_ASK);
 }
 
@@ -145,7 +146,7 @@ static void take_offer(struct replica *replica, struct output *output, uint32_t 
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK || (pulled_from && !known)) {
+    if (install->phase == INSTALL_ASK ? !install->shunned || slot != install->source : pulled_from && !known) {
         if (install_may_aim(replica))
             install_aim(replica, output, slot, response);
     }
@@ -215,6 +216,7 @@ static void install_ask(struct replica *replica, struct output *output)
     do {
         install->source = (install->source + 1) % replica->config.voter_count;
     } while (install->source == replica->self);
+    install->shunned = false;
     const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
     install->asked_ns = replica->now_ns;
     if (!output_room(output, 1, message_bytes(&message)))
