@@ -71,7 +71,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity bless bench bench-wal bench-sim mutants fuzz clean
+        lint purity powerloss bless bench bench-wal bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -170,6 +170,11 @@ lint:
 ## purity: prove that the core is freestanding: headers, undefined symbols, no variables; with gcc and clang
 purity: build/.deps-test
 	$(Q)tests/purity
+
+POWERLOSS_DEPTH ?= 40
+## powerloss: lose power after every disk operation of scripted histories, in 40 orders of events; some minutes
+powerloss: $(OUT)/tests/powerloss_test
+	$(Q)POWERLOSS_DEPTH=$(POWERLOSS_DEPTH) $<
 
 ## bench: raftbench against three nodes on loopback
 bench: programs

@@ -157,6 +157,9 @@ void install_response(struct replica *replica, struct output *output, const stru
     const struct checkpoint_response *response = &message->checkpoint_response;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
+    if (message->term > replica->stored.hard.term)
+        election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {
         take_offer(replica, output, slot, message);
         return;

@@ -130,8 +130,7 @@ void superblock_seal(uint8_t *block, uint32_t block_bytes)
 static bool superblock_sane(const struct superblock *superblock)
 {
     const struct stored *stored = &superblock->stored;
-    if (stored->hard.term > TERM_MAX || stored->checkpoint.id.term > stored->hard.term
-        || stored->head.base.term > stored->checkpoint.id.term)
+    if (stored->hard.term > TERM_MAX || stored->checkpoint.id.term > TERM_MAX || stored->head.base.term > TERM_MAX)
         return false;
     if (superblock->sequence > SEQUENCE_MAX || stored->head.sequence > SEQUENCE_MAX)
         return false;

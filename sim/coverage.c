@@ -146,7 +146,8 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         if (coverage->checks[kind] == 0 && (rare || !check_is_rare(kind)))
             return check_kind_text(kind);
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
-        if (coverage->events[kind] == 0 && kind != EVENT_IMPOSSIBLE && (rare || !event_is_rare(kind)))
+        if (coverage->events[kind] == 0 && kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED
+            && (rare || !event_is_rare(kind)))
             return event_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)

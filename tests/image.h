@@ -76,17 +76,23 @@ static inline bool image_starting(const struct node *node)
     return node->stop == 0 && node_view(node).role == RAFT_STARTING;
 }
 
-/* A new life, until it has a role or has stopped. */
-static inline struct rebirth image_boot(struct node *node, struct image_faults *faults)
+/* A new life, until it has a role or has stopped. Of two operations in flight, bit i of the order, modulo 64, says
+ * which one completes i-th. */
+static inline struct rebirth image_boot_in_order(struct node *node, struct image_faults *faults, uint64_t order)
 {
     struct rebirth rebirth = { .cut = false };
     NODE_CHECK(node->image_bytes / node->limits.block_bytes <= IMAGE_BLOCKS_MAX, "device over the harness's limit");
     node_start(node);
-    while (image_starting(node)) {
+    for (uint32_t step = 0; image_starting(node); step++) {
         NODE_CHECK(node->op_count > 0, "the start waits for nothing");
-        image_complete(node, 0, faults, &rebirth);
+        image_complete(node, (uint32_t)(order >> step % 64 & 1) % node->op_count, faults, &rebirth);
     }
     return rebirth;
+}
+
+static inline struct rebirth image_boot(struct node *node, struct image_faults *faults)
+{
+    return image_boot_in_order(node, faults, 0);
 }
 
 /* The ways in which a write in flight may have landed when power is lost: not at all, whole, or torn at a block

@@ -8,11 +8,12 @@
  *   - no term that left in a frame, and no vote that was given, is forgotten
  *   - every committed entry lies on a majority
  *   - the nodes elect a leader, end with equal logs and equal states, and serve again
+ *   - no batch ever lies on what a superblock that may count begins the log with
  *   - a client finds every write that was acknowledged, and a repeated one takes effect once
  *
- * POWERLOSS_DEPTH=N in the environment repeats the scripts in N orders of events (2), and tries more ways of landing
- * when more than three writes are in flight. Not a simulator: messages are neither lost nor late, and disks do not rot.
- */
+ * POWERLOSS_DEPTH=N in the environment repeats the scripts in N orders of events, and tries more ways of landing when
+ * more than three writes are in flight; `make powerloss` does. Not a simulator: messages are neither lost nor late, and
+ * disks do not rot. */
 #include "../core/prng.h"
 #include "../core/wal_format.h"
 
@@ -23,18 +24,28 @@
 enum { NODES_MAX = 3, CLIENTS = 3, FRAMES_MAX = 128, BIG_VALUE_BYTES = 600 };
 enum { SECOND_NS = 1000 * 1000 * 1000, HEARTBEAT_NS = 20 * 1000 * 1000 };
 enum { NAME_DELAY_NS = 2 * 1000 * 1000 }; /* more than a batch waits for its name */
-enum { DEPTH = 12, ALL_LANDINGS_WRITES_MAX = 3, SOME_LANDINGS = 20 };
+enum { DEPTH = 2, ALL_LANDINGS_WRITES_MAX = 3, SOME_LANDINGS = 8 };
 
 static struct limits test_limits(void)
 {
     struct limits limits = limits_tiny;
     limits.wal_body_blocks = 128;
     limits.wal_reserve_blocks = 16;
-    limits.log_entries_max = 4 * MODEL_LOG_MAX;
-    limits.checkpoint_entries = MODEL_LOG_MAX; /* more than is written here: device 1 is in checkpoint_test.c */
-    limits.checkpoint_wal_blocks = 90;
+    limits.log_entries_max = 64;
+    limits.checkpoint_entries = 32;
     limits.value_bytes_max = BIG_VALUE_BYTES;
     limits.append_bytes_max = 1024;
+    return limits;
+}
+
+/* A ring that wraps with every seventh round of writes, and a checkpoint with every second. */
+static struct limits lap_limits(void)
+{
+    struct limits limits = test_limits();
+    limits.wal_body_blocks = 36;
+    limits.wal_reserve_blocks = 8;
+    limits.wal_retain_blocks = 2;
+    limits.checkpoint_wal_blocks = 8;
     return limits;
 }
 
@@ -68,6 +79,9 @@ struct cluster {
     struct node_frame frames[FRAMES_MAX];
     uint32_t frame_count;
     uint32_t truncations; /* batches that carried one */
+    uint32_t checkpoints; /* durable ones */
+    uint32_t laps;        /* batches that began the ring anew */
+    uint32_t installs;    /* logs that were replaced */
     bool isolated[NODES_MAX];
     bool cutting; /* power is tried at every write */
     struct prng prng;
@@ -90,8 +104,18 @@ static struct {
     uint64_t cut_points;
     uint64_t images;
     uint64_t cuts;
+    uint64_t checkpoints;
+    uint64_t laps;
+    uint64_t installs;
     uint32_t flying_max;
 } total;
+
+static struct {
+    uint64_t cut_points;
+    uint64_t images;
+    uint64_t recoveries;  /* of a node */
+    uint64_t comparisons; /* logs, states and clients' values with the model */
+} sum;
 
 /* ---- what leaves the replicas ---- */
 
@@ -137,7 +161,10 @@ static void note_commit(struct cluster *cluster, uint32_t slot)
 {
     const struct node *node = cluster->nodes[slot];
     struct model_node *model = &cluster->models[slot];
-    for (const uint64_t commit = node_view(node).commit; model->commit < commit;) {
+    const struct replica_view view = node_view(node);
+    EXPECT(view.base.index <= cluster->committed.last);
+    model->commit = u64_max(model->commit, view.base.index);
+    while (model->commit < view.commit) {
         struct entry entry;
         replica_entry(node->replica, ++model->commit, &entry);
         if (model->commit <= cluster->committed.last) {
@@ -158,6 +185,16 @@ static void note_name(const struct cluster *cluster, uint32_t slot, const struct
     EXPECT(name.durable_sequence <= cluster->models[slot].wal.durable.sequence);
 }
 
+static bool op_is_batch(const struct node *node, const struct node_op *op)
+{
+    return op->write && op->device == DEVICE_WAL && op->offset >= wal_body_offset(&node->limits);
+}
+
+static bool op_is_superblock(const struct node *node, const struct node_op *op)
+{
+    return op->write && op->device == DEVICE_WAL && op->offset < wal_header_offset(&node->limits);
+}
+
 /* After every step of a node. */
 static void observe(struct cluster *cluster, uint32_t slot)
 {
@@ -166,9 +203,10 @@ static void observe(struct cluster *cluster, uint32_t slot)
     EXPECT_EQUAL(node->stop, 0);
     EXPECT_EQUAL(node->sent_dropped, 0);
     for (uint32_t i = 0; i < node->op_count; i++) {
-        if (!node->ops[i].write || node->ops[i].offset < wal_header_offset(&node->limits))
+        if (!node->ops[i].write || node->ops[i].device != DEVICE_WAL
+            || node->ops[i].offset < wal_header_offset(&node->limits))
             continue;
-        if (node->ops[i].offset >= wal_body_offset(&node->limits))
+        if (op_is_batch(node, &node->ops[i]))
             truncations += model_batch_submitted(&cluster->models[slot].wal, node, &node->ops[i]);
         else
             note_name(cluster, slot, &node->ops[i]);
@@ -200,9 +238,16 @@ static void complete(struct cluster *cluster, uint32_t slot, uint32_t op_slot)
     const struct node_op op = node->ops[op_slot];
     if (op.write && cluster->cutting)
         power_cut_everywhere();
-    if (op.write)
+    const uint64_t checkpoint = model_superblock(node).stored.checkpoint.id.index;
+    if (op_is_batch(node, &op))
         model_batch_completed(&cluster->models[slot].wal, op.op_id);
+    cluster->laps += op_is_batch(node, &op) && op.offset == wal_body_offset(&node->limits)
+                     && model_newest(&cluster->models[slot].wal)->sequence > 1;
     node_complete(node, op_slot, DISK_OK);
+    if (op_is_superblock(node, &op)) {
+        cluster->checkpoints += model_superblock(node).stored.checkpoint.id.index > checkpoint;
+        cluster->installs += model_superblock_completed(&cluster->models[slot].wal, node);
+    }
     observe(cluster, slot);
 }
 
@@ -273,6 +318,27 @@ static void heartbeat(struct cluster *cluster, uint32_t leader)
 {
     tick(cluster, leader, HEARTBEAT_NS);
     settle(cluster);
+}
+
+/* Time passes for everybody; followers hear of their leader before they lose patience. */
+static void pass_time(struct cluster *cluster, uint32_t leader)
+{
+    for (uint32_t slot = 0; slot < cluster->count; slot++)
+        if (slot != leader && !cluster->isolated[slot])
+            tick(cluster, slot, HEARTBEAT_NS);
+    heartbeat(cluster, leader);
+}
+
+/* Has everybody applied all that anybody has? */
+static bool is_even(const struct cluster *cluster)
+{
+    uint64_t last = 0;
+    for (uint32_t slot = 0; slot < cluster->count; slot++)
+        last = u64_max(last, node_view(cluster->nodes[slot]).last.index);
+    for (uint32_t slot = 0; slot < cluster->count; slot++)
+        if (node_view(cluster->nodes[slot]).applied < last)
+            return false;
+    return true;
 }
 
 /* Its election timeout passes. True when it leads and its no-op is committed. */
@@ -351,7 +417,7 @@ static void after_start(uint32_t slot)
 {
     struct node *node = after.nodes[slot];
     const struct model_node *model = &world.models[slot];
-    const struct model_log expected = *model_landed(&model->wal, node);
+    const struct model_log expected = model_landed(&model->wal, node);
     const struct rebirth rebirth = image_boot(node, &after.no_faults);
     EXPECT_EQUAL(rebirth.stop, 0);
     const struct replica_view view = node_view(node);
@@ -364,8 +430,12 @@ static void after_start(uint32_t slot)
     run.cuts += rebirth.cut;
     struct model_log log;
     model_log_read(&log, node);
+    EXPECT_EQUAL(log.base, model_superblock(node).stored.head.base.index);
     EXPECT(model_log_equal(&log, &expected));
+    sum.recoveries++;
+    sum.comparisons++;
     after.models[slot] = (struct model_node){ .wal.durable = expected };
+    after.models[slot].wal.durable.base = log.base;
 }
 
 static void expect_committed_on_majority(void)
@@ -376,7 +446,8 @@ static void expect_committed_on_majority(void)
     for (uint64_t index = 1; index <= after.committed.last; index++) {
         uint32_t holders = 0;
         for (uint32_t slot = 0; slot < after.count; slot++)
-            holders += logs[slot].last >= index && logs[slot].entries[index] == after.committed.entries[index];
+            holders += index <= logs[slot].base
+                       || (index <= logs[slot].last && logs[slot].entries[index] == after.committed.entries[index]);
         EXPECT(holders > after.count / 2);
     }
 }
@@ -398,6 +469,7 @@ static void after_serve(uint32_t leader, uint32_t client)
     }
     const uint64_t found = read_writes(&after, leader, client);
     EXPECT(found >= model->acknowledged && found <= model->sent);
+    sum.comparisons++;
     if (model->acknowledged < model->sent) {
         ask_write(&after, leader, client);
         settle(&after);
@@ -422,7 +494,10 @@ static void after_live(void)
     const uint32_t leader = after_elect();
     for (uint32_t client = 0; client < CLIENTS; client++)
         after_serve(leader, client);
-    heartbeat(&after, leader);
+    for (uint32_t beats = 0; beats == 0 || !is_even(&after); beats++) {
+        EXPECT(beats < 50);
+        pass_time(&after, leader);
+    }
     struct model_log logs[2];
     const struct replica_view first = node_view(after.nodes[leader]);
     model_log_read(&logs[0], after.nodes[leader]);
@@ -432,6 +507,7 @@ static void after_live(void)
         EXPECT(model_log_equal(&logs[0], &logs[1]));
         EXPECT_EQUAL(view.applied, first.last.index);
         EXPECT(view.state_digest == first.state_digest);
+        sum.comparisons += 2;
         node_crash(after.nodes[slot]);
     }
 }
@@ -450,8 +526,9 @@ static void describe(const struct flying *writes, uint32_t count, const uint32_t
         snprintf(run.trying, sizeof run.trying, "%s, cut point %llu:", run.script, (unsigned long long)run.cut_points);
     for (uint32_t i = 0; i < count && used < (int)sizeof run.trying; i++) {
         const struct node_op *op = &world.nodes[writes[i].node]->ops[writes[i].slot];
-        used += snprintf(run.trying + used, sizeof run.trying - (size_t)used, " node %u %u bytes at %llu %s;",
-                         writes[i].node + 1, op->bytes, (unsigned long long)op->offset,
+        used += snprintf(run.trying + used, sizeof run.trying - (size_t)used, " node %u %s %u bytes at %llu %s;",
+                         writes[i].node + 1, op->device == DEVICE_WAL ? "wal" : "data", op->bytes,
+                         (unsigned long long)op->offset,
                          landing[i] == 0   ? "lost"
                          : landing[i] == 1 ? "landed"
                                            : "torn");
@@ -468,8 +545,10 @@ static void report_failed_try(void)
 
 static void try_landing(const struct flying *writes, uint32_t count, const uint32_t *landing)
 {
-    for (uint32_t slot = 0; slot < world.count; slot++)
+    for (uint32_t slot = 0; slot < world.count; slot++) {
         memcpy(after.nodes[slot]->image, world.nodes[slot]->image, world.nodes[slot]->image_bytes);
+        memcpy(after.nodes[slot]->data, world.nodes[slot]->data, world.nodes[slot]->data_bytes);
+    }
     for (uint32_t i = 0; i < count; i++)
         image_land(world.nodes[writes[i].node], writes[i].slot, landing[i], after.nodes[writes[i].node], NULL);
     run.images++;
@@ -538,9 +617,8 @@ static void worlds_free(void)
     world.count = 0;
 }
 
-static void script_begin(const char *name, uint32_t voters, uint32_t number)
+static void script_begin(const char *name, const struct limits *limits, uint32_t voters, uint32_t number)
 {
-    const struct limits limits = test_limits();
     const char *depth = getenv("POWERLOSS_DEPTH");
     report_failed_try();
     worlds_free();
@@ -558,8 +636,8 @@ static void script_begin(const char *name, uint32_t voters, uint32_t number)
         config.pre_vote = number % 2 == 0;
         config.strict_naming = number % 3 == 2;
         config.check_quorum = false; /* each node's clock passes only when the script says so */
-        world.nodes[slot] = node_new(&limits, &config);
-        after.nodes[slot] = node_new(&limits, &config);
+        world.nodes[slot] = node_new(limits, &config);
+        after.nodes[slot] = node_new(limits, &config);
         node_start(world.nodes[slot]);
     }
     settle(&world);
@@ -571,6 +649,9 @@ static void script_end(void)
     EXPECT(run.cuts > 0);
     EXPECT(world.count == 1 || run.votes > 0);
     EXPECT(world.count < 3 || world.truncations > 0);
+    total.checkpoints += world.checkpoints;
+    total.laps += world.laps;
+    total.installs += world.installs;
     total.cut_points += run.cut_points;
     total.images += run.images;
     total.cuts += run.cuts;
@@ -582,17 +663,17 @@ static void restart(uint32_t slot)
 {
     struct node *node = world.nodes[slot];
     struct model_node *model = &world.models[slot];
-    const uint64_t body = wal_body_offset(&node->limits);
     uint64_t oldest = UINT64_MAX;
     for (uint32_t i = 0; i < node->op_count; i++)
-        if (node->ops[i].write && node->ops[i].offset >= body)
+        if (op_is_batch(node, &node->ops[i]))
             oldest = u64_min(oldest, node->ops[i].offset);
     for (uint32_t i = 0; i < node->op_count; i++)
         if (node->ops[i].write)
-            image_land(node, i, node->ops[i].offset == oldest ? 2 : 1, node, NULL);
-    model->wal.durable = *model_landed(&model->wal, node);
-    model->wal.batch_count = 0;
-    model->commit = 0;
+            image_land(node, i, node->ops[i].device == DEVICE_WAL && node->ops[i].offset == oldest ? 2 : 1, node, NULL);
+    const struct model_log landed = model_landed(&model->wal, node);
+    *model = (struct model_node){
+        .wal.durable = landed, .term = model->term, .vote_term = model->vote_term, .vote = model->vote
+    };
     node_crash(node);
     node_start(node);
     settle(&world);
@@ -634,7 +715,8 @@ static void deliver_all(void)
 
 static void script_one_voter(uint32_t number)
 {
-    script_begin("one voter", 1, number);
+    const struct limits limits = test_limits();
+    script_begin("one voter", &limits, 1, number);
     EXPECT(campaign(&world, 0));
     register_all(0);
     write_all(0);
@@ -652,7 +734,8 @@ static void script_one_voter(uint32_t number)
 
 static void script_two_voters(uint32_t number)
 {
-    script_begin("two voters", 2, number);
+    const struct limits limits = test_limits();
+    script_begin("two voters", &limits, 2, number);
     EXPECT(campaign(&world, 0));
     register_all(0);
     write_all(0);
@@ -669,7 +752,8 @@ static void script_two_voters(uint32_t number)
 
 static void script_three_voters(uint32_t number)
 {
-    script_begin("three voters", 3, number);
+    const struct limits limits = test_limits();
+    script_begin("three voters", &limits, 3, number);
     EXPECT(campaign(&world, 0));
     register_all(0);
     write_all(0);
@@ -703,25 +787,89 @@ static void script_three_voters(uint32_t number)
     script_end();
 }
 
+/* Without a loss of power: until the node's log has left that many blocks behind. */
+static void write_laps(uint32_t leader, uint64_t blocks)
+{
+    world.cutting = false;
+    for (uint32_t rounds = 0; world.models[leader].wal.durable.end < blocks * world.nodes[leader]->limits.block_bytes;
+         rounds++) {
+        EXPECT(rounds < 60);
+        write_all(leader);
+    }
+    world.cutting = true;
+}
+
+static void script_laps(uint32_t number)
+{
+    const struct limits limits = lap_limits();
+    script_begin("laps", &limits, 3, number);
+    world.cutting = false;
+    EXPECT(campaign(&world, 0));
+    register_all(0);
+    write_laps(0, limits.wal_body_blocks - 8);
+    for (uint32_t round = 0; round < 4; round++)
+        write_all(0); /* around the end of the ring, through a checkpoint */
+    EXPECT(world.laps > 0 && world.checkpoints > 0 && node_view(world.nodes[0]).base.index > 0);
+    world.isolated[2] = true; /* falls behind what the log still holds */
+    const uint64_t behind = node_view(world.nodes[2]).last.index;
+    world.cutting = false;
+    for (uint32_t round = 0; node_view(world.nodes[0]).base.index <= behind; round++) {
+        EXPECT(round < 20);
+        write_all(0);
+    }
+    world.cutting = true;
+    world.isolated[2] = false;
+    for (uint32_t beats = 0; !is_even(&world); beats++) {
+        EXPECT(beats < 50);
+        pass_time(&world, 0);
+    }
+    EXPECT(world.installs > 0);
+    world.isolated[0] = true; /* what it writes now conflicts with what the others will */
+    ask_next_write(&world, 0, 0);
+    settle(&world);
+    ask_next_write(&world, 0, 1);
+    settle(&world);
+    EXPECT(campaign(&world, 1));
+    ask_next_write(&world, 1, 2);
+    settle(&world);
+    world.isolated[0] = false;
+    heartbeat(&world, 1);
+    heartbeat(&world, 1);
+    EXPECT(!leads(&world, 0));
+    write_again(1);
+    write_all(1);
+    restart(2);
+    pass_time(&world, 1);
+    script_end();
+}
+
 static void in_all_orders(void (*script)(uint32_t))
 {
     memset(&total, 0, sizeof total);
     for (uint32_t number = 0; number == 0 || number < run.depth; number++)
         script(number);
     printf("%10llu  points at which power was lost, in %u orders of events\n%10llu  images\n%10llu  cut tails\n"
-           "%10u  writes in flight at most\n",
+           "%10llu  checkpoints, %llu laps of the ring, %llu installs\n%10u  writes in flight at most\n",
            (unsigned long long)total.cut_points, run.depth, (unsigned long long)total.images,
-           (unsigned long long)total.cuts, total.flying_max);
+           (unsigned long long)total.cuts, (unsigned long long)total.checkpoints, (unsigned long long)total.laps,
+           (unsigned long long)total.installs, total.flying_max);
+    sum.cut_points += total.cut_points;
+    sum.images += total.images;
     worlds_free();
 }
 
 TEST(one_voter_survives_a_loss_of_power_at_any_write) { in_all_orders(script_one_voter); }
 TEST(two_voters_survive_a_loss_of_power_at_any_write) { in_all_orders(script_two_voters); }
 TEST(three_voters_survive_a_loss_of_power_at_any_write) { in_all_orders(script_three_voters); }
+TEST(checkpoints_laps_and_installs_survive_a_loss_of_power_at_any_write) { in_all_orders(script_laps); }
 
 int main(int argc, char **argv)
 {
     const int status = test_main(argc, argv);
     report_failed_try();
+    printf(
+        "powerloss: %s, %llu cuts of power after a disk operation, %llu recoveries, %llu comparisons with the model\n",
+        status == 0 ? "nothing lost" : "FAILED", (unsigned long long)sum.cut_points, (unsigned long long)sum.recoveries,
+        (unsigned long long)sum.comparisons);
     return status;
 }

@@ -1,19 +1,26 @@
 /* What the log on a node's disk must be, for tests of power loss: known from the batches that left for the disk, from
  * their completions, and from the bytes that landed; not from the replica's memory. Logs are kept as digests of
- * entries. */
+ * entries, from the first one on, although the disk forgets what a checkpoint holds.
+ *
+ * Where the log begins is what the superblock says that counts on the disk. When that lies behind all batches, an
+ * install has replaced the log. */
 #ifndef WW_TEST_WAL_MODEL_H
 #define WW_TEST_WAL_MODEL_H
+
+#include "../core/wal_format.h"
 
 #include "node.h"
 #include "test.h"
 
-enum { MODEL_LOG_MAX = 64, MODEL_BATCHES_MAX = 8 };
+enum { MODEL_LOG_MAX = 512, MODEL_BATCHES_MAX = 8 };
 
 /* A log, by the digests of its entries. */
 struct model_log {
+    uint64_t base; /* nothing is known of the entries up to it */
     uint64_t last;
     uint64_t entries[MODEL_LOG_MAX]; /* [index] */
     uint64_t sequence;               /* of the batch that made it so */
+    uint64_t end;                    /* lsn behind it */
 };
 
 struct model_batch {
@@ -39,22 +46,60 @@ static inline uint64_t entry_digest(const struct entry *entry)
 
 static inline void model_log_read(struct model_log *log, const struct node *node)
 {
-    log->last = node_view(node).last.index;
-    for (uint64_t index = 1; index <= log->last; index++) {
+    const struct replica_view view = node_view(node);
+    log->base = view.base.index;
+    log->last = view.last.index;
+    EXPECT(log->last < MODEL_LOG_MAX);
+    for (uint64_t index = log->base + 1; index <= log->last; index++) {
         struct entry entry;
         replica_entry(node->replica, index, &entry);
         log->entries[index] = entry_digest(&entry);
     }
 }
 
+/* As far as both know. */
 static inline bool model_log_equal(const struct model_log *a, const struct model_log *b)
 {
-    return a->last == b->last && memcmp(a->entries + 1, b->entries + 1, a->last * sizeof a->entries[0]) == 0;
+    if (a->last != b->last)
+        return false;
+    for (uint64_t index = u64_max(a->base, b->base) + 1; index <= a->last; index++)
+        if (a->entries[index] != b->entries[index])
+            return false;
+    return true;
 }
 
 static inline const struct model_log *model_newest(const struct wal_model *model)
 {
     return model->batch_count > 0 ? &model->batches[model->batch_count - 1].after : &model->durable;
+}
+
+/* The superblock that counts on the node's disk. */
+static inline struct superblock model_superblock(const struct node *node)
+{
+    struct superblock copies[SUPERBLOCK_COPIES];
+    uint8_t valid[SUPERBLOCK_COPIES];
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        const struct slice block = { .bytes = node->image + superblock_offset(&node->limits, copy),
+                                     .count = node->limits.block_bytes };
+        valid[copy] = superblock_decode(block, &copies[copy]) ? 1 : 0;
+    }
+    const uint32_t chosen = superblock_choose(copies, valid);
+    EXPECT(chosen < SUPERBLOCK_COPIES);
+    return copies[chosen];
+}
+
+/* No superblock that may count after a loss of power begins the log with what the batch overwrites. */
+static inline void model_expect_free(const struct node *node, const struct wal_batch_header *header)
+{
+    const uint64_t ring = (uint64_t)node->limits.wal_body_blocks * node->limits.block_bytes;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        struct superblock superblock;
+        const struct slice block = { .bytes = node->image + superblock_offset(&node->limits, copy),
+                                     .count = node->limits.block_bytes };
+        EXPECT(superblock_decode(block, &superblock));
+        EXPECT(header->lsn + header->run_bytes <= superblock.stored.head.lsn + ring);
+    }
+    EXPECT(header->lsn % ring + header->run_bytes <= ring);
 }
 
 /* A batch is on its way to the disk, perhaps known already. True when it is new and takes entries back. */
@@ -64,9 +109,16 @@ static inline bool model_batch_submitted(struct wal_model *model, const struct n
         if (model->batches[i].op_id == op->op_id)
             return false;
     EXPECT(model->batch_count < MODEL_BATCHES_MAX);
+    const uint64_t ring = (uint64_t)node->limits.wal_body_blocks * node->limits.block_bytes;
     const struct slice bytes = { .bytes = op->source, .count = op->bytes };
+    struct wal_batch_header header;
     struct wal_batch_view view;
-    EXPECT(wal_batch_inspect(bytes, node->config.cluster_id, op->offset - wal_body_offset(&node->limits), &view));
+    EXPECT(bytes.count >= sizeof header);
+    memcpy(&header, op->source, sizeof header);
+    EXPECT_EQUAL(header.lsn % ring, op->offset - wal_body_offset(&node->limits));
+    EXPECT(header.lsn >= model_newest(model)->end);
+    EXPECT(wal_batch_inspect(bytes, node->config.cluster_id, header.lsn, &view));
+    model_expect_free(node, &header);
     struct model_batch batch = { .op_id = op->op_id,
                                  .offset = op->offset,
                                  .bytes = op->bytes,
@@ -83,8 +135,10 @@ static inline bool model_batch_submitted(struct wal_model *model, const struct n
         offset += entry_decode(
             (struct slice){ .bytes = view.entries.bytes + offset, .count = view.entries.count - offset }, &entry);
         EXPECT_EQUAL(entry.id.index, log->last + 1);
+        EXPECT(entry.id.index < MODEL_LOG_MAX);
         log->entries[++log->last] = entry_digest(&entry);
     }
+    log->end = header.lsn + header.run_bytes;
     model->batches[model->batch_count++] = batch;
     return truncates;
 }
@@ -100,9 +154,39 @@ static inline void model_batch_completed(struct wal_model *model, uint64_t op_id
     memmove(model->batches, model->batches + done, model->batch_count * sizeof model->batches[0]);
 }
 
-/* The log that the disk holds now. */
-static inline const struct model_log *model_landed(const struct wal_model *model, const struct node *node)
+/* Has an install replaced the log that the model knows? */
+static inline bool model_is_replaced(const struct wal_model *model, const struct superblock *superblock)
 {
+    const struct wal_head *head = &superblock->stored.head;
+    const struct model_log *newest = model_newest(model);
+    return head->lsn >= newest->end && head->base.index != newest->last;
+}
+
+static inline struct model_log model_log_behind(const struct superblock *superblock)
+{
+    const struct wal_head *head = &superblock->stored.head;
+    return (struct model_log){
+        .base = head->base.index, .last = head->base.index, .sequence = head->sequence, .end = head->lsn
+    };
+}
+
+/* A superblock is durable: true when an install has replaced the log. */
+static inline bool model_superblock_completed(struct wal_model *model, const struct node *node)
+{
+    const struct superblock superblock = model_superblock(node);
+    if (!model_is_replaced(model, &superblock))
+        return false;
+    EXPECT_EQUAL(model->batch_count, 0);
+    model->durable = model_log_behind(&superblock);
+    return true;
+}
+
+/* The log that the disk holds now. */
+static inline struct model_log model_landed(const struct wal_model *model, const struct node *node)
+{
+    const struct superblock superblock = model_superblock(node);
+    if (model_is_replaced(model, &superblock))
+        return model_log_behind(&superblock);
     const struct model_log *log = &model->durable;
     for (uint32_t i = 0; i < model->batch_count; i++) {
         const struct model_batch *batch = &model->batches[i];
@@ -110,7 +194,7 @@ static inline const struct model_log *model_landed(const struct wal_model *model
             break;
         log = &batch->after;
     }
-    return log;
+    return *log;
 }
 
 #endif
