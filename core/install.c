@@ -2,6 +2,7 @@
 #include "install.h"
 
 #include "output.h"
+#include "raft.h"
 #include "page.h"
 #include "state.h"
 
