@@ -194,23 +194,20 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
 {
     const struct swarm *swarm = &scene->swarm;
     const struct slice bytes = { .bytes = operation->pinned, .count = operation->bytes };
-    uint64_t first, other = UINT64_MAX;
+    uint64_t first;
     const uint32_t count = operation_blocks(disk, operation, &first);
-    const bool lies = !scene->healed;
-    bool swallowed = lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
+    const bool swallowed =
+        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
     const bool misdirected =
-        lies && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
-    if ((swallowed || misdirected) && !damage_allowed(disk, scene, operation->device, first, count, HARM_STALE)) {
-        disk_land(disk, scene, operation->device, operation->offset, bytes, false);
-        return;
-    }
-    if (misdirected)
-        other = damage_elsewhere(disk, scene, operation);
-    swallowed = swallowed || other != UINT64_MAX;
-    disk_land(disk, scene, operation->device, operation->offset, bytes, swallowed);
-    if (!swallowed)
+        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
+    const bool lies =
+        (swallowed || misdirected) && damage_allowed(disk, scene, operation->device, first, count, HARM_STALE);
+    disk_land(disk, scene, operation->device, operation->offset, bytes, lies);
+    if (!lies)
         return;
     damage_note_landed(disk, scene, operation->device, first, count);
+    /* With that harm done, there may be no other place for more. */
+    const uint64_t other = misdirected ? damage_elsewhere(disk, scene, operation) : UINT64_MAX;
     coverage_fire(&scene->coverage, other != UINT64_MAX ? FAULT_WRITE_MISDIRECTED : FAULT_WRITE_SWALLOWED);
     if (other != UINT64_MAX)
         damage_misdirect(disk, scene, operation, other);
