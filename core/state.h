@@ -153,7 +153,7 @@ struct replica {
     bool peer_heard;          /* any valid peer frame in this life */
     bool wants_tick;          /* work is left for another step at once */
     uint8_t zero0;
-    uint32_t votes;           /* bit per slot */
+    uint32_t votes; /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */
 

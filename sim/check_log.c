@@ -192,6 +192,9 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
     /* An event may speak of an entry that is the same as before. */
     while (from <= log->last && from <= last && follow_link(check, log, replica, from).chain == log->links[from].chain)
         from++;
+    if (from <= log->last && from <= last && replica_entry_term(replica, from) == log->links[from].term)
+        check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu of term %llu is not what it was",
+                   (unsigned long long)from, (unsigned long long)log->links[from].term);
     if (from <= log->last) {
         follow_removed(check, node, view, from - 1);
         log->last = from - 1;
