@@ -37,7 +37,7 @@ uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, 
 /* It came: the atlas remembers the node. */
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 
-/* One of the latest batches written: whoever loses it with the power cannot know. */
+/* Part of a batch that no intact name proves: whoever loses it with the power cannot know. */
 bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
 
 #endif
