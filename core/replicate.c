@@ -156,26 +156,6 @@ void replicate_advance_commit(struct replica *replica, struct output *output)
     output_event(output, EVENT_COMMIT, reached, 0);
 }
 
-static void replicate_rejected(struct replica *replica, struct output *output, uint32_t slot,
-                               const struct append_response *response)
-{
-    struct peer *peer = &replica->peers[slot];
-    /* Late: the peer has since confirmed that position, or this probe is not the one in flight. */
-    if (response->rejected <= peer->match)
-        return;
-    if (peer->state == PEER_PROBE && response->rejected != peer->next - 1)
-        return;
-    const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term, peer->match);
-    peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
-    /* It has not got the checkpoint yet. */
-    if (peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index)
-        return;
-    peer->state = PEER_PROBE;
-    peer->probe_sent = false;
-    inflight_clear(replica, slot);
-    output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
-}
-
 /* CTRL 3.4.2: the peer knows this entry by name only. It is sent again, with what follows; not more often than once per
  * heartbeat, since the peer may have no room for it. */
 static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t index)
@@ -189,6 +169,29 @@ static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t i
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     inflight_clear(replica, slot);
+}
+
+static void replicate_rejected(struct replica *replica, struct output *output, uint32_t slot,
+                               const struct append_response *response)
+{
+    struct peer *peer = &replica->peers[slot];
+    /* Late, or it has lost in a crash what it confirmed before: it is asked where it stands. */
+    if (response->rejected <= peer->match) {
+        replicate_damaged(replica, slot, response->hint.index + 1);
+        return;
+    }
+    /* This probe is not the one in flight. */
+    if (peer->state == PEER_PROBE && response->rejected != peer->next - 1)
+        return;
+    const struct log_id agree = log_conflict_hint(replica, response->hint.index, response->hint.term, peer->match);
+    peer->next = u64_max(peer->match, u64_min(agree.index, response->rejected - 1)) + 1;
+    /* It has not got the checkpoint yet. */
+    if (peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index)
+        return;
+    peer->state = PEER_PROBE;
+    peer->probe_sent = false;
+    inflight_clear(replica, slot);
+    output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
 }
 
 void replicate_response(struct replica *replica, struct output *output, const struct message *message)

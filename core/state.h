@@ -39,7 +39,6 @@ struct areas {
     uint64_t blocks;      /* uint32_t per block of device 1: its use */
     uint64_t shadow;      /* pool of page copies */
     uint64_t shadow_page; /* uint32_t per slot: the page it holds, plus 1 */
-    uint64_t page_shadow; /* uint32_t per page: its slot, plus 1 */
     uint64_t data_runs;   /* CHECKPOINT_DEPTH_MAX buffers of data_run_bytes_max */
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */

@@ -32,6 +32,21 @@ enum {
 #define NO_SPACE_LOG_NS (60 * NS_PER_S)
 enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 
+/* A step is slow when it computes for longer than all of them should. What the clock on the wall says is not the step's
+ * alone on a machine with other work, so the thread's CPU time decides; since reading that is a system call, it is read
+ * before a step only when this much time has passed, and after a step only when that took long by the clock. */
+#define STEP_SLOW_NS (2 * NS_PER_MS)
+#define STEP_LONG_NS (NS_PER_MS / 4)
+#define STEP_MARK_NS (NS_PER_MS / 10)
+
+/* How long the longest step took, with carrying out its effects. */
+struct step_watch {
+    uint64_t wall_ns_max;
+    uint64_t cpu_ns_max; /* at most STEP_MARK_NS too high; 0: none took STEP_LONG_NS */
+    uint64_t mark_ns;    /* when the CPU time was read before a step, */
+    uint64_t mark_cpu_ns;
+};
+
 /* One input of a turn, and where it came from. */
 struct node_input {
     struct input input;
@@ -65,6 +80,7 @@ struct node {
     uint32_t input_count;
     uint64_t turns;
     uint64_t steps;
+    struct step_watch watch;
     struct devices devices;
     struct node_input inputs[INPUTS_MAX];
     struct io_event events[EVENTS_MAX];
@@ -213,7 +229,7 @@ static const struct {
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
-    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_DEBUG, "index", "pages" },
+    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_WARN, "at", "level" },
@@ -310,11 +326,35 @@ static void node_watch_log(struct node *node)
     node->space_refused = false;
 }
 
+static void watch_begin(struct step_watch *watch, uint64_t now_ns)
+{
+    if (now_ns - watch->mark_ns < STEP_MARK_NS)
+        return;
+    watch->mark_ns = now_ns;
+    watch->mark_cpu_ns = clock_cpu_ns();
+}
+
+static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct input *input)
+{
+    watch->wall_ns_max = u64_max(watch->wall_ns_max, wall_ns);
+    if (wall_ns < STEP_LONG_NS)
+        return;
+    const uint64_t cpu_ns = u64_min(wall_ns, clock_cpu_ns() - watch->mark_cpu_ns);
+    if (cpu_ns > u64_max(STEP_SLOW_NS, watch->cpu_ns_max))
+        LOG(LOG_LEVEL_WARN, "slow-step", FIELD_NUMBER("cpu_us", cpu_ns / 1000), FIELD_NUMBER("input", input->kind),
+            FIELD_NUMBER("op", input->op_id));
+    watch->cpu_ns_max = u64_max(watch->cpu_ns_max, cpu_ns);
+    watch->mark_ns = 0;
+}
+
 static void node_step(struct node *node, const struct node_input *from)
 {
+    const uint64_t start_ns = clock_now_ns();
+    watch_begin(&node->watch, start_ns);
     replica_step(node->replica, &from->input, &node->output);
     node->steps++;
     node_carry_out(node, from);
+    watch_end(&node->watch, clock_now_ns() - start_ns, &from->input);
     node_log_events(node);
 }
 
@@ -473,6 +513,8 @@ static void log_left(const struct node *node)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     LOG(LOG_LEVEL_INFO, "left", FIELD_NUMBER("turns", node->turns), FIELD_NUMBER("steps", node->steps),
+        FIELD_NUMBER("step_us_max", node->watch.cpu_ns_max / 1000),
+        FIELD_NUMBER("step_wall_us_max", node->watch.wall_ns_max / 1000),
         FIELD_NUMBER("rss_kib_max", (uint64_t)usage.ru_maxrss),
         FIELD_NUMBER("user_ms", (uint64_t)usage.ru_utime.tv_sec * 1000 + (uint64_t)usage.ru_utime.tv_usec / 1000),
         FIELD_NUMBER("system_ms", (uint64_t)usage.ru_stime.tv_sec * 1000 + (uint64_t)usage.ru_stime.tv_usec / 1000));

@@ -67,7 +67,7 @@ static inline void disk_tail(struct disk *disk, const struct scene *scene, const
 }
 
 /* 0 when there is none. */
-static uint64_t ring_slot(const struct limits *limits, const struct name_block *name)
+static inline uint64_t ring_slot(const struct limits *limits, const struct name_block *name)
 {
     return name->offset == 0 ? 0 : (name->offset - wal_header_offset(limits)) / BLOCK;
 }
@@ -113,7 +113,7 @@ static inline void disk_assemble(struct disk *disk, const struct scene *scene, c
 }
 
 /* Where the batch behind so many of the tail begins. */
-static uint64_t tail_lsn(const struct scene *scene, uint32_t batches)
+static inline uint64_t tail_lsn(const struct scene *scene, uint32_t batches)
 {
     uint64_t lsn = scene->past_end;
     for (uint32_t i = 0; i < batches; i++)
@@ -215,18 +215,18 @@ static inline bool state_has_header(enum tail_state state)
     return state == TAIL_VALID || state == TAIL_TORN_HEAD || state == TAIL_UNCHAINED;
 }
 
-static uint32_t hash_before(const struct scenario *scenario, uint32_t at)
+static inline uint32_t hash_before(const struct scenario *scenario, uint32_t at)
 {
     return at + (scenario->state[at] == TAIL_UNCHAINED ? HASH_ELSEWHERE : HASH_TRUE);
 }
 
-static uint32_t hash_of(const struct scenario *scenario, uint32_t at)
+static inline uint32_t hash_of(const struct scenario *scenario, uint32_t at)
 {
     return at + 1 + (scenario->state[at] == TAIL_UNCHAINED ? HASH_UNCHAINED : HASH_TRUE);
 }
 
 /* So many does a block of the header ring name that can still be read. */
-static uint32_t named_batches_seen(const struct scenario *scenario)
+static inline uint32_t named_batches_seen(const struct scenario *scenario)
 {
     switch (scenario->ring) {
     case RING_INTACT:
@@ -333,7 +333,7 @@ static inline struct expected oracle(const struct scene *scene, const struct sce
     return expected;
 }
 
-static uint64_t kept_log_faulty(const struct kept_log *log)
+static inline uint64_t kept_log_faulty(const struct kept_log *log)
 {
     for (uint64_t index = log->base + 1; index <= log->last; index++)
         if (log->entries[index].faulty)

@@ -12,7 +12,10 @@
 #include "node.h"
 #include "test.h"
 
-enum { MODEL_LOG_MAX = 512, MODEL_BATCHES_MAX = 8 };
+#ifndef MODEL_LOG_MAX
+#define MODEL_LOG_MAX 512
+#endif
+enum { MODEL_BATCHES_MAX = 8 };
 
 /* A log, by the digests of its entries. */
 struct model_log {
@@ -130,7 +133,7 @@ static inline bool model_batch_submitted(struct wal_model *model, const struct n
     const bool truncates = log->last > view.truncate_after;
     log->last = u64_min(log->last, view.truncate_after);
     uint32_t offset = 0;
-    for (uint32_t i = 0; i < view.entry_count; i++) {
+    for (uint32_t i = 0; i < view.entry_count && !view.repair; i++) {
         struct entry entry;
         offset += entry_decode(
             (struct slice){ .bytes = view.entries.bytes + offset, .count = view.entries.count - offset }, &entry);
