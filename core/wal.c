@@ -42,6 +42,9 @@ uint64_t wal_used_bytes(const struct replica *replica)
 
 uint64_t wal_promised_index(const struct replica *replica)
 {
+    /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
+    if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0)
+        return 0;
     return u64_min(replica->wal.durable_index, log_intact(replica));
 }
 

@@ -1,7 +1,8 @@
 /* The cases of the experiment of ctrl.c: which blocks are damaged, how, and whether one intact copy of everything that
  * was promised is left.
  *
- * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry behind
+ * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry
+ * behind
  * the checkpoint on some node that can start, every page and map block of the checkpoint likewise, and a majority that
  * can start. */
 #ifndef WW_CTRL_CASES_H

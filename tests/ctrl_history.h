@@ -56,7 +56,7 @@ struct history {
 
 /* ---- writes and values ---- */
 
-/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. Three in a row differ. */
+/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. */
 static inline uint32_t write_key(uint32_t number)
 {
     if (number <= 2 * KEYS)
