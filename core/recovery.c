@@ -279,10 +279,7 @@ static void log_meet_checkpoint(struct replica *replica)
             .base = id,
         };
     }
-    while (log->first_faulty != 0 && log->first_faulty <= id.index) {
-        const uint64_t index = log->first_faulty;
-        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
-    }
+    log_forget_damaged(replica, id.index);
 }
 
 /* Nobody else has what this node lost: it must not go on as if it had never been. */

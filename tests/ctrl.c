@@ -339,12 +339,20 @@ static struct result case_run(struct history *history, const struct cases *cases
 struct tally {
     uint32_t cases[ROWS];
     uint32_t verdicts[ROWS][VERDICTS];
+    uint64_t events[EVENT_KINDS];
 };
 
-static void case_print(FILE *file, const struct cases *cases, uint32_t number)
+/* All three versions of the history; their cases are numbered through. */
+struct experiment {
+    struct history *histories[LAGS];
+    struct cases cases[LAGS];
+    uint32_t first[LAGS + 1];
+};
+
+static void case_print(FILE *file, const struct cases *cases, uint32_t number, uint32_t first)
 {
     const struct ctrl_case *one = &cases->list[number];
-    fprintf(file, "case %u: %s, %s:", number, rows[one->row].damaged, rows[one->row].nodes);
+    fprintf(file, "case %u: %s, %s:", first + number, rows[one->row].damaged, rows[one->row].nodes);
     for (uint32_t i = 0; i < one->count && i < 6; i++) {
         const struct damage *damage = &cases->damages[one->first + i];
         fprintf(file, "%s node %u %s block %u %s", i == 0 ? "" : ",", damage->slot + 1,
@@ -396,27 +404,28 @@ static struct result case_rounds(struct history *history, const struct cases *ca
     return worst;
 }
 
-static void run_cases(struct history *history, const struct cases *cases, const struct options *options,
-                      struct tally *tally)
+static void run_cases(struct experiment *experiment, uint32_t lag, const struct options *options, struct tally *tally,
+                      const struct timespec *started)
 {
-    struct timespec started;
-    clock_gettime(CLOCK_MONOTONIC, &started);
-    for (uint32_t number = 0; number < cases->count; number += options->stride) {
-        if (options->only != UINT32_MAX && number != options->only)
-            continue;
-        const struct result result = case_rounds(history, cases, number, options);
+    const struct cases *cases = &experiment->cases[lag];
+    const uint32_t first = experiment->first[lag];
+    for (uint32_t number = 0; number < cases->count; number++) {
         const uint32_t row = cases->list[number].row;
+        if (options->only != UINT32_MAX ? first + number != options->only : (first + number) % options->stride != 0)
+            continue;
+        const struct result result = case_rounds(experiment->histories[lag], cases, number, options);
         tally->cases[row]++;
         tally->verdicts[row][result.verdict]++;
         if (!as_it_should(row, result.verdict) || options->verbose) {
             FILE *file = options->json ? stderr : stdout;
-            case_print(file, cases, number);
+            case_print(file, cases, number, first);
             fprintf(file, "  %s%s%s\n", verdict_texts[result.verdict], result.cause[0] != '\0' ? ": " : "",
                     result.cause);
         }
-        progress(number, cases->count, &started);
+        progress(first + number, experiment->first[LAGS], started);
     }
-    progress(cases->count, cases->count, &started);
+    for (uint32_t kind = 0; kind < EVENT_KINDS; kind++)
+        tally->events[kind] += experiment->histories[lag]->world->all_events[kind];
 }
 
 /* ---- what it says in the end ---- */
@@ -440,13 +449,13 @@ static struct totals totals_of(const struct tally *tally)
 
 static void print_table(const struct tally *tally)
 {
-    printf("%-38s%-7s%7s", "what was damaged", "nodes", "cases");
+    printf("%-40s%-7s%7s", "what was damaged", "nodes", "cases");
     for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
         printf("%13s", verdict_texts[verdict]);
     for (uint32_t row = 0; row < ROWS; row++) {
         if (row == 0 || rows[row].recoverable != rows[row - 1].recoverable)
             printf("\n%s\n", rows[row].recoverable ? "one intact copy left:" : "no copy left:");
-        printf("  %-36s%-7s%7u", rows[row].damaged, rows[row].nodes, tally->cases[row]);
+        printf("  %-38s%-7s%7u", rows[row].damaged, rows[row].nodes, tally->cases[row]);
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             if (tally->verdicts[row][verdict] == 0)
                 printf("%13s", "-");
@@ -470,7 +479,7 @@ static void print_claims(const struct tally *tally)
 }
 
 /* Whether the cases came to what they were made for. */
-static void print_events(const struct world *world)
+static void print_events(const struct tally *tally)
 {
     static const struct {
         enum event_kind kind;
@@ -484,11 +493,10 @@ static void print_events(const struct world *world)
         { EVENT_SCRUB_MENDED, "blocks mended by the scrub" },
         { EVENT_READ_RETRIED, "reads retried" },
         { EVENT_ABSTAIN, "abstentions" },
-        { EVENT_TAIL_CUT, "tails cut" },
         { EVENT_UNRECOVERABLE, "entries called unrecoverable" },
     };
     for (size_t i = 0; i < ARRAY_COUNT(shown); i++)
-        printf("%s%llu %s", i == 0 ? "\non the way: " : ", ", (unsigned long long)world->all_events[shown[i].kind],
+        printf("%s%llu %s", i == 0 ? "\non the way: " : ", ", (unsigned long long)tally->events[shown[i].kind],
                shown[i].text);
     printf("\n");
 }
@@ -536,7 +544,7 @@ static const char usage_text[] =
     "Damages the stored blocks of a cluster of three, case by case, and tells what became of it.\n"
     "  --stride N   only every Nth case\n"
     "  --case N     only this one\n"
-    "  --rounds N   of each case, with other timeouts and turns each time (4); the worst verdict counts\n"
+    "  --rounds N   of each case, with other timeouts and turns each time (2); the worst verdict counts\n"
     "  --seed N     of timeouts and turns (1)\n"
     "  --list       print the cases and run none\n"
     "  --verbose    print every case with its verdict\n"
@@ -559,7 +567,7 @@ static uint64_t option_number(const char *name, const char *text, uint64_t least
 
 static struct options options_of(int argc, char **argv)
 {
-    struct options options = { .stride = 1, .only = UINT32_MAX, .rounds = 4, .seed = 1 };
+    struct options options = { .stride = 1, .only = UINT32_MAX, .rounds = 2, .seed = 1 };
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i];
         if (strcmp(name, "--help") == 0) {
@@ -589,25 +597,50 @@ static struct options options_of(int argc, char **argv)
     return options;
 }
 
-int main(int argc, char **argv)
+static void experiment_make(struct experiment *experiment, const struct limits *limits)
 {
-    const struct options options = options_of(argc, argv);
-    const struct limits limits = ctrl_limits();
-    static struct tally tally;
     if (sigsetjmp(case_broken, 1) != 0) {
         fprintf(stderr, "ctrl: the history cannot be made: %s\n", case_broken_text);
-        return 2;
+        exit(2);
     }
+    for (uint32_t lag = 0; lag < LAGS; lag++) {
+        experiment->histories[lag] = history_new(limits, (enum lag)lag);
+        experiment->cases[lag] = cases_of(experiment->histories[lag]);
+        experiment->first[lag + 1] = experiment->first[lag] + experiment->cases[lag].count;
+    }
+}
+
+static void experiment_free(struct experiment *experiment)
+{
+    for (uint32_t lag = 0; lag < LAGS; lag++) {
+        world_free(experiment->histories[lag]->world);
+        free(experiment->histories[lag]);
+        free(experiment->cases[lag].list);
+        free(experiment->cases[lag].damages);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct experiment experiment;
+    static struct tally tally;
+    const struct options options = options_of(argc, argv);
+    const struct limits limits = ctrl_limits();
+    struct timespec started;
+    clock_gettime(CLOCK_MONOTONIC, &started);
     signal(SIGABRT, on_signal);
     signal(SIGSEGV, on_signal);
-    struct history *history = history_new(&limits, 1);
-    const struct cases cases = cases_of(history);
-    if (options.list) {
-        for (uint32_t number = 0; number < cases.count; number++)
-            case_print(stdout, &cases, number);
-        return 0;
+    experiment_make(&experiment, &limits);
+    for (uint32_t lag = 0; lag < LAGS; lag++) {
+        for (uint32_t number = 0; options.list && number < experiment.cases[lag].count; number++)
+            case_print(stdout, &experiment.cases[lag], number, experiment.first[lag]);
+        if (!options.list)
+            run_cases(&experiment, lag, &options, &tally, &started);
     }
-    run_cases(history, &cases, &options, &tally);
+    experiment_free(&experiment);
+    if (options.list)
+        return 0;
+    progress(experiment.first[LAGS], experiment.first[LAGS], &started);
     const struct totals totals = totals_of(&tally);
     if (options.json) {
         print_json(&tally, &totals);
@@ -615,13 +648,9 @@ int main(int argc, char **argv)
         print_claims(&tally);
     } else {
         print_table(&tally);
-        print_events(history->world);
+        print_events(&tally);
     }
     fprintf(options.json ? stderr : stdout, "recoverable %u of %u recovered, unrecoverable %u of %u refused\n",
             totals.good[1], totals.cases[1], totals.good[0], totals.cases[0]);
-    world_free(history->world);
-    free(history);
-    free(cases.list);
-    free(cases.damages);
     return totals.good[0] == totals.cases[0] && totals.good[1] == totals.cases[1] && totals.cases[1] > 0 ? 0 : 1;
 }
