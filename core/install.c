@@ -2,8 +2,8 @@
 #include "install.h"
 
 #include "output.h"
-#include "raft.h"
 #include "page.h"
+#include "raft.h"
 #include "state.h"
 
 enum {
