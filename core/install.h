@@ -89,7 +89,8 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    uint8_t zero[2];
+    uint8_t serves_used;      /* of the slots in `serves` */
+    uint8_t zero;
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
