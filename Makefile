@@ -57,6 +57,8 @@ LAYERS := io sim core
 $(foreach layer,$(LAYERS),$(eval OBJECTS_$(layer) := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(layer)/*.c)))))
 PROGRAMS := $(patsubst cmd/%.c,$(OUT)/%,$(sort $(wildcard cmd/*.c)))
 TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/*_test.c)))
+# Not a test by itself, but what ctrl_test.sh runs.
+EXPERIMENTS := $(OUT)/tests/ctrl
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 SOURCES := $(sort $(wildcard core/*.[ch] sim/*.[ch] io/*.[ch] cmd/*.[ch] tests/*.[ch]))
 
@@ -71,7 +73,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss bless bench bench-wal bench-sim mutants fuzz clean
+        lint purity powerloss ctrl bless bench bench-wal bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -82,7 +84,7 @@ ifeq ($(MODE),release)
 endif
 
 ## tests: build the test programs
-tests: $(TESTS)
+tests: $(TESTS) $(EXPERIMENTS)
 
 $(OUT)/%.o: %.c Makefile | build/.deps-build
 	@mkdir -p $(@D)
@@ -102,7 +104,7 @@ $(1): $(OUT)/$(2:.c=.o) $(call archives_of,$(2))
 	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(2))
 endef
 $(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c)))
-$(foreach target,$(TESTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
+$(foreach target,$(TESTS) $(EXPERIMENTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
 $(foreach target,$(FUZZERS),$(eval $(call program,$(target),tests/$(notdir $(target)).c,-fsanitize=fuzzer)))
 
 -include $(wildcard $(OUT)/*/*.d)
@@ -191,6 +193,10 @@ bench-sim: programs
 ## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one)
 mutants: build/.deps-build
 	$(Q)tests/mutants/run $(M)
+
+## ctrl: damage every stored block of a cluster of three, one by one and in combinations, and print what came of it
+ctrl: $(EXPERIMENTS)
+	$(Q)$(OUT)/tests/ctrl
 
 FUZZ_SECONDS ?= 60
 ## fuzz: every fuzzer for FUZZ_SECONDS (60), starting from tests/corpus/ and from what earlier runs found

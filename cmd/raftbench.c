@@ -21,6 +21,7 @@ struct settings {
     uint64_t warmup_ns;
     uint64_t pids[PIDS_MAX];
     uint32_t pid_count;
+    const char *samples;
     bool json;
     bool quiet;
 };
@@ -64,6 +65,7 @@ static void print_help(void)
         "  --seed N             of keys and of the choice between read and write (1)\n"
         "  --pids P,Q,R         server processes: report their CPU time per operation and peak memory\n"
         "  --json               one JSON object on standard output\n"
+        "  --samples FILE       also a line for each operation: milliseconds since 1970 at its end, latency in us\n"
         "  --quiet              no progress on standard error\n"
         "  -h, --help, --version\n"
         "\n"
@@ -171,6 +173,10 @@ static const char *parse_option(const char *name, const char *value, struct sett
         return parse_keys(value, bench) ? NULL : "fixed, seq or random:N";
     if (strcmp(name, "--reads") == 0)
         return parse_range(value, 0, 100, &bench->reads_percent) ? NULL : "a percentage from 0 to 100";
+    if (strcmp(name, "--samples") == 0) {
+        settings->samples = value;
+        return value[0] != '\0' ? NULL : "a file name";
+    }
     if (strcmp(name, "--seed") == 0)
         return text_parse_u64(value, &bench->seed) ? NULL : "a number";
     if (strcmp(name, "--pids") == 0)
@@ -484,6 +490,13 @@ int main(int argc, char **argv)
     if (!parse_arguments(argc, argv, &settings))
         return EXIT_USAGE;
     char error[BENCH_ERROR_BYTES] = "";
+    if (settings.samples != NULL) {
+        settings.bench.samples = fopen(settings.samples, "w");
+        if (settings.bench.samples == NULL) {
+            fprintf(stderr, "raftbench: --samples %s: %s\n", settings.samples, strerror(errno));
+            return EXIT_USAGE;
+        }
+    }
     struct bench *bench = bench_open(&settings.bench, error);
     if (bench == NULL) {
         fprintf(stderr, "raftbench: --endpoints %s\n", error);
@@ -499,6 +512,10 @@ int main(int argc, char **argv)
         print_text(&settings, &outcome, bench_leader(bench));
     const bool clean = ran && outcome.bench->failures == 0;
     bench_close(bench);
+    if (settings.samples != NULL && fclose(settings.bench.samples) != 0) {
+        fprintf(stderr, "raftbench: --samples %s: %s\n", settings.samples, strerror(errno));
+        return EXIT_ERRORS;
+    }
     if (!ran)
         return EXIT_UNREACHED;
     return clean ? EXIT_OK : EXIT_ERRORS;

@@ -9,6 +9,9 @@
 
 /* Words of a set that one step looks at for the next member. */
 enum { SCAN_WORDS = 256 };
+#define NS_PER_SECOND 1000000000ULL
+/* So far ahead of its pace is the writer allowed to be. */
+#define AHEAD_NS 1000000
 
 struct hash128 checkpoint_hash(struct log_id id, struct hash128 root_hash)
 {
@@ -38,9 +41,8 @@ static uint8_t *shadow_bytes(struct replica *replica, uint32_t slot)
     return (uint8_t *)region_at(replica, replica->areas.shadow) + (size_t)slot * replica->limits.page_bytes;
 }
 
-/* The page in each slot, and the slot of each page; both plus 1, 0: none. */
+/* The page in each slot, plus 1; 0: none. */
 static uint32_t *shadow_pages(struct replica *replica) { return region_at(replica, replica->areas.shadow_page); }
-static uint32_t *shadow_slots(struct replica *replica) { return region_at(replica, replica->areas.page_shadow); }
 
 static void shadow_keep(struct replica *replica, uint32_t page)
 {
@@ -50,24 +52,7 @@ static void shadow_keep(struct replica *replica, uint32_t page)
     const uint32_t slot = writer->shadow_count++;
     memcpy(shadow_bytes(replica, slot), page_raw_const(replica, page), replica->limits.page_bytes);
     shadow_pages(replica)[slot] = page + 1;
-    shadow_slots(replica)[page] = slot + 1;
     writer->frozen_count--;
-}
-
-/* The slots in use stay the first ones: the last of them moves into the hole. */
-static void shadow_drop(struct replica *replica, uint32_t slot)
-{
-    uint32_t *pages = shadow_pages(replica);
-    uint32_t *slots = shadow_slots(replica);
-    ASSERT(slot < replica->checkpoint.shadow_count);
-    const uint32_t last = --replica->checkpoint.shadow_count;
-    slots[pages[slot] - 1] = 0;
-    if (slot != last) {
-        memcpy(shadow_bytes(replica, slot), shadow_bytes(replica, last), replica->limits.page_bytes);
-        pages[slot] = pages[last];
-        slots[pages[slot] - 1] = slot + 1;
-    }
-    pages[last] = 0;
 }
 
 void checkpoint_touch(struct replica *replica, uint32_t page)
@@ -139,7 +124,10 @@ static void checkpoint_begin(struct replica *replica, struct log_id id, enum che
     writer->pages = 0;
     writer->adopted = phase == CHECKPOINT_MAP;
     writer->partial = false;
+    writer->pages_frozen = 0;
     writer->frozen_lsn = replica->wal.tail;
+    writer->frozen_ns = replica->now_ns;
+    writer->due_ns = UINT64_MAX;
     writer->next = (struct checkpoint){ .id = id };
     replica->wants_tick = true;
 }
@@ -151,6 +139,7 @@ void checkpoint_freeze(struct replica *replica, struct output *output, struct lo
     checkpoint_begin(replica, id, CHECKPOINT_PAGES);
     writer->frozen_set = 1 - writer->frozen_set;
     writer->frozen_count = writer->dirty_count;
+    writer->pages_frozen = writer->dirty_count;
     writer->dirty_count = 0;
     output_event(output, EVENT_CHECKPOINT_FROZEN, id.index, writer->frozen_count);
 }
@@ -252,13 +241,12 @@ static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
 }
 
 /* Takes a frozen page into the run, if there is anything to write. False: it must be the first of another run. */
-static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page)
+static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page, const uint8_t *bytes)
 {
     struct checkpoint_run *run = &replica->checkpoint.runs[slot];
     struct map_entry *entry = map_entry(replica, 0, page);
-    const uint32_t shadow = shadow_slots(replica)[page];
-    const uint8_t *bytes = shadow != 0 ? shadow_bytes(replica, shadow - 1) : page_raw_const(replica, page);
     const struct map_entry now = { .hash = map_page_hash(replica, bytes) };
+    ASSERT(set_has(frozen_set(replica), page));
     /* What changed and changed back lies where it lay. */
     if (!hash128_equal(now.hash, entry->hash)) {
         uint32_t block = 0;
@@ -276,25 +264,77 @@ static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page)
         map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
     }
     set_put(frozen_set(replica), page, false);
-    if (shadow != 0)
-        shadow_drop(replica, shadow - 1);
-    else
-        replica->checkpoint.frozen_count--;
     return true;
 }
 
-/* Fills a run; hashes no more pages than it could hold. */
-static void pages_gather(struct replica *replica, uint32_t slot)
+/* The page of the last slot in use. */
+static bool shadow_gather(struct replica *replica, uint32_t slot)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    const uint32_t last = writer->shadow_count - 1;
+    uint32_t *page = &shadow_pages(replica)[last];
+    ASSERT(*page != 0);
+    if (!page_gather(replica, slot, *page - 1, shadow_bytes(replica, last)))
+        return false;
+    *page = 0;
+    writer->shadow_count--;
+    return true;
+}
+
+/* The next frozen page as it is. False also when none was found, or there is none. */
+static bool frozen_gather(struct replica *replica, uint32_t slot)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
     const uint32_t pages_max = replica->limits.pages_max;
-    for (uint32_t hashed = 0; hashed < run_blocks_max(replica); hashed++) {
-        const uint32_t page = set_next(frozen_set(replica), writer->page_next, pages_max, SCAN_WORDS);
-        writer->page_next = page;
-        if (page == pages_max || !set_has(frozen_set(replica), page) || !page_gather(replica, slot, page))
-            return;
-        writer->page_next = page + 1;
-    }
+    const uint32_t page = set_next(frozen_set(replica), writer->page_next, pages_max, SCAN_WORDS);
+    writer->page_next = page;
+    if (page == pages_max || !set_has(frozen_set(replica), page)
+        || !page_gather(replica, slot, page, page_raw_const(replica, page)))
+        return false;
+    writer->page_next = page + 1;
+    writer->frozen_count--;
+    return true;
+}
+
+/* Fills a run; hashes no more pages than it could hold. What lies in the shadow pool goes first, whatever its number:
+ * any block is as good as another, and so the pool fills only while pages change faster than they are written. */
+static void pages_gather(struct replica *replica, uint32_t slot)
+{
+    bool more = true;
+    for (uint32_t hashed = 0; more && hashed < run_blocks_max(replica); hashed++)
+        more = replica->checkpoint.shadow_count > 0 ? shadow_gather(replica, slot) : frozen_gather(replica, slot);
+}
+
+/* Pages that should be written by now, as the log has grown since the freeze. */
+static uint64_t pages_due_by_log(const struct replica *replica)
+{
+    const struct checkpoint_writer *writer = &replica->checkpoint;
+    const struct limits *limits = &replica->limits;
+    const uint64_t bytes = replica->wal.tail - writer->frozen_lsn;
+    const uint64_t entries = replica->log.last.index - writer->next.id.index;
+    const uint64_t half_bytes = (uint64_t)limits->checkpoint_wal_blocks * limits->block_bytes / 2;
+    return u64_max(writer->pages_frozen * bytes / half_bytes,
+                   writer->pages_frozen * entries / u64_max(1, limits->checkpoint_entries / 2));
+}
+
+/* May the next run be written, or is it too early? Half a pool of copies is a reason to hurry, too. */
+static bool pages_are_due(struct replica *replica)
+{
+    struct checkpoint_writer *writer = &replica->checkpoint;
+    const uint64_t done = writer->pages_frozen - writer->frozen_count - writer->shadow_count;
+    const uint64_t bytes_per_second = (uint64_t)replica->limits.checkpoint_kib_per_second * 1024;
+    const uint64_t due_ns = writer->frozen_ns + done * replica->limits.page_bytes * NS_PER_SECOND / bytes_per_second;
+    writer->due_ns = UINT64_MAX;
+    if (due_ns <= replica->now_ns + AHEAD_NS || done <= pages_due_by_log(replica)
+        || writer->shadow_count > replica->limits.shadow_pages_max / 2)
+        return true;
+    writer->due_ns = due_ns - AHEAD_NS;
+    return false;
+}
+
+uint64_t checkpoint_deadline(const struct replica *replica)
+{
+    return replica->checkpoint.phase == CHECKPOINT_PAGES ? replica->checkpoint.due_ns : UINT64_MAX;
 }
 
 /* True when every frozen page is written or in flight. */
@@ -303,7 +343,7 @@ static bool checkpoint_write_pages(struct replica *replica, struct output *outpu
     struct checkpoint_writer *writer = &replica->checkpoint;
     for (uint32_t runs = 0; runs < replica->limits.data_depth; runs++) {
         const uint32_t slot = run_free(replica, output);
-        if (slot == CHECKPOINT_DEPTH_MAX)
+        if (slot == CHECKPOINT_DEPTH_MAX || !pages_are_due(replica))
             return false;
         pages_gather(replica, slot);
         if (writer->runs[slot].count > 0)
@@ -311,7 +351,8 @@ static bool checkpoint_write_pages(struct replica *replica, struct output *outpu
         if (writer->page_next == replica->limits.pages_max)
             return true;
     }
-    replica->wants_tick = replica->wants_tick || run_free(replica, output) < CHECKPOINT_DEPTH_MAX;
+    replica->wants_tick =
+        replica->wants_tick || (run_free(replica, output) < CHECKPOINT_DEPTH_MAX && pages_are_due(replica));
     return false;
 }
 
@@ -424,7 +465,7 @@ static bool checkpoint_advance(struct replica *replica, struct output *output)
     case CHECKPOINT_SUPERBLOCK:
         if (!checkpoint_is_durable(replica))
             return false;
-        wal_head_advance(replica, output);
+        wal_head_advance(replica);
         return true;
     case CHECKPOINT_RETIRE:
         /* What the scrub is still writing again must not become somebody else's. */

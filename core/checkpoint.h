@@ -8,7 +8,9 @@
  *
  *   freeze      O(1): the set of dirty pages becomes the frozen set, an empty one takes its place
  *   PAGES       frozen pages are hashed and written to free blocks, in runs, data_depth at a time. Whoever changes a
- *               frozen page that was not written yet first copies it to the shadow pool (page.c -> checkpoint_touch)
+ *               frozen page that was not written yet first copies it to the shadow pool (page.c -> checkpoint_touch).
+ *               Those who write to the log meanwhile use the same disk, so this keeps pace with them: it is over when
+ *               the log has grown by half of what calls for the next checkpoint
  *   MAP         map blocks with a changed entry, level by level, from where they lie: nobody else changes the map
  *   HEAD        all of it is durable, and so is the log up to the marker; where the log may begin from now on is
  *               looked for, a bounded number of batches per step
@@ -68,7 +70,7 @@ struct checkpoint_run {
 
 struct checkpoint_writer {
     uint32_t phase;        /* enum checkpoint_phase */
-    uint32_t page_next;    /* frozen pages below are written, or in flight */
+    uint32_t page_next;    /* frozen pages below are written, in flight, or in the shadow pool */
     uint32_t level;        /* of the entries whose map blocks are being written */
     uint32_t at;           /* entries of the level below are done */
     uint32_t frozen_set;   /* which of the two dirty sets is the frozen one: 0 or 1 */
@@ -81,10 +83,12 @@ struct checkpoint_writer {
     bool adopted;          /* of an install: from MAP on */
     bool partial;          /* of an install that is not complete */
     uint8_t zero[2];
-    uint32_t pages; /* written for this checkpoint, or for the last one */
-    uint32_t zero1;
+    uint32_t pages;         /* written for this checkpoint, or for the last one */
+    uint32_t pages_frozen;  /* at the freeze */
     uint64_t pages_written; /* in this life */
     uint64_t frozen_lsn;    /* where the log ended at the last freeze */
+    uint64_t frozen_ns;     /* when that was */
+    uint64_t due_ns; /* the next run is written then at the latest; UINT64_MAX: its time is not what it waits for */
     struct checkpoint next; /* being written, or the last one written or loaded */
     struct checkpoint_run runs[CHECKPOINT_DEPTH_MAX];
 };
@@ -123,6 +127,8 @@ void checkpoint_adopt(struct replica *replica, struct log_id id, bool partial);
 
 /* Emits the writes that may go now, and moves on. Called once per step. */
 void checkpoint_flush(struct replica *replica, struct output *output);
+/* When checkpoint_flush() has something to do although nothing happened; UINT64_MAX: never. */
+uint64_t checkpoint_deadline(const struct replica *replica);
 /* A write of device 1 that the checkpoint emitted has completed. */
 void checkpoint_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
 

@@ -3,6 +3,7 @@
 
 #include "output.h"
 #include "page.h"
+#include "raft.h"
 #include "state.h"
 
 enum {
@@ -39,6 +40,7 @@ static void install_ask_again(struct replica *replica, struct output *output, bo
 {
     requests_clear(&replica->install);
     replica->install.asked_ns = at_once ? 0 : replica->now_ns;
+    replica->install.shunned = !at_once;
     install_enter(replica, output, INSTALL_ASK);
 }
 
@@ -145,7 +147,7 @@ static void take_offer(struct replica *replica, struct output *output, uint32_t 
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK || (pulled_from && !known)) {
+    if (install->phase == INSTALL_ASK ? !install->shunned || slot != install->source : pulled_from && !known) {
         if (install_may_aim(replica))
             install_aim(replica, output, slot, response);
     }
@@ -156,6 +158,9 @@ void install_response(struct replica *replica, struct output *output, const stru
     const struct checkpoint_response *response = &message->checkpoint_response;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
+    if (message->term > replica->stored.hard.term)
+        election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {
         take_offer(replica, output, slot, message);
         return;
@@ -215,6 +220,7 @@ static void install_ask(struct replica *replica, struct output *output)
     do {
         install->source = (install->source + 1) % replica->config.voter_count;
     } while (install->source == replica->self);
+    install->shunned = false;
     const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
     install->asked_ns = replica->now_ns;
     if (!output_room(output, 1, message_bytes(&message)))

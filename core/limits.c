@@ -28,6 +28,7 @@ const struct limits limits_production = {
     .log_entries_max = 4 * MIB,
     .checkpoint_wal_blocks = 32 * KIB,
     .checkpoint_entries = MIB,
+    .checkpoint_kib_per_second = 64 * KIB,
     .data_blocks = 1536 * KIB,
     .data_run_bytes_max = 256 * KIB,
     .data_depth = 2,
@@ -46,7 +47,7 @@ const struct limits limits_production = {
     .inflight_max = 64,
     .append_entries_max = 4096,
     .append_bytes_max = 128 * KIB,
-    .apply_per_step_max = 512,
+    .apply_per_step_max = 128,
     .effects_max = 2048,
     .frame_bytes_max = 256 * KIB,
 };
@@ -64,6 +65,7 @@ const struct limits limits_tiny = {
     .log_entries_max = 256,
     .checkpoint_wal_blocks = 12,
     .checkpoint_entries = 12,
+    .checkpoint_kib_per_second = MIB,
     .data_blocks = 80,
     .data_run_bytes_max = 1024,
     .data_depth = 2,
@@ -100,6 +102,7 @@ const struct limits limits_micro = {
     .log_entries_max = 16,
     .checkpoint_wal_blocks = 4,
     .checkpoint_entries = 4,
+    .checkpoint_kib_per_second = MIB,
     .data_blocks = 32,
     .data_run_bytes_max = 512,
     .data_depth = 1,
@@ -179,6 +182,8 @@ static const char *limits_checkpoint_problem(const struct limits *limits)
     /* The durable checkpoint and the next one, both with everything in other blocks; block 0, and one to spare. */
     if (limits->data_blocks < 2 * ((uint64_t)limits->pages_max + map_blocks(limits)) + 2)
         return "data_blocks must hold all pages and their map twice, and two more";
+    if (limits->checkpoint_kib_per_second == 0)
+        return "checkpoint_kib_per_second must not be 0";
     if (limits->shadow_pages_max == 0)
         return "shadow_pages_max must not be 0";
     if (limits->checkpoint_entries == 0 || limits->checkpoint_entries > limits->log_entries_max / 4)

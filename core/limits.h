@@ -29,14 +29,15 @@ struct limits {
     uint32_t wal_reserve_blocks;       /* kept from clients for no-ops of new terms and recovery cuts */
     uint32_t wal_retain_blocks;        /* of the log before the checkpoint that are kept for slow followers */
     uint32_t log_entries_max;          /* entries held; a power of two */
-    uint32_t checkpoint_wal_blocks;  /* a leader asks for a checkpoint when its log grew by that much since the last */
-    uint32_t checkpoint_entries;     /* ... or by that many entries */
-    uint32_t data_blocks;            /* device 1, in blocks of page_bytes; block 0 holds nothing */
-    uint32_t data_run_bytes_max;     /* one write or read of device 1; a multiple of page_bytes */
-    uint32_t data_depth;             /* writes of device 1 in flight, 1..2 */
-    uint32_t scrub_kib_per_second;   /* of both devices together */
-    uint32_t install_kib_per_second; /* a node that pulls a checkpoint asks for no more */
-    uint32_t shadow_pages_max;       /* copies of pages that are frozen, not yet written, and changed again */
+    uint32_t checkpoint_wal_blocks; /* a leader asks for a checkpoint when its log grew by that much since the last */
+    uint32_t checkpoint_entries;    /* ... or by that many entries */
+    uint32_t checkpoint_kib_per_second; /* it is written as fast as that at least, and faster when the log grows fast */
+    uint32_t data_blocks;               /* device 1, in blocks of page_bytes; block 0 holds nothing */
+    uint32_t data_run_bytes_max;        /* one write or read of device 1; a multiple of page_bytes */
+    uint32_t data_depth;                /* writes of device 1 in flight, 1..2 */
+    uint32_t scrub_kib_per_second;      /* of both devices together */
+    uint32_t install_kib_per_second;    /* a node that pulls a checkpoint asks for no more */
+    uint32_t shadow_pages_max;          /* copies of pages that are frozen, not yet written, and changed again */
     /* key-value store */
     uint32_t key_bytes_max;
     uint32_t value_bytes_max;
@@ -54,7 +55,6 @@ struct limits {
     uint32_t apply_per_step_max; /* entries applied in one step: bounds the step */
     uint32_t effects_max;        /* in one output */
     uint32_t frame_bytes_max;    /* largest frame sent or accepted */
-    uint32_t zero;
 };
 
 enum { INFLIGHT_MAX = 256 };

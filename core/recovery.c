@@ -160,6 +160,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
     memset(block, 0, replica->limits.block_bytes);
     memcpy(block, superblock, sizeof *superblock);
+    replica->scrub.mended += bad;
     if (bad > 0)
         output_event(output, EVENT_SUPERBLOCK_REPAIR, bad, 0);
 }
@@ -212,7 +213,7 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
-            memset(recovery->names_bad_after, 0, sizeof recovery->names_bad_after);
+            memset(recovery->names_after, 0, sizeof recovery->names_after);
         }
         recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
         recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
@@ -223,13 +224,13 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
                 recovery_name_batch(recovery, &header);
         return;
     }
-    if (block.count > 0 && block_is_zero(block))
-        return; /* never written */
-    recovery->names_bad++;
+    const bool zero = block.count > 0 && block_is_zero(block);
+    const uint8_t state = zero ? NAME_ZERO : NAME_BAD;
+    recovery->names_bad += zero ? 0 : 1;
     if (slot < 2)
-        recovery->names_bad_first[slot] = 1;
+        recovery->names_first[slot] = state;
     if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
-        recovery->names_bad_after[slot - recovery->name_newest - 1] = 1;
+        recovery->names_after[slot - recovery->name_newest - 1] = state;
 }
 
 /* What looks damaged is read twice before that is believed: a read may be misdirected once. */
@@ -241,8 +242,8 @@ static bool names_read_again(struct recovery *recovery)
     recovery->names_bad = 0;
     recovery->name_newest = 0;
     recovery->name_sequence_max = 0;
-    memset(recovery->names_bad_first, 0, sizeof recovery->names_bad_first);
-    memset(recovery->names_bad_after, 0, sizeof recovery->names_bad_after);
+    memset(recovery->names_first, 0, sizeof recovery->names_first);
+    memset(recovery->names_after, 0, sizeof recovery->names_after);
     return true;
 }
 
@@ -387,6 +388,7 @@ static void recovery_continue(struct replica *replica, struct output *output)
         log_reset(replica, head->base);
         replica->wal.tail = head->lsn;
         replica->wal.released = head->lsn;
+        replica->wal.release_end = head->lsn;
         replica->wal.sequence = head->sequence;
         replica->wal.prev_hash = head->prev_hash;
         replica->wal.durable_index = head->base.index;

@@ -56,17 +56,34 @@ enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *eviden
     UNREACHABLE();
 }
 
+/* Must some name have been written? No more than wal_unnamed_max batches ever wait for theirs, and a cut; and the head
+ * has moved on only with a checkpoint. */
+static bool names_must_be(const struct replica *replica)
+{
+    const struct recovery *recovery = &replica->recovery;
+    const uint64_t unnamed_max = replica->limits.wal_unnamed_max + 1;
+    return recovery->batches + recovery->batches_faulty > unnamed_max || replica->stored.head.sequence > unnamed_max;
+}
+
+/* A block of zeros was never written, unless the ring has been around. */
+static bool name_is_lost(const struct replica *replica, enum name_state state)
+{
+    return state == NAME_BAD
+           || (state == NAME_ZERO && replica->recovery.name_sequence_max >= replica->limits.wal_header_blocks);
+}
+
 /* May a name newer than all that can be read be lost? One bad block where the next name goes is a write that the crash
- * tore; two are not explained by one crash. */
+ * tore; two are not explained by one crash, nor is a ring without any name beside a log that has them. */
 bool recovery_names_uncertain(const struct replica *replica)
 {
     const struct recovery *recovery = &replica->recovery;
     const uint32_t blocks = replica->limits.wal_header_blocks;
     if (recovery->name_sequence_max == 0)
-        return recovery->names_bad >= 2;
+        return recovery->names_bad >= 2 || names_must_be(replica);
     for (uint32_t ahead = 1; ahead <= 2; ahead++) {
         const uint32_t slot = recovery->name_newest + ahead;
-        if ((slot < blocks ? recovery->names_bad_after[ahead - 1] : recovery->names_bad_first[slot - blocks]) == 0)
+        const uint8_t state = slot < blocks ? recovery->names_after[ahead - 1] : recovery->names_first[slot - blocks];
+        if (!name_is_lost(replica, (enum name_state)state))
             return false;
     }
     return true;

@@ -63,7 +63,6 @@ static struct areas areas_of(const struct limits *limits)
     areas.blocks = area_take(&end, (uint64_t)limits->data_blocks * sizeof(uint32_t), 64);
     areas.shadow = area_take(&end, (uint64_t)limits->shadow_pages_max * limits->page_bytes, limits->page_bytes);
     areas.shadow_page = area_take(&end, (uint64_t)limits->shadow_pages_max * sizeof(uint32_t), 64);
-    areas.page_shadow = area_take(&end, (uint64_t)limits->pages_max * sizeof(uint32_t), 64);
     areas.data_runs = area_take(&end, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max, REGION_ALIGNMENT);
     areas.scrub_block = area_take(&end, u32_max(limits->page_bytes, limits->block_bytes), REGION_ALIGNMENT);
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
@@ -186,7 +185,7 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
-    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message); return;
+    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message, 0); return;
     case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
@@ -290,6 +289,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
     output->deadline_ns =
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
+    output->deadline_ns = u64_min(output->deadline_ns, checkpoint_deadline(replica));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

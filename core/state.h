@@ -39,7 +39,6 @@ struct areas {
     uint64_t blocks;      /* uint32_t per block of device 1: its use */
     uint64_t shadow;      /* pool of page copies */
     uint64_t shadow_page; /* uint32_t per slot: the page it holds, plus 1 */
-    uint64_t page_shadow; /* uint32_t per page: its slot, plus 1 */
     uint64_t data_runs;   /* CHECKPOINT_DEPTH_MAX buffers of data_run_bytes_max */
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
@@ -176,10 +175,12 @@ struct replica {
     uint32_t reads_first;
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
-    uint32_t zero1;
+    bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
+    uint8_t zero1[3];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct repair repair;
+    uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;
     struct log log;

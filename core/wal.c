@@ -5,6 +5,8 @@
 #include "output.h"
 #include "state.h"
 
+enum { RELEASE_BYTES_MAX = 2 * 1024 * 1024 };
+
 static struct wal_batch *wal_batch(struct replica *replica, uint64_t ordinal)
 {
     return &replica->wal.batches[ordinal % WAL_BATCHES_MAX];
@@ -40,6 +42,9 @@ uint64_t wal_used_bytes(const struct replica *replica)
 
 uint64_t wal_promised_index(const struct replica *replica)
 {
+    /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
+    if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0)
+        return 0;
     return u64_min(replica->wal.durable_index, log_intact(replica));
 }
 
@@ -58,12 +63,12 @@ static bool open_batch_fits(const struct replica *replica, uint32_t bytes)
            <= replica->limits.wal_batch_bytes_max;
 }
 
-/* Does everything up to `end`, and the reserve behind it, lie behind the head within one lap? */
+/* Does everything up to `end`, and the reserve behind it, lie within one lap behind what is given up, also by the
+ * mirror? */
 static bool ring_has_room(const struct replica *replica, uint64_t end, uint32_t reserve_blocks)
 {
     const uint64_t reserve = (uint64_t)reserve_blocks * replica->limits.block_bytes;
-    return wal_place(&replica->limits, end) + reserve
-           <= replica->superblock.durable.head.lsn + wal_ring_bytes(&replica->limits);
+    return wal_place(&replica->limits, end) + reserve <= replica->wal.released + wal_ring_bytes(&replica->limits);
 }
 
 bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t reserve_blocks)
@@ -220,6 +225,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     if (lsn == UINT64_MAX)
         return false;
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
+    replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
     return true;
 }
@@ -378,6 +384,26 @@ bool superblock_is_durable(const struct replica *replica)
     return writer->due == 0 && memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0;
 }
 
+/* The mirror of what was given up means nothing any more. It goes back in pieces, since that takes the driver time. */
+static void wal_release(struct replica *replica, struct output *output)
+{
+    struct wal *wal = &replica->wal;
+    const uint64_t ring = wal_ring_bytes(&replica->limits);
+    ASSERT(wal->released <= wal->release_end && wal->release_end <= wal->tail);
+    if (wal->released == wal->release_end)
+        return;
+    replica->wants_tick = true;
+    if (!output_room(output, 1, 0))
+        return;
+    const uint64_t left = u64_min(wal->release_end - wal->released, ring - wal->released % ring);
+    const uint32_t bytes = (uint32_t)u64_min(left, RELEASE_BYTES_MAX);
+    output_effect(output, &(struct effect){
+                              .kind = EFFECT_RELEASE,
+                              .bytes = { .bytes = wal_mirror(replica, wal->released), .count = bytes },
+                          });
+    wal->released += bytes;
+}
+
 void wal_flush(struct replica *replica, struct output *output)
 {
     if (replica->role == RAFT_STOPPED || replica->recovery.phase < RECOVERY_WRITE)
@@ -388,6 +414,7 @@ void wal_flush(struct replica *replica, struct output *output)
         return;
     wal_submit_batches(replica, output);
     wal_submit_name(replica, output);
+    wal_release(replica, output);
 }
 
 /* Entries that a peer replaced are intact from now on, unless they were truncated or replaced since. */
@@ -408,6 +435,9 @@ static void wal_promise(struct replica *replica, struct output *output, uint64_t
 {
     struct wal *wal = &replica->wal;
     ASSERT(ordinal > 0);
+    /* What is named once more, by scrub.c, may have been truncated or replaced by a checkpoint since. */
+    if (ordinal <= wal->promised)
+        return;
     for (; wal->promised < ordinal; wal->promised++)
         if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
             batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
@@ -551,28 +581,12 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     return true;
 }
 
-/* The mirror of what was given up means nothing any more. */
-static void wal_release(struct replica *replica, struct output *output)
-{
-    struct wal *wal = &replica->wal;
-    const uint64_t ring = wal_ring_bytes(&replica->limits);
-    while (wal->released < replica->stored.head.lsn && output_room(output, 1, 0)) {
-        const uint64_t left = u64_min(replica->stored.head.lsn - wal->released, ring - wal->released % ring);
-        const uint32_t bytes = (uint32_t)u64_min(left, UINT32_MAX / 2);
-        output_effect(output, &(struct effect){
-                                  .kind = EFFECT_RELEASE,
-                                  .bytes = { .bytes = wal_mirror(replica, wal->released), .count = bytes },
-                              });
-        wal->released += bytes;
-    }
-}
-
-void wal_head_advance(struct replica *replica, struct output *output)
+void wal_head_advance(struct replica *replica)
 {
     struct wal *wal = &replica->wal;
     const struct wal_head *head = &replica->stored.head;
     ASSERT(memcmp(head, &replica->superblock.durable.head, sizeof *head) == 0);
-    wal_release(replica, output);
+    wal->release_end = head->lsn;
     if (wal->resetting) {
         wal->resetting = false;
         log_reset(replica, head->base);

@@ -21,7 +21,8 @@
  *   named <= durable <= submitted <= sealed; submitted - durable <= wal_depth; submitted - named <= wal_unnamed_max
  *   durable_index is the last index in the prefix that may be promised, less what was truncated: nothing above it
  *   was ever promised
- *   head.lsn <= tail <= head.lsn + ring, of the head that all superblock copies hold: nothing before it is given up
+ *   released <= head.lsn <= tail <= released + ring, of the head that all superblock copies hold: nothing behind it is
+ *   given up
  *   the mirror bytes of a submitted batch do not change while its entries are in the log
  *
  *   one name write in flight, one superblock copy in flight
@@ -69,8 +70,9 @@ struct wal {
     uint64_t named;
     uint64_t promised; /* ordinal: what is before it counts in durable_index */
     uint64_t durable_index;
-    uint64_t released; /* lsn: the mirror before it means nothing */
-    uint64_t naming;   /* ordinal up to which the name write in flight names */
+    uint64_t released;    /* lsn: the mirror before it means nothing, and is not held any more */
+    uint64_t release_end; /* lsn: up to here it means nothing */
+    uint64_t naming;      /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -86,6 +88,12 @@ enum recovery_phase {
     RECOVERY_SCAN,       /* a bad batch: what lies behind it says whether it was durable */
     RECOVERY_WRITE,      /* superblock copies and the cut batch are being written and named */
     RECOVERY_DONE,
+};
+
+enum name_state {
+    NAME_GOOD,
+    NAME_ZERO, /* never written, or lost in that way */
+    NAME_BAD,
 };
 
 enum { RECOVERY_READ_TRIES = 3, RECOVERY_READS_MAX = 2, RECOVERY_NAMED_MAX = 32 };
@@ -107,10 +115,10 @@ struct recovery {
     bool read_again;  /* the body from the tail on, once nothing is in flight */
     bool names_again; /* the header ring is being read a second time */
     uint8_t zero;
-    uint8_t names_bad_first[2]; /* slots 0 and 1 of the header ring cannot be read */
-    uint32_t name_newest;       /* slot of name_sequence_max */
-    uint32_t names_bad;         /* blocks of the header ring that cannot be read, or are damaged */
-    uint8_t names_bad_after[2]; /* the two slots behind name_newest */
+    uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
+    uint32_t name_newest;   /* slot of name_sequence_max */
+    uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */
+    uint8_t names_after[2]; /* enum name_state of the two slots behind name_newest */
     uint8_t zero1[2];
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
     uint64_t read_next;      /* up to here everything is asked for */
@@ -169,7 +177,7 @@ void wal_written(struct replica *replica, struct output *output, uint64_t op_id,
 /* Adds once more the entry of a faulty slot, got from a peer. False when there is no room. */
 bool wal_repair(struct replica *replica, struct output *output, const struct entry *entry);
 
-/* What may be reported to others: durable, intact, in order. */
+/* What may be reported to others: durable, intact, in order, behind a state that is whole. */
 uint64_t wal_promised_index(const struct replica *replica);
 
 /* Seals the cut batch of a recovery. False when there is no room for it. */
@@ -185,7 +193,7 @@ uint64_t wal_ring_bytes(const struct limits *limits);
  * ask again in the next step. */
 bool wal_head_search(struct replica *replica, struct log_id id);
 /* The superblock that holds stored.head is durable: gives up what lies before it. */
-void wal_head_advance(struct replica *replica, struct output *output);
+void wal_head_advance(struct replica *replica);
 
 /* The batch before the tail is this one. */
 void wal_follow(struct replica *replica, const struct wal_batch_header *header);

@@ -42,6 +42,7 @@ struct bench {
     uint64_t now_ns;
     uint64_t progress_ns; /* of the latest reply, or of the first request since there was none outstanding */
     uint64_t keys_issued;
+    uint64_t epoch_ns;      /* of the clock: add it for the time since 1970 */
     uint64_t rate_start_ns; /* open loop: due times count from here */
     uint64_t rate_issued;
     bool counting;             /* count_max applies */
@@ -120,6 +121,9 @@ uint32_t bench_outstanding(const struct bench *bench) { return bench->options.in
 void bench_measure(struct bench *bench)
 {
     memset(&bench->report, 0, sizeof bench->report);
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    bench->epoch_ns = (uint64_t)wall.tv_sec * NS_PER_S + (uint64_t)wall.tv_nsec - clock_now_ns();
     bench->counting = true;
     bench->rate_start_ns = clock_now_ns();
     bench->rate_issued = 0;
@@ -264,6 +268,14 @@ static void bench_resume(struct bench *bench)
     }
 }
 
+static void bench_sample(struct bench *bench, uint64_t latency_ns)
+{
+    if (bench->options.samples == NULL || !bench->counting)
+        return;
+    const uint64_t end_ms = (bench->epoch_ns + bench->now_ns) / NS_PER_MS;
+    fprintf(bench->options.samples, "%llu %llu\n", (unsigned long long)end_ms, (unsigned long long)latency_ns / 1000);
+}
+
 static void bench_end(struct bench *bench, uint32_t slot_number, bool executed)
 {
     struct slot *slot = &bench->slots[slot_number];
@@ -273,6 +285,7 @@ static void bench_end(struct bench *bench, uint32_t slot_number, bool executed)
         bench->report.executed_ns = bench->now_ns;
         if (!slot->read)
             bench->report.full_ns = 0;
+        bench_sample(bench, bench->now_ns - slot->since_ns);
         histogram_add(slot->read ? &bench->report.reads : &bench->report.writes, bench->now_ns - slot->since_ns);
         bench_idle(bench, slot_number);
         return;

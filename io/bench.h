@@ -13,6 +13,8 @@
 #include "../core/request.h"
 #include "histogram.h"
 
+#include <stdio.h>
+
 enum bench_keys { BENCH_KEYS_FIXED, BENCH_KEYS_SEQUENTIAL, BENCH_KEYS_RANDOM };
 
 struct bench_options {
@@ -30,6 +32,7 @@ struct bench_options {
     uint64_t rate;      /* operations a second; 0: closed loop */
     uint64_t count_max; /* operations to issue after bench_measure(); 0: no end */
     uint64_t seed;      /* of keys and of the choice between read and write */
+    FILE *samples;      /* NULL, or where each operation that was executed after bench_measure() gets a line */
 };
 
 enum { BENCH_KEY_BYTES_MIN = 8, BENCH_INFLIGHT_MAX = 8192, BENCH_CONNECTIONS_MAX = 512, BENCH_ERROR_BYTES = 256 };

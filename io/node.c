@@ -2,6 +2,7 @@
 #include "node.h"
 
 #include "../core/inspect.h"
+#include "../core/install.h"
 #include "../core/request.h"
 #include "clock.h"
 #include "connection.h"
@@ -28,7 +29,23 @@ enum {
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
-enum { LOG_FILLING_PERCENT = 80 };
+#define NO_SPACE_LOG_NS (60 * NS_PER_S)
+enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
+
+/* A step is slow when it computes for longer than all of them should. What the clock on the wall says is not the step's
+ * alone on a machine with other work, so the thread's CPU time decides; since reading that is a system call, it is read
+ * before a step only when this much time has passed, and after a step only when that took long by the clock. */
+#define STEP_SLOW_NS (2 * NS_PER_MS)
+#define STEP_LONG_NS (NS_PER_MS / 4)
+#define STEP_MARK_NS (NS_PER_MS / 10)
+
+/* How long the longest step took, with carrying out its effects. */
+struct step_watch {
+    uint64_t wall_ns_max;
+    uint64_t cpu_ns_max; /* at most STEP_MARK_NS too high; 0: none took STEP_LONG_NS */
+    uint64_t mark_ns;    /* when the CPU time was read before a step, */
+    uint64_t mark_cpu_ns;
+};
 
 /* One input of a turn, and where it came from. */
 struct node_input {
@@ -58,10 +75,12 @@ struct node {
     bool filling_said;
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
+    uint64_t no_space_next_ns;  /* when it may be said again */
     uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
     uint32_t input_count;
     uint64_t turns;
     uint64_t steps;
+    struct step_watch watch;
     struct devices devices;
     struct node_input inputs[INPUTS_MAX];
     struct io_event events[EVENTS_MAX];
@@ -210,10 +229,23 @@ static const struct {
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
-    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_DEBUG, "index", "pages" },
+    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_ERROR, "at", "level" },
+    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_WARN, "at", "level" },
+    [EVENT_INSTALL] = { LOG_LEVEL_INFO, "phase", "peer" },
+    [EVENT_INSTALL_PAGES] = { LOG_LEVEL_DEBUG, "pages", "wanted" },
+    [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
+    [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_OFFER] = { LOG_LEVEL_DEBUG, "peer", "index" },
+    [EVENT_BATCH_DAMAGED] = { LOG_LEVEL_WARN, "first", "entries" },
+    [EVENT_ABSTAIN] = { LOG_LEVEL_WARN, "last", "lsn" },
+    [EVENT_ABSTAIN_OVER] = { LOG_LEVEL_INFO, "index", "term" },
+    [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
+    [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
+    [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
+    [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
 };
 
 static void log_role(struct node *node, const struct event *event)
@@ -229,10 +261,21 @@ static void log_role(struct node *node, const struct event *event)
         FIELD_NUMBER("commit", view.commit));
 }
 
+static void log_install(const struct event *event)
+{
+    static const char *const phases[] = {
+        [INSTALL_IDLE] = "idle", [INSTALL_ASK] = "ask", [INSTALL_PULL] = "pull", [INSTALL_SWITCH] = "switch"
+    };
+    ASSERT(event->a < ARRAY_COUNT(phases));
+    LOG(event_views[EVENT_INSTALL].level, event_kind_text(event->kind), FIELD_TEXT("phase", phases[event->a]),
+        FIELD_NUMBER("peer", event->b));
+}
+
 static void log_event(const struct event *event)
 {
     ASSERT(event->kind < EVENT_KINDS);
     const char *a = event_views[event->kind].a, *b = event_views[event->kind].b;
+    ASSERT(a != NULL);
     const struct logger_field fields[] = { FIELD_NUMBER(a, event->a), FIELD_NUMBER(b, event->b) };
     logger_write(event_views[event->kind].level, event_kind_text(event->kind), fields, b != NULL ? 2 : 1);
 }
@@ -245,15 +288,18 @@ static void node_log_events(struct node *node)
         node->space_refused |= event->kind == EVENT_BUSY && event->a == REPLY_NO_SPACE;
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
+        else if (event->kind == EVENT_INSTALL)
+            log_install(event);
         else if (logger_enabled(event_views[event->kind].level))
             log_event(event);
     }
 }
 
-/* The log does not shrink: who runs the node must hear of it before its clients do. */
+/* A ring that fills is one whose checkpoints do not keep up: who runs the node must hear of it before its clients do.
+ * Said once, until it is well below again. */
 static void node_watch_log(struct node *node)
 {
-    if (node->full_said || !node->ready || node->now_ns < node->log_watch_ns)
+    if (!node->ready || node->now_ns < node->log_watch_ns)
         return;
     node->log_watch_ns = node->now_ns + NS_PER_S;
     struct replica_view view;
@@ -264,22 +310,51 @@ static void node_watch_log(struct node *node)
     const uint64_t percent = u64_min(view.wal_blocks_used * 100 / usable, 100);
     const struct logger_field fields[] = { FIELD_NUMBER("percent", percent),
                                            FIELD_NUMBER("bytes", usable * limits->block_bytes) };
-    if (percent < LOG_FILLING_PERCENT)
-        return;
-    if (node->space_refused || view.wal_blocks_used + 1 >= usable) {
-        node->full_said = true;
+    if (percent < LOG_WELL_PERCENT)
+        node->filling_said = node->full_said = false;
+    const bool full = view.wal_blocks_used + 1 >= usable;
+    if (full && !node->full_said)
         logger_write(LOG_LEVEL_WARN, "log-full", fields, ARRAY_COUNT(fields));
-    } else if (!node->filling_said) {
-        node->filling_said = true;
+    else if (percent >= LOG_FILLING_PERCENT && !node->filling_said)
         logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
+    node->full_said |= full;
+    node->filling_said |= percent >= LOG_FILLING_PERCENT;
+    if (node->space_refused && !full && node->now_ns >= node->no_space_next_ns) {
+        node->no_space_next_ns = node->now_ns + NO_SPACE_LOG_NS;
+        LOG(LOG_LEVEL_WARN, "no-space", FIELD_TEXT("cause", "a write found the store full and changed nothing"));
     }
+    node->space_refused = false;
+}
+
+static void watch_begin(struct step_watch *watch, uint64_t now_ns)
+{
+    if (now_ns - watch->mark_ns < STEP_MARK_NS)
+        return;
+    watch->mark_ns = now_ns;
+    watch->mark_cpu_ns = clock_cpu_ns();
+}
+
+static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct input *input)
+{
+    watch->wall_ns_max = u64_max(watch->wall_ns_max, wall_ns);
+    if (wall_ns < STEP_LONG_NS)
+        return;
+    const uint64_t cpu_ns = u64_min(wall_ns, clock_cpu_ns() - watch->mark_cpu_ns);
+    if (cpu_ns > u64_max(STEP_SLOW_NS, watch->cpu_ns_max))
+        LOG(LOG_LEVEL_WARN, "slow-step", FIELD_NUMBER("cpu_us", cpu_ns / 1000), FIELD_NUMBER("input", input->kind),
+            FIELD_NUMBER("op", input->op_id));
+    watch->cpu_ns_max = u64_max(watch->cpu_ns_max, cpu_ns);
+    watch->mark_ns = 0;
 }
 
 static void node_step(struct node *node, const struct node_input *from)
 {
+    const uint64_t start_ns = clock_now_ns();
+    watch_begin(&node->watch, start_ns);
     replica_step(node->replica, &from->input, &node->output);
     node->steps++;
     node_carry_out(node, from);
+    watch_end(&node->watch, clock_now_ns() - start_ns, &from->input);
     node_log_events(node);
 }
 
@@ -438,6 +513,8 @@ static void log_left(const struct node *node)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     LOG(LOG_LEVEL_INFO, "left", FIELD_NUMBER("turns", node->turns), FIELD_NUMBER("steps", node->steps),
+        FIELD_NUMBER("step_us_max", node->watch.cpu_ns_max / 1000),
+        FIELD_NUMBER("step_wall_us_max", node->watch.wall_ns_max / 1000),
         FIELD_NUMBER("rss_kib_max", (uint64_t)usage.ru_maxrss),
         FIELD_NUMBER("user_ms", (uint64_t)usage.ru_utime.tv_sec * 1000 + (uint64_t)usage.ru_utime.tv_usec / 1000),
         FIELD_NUMBER("system_ms", (uint64_t)usage.ru_stime.tv_sec * 1000 + (uint64_t)usage.ru_stime.tv_usec / 1000));

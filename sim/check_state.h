@@ -70,6 +70,7 @@ struct ghost_wal {
     bool *faulty;          /* per index */
     uint64_t first_faulty; /* 0: none */
     uint64_t lost;         /* up to here links are what was promised and then damaged, even behind the log's last */
+    bool hollow;           /* what lies before it is a checkpoint that is not all here yet, and never was */
     bool struck;           /* a fault hit it since it last recovered */
     bool must_abstain;     /* and what its disk says proves that it had been durable */
 };

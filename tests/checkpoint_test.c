@@ -38,6 +38,20 @@ TEST(what_is_frozen_becomes_durable_while_applying_goes_on)
     rig_free(rig);
 }
 
+TEST(a_client_gets_a_checkpoint_for_the_asking_unless_nothing_has_changed)
+{
+    const struct limits limits = rig_limits();
+    struct rig *rig = rig_new(&limits);
+    put(rig, "key", 10, 1);
+    for (uint32_t round = 0; round < 3; round++) {
+        node_request(rig->node, 1, &(struct request){ .kind = REQUEST_CHECKPOINT });
+        look(rig);
+        settle(rig, true);
+        EXPECT_EQUAL(rig->checkpoints, 1);
+    }
+    rig_free(rig);
+}
+
 TEST(applying_waits_when_the_shadow_pool_is_full)
 {
     struct limits limits = rig_limits();

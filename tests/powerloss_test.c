@@ -1,8 +1,8 @@
 /* Power is lost at every disk operation of a few scripted histories, the writes in flight having landed in every way;
  * then all nodes start from their disks and are compared with a model of what they owe.
  *
- * The model reads what leaves the replicas: batches on their way to the disk, frames, replies. It knows nothing of
- * their memory but the commit index. What must hold after each loss of power:
+ * The histories hold elections, truncations, restarts, checkpoints, laps of the ring and an install. What must hold
+ * after each loss of power:
  *
  *   - each node has exactly the log of its batches that landed before the first one that did not
  *   - no term that left in a frame, and no vote that was given, is forgotten
@@ -14,17 +14,10 @@
  * POWERLOSS_DEPTH=N in the environment repeats the scripts in N orders of events, and tries more ways of landing when
  * more than three writes are in flight; `make powerloss` does. Not a simulator: messages are neither lost nor late, and
  * disks do not rot. */
-#include "../core/prng.h"
-#include "../core/wal_format.h"
-
-#include "image.h"
+#include "powerloss_world.h"
 #include "test.h"
-#include "wal_model.h"
 
-enum { NODES_MAX = 3, CLIENTS = 3, FRAMES_MAX = 128, BIG_VALUE_BYTES = 600 };
-enum { SECOND_NS = 1000 * 1000 * 1000, HEARTBEAT_NS = 20 * 1000 * 1000 };
-enum { NAME_DELAY_NS = 2 * 1000 * 1000 }; /* more than a batch waits for its name */
-enum { DEPTH = 2, ALL_LANDINGS_WRITES_MAX = 3, SOME_LANDINGS = 8 };
+enum { DEPTH = 2, ALL_LANDINGS_WRITES_MAX = 3, SOME_LANDINGS = 6 };
 
 static struct limits test_limits(void)
 {
@@ -48,44 +41,6 @@ static struct limits lap_limits(void)
     limits.checkpoint_wal_blocks = 8;
     return limits;
 }
-
-/* ---- the model ---- */
-
-struct model_node {
-    struct wal_model wal;
-    uint64_t commit;
-    uint64_t term;      /* highest that left in a frame */
-    uint64_t vote_term; /* latest vote that left, as a grant or as a candidacy */
-    uint64_t vote;
-};
-
-/* A session with one write outstanding. Client 0 puts a large value, the others append a letter for each write. */
-struct model_client {
-    uint64_t session;
-    uint64_t sent;
-    uint64_t acknowledged;
-    struct reply reply; /* the latest */
-    uint64_t reply_count;
-    uint8_t value[BIG_VALUE_BYTES];
-};
-
-struct cluster {
-    uint32_t count;
-    struct node *nodes[NODES_MAX];
-    struct image_faults no_faults;
-    struct model_node models[NODES_MAX];
-    struct model_log committed; /* by anybody */
-    struct model_client clients[CLIENTS];
-    struct node_frame frames[FRAMES_MAX];
-    uint32_t frame_count;
-    uint32_t truncations; /* batches that carried one */
-    uint32_t checkpoints; /* durable ones */
-    uint32_t laps;        /* batches that began the ring anew */
-    uint32_t installs;    /* logs that were replaced */
-    bool isolated[NODES_MAX];
-    bool cutting; /* power is tried at every write */
-    struct prng prng;
-};
 
 static struct cluster world; /* lives through the script */
 static struct cluster after; /* starts from what a loss of power left of it */
@@ -116,300 +71,6 @@ static struct {
     uint64_t recoveries;  /* of a node */
     uint64_t comparisons; /* logs, states and clients' values with the model */
 } sum;
-
-/* ---- what leaves the replicas ---- */
-
-static void note_frame(struct cluster *cluster, uint32_t from, const struct node_frame *frame)
-{
-    struct model_node *model = &cluster->models[from];
-    const struct frame_context context = node_context(cluster->nodes[from]);
-    const struct slice bytes = { .bytes = frame->bytes, .count = frame->count };
-    struct message message;
-    EXPECT_EQUAL(message_decode(bytes, &context, &message), FRAME_OK);
-    model->term = u64_max(model->term, message.term);
-    const bool granted =
-        message.type == FRAME_VOTE_RESPONSE && message.vote_response.granted && !message.vote_response.pre;
-    const bool candidate = message.type == FRAME_VOTE_REQUEST && !message.vote_request.pre;
-    if (!granted && !candidate)
-        return;
-    const uint64_t vote = granted ? message.to : message.from;
-    EXPECT(model->vote_term < message.term || (model->vote_term == message.term && model->vote == vote));
-    model->vote_term = message.term;
-    model->vote = vote;
-}
-
-static void note_reply(struct cluster *cluster, const struct node_frame *frame)
-{
-    struct model_client *client = &cluster->clients[frame->to - 1];
-    const struct slice bytes = { .bytes = frame->bytes, .count = frame->count };
-    struct reply reply;
-    EXPECT_EQUAL(reply_decode(bytes, NODE_FRAME_BYTES_MAX, &reply), FRAME_OK);
-    EXPECT(reply.value.count <= sizeof client->value);
-    memcpy(client->value, reply.value.bytes, reply.value.count);
-    client->reply = reply;
-    client->reply.value.bytes = client->value;
-    client->reply_count++;
-    if (reply.status != REPLY_OK)
-        return;
-    if (client->session == 0)
-        client->session = reply.session;
-    else if (reply.request_id == client->sent)
-        client->acknowledged = client->sent;
-}
-
-static void note_commit(struct cluster *cluster, uint32_t slot)
-{
-    const struct node *node = cluster->nodes[slot];
-    struct model_node *model = &cluster->models[slot];
-    const struct replica_view view = node_view(node);
-    EXPECT(view.base.index <= cluster->committed.last);
-    model->commit = u64_max(model->commit, view.base.index);
-    while (model->commit < view.commit) {
-        struct entry entry;
-        replica_entry(node->replica, ++model->commit, &entry);
-        if (model->commit <= cluster->committed.last) {
-            EXPECT(cluster->committed.entries[model->commit] == entry_digest(&entry));
-            continue;
-        }
-        EXPECT_EQUAL(model->commit, cluster->committed.last + 1);
-        cluster->committed.entries[++cluster->committed.last] = entry_digest(&entry);
-    }
-}
-
-/* Storage design 2.6: a name says "was durable". */
-static void note_name(const struct cluster *cluster, uint32_t slot, const struct node_op *op)
-{
-    const struct node *node = cluster->nodes[slot];
-    struct wal_name_header name;
-    EXPECT(wal_name_decode((struct slice){ .bytes = op->source, .count = op->bytes }, node->config.cluster_id, &name));
-    EXPECT(name.durable_sequence <= cluster->models[slot].wal.durable.sequence);
-}
-
-static bool op_is_batch(const struct node *node, const struct node_op *op)
-{
-    return op->write && op->device == DEVICE_WAL && op->offset >= wal_body_offset(&node->limits);
-}
-
-static bool op_is_superblock(const struct node *node, const struct node_op *op)
-{
-    return op->write && op->device == DEVICE_WAL && op->offset < wal_header_offset(&node->limits);
-}
-
-/* After every step of a node. */
-static void observe(struct cluster *cluster, uint32_t slot)
-{
-    struct node *node = cluster->nodes[slot];
-    uint32_t truncations = 0;
-    EXPECT_EQUAL(node->stop, 0);
-    EXPECT_EQUAL(node->sent_dropped, 0);
-    for (uint32_t i = 0; i < node->op_count; i++) {
-        if (!node->ops[i].write || node->ops[i].device != DEVICE_WAL
-            || node->ops[i].offset < wal_header_offset(&node->limits))
-            continue;
-        if (op_is_batch(node, &node->ops[i]))
-            truncations += model_batch_submitted(&cluster->models[slot].wal, node, &node->ops[i]);
-        else
-            note_name(cluster, slot, &node->ops[i]);
-    }
-    cluster->truncations += truncations;
-    for (uint32_t i = 0; i < node->sent_count; i++) {
-        const struct node_frame *frame = &node->sent[i];
-        if (frame->reply) {
-            note_reply(cluster, frame);
-            continue;
-        }
-        note_frame(cluster, slot, frame);
-        EXPECT(cluster->frame_count < FRAMES_MAX);
-        if (!cluster->isolated[slot] && !cluster->isolated[frame->to - 1])
-            cluster->frames[cluster->frame_count++] = *frame;
-    }
-    node->sent_count = 0;
-    if (!image_starting(node))
-        note_commit(cluster, slot);
-}
-
-/* ---- moving on ---- */
-
-static void power_cut_everywhere(void);
-
-static void complete(struct cluster *cluster, uint32_t slot, uint32_t op_slot)
-{
-    struct node *node = cluster->nodes[slot];
-    const struct node_op op = node->ops[op_slot];
-    if (op.write && cluster->cutting)
-        power_cut_everywhere();
-    const uint64_t checkpoint = model_superblock(node).stored.checkpoint.id.index;
-    if (op_is_batch(node, &op))
-        model_batch_completed(&cluster->models[slot].wal, op.op_id);
-    cluster->laps += op_is_batch(node, &op) && op.offset == wal_body_offset(&node->limits)
-                     && model_newest(&cluster->models[slot].wal)->sequence > 1;
-    node_complete(node, op_slot, DISK_OK);
-    if (op_is_superblock(node, &op)) {
-        cluster->checkpoints += model_superblock(node).stored.checkpoint.id.index > checkpoint;
-        cluster->installs += model_superblock_completed(&cluster->models[slot].wal, node);
-    }
-    observe(cluster, slot);
-}
-
-static void deliver(struct cluster *cluster)
-{
-    static struct node_frame frame;
-    frame = cluster->frames[0];
-    cluster->frame_count--;
-    memmove(cluster->frames, cluster->frames + 1, cluster->frame_count * sizeof frame);
-    const uint32_t slot = (uint32_t)frame.to - 1;
-    if (cluster->nodes[slot]->replica == NULL || cluster->isolated[slot])
-        return;
-    node_peer_frame(cluster->nodes[slot], (struct slice){ .bytes = frame.bytes, .count = frame.count });
-    observe(cluster, slot);
-}
-
-static void tick(struct cluster *cluster, uint32_t slot, uint64_t passed_ns)
-{
-    node_tick(cluster->nodes[slot], passed_ns);
-    observe(cluster, slot);
-}
-
-/* One event: a frame, a completion in any order, or a step that a node asked for. False when nothing is to be done. */
-static bool event_next(struct cluster *cluster)
-{
-    uint32_t ops = 0;
-    for (uint32_t slot = 0; slot < cluster->count; slot++) {
-        struct node *node = cluster->nodes[slot];
-        if (node->replica != NULL && !image_starting(node) && node->deadline_ns <= node->now_ns) {
-            tick(cluster, slot, 0);
-            return true;
-        }
-        ops += node->op_count;
-    }
-    if (cluster->frame_count > 0 && (ops == 0 || prng_below(&cluster->prng, 3) > 0)) {
-        deliver(cluster);
-        return true;
-    }
-    if (ops == 0)
-        return false;
-    uint64_t chosen = prng_below(&cluster->prng, ops);
-    uint32_t slot = 0;
-    for (; chosen >= cluster->nodes[slot]->op_count; slot++)
-        chosen -= cluster->nodes[slot]->op_count;
-    complete(cluster, slot, (uint32_t)chosen);
-    return true;
-}
-
-/* Until nothing is to be done, not even a little later: a name waits for a while. */
-static void settle(struct cluster *cluster)
-{
-    for (uint32_t events = 0; event_next(cluster); events++)
-        EXPECT(events < 20000);
-    for (uint32_t slot = 0; slot < cluster->count; slot++)
-        tick(cluster, slot, NAME_DELAY_NS);
-    for (uint32_t events = 0; event_next(cluster); events++)
-        EXPECT(events < 20000);
-}
-
-/* ---- the script's verbs, also used by the nodes that start again ---- */
-
-static bool leads(const struct cluster *cluster, uint32_t slot)
-{
-    return cluster->nodes[slot]->replica != NULL && node_view(cluster->nodes[slot]).role == RAFT_LEADER;
-}
-
-static void heartbeat(struct cluster *cluster, uint32_t leader)
-{
-    tick(cluster, leader, HEARTBEAT_NS);
-    settle(cluster);
-}
-
-/* Time passes for everybody; followers hear of their leader before they lose patience. */
-static void pass_time(struct cluster *cluster, uint32_t leader)
-{
-    for (uint32_t slot = 0; slot < cluster->count; slot++)
-        if (slot != leader && !cluster->isolated[slot])
-            tick(cluster, slot, HEARTBEAT_NS);
-    heartbeat(cluster, leader);
-}
-
-/* Has everybody applied all that anybody has? */
-static bool is_even(const struct cluster *cluster)
-{
-    uint64_t last = 0;
-    for (uint32_t slot = 0; slot < cluster->count; slot++)
-        last = u64_max(last, node_view(cluster->nodes[slot]).last.index);
-    for (uint32_t slot = 0; slot < cluster->count; slot++)
-        if (node_view(cluster->nodes[slot]).applied < last)
-            return false;
-    return true;
-}
-
-/* Its election timeout passes. True when it leads and its no-op is committed. */
-static bool campaign(struct cluster *cluster, uint32_t slot)
-{
-    tick(cluster, slot, SECOND_NS);
-    settle(cluster);
-    if (!leads(cluster, slot))
-        return false;
-    heartbeat(cluster, slot);
-    const struct replica_view view = node_view(cluster->nodes[slot]);
-    return view.commit == view.last.index;
-}
-
-static void ask(struct cluster *cluster, uint32_t leader, uint32_t client, struct request request)
-{
-    node_request(cluster->nodes[leader], client + 1, &request);
-    observe(cluster, leader);
-}
-
-static void ask_register(struct cluster *cluster, uint32_t leader, uint32_t client)
-{
-    ask(cluster, leader, client, (struct request){ .kind = REQUEST_REGISTER });
-}
-
-/* The write `sent` of the client: for the first time, or again. */
-static void ask_write(struct cluster *cluster, uint32_t leader, uint32_t client)
-{
-    const struct model_client *model = &cluster->clients[client];
-    static uint8_t value[BIG_VALUE_BYTES];
-    memset(value, (int)('a' + model->sent), sizeof value);
-    const uint8_t key = (uint8_t)('k' + client);
-    ask(cluster, leader, client,
-        (struct request){ .request_id = model->sent,
-                          .kind = client == 0 ? REQUEST_PUT : REQUEST_APPEND,
-                          .session = model->session,
-                          .sequence = model->sent,
-                          .key = { .bytes = &key, .count = 1 },
-                          .value = { .bytes = value, .count = client == 0 ? BIG_VALUE_BYTES : 1 } });
-}
-
-static void ask_next_write(struct cluster *cluster, uint32_t leader, uint32_t client)
-{
-    struct model_client *model = &cluster->clients[client];
-    EXPECT_EQUAL(model->acknowledged, model->sent);
-    model->sent++;
-    ask_write(cluster, leader, client);
-}
-
-/* Reads the client's key: how many of its writes took effect. They must have done so in order, each once. */
-static uint64_t read_writes(struct cluster *cluster, uint32_t leader, uint32_t client)
-{
-    struct model_client *model = &cluster->clients[client];
-    const uint8_t key = (uint8_t)('k' + client);
-    const uint64_t replies = model->reply_count;
-    ask(cluster, leader, client,
-        (struct request){ .request_id = 999, .kind = REQUEST_GET, .key = { .bytes = &key, .count = 1 } });
-    settle(cluster);
-    EXPECT_EQUAL(model->reply_count, replies + 1);
-    if (model->reply.status == REPLY_NOT_FOUND)
-        return 0;
-    EXPECT_EQUAL(model->reply.status, REPLY_OK);
-    const struct slice value = model->reply.value;
-    if (client == 0) {
-        EXPECT_EQUAL(value.count, BIG_VALUE_BYTES);
-        return (uint64_t)(value.bytes[0] - 'a');
-    }
-    for (uint32_t i = 0; i < value.count; i++)
-        EXPECT_EQUAL(value.bytes[i], 'a' + i + 1);
-    return value.count;
-}
 
 /* ---- after a loss of power ---- */
 
@@ -630,7 +291,7 @@ static void script_begin(const char *name, const struct limits *limits, uint32_t
     prng_seed(&world.prng, number);
     world.count = voters;
     after.count = voters;
-    world.cutting = true;
+    world.before_write = power_cut_everywhere;
     for (uint32_t slot = 0; slot < voters; slot++) {
         struct replica_config config = node_config(voters, slot + 1);
         config.pre_vote = number % 2 == 0;
@@ -790,35 +451,42 @@ static void script_three_voters(uint32_t number)
 /* Without a loss of power: until the node's log has left that many blocks behind. */
 static void write_laps(uint32_t leader, uint64_t blocks)
 {
-    world.cutting = false;
+    world.before_write = NULL;
     for (uint32_t rounds = 0; world.models[leader].wal.durable.end < blocks * world.nodes[leader]->limits.block_bytes;
          rounds++) {
         EXPECT(rounds < 60);
         write_all(leader);
     }
-    world.cutting = true;
+    world.before_write = power_cut_everywhere;
 }
 
 static void script_laps(uint32_t number)
 {
     const struct limits limits = lap_limits();
     script_begin("laps", &limits, 3, number);
-    world.cutting = false;
+    world.before_write = NULL;
     EXPECT(campaign(&world, 0));
     register_all(0);
     write_laps(0, limits.wal_body_blocks - 8);
     for (uint32_t round = 0; round < 4; round++)
         write_all(0); /* around the end of the ring, through a checkpoint */
     EXPECT(world.laps > 0 && world.checkpoints > 0 && node_view(world.nodes[0]).base.index > 0);
-    world.isolated[2] = true; /* falls behind what the log still holds */
+    world.stalled[2] = true; /* falls behind what the log still holds, with a batch in flight */
+    ask_next_write(&world, 0, 0);
+    settle(&world);
+    world.isolated[2] = true;
     const uint64_t behind = node_view(world.nodes[2]).last.index;
-    world.cutting = false;
+    world.before_write = NULL;
     for (uint32_t round = 0; node_view(world.nodes[0]).base.index <= behind; round++) {
         EXPECT(round < 20);
         write_all(0);
     }
-    world.cutting = true;
+    world.before_write = power_cut_everywhere;
     world.isolated[2] = false;
+    for (uint32_t beats = 0; beats < 5; beats++)
+        pass_time(&world, 0); /* the checkpoint is there, and must wait for the log that it replaces */
+    EXPECT(world.installs == 0);
+    world.stalled[2] = false;
     for (uint32_t beats = 0; !is_even(&world); beats++) {
         EXPECT(beats < 50);
         pass_time(&world, 0);
