@@ -97,12 +97,8 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-<<<<<<< HEAD
     bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
-=======
-    bool own_taken; /* what memory still has of the wanted pages was found */
->>>>>>> bench
-    uint8_t zero[1];
+    bool own_taken;           /* what memory still has of the wanted pages was found */
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
