@@ -101,6 +101,8 @@ struct install {
     bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
     bool own_taken;           /* what memory still has of the wanted pages was found */
     uint32_t pages_since_switch;
+    uint32_t serves_used; /* of the slots in `serves` */
+    uint32_t zero;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
     uint64_t served_ns;    /* a peer last asked this node for something */
