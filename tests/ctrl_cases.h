@@ -3,7 +3,7 @@
  *
  * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry
  * behind the checkpoint on some node that can start, every page and map block of the checkpoint likewise, and a
- * majority that can start. A laggard with an older checkpoint and the log from there on make up for the newer one. */
+ * majority that can start. */
 #ifndef WW_CTRL_CASES_H
 #define WW_CTRL_CASES_H
 
@@ -62,7 +62,6 @@ enum row_at {
     ROW_LOST_ENTRY,
     ROW_LOST_PAGE,
     ROW_LOST_MAP,
-    ROW_LOST_DATA,
     ROW_LOST_SUPERBLOCKS,
     ROWS,
 };
@@ -93,7 +92,6 @@ static const struct row rows[ROWS] = {
     [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", false },
     [ROW_LOST_PAGE] = { "the same page, every copy", "all", false },
     [ROW_LOST_MAP] = { "the same map block, every copy", "all", false },
-    [ROW_LOST_DATA] = { "the whole data file, every copy", "all", false },
     [ROW_LOST_SUPERBLOCKS] = { "three or four superblock copies", "two", false },
 };
 
@@ -183,66 +181,34 @@ static inline uint32_t map_block_of(const struct history *history, uint32_t slot
     return map_entry_const(history->world->nodes[slot]->replica, level, at)->block;
 }
 
-static inline struct hash128 map_hash_of(const struct history *history, uint32_t slot, uint32_t level, uint32_t at)
-{
-    return map_entry_const(history->world->nodes[slot]->replica, level, at)->hash;
-}
-
-/* Does some node that can start have the entry intact? */
-static inline bool entry_is_left(const struct history *history, const struct damages *damages, uint32_t down,
-                                 uint64_t index)
-{
-    for (uint32_t slot = 0; slot < NODES; slot++) {
-        const struct place *place = &history->layouts[slot].entries[index];
-        if ((down >> slot & 1) == 0 && place->first != 0
-            && !is_damaged(damages, slot, DEVICE_WAL, place->first, place->last))
-            return true;
-    }
-    return false;
-}
-
-/* Does one of the nodes have each page and map block of the checkpoint of `whose` intact? What has not changed since an
- * older checkpoint is there, too. */
-static inline bool pages_are_left(const struct history *history, const struct damages *damages, uint32_t nodes,
-                                  uint32_t whose)
+/* Is there an intact copy of everything? The replicas still are as the history left them. */
+static inline bool damages_are_recoverable(const struct history *history, const struct damages *damages)
 {
     const struct limits *limits = &history->world->limits;
+    const uint32_t down = nodes_without_superblock(history, damages);
+    if ((down & (down - 1)) != 0)
+        return false;
+    for (uint64_t index = history->checkpoint.id.index + 1; index <= history->committed; index++) {
+        bool found = false;
+        for (uint32_t slot = 0; slot < NODES; slot++) {
+            const struct place *place = &history->layouts[slot].entries[index];
+            found = found
+                    || ((down >> slot & 1) == 0 && place->first != 0
+                        && !is_damaged(damages, slot, DEVICE_WAL, place->first, place->last));
+        }
+        if (!found)
+            return false;
+    }
     for (uint32_t level = 0; level <= map_root(limits); level++)
         for (uint32_t at = 0; at < map_count(limits, level); at++) {
-            const struct hash128 hash = map_hash_of(history, whose, level, at);
-            bool found = false;
+            bool found = map_block_of(history, history->leader, level, at) == 0;
             for (uint32_t slot = 0; slot < NODES; slot++) {
                 const uint32_t block = map_block_of(history, slot, level, at);
-                found = found
-                        || ((nodes >> slot & 1) != 0 && hash128_equal(map_hash_of(history, slot, level, at), hash)
-                            && !is_damaged(damages, slot, DEVICE_DATA, block, block));
+                found = found || ((down >> slot & 1) == 0 && !is_damaged(damages, slot, DEVICE_DATA, block, block));
             }
             if (!found)
                 return false;
         }
-    return true;
-}
-
-/* Is there an intact copy of everything? The replicas still are as the history left them. */
-static inline bool damages_are_recoverable(const struct history *history, const struct damages *damages)
-{
-    const uint32_t down = nodes_without_superblock(history, damages);
-    const uint32_t up = ((1u << NODES) - 1) & ~down;
-    const uint32_t behind = 1u << history->laggard;
-    const struct layout *laggard = &history->layouts[history->laggard];
-    const bool old = history->lag != LAG_ENTRIES;
-    if ((down & (down - 1)) != 0)
-        return false;
-    for (uint64_t index = history->checkpoint.id.index + 1; index <= history->committed; index++)
-        if (!entry_is_left(history, damages, down, index))
-            return false;
-    if (pages_are_left(history, damages, up, history->leader))
-        return true;
-    if (!old || (up & behind) == 0 || !pages_are_left(history, damages, behind, history->laggard))
-        return false;
-    for (uint64_t index = laggard->base.index + 1; index <= history->checkpoint.id.index; index++)
-        if (!entry_is_left(history, damages, down, index))
-            return false;
     return true;
 }
 
@@ -362,13 +328,11 @@ static inline void cases_of_pages(struct cases *cases, uint32_t kind)
         for (uint32_t at = 0; at < map_count(limits, level); at++)
             for (uint32_t nodes = 3; nodes < 1u << NODES; nodes++) {
                 struct damages same = { .count = 0 };
-                for (uint32_t slot = 0; slot < NODES; slot++) {
-                    const uint32_t block = map_block_of(history, slot, level, at);
-                    if ((nodes >> slot & 1) != 0 && block != 0)
-                        damages_add(&same, slot, DEVICE_DATA, kind, block);
-                }
-                if (same.count < 2 || same.count != (uint32_t)__builtin_popcount(nodes))
+                if (map_block_of(history, 0, level, at) == 0 || __builtin_popcount(nodes) < 2)
                     continue;
+                for (uint32_t slot = 0; slot < NODES; slot++)
+                    if ((nodes >> slot & 1) != 0)
+                        damages_add(&same, slot, DEVICE_DATA, kind, map_block_of(history, slot, level, at));
                 cases_add(cases, level == 0 ? ROW_SAME_PAGE : ROW_SAME_MAP, level == 0 ? ROW_LOST_PAGE : ROW_LOST_MAP,
                           &same);
                 if (same.count == NODES)
@@ -402,7 +366,7 @@ static inline void cases_of_differences(struct cases *cases, uint32_t kind)
         }
         if (pages.count == NODES)
             cases_add(cases, ROW_OTHER_PAGES, ROWS, &pages);
-        if (map_block_of(history, (turn + 1) % NODES, 0, page) == 0)
+        if (map_block_of(history, 0, 0, page) == 0)
             continue;
         damages_add(&mixed, turn, DEVICE_WAL, kind, history->layouts[turn].entries[index].at);
         damages_add(&mixed, (turn + 1) % NODES, DEVICE_DATA, kind, map_block_of(history, (turn + 1) % NODES, 0, page));
@@ -447,7 +411,7 @@ static inline void cases_of_wholes(struct cases *cases, uint32_t kind)
         for (uint32_t slot = 0; slot < NODES; slot++)
             for (uint32_t block = 1; block < limits->data_blocks && (nodes >> slot & 1) != 0; block++)
                 damages_add_harm(history, &data, slot, DEVICE_DATA, kind, block);
-        cases_add(cases, (nodes & (nodes - 1)) == 0 ? ROW_WHOLE_DATA : ROW_WHOLE_DATA_OF_TWO, ROW_LOST_DATA, &data);
+        cases_add(cases, (nodes & (nodes - 1)) == 0 ? ROW_WHOLE_DATA : ROW_WHOLE_DATA_OF_TWO, ROWS, &data);
     }
 }
 
