@@ -176,11 +176,19 @@ static bool read_all(const struct history *history, struct model *model, uint64_
     return true;
 }
 
-/* Have all nodes a newer checkpoint than that of the history? */
-static bool nodes_have_checkpoint(const struct history *history)
+/* Have all nodes a newer checkpoint than that? */
+static bool nodes_have_checkpoint(const struct world *world, uint64_t index)
 {
     for (uint32_t slot = 0; slot < NODES; slot++)
-        if (checkpoint_of(history->world, slot)->id.index <= history->checkpoint.id.index)
+        if (checkpoint_of(world, slot)->id.index <= index)
+            return false;
+    return true;
+}
+
+static bool nodes_ready(const struct world *world)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (!store_is_ready(world->nodes[slot]->replica) || !install_is_idle(world->nodes[slot]->replica))
             return false;
     return true;
 }
@@ -194,31 +202,61 @@ static bool nodes_scrubbed(const struct world *world, const uint64_t *passes)
     return true;
 }
 
-/* The damage comes while the nodes run. What memory has and the disks have lost is written again, by the scrub or with
- * the next checkpoint; then all of them lose power at once, and start again. NULL, or what failed. */
+/* Does the durable checkpoint name the block, and the block not hold what it should? */
+static bool damage_lasts(const struct world *world, const struct damage *damage)
+{
+    const struct replica *replica = world->nodes[damage->slot]->replica;
+    const struct disk *disk = &world->disks[damage->slot][damage->device];
+    const uint8_t *bytes = world->nodes[damage->slot]->data + (uint64_t)damage->block * disk->block_bytes;
+    if (damage->device == DEVICE_WAL)
+        return false;
+    if (!checkpoint_is_idle(replica))
+        return true;
+    for (uint32_t level = 0; level <= map_root(&world->limits); level++)
+        for (uint32_t at = 0; at < map_count(&world->limits, level); at++) {
+            const struct map_entry *entry = map_entry_const(replica, level, at);
+            if (entry->block != damage->block)
+                continue;
+            return disk->unreadable[damage->block]
+                   || (level == 0 ? !hash128_equal(map_page_hash(replica, bytes), entry->hash)
+                                  : map_block_checksum(replica, bytes, level, at) != entry->checksum);
+        }
+    return false;
+}
+
+/* The damage comes while the nodes run. What memory has and the disks have lost is written again by the scrub, or, when
+ * it has changed since the checkpoint, with the next one; then all of them lose power at once, and start again. NULL,
+ * or what failed. */
 static const char *case_damage_running(struct history *history, const struct cases *cases, uint32_t number,
                                        struct model *model, uint64_t seed)
 {
     struct world *world = history->world;
     const struct ctrl_case *one = &cases->list[number];
+    const struct damage *damages = cases->damages + one->first;
     const uint64_t end_ns = world->now_ns + (LATE_MS + MEND_MS) * MS;
-    const bool pages = cases->damages[one->first].device == DEVICE_DATA;
     uint64_t passes[NODES];
+    bool lasts = true;
     if (!read_all(history, model, end_ns))
         return "no reads before the damage";
-    for (uint32_t i = 0; i < one->count; i++)
-        damage_apply(history, &cases->damages[one->first + i], seed + i);
-    /* A page that has changed since the checkpoint is not mended, but written with the next one. */
-    while (pages && !nodes_have_checkpoint(history)) {
-        if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
-            return "no writes, or no checkpoint, after the damage";
-        world_run(world, 10 * MS);
-    }
-    for (uint32_t slot = 0; slot < NODES; slot++)
-        passes[slot] = world->nodes[slot]->replica->scrub.passes;
-    for (; !nodes_scrubbed(world, passes); world_run(world, 10 * MS))
+    for (; !nodes_ready(world); world_run(world, 10 * MS))
         if (world->now_ns >= end_ns)
-            return "the scrub does not come around";
+            return "a node does not catch up before the damage";
+    for (uint32_t i = 0; i < one->count; i++)
+        damage_apply(history, &damages[i], seed + i);
+    while (lasts) {
+        for (uint32_t slot = 0; slot < NODES; slot++)
+            passes[slot] = world->nodes[slot]->replica->scrub.passes;
+        for (; !nodes_scrubbed(world, passes); world_run(world, 10 * MS))
+            if (world->now_ns >= end_ns)
+                return "the scrub does not come around";
+        lasts = false;
+        for (uint32_t i = 0; i < one->count; i++)
+            lasts = lasts || damage_lasts(world, &damages[i]);
+        const uint64_t index = checkpoint_of(world, damages[0].slot)->id.index;
+        for (; lasts && !nodes_have_checkpoint(world, index); world_run(world, 10 * MS))
+            if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
+                return "neither the scrub nor a checkpoint mends it";
+    }
     for (uint32_t slot = 0; slot < NODES; slot++) {
         node_crash(world->nodes[slot]);
         world_start(world, slot);
