@@ -1,9 +1,11 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
 #include "../core/replica.h"
+#include "../core/scrub.h"
 #include "../core/store.h"
 #include "../io/client.h"
 #include "../io/clock.h"
 #include "../io/datadir.h"
+#include "../io/snapshot_save.h"
 #include "../io/text.h"
 #include "../io/txn_text.h"
 
@@ -26,6 +28,7 @@ enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
 
 struct arguments {
     struct client_options client;
+    bool timeout_given;
     bool json;
     bool help;
     bool with_else; /* the transaction has an "else" */
@@ -53,6 +56,7 @@ static int command_append(struct client *client, struct arguments *arguments);
 static int command_cas(struct client *client, struct arguments *arguments);
 static int command_txn(struct client *client, struct arguments *arguments);
 static int command_status(struct client *client, struct arguments *arguments);
+static int command_snapshot(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
@@ -83,8 +87,15 @@ static const struct command commands[] = {
       "Asks every endpoint about itself. Equal digests at equal applied index mean equal state.\n"
       "log: the first and the last index in it. ring used: of what clients may fill, at 100% writes end with \"no\n"
       "space\". checkpoint: the last index in it, and its hash, equal on nodes with equal checkpoints (--json has all\n"
-      "of it). store: ready, or why the node does not serve.\n"
+      "of it). repaired since its start: entries, pages that came from peers, blocks mended from memory. scrub: "
+      "passes\n"
+      "over everything stored, and where the next one is. store: ready, or why the node does not serve.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
+    { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
+      "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
+      "part of any later one without what came before it. FILE is written as FILE.new, verified, and renamed.\n"
+      "raftd restore makes the nodes of a new cluster from it. --timeout is that of a pause without progress "
+      "(60s).\n" },
 };
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -335,6 +346,16 @@ static const char *store_state_text(uint8_t state)
     return state < ARRAY_COUNT(names) ? names[state] : "?";
 }
 
+static const char *scrub_phase_text(uint8_t phase)
+{
+    static const char *const names[] = { [SCRUB_SUPERBLOCK] = "superblock",
+                                         [SCRUB_NAMES] = "names",
+                                         [SCRUB_BODY] = "log",
+                                         [SCRUB_MAP] = "map",
+                                         [SCRUB_PAGES] = "pages" };
+    return phase < ARRAY_COUNT(names) ? names[phase] : "?";
+}
+
 static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
 
 static void print_status_json(const char *endpoint, const struct node_status *status)
@@ -365,6 +386,11 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "checkpoint_term", status->checkpoint.term },
         { "first_index", status->first_index },
         { "pages_wanted", status->pages_wanted },
+        { "entries_repaired", status->entries_repaired },
+        { "pages_pulled", status->pages_pulled },
+        { "blocks_mended", status->blocks_mended },
+        { "scrub_passes", status->scrub_passes },
+        { "scrub_position", status->scrub_position },
     };
     printf(", \"role\": \"%s\"", role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
@@ -372,6 +398,7 @@ static void print_status_json(const char *endpoint, const struct node_status *st
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
+    printf(", \"scrub_phase\": \"%s\"", scrub_phase_text(status->scrub_phase));
     printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
 }
 
@@ -389,7 +416,7 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
 {
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], store[48];
+    char log[48], ring[32], checkpoint[64], repaired[64], store[48];
     snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
              (unsigned long long)status->last_index);
     snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
@@ -401,8 +428,11 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
     else
         snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
                  (unsigned long long)status->pages_wanted);
-    printf("%-22s %21s %16s  %27s  %s\n", endpoint, log, ring, status->checkpoint.index != 0 ? checkpoint : "none",
-           store);
+    snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
+             (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
+    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s\n", endpoint, log, ring,
+           status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
+           scrub_phase_text(status->scrub_phase), store);
 }
 
 struct status_answer {
@@ -426,7 +456,8 @@ static void print_status_text(struct client *client, const struct status_answer 
         if (!answers[slot].ok)
             continue;
         if (first)
-            printf("\n%-22s %21s %16s  %27s  %s\n", "endpoint", "log", "ring used", "checkpoint", "store");
+            printf("\n%-22s %21s %14s  %27s %11s  %-12s  %s\n", "endpoint", "log", "ring used", "checkpoint",
+                   "repaired", "scrub", "store");
         first = false;
         print_storage_row(client_endpoint_text(client, slot), &answers[slot].status);
     }
@@ -479,6 +510,81 @@ static int command_status(struct client *client, struct arguments *arguments)
     return answered == count ? EXIT_OK : EXIT_FAILED;
 }
 
+/* ---- snapshot ---- */
+
+static double mebibytes(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* One line that is overwritten. */
+static void print_progress(const struct snapshot_progress *progress)
+{
+    const uint64_t page_bytes = limits_production.page_bytes;
+    const double seconds = (double)progress->elapsed_ns / 1e9;
+    const double rate = seconds > 0 ? (double)progress->bytes_pulled / seconds : 0;
+    const uint64_t left = (progress->pages_all - progress->pages_done) * page_bytes;
+    fprintf(stderr, "\r%.1f of %.1f MiB, %.1f MiB/s", mebibytes(progress->pages_done * page_bytes),
+            mebibytes(progress->pages_all * page_bytes), rate / (1 << 20));
+    if (rate > 0)
+        fprintf(stderr, ", %.0f s left ", (double)left / rate);
+    fflush(stderr);
+}
+
+static void print_saved(const struct arguments *arguments, const char *file, const struct snapshot_save_result *result)
+{
+    const struct snapshot_header *header = &result->header;
+    const unsigned long long bytes =
+        sizeof *header + header->page_count * (sizeof(struct snapshot_record) + header->page_bytes);
+    const unsigned long long index = header->id.index, cluster = header->cluster_id, pages = header->page_count;
+    if (arguments->json) {
+        printf("{\"outcome\": \"ok\", \"file\": ");
+        text_write_json(stdout, client_text(file));
+        printf(
+            ", \"cluster_id\": %llu, \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": %llu, "
+            "\"bytes\": %llu}\n",
+            cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
+            (unsigned long long)header->checkpoint.low, pages, bytes);
+    } else {
+        printf("ok, %s: %llu bytes, %llu pages, the state behind entry %llu of cluster %llu\n", file, bytes, pages,
+               index, cluster);
+    }
+}
+
+static int snapshot_exit_code(enum client_reason reason)
+{
+    return exit_code_of(&(struct client_result){ .outcome = CLIENT_FAILED, .reason = reason });
+}
+
+static int command_snapshot(struct client *client, struct arguments *arguments)
+{
+    (void)client; /* one connection is not enough for it */
+    if (strcmp(arguments->words[0], "save") != 0)
+        return usage_error("usage: raftctl", arguments->command->usage);
+    const char *file = arguments->words[1];
+    const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
+    const struct snapshot_save_options options = {
+        .file = file,
+        .endpoints = arguments->client.endpoints,
+        .cluster_id = arguments->client.cluster_id,
+        .timeout_ns = arguments->timeout_given ? arguments->client.timeout_ns : 60 * NS_PER_S,
+        .progress = terminal ? print_progress : NULL,
+    };
+    struct snapshot_save_result result;
+    const bool saved = snapshot_save(&options, &result);
+    if (terminal)
+        fprintf(stderr, "\r%60s\r", "");
+    if (saved) {
+        print_saved(arguments, file, &result);
+        return EXIT_OK;
+    }
+    if (arguments->json) {
+        printf("{\"outcome\": \"failed\", \"error\": ");
+        text_write_json(stdout, client_text(result.error));
+        printf("}\n");
+    } else {
+        fprintf(stderr, "raftctl: snapshot: %s\n", result.error);
+    }
+    return snapshot_exit_code(result.reason);
+}
+
 /* ---- arguments ---- */
 
 static const struct command *command_find(const char *name)
@@ -524,6 +630,7 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         if (!text_parse_duration(value, &arguments->client.timeout_ns) || arguments->client.timeout_ns == 0
             || arguments->client.timeout_ns > 3600 * NS_PER_S)
             return usage_error("--timeout wants a duration up to 60m such as 500ms or 5s, not", value);
+        arguments->timeout_given = true;
     } else if ((value = option_value(argv, argc, at, "--cluster-id")) != NULL) {
         if (!text_parse_u64(value, &arguments->client.cluster_id) || arguments->client.cluster_id == 0)
             return usage_error("--cluster-id wants a number above 0, not", value);
@@ -554,8 +661,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
         }
     }
     if (count == 0)
-        return arguments->help ? EXIT_OK
-                               : usage_error("which command? put, get, del, append, cas, txn or status", NULL);
+        return arguments->help
+                   ? EXIT_OK
+                   : usage_error("which command? put, get, del, append, cas, txn, status or snapshot", NULL);
     arguments->command = command_find(words[0]);
     if (arguments->command == NULL)
         return usage_error("unknown command", words[0]);

@@ -83,6 +83,12 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .checkpoint_hash = replica->superblock.durable.checkpoint.hash,
         .first_index = replica->superblock.durable.head.base.index + 1,
         .pages_wanted = u64_max(replica->store.pages_damaged, replica->install.wanted_pages),
+        .entries_repaired = replica->entries_repaired,
+        .pages_pulled = replica->install.pages_pulled,
+        .blocks_mended = replica->scrub.mended,
+        .scrub_passes = replica->scrub.passes,
+        .scrub_position = replica->scrub.position,
+        .scrub_phase = (uint8_t)replica->scrub.phase,
         .store_state = (uint8_t)replica->store.state,
         .checkpoint_busy = !checkpoint_is_idle(replica),
         .voters = replica->config.voter_count,
@@ -95,6 +101,14 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .value = { .bytes = (const uint8_t *)&status, .count = sizeof status },
     };
     client_reply(replica, output, client, &reply);
+}
+
+/* replicate_checkpoint() appends the marker when it may; whoever needs the checkpoint looks whether it came. */
+static void client_checkpoint(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id)
+{
+    ASSERT(replica->role == RAFT_LEADER);
+    replica->marker_asked = replica->log.last.index > replica->checkpoint.next.id.index;
+    client_reply(replica, output, client, &(struct reply){ .request_id = request_id, .applied = replica->applied });
 }
 
 /* Puts the command into the log, stamped with the term in which this node leads now. REPLY_OK: it waits there. */
@@ -139,6 +153,9 @@ static void client_request(struct replica *replica, struct output *output, uint6
     } else if (request->kind == REQUEST_GET) {
         read_request(replica, output, client, request);
         return;
+    } else if (request->kind == REQUEST_CHECKPOINT) {
+        client_checkpoint(replica, output, client, request->request_id);
+        return;
     } else {
         refusal.status = client_propose(replica, output, client, request);
         if (refusal.status == REPLY_OK)
@@ -147,12 +164,27 @@ static void client_request(struct replica *replica, struct output *output, uint6
     client_reply(replica, output, client, &refusal);
 }
 
+/* A client that saves the store asks for a checkpoint as a peer would. */
+static bool client_pulls(struct replica *replica, struct output *output, const struct input *input)
+{
+    struct message message;
+    if (message_decode(input->bytes, &replica->frame, &message) != FRAME_OK)
+        return false;
+    if (message.type != FRAME_CHECKPOINT_REQUEST || message.from != 0)
+        return false;
+    if (replica->role != RAFT_STARTING)
+        install_request(replica, output, &message, input->client);
+    return true;
+}
+
 void client_frame(struct replica *replica, struct output *output, const struct input *input)
 {
     struct request request;
     enum reply_status status = REPLY_OK;
     const enum frame_verdict verdict =
         request_decode(input->bytes, &replica->frame, &replica->limits, &request, &status);
+    if (verdict == FRAME_BAD_TYPE && client_pulls(replica, output, input))
+        return;
     if (verdict != FRAME_OK) {
         output_effect(output, &(struct effect){ .kind = EFFECT_REFUSE, .target = input->client, .verdict = verdict });
         return;

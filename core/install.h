@@ -64,13 +64,20 @@ struct install_run {
     uint8_t zero[3];
 };
 
-/* A page that a peer asked for and that must be read first. */
+/* Who pulls: a peer, or a client that saves the store as a file. It sends the same frames, from node 0. */
+struct install_asker {
+    uint64_t node;   /* 0: a client */
+    uint64_t client; /* opaque */
+};
+
+/* A page that was asked for and that must be read first. */
 struct install_serve {
-    uint64_t to; /* node id; 0: free */
+    struct install_asker to;
     uint32_t page;
     uint32_t first; /* of the request */
     uint32_t block; /* in flight: not 0 */
-    uint32_t zero;
+    bool used;
+    uint8_t zero[3];
 };
 
 struct install {
@@ -89,7 +96,8 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    uint8_t zero[2];
+    bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
+    uint8_t zero[1];
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
@@ -130,11 +138,11 @@ void install_written(struct replica *replica, struct output *output, const struc
 
 /* ---- install_serve.c ---- */
 
-/* FRAME_CHECKPOINT_REQUEST. */
-void install_request(struct replica *replica, struct output *output, const struct message *message);
-/* A page read for a peer. */
+/* FRAME_CHECKPOINT_REQUEST. client: where the answer goes when it is not from a node. */
+void install_request(struct replica *replica, struct output *output, const struct message *message, uint64_t client);
+/* A page read for whom asked. */
 void install_serve_read(struct replica *replica, struct output *output, const struct input *input);
-/* Starts reads for peers. Called once per step. */
+/* Starts reads for whom asked. Called once per step. */
 void install_serve_flush(struct replica *replica, struct output *output);
 /* Leader: tells the peer in `slot` that its next entry is only in the checkpoint. */
 void install_offer(struct replica *replica, struct output *output, uint32_t slot);

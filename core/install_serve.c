@@ -34,26 +34,47 @@ static bool serve_page_is(const struct replica *replica, uint32_t page, const ui
     return hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash);
 }
 
-static struct message serve_answer(const struct replica *replica, uint64_t to, enum checkpoint_ask ask)
+static struct message serve_answer(const struct replica *replica, const struct install_asker *to,
+                                   enum checkpoint_ask ask)
 {
     return (struct message){
         .type = FRAME_CHECKPOINT_RESPONSE,
         .from = replica->config.node_id,
-        .to = to,
+        .to = to->node,
         .instance = replica->superblock.instance,
         .term = replica->superblock.durable.hard.term,
         .checkpoint_response = { .ask = ask, .checkpoint = replica->superblock.durable.checkpoint.hash },
     };
 }
 
-/* A frame that finds no room is like one that the network lost: it is asked for again. */
-static void serve_send(struct replica *replica, struct output *output, const struct message *message)
+static void serve_emit(struct replica *replica, struct output *output, const struct install_asker *to,
+                       const struct message *message)
 {
-    if (output_room(output, 1, message_bytes(message)))
+    if (to->node != 0)
         output_message(output, &replica->frame, message);
+    else
+        output_message_client(output, &replica->frame, to->client, message);
 }
 
-static void serve_offer(struct replica *replica, struct output *output, uint64_t to, bool leader)
+/* A frame that finds no room is like one that the network lost: it is asked for again. */
+static void serve_send(struct replica *replica, struct output *output, const struct install_asker *to,
+                       const struct message *message)
+{
+    if (output_room(output, 1, message_bytes(message)))
+        serve_emit(replica, output, to, message);
+}
+
+/* It asked for what there is not: a correct peer never does. */
+static void serve_refuse(struct output *output, const struct install_asker *to)
+{
+    if (to->node != 0)
+        output_event(output, EVENT_IMPOSSIBLE, to->node, 0);
+    else
+        output_effect(output,
+                      &(struct effect){ .kind = EFFECT_REFUSE, .target = to->client, .verdict = FRAME_BAD_BODY });
+}
+
+static void serve_offer(struct replica *replica, struct output *output, const struct install_asker *to, bool leader)
 {
     const struct checkpoint *own = &replica->superblock.durable.checkpoint;
     struct message message = serve_answer(replica, to, CHECKPOINT_ASK_OFFER);
@@ -62,18 +83,18 @@ static void serve_offer(struct replica *replica, struct output *output, uint64_t
         response->id = own->id;
         response->root_hash = own->root.hash;
         response->leader = leader;
-        output_event(output, EVENT_OFFER, to, own->id.index);
+        output_event(output, EVENT_OFFER, to->node, own->id.index);
     } else {
         response->checkpoint = (struct hash128){ .low = 0 };
     }
-    serve_send(replica, output, &message);
+    serve_send(replica, output, to, &message);
 }
 
 void install_offer(struct replica *replica, struct output *output, uint32_t slot)
 {
     ASSERT(replica->role == RAFT_LEADER && slot != replica->self);
     if (serve_ready(replica))
-        serve_offer(replica, output, replica->config.voters[slot].id, true);
+        serve_offer(replica, output, &(struct install_asker){ .node = replica->config.voters[slot].id }, true);
 }
 
 bool install_lease_held(const struct replica *replica)
@@ -87,13 +108,13 @@ bool install_lease_held(const struct replica *replica)
 
 /* ---- hashes ---- */
 
-static void serve_hashes(struct replica *replica, struct output *output, const struct message *question)
+static void serve_hashes(struct replica *replica, struct output *output, const struct install_asker *to,
+                         const struct checkpoint_request *request)
 {
     struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
-    const struct checkpoint_request *request = &question->checkpoint_request;
     const struct limits *limits = &replica->limits;
     if (request->level > map_root(limits) || request->at >= map_count(limits, request->level)) {
-        output_event(output, EVENT_IMPOSSIBLE, question->from, 0);
+        serve_refuse(output, to);
         return;
     }
     if (!serve_knows(replica, request->level, request->at))
@@ -102,26 +123,26 @@ static void serve_hashes(struct replica *replica, struct output *output, const s
     for (uint32_t at = 0; at < map_fanout(limits); at++)
         memcpy(&hashes[at], block + at * sizeof(struct map_entry) + offsetof(struct map_entry, hash),
                sizeof hashes[at]);
-    struct message message = serve_answer(replica, question->from, CHECKPOINT_ASK_HASHES);
+    struct message message = serve_answer(replica, to, CHECKPOINT_ASK_HASHES);
     struct checkpoint_response *response = &message.checkpoint_response;
     response->level = request->level;
     response->at = request->at;
     response->count = map_fanout(limits);
     response->payload =
         (struct slice){ .bytes = (const uint8_t *)hashes, .count = response->count * (uint32_t)sizeof hashes[0] };
-    serve_send(replica, output, &message);
+    serve_send(replica, output, to, &message);
 }
 
 /* ---- pages ---- */
 
 /* False: too many wait. */
-static bool serve_later(struct replica *replica, uint64_t to, uint32_t first, uint32_t page)
+static bool serve_later(struct replica *replica, const struct install_asker *to, uint32_t first, uint32_t page)
 {
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++) {
         struct install_serve *serve = &replica->install.serves[slot];
-        if (serve->to != 0)
+        if (serve->used)
             continue;
-        *serve = (struct install_serve){ .to = to, .page = page, .first = first };
+        *serve = (struct install_serve){ .to = *to, .page = page, .first = first, .used = true };
         return true;
     }
     return false;
@@ -146,17 +167,17 @@ static bool serve_pages_valid(const struct replica *replica, const struct checkp
            && request->count <= message_pages_max(replica->limits.frame_bytes_max, replica->limits.page_bytes);
 }
 
-static void serve_pages(struct replica *replica, struct output *output, const struct message *question)
+static void serve_pages(struct replica *replica, struct output *output, const struct install_asker *to,
+                        const struct checkpoint_request *request)
 {
-    const struct checkpoint_request *request = &question->checkpoint_request;
     const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
     if (!serve_pages_valid(replica, request)) {
-        output_event(output, EVENT_IMPOSSIBLE, question->from, 0);
+        serve_refuse(output, to);
         return;
     }
     if (!output_room(output, 1, message_checkpoint_bytes(request->count * stride)))
         return;
-    struct message message = serve_answer(replica, question->from, CHECKPOINT_ASK_PAGES);
+    struct message message = serve_answer(replica, to, CHECKPOINT_ASK_PAGES);
     struct checkpoint_response *response = &message.checkpoint_response;
     uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
     memcpy(&response->at, request->pages.bytes, sizeof response->at);
@@ -165,7 +186,7 @@ static void serve_pages(struct replica *replica, struct output *output, const st
         memcpy(&page, request->pages.bytes + i * sizeof page, sizeof page);
         const bool known = serve_knows(replica, 0, page);
         const bool dirty = checkpoint_page_dirty(replica, page);
-        if (known && dirty && serve_later(replica, question->from, response->at, page))
+        if (known && dirty && serve_later(replica, to, response->at, page))
             continue;
         response->count++;
         if (known && !dirty && serve_from_memory(replica, page, payload + response->page_count * stride))
@@ -175,7 +196,7 @@ static void serve_pages(struct replica *replica, struct output *output, const st
         return;
     response->page_bytes = replica->limits.page_bytes;
     response->payload = (struct slice){ .bytes = payload, .count = response->page_count * stride };
-    output_message(output, &replica->frame, &message);
+    serve_emit(replica, output, to, &message);
 }
 
 /* One page of a request; NULL: it is not to be had here. */
@@ -185,7 +206,7 @@ static void serve_one(struct replica *replica, struct output *output, const stru
     const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
     if (!output_room(output, 1, message_checkpoint_bytes(stride)))
         return;
-    struct message message = serve_answer(replica, serve->to, CHECKPOINT_ASK_PAGES);
+    struct message message = serve_answer(replica, &serve->to, CHECKPOINT_ASK_PAGES);
     struct checkpoint_response *response = &message.checkpoint_response;
     response->at = serve->first;
     response->count = 1;
@@ -198,7 +219,7 @@ static void serve_one(struct replica *replica, struct output *output, const stru
         response->page_count = 1;
         response->payload = (struct slice){ .bytes = payload, .count = stride };
     }
-    output_message(output, &replica->frame, &message);
+    serve_emit(replica, output, &serve->to, &message);
 }
 
 void install_serve_read(struct replica *replica, struct output *output, const struct input *input)
@@ -206,7 +227,7 @@ void install_serve_read(struct replica *replica, struct output *output, const st
     const uint64_t slot = wal_detail_of(input->op_id);
     ASSERT(slot < INSTALL_SERVES_MAX && replica->install.serves[slot].block != 0);
     const struct install_serve serve = replica->install.serves[slot];
-    replica->install.serves[slot] = (struct install_serve){ .to = 0 };
+    replica->install.serves[slot] = (struct install_serve){ .used = false };
     /* Whatever became of the block meanwhile: what is sent hashes to what the durable checkpoint says. */
     if (serve_ready(replica) && serve_knows(replica, 0, serve.page))
         serve_one(replica, output, &serve, input->result == DISK_OK ? input->bytes.bytes : NULL);
@@ -219,7 +240,7 @@ static bool serve_start(struct replica *replica, struct output *output, uint32_t
     const struct map_entry *entry = map_entry_const(replica, 0, serve->page);
     const uint32_t page_bytes = replica->limits.page_bytes;
     if (!serve_ready(replica) || !serve_knows(replica, 0, serve->page) || entry->block == 0) {
-        *serve = (struct install_serve){ .to = 0 };
+        *serve = (struct install_serve){ .used = false };
         return true;
     }
     if (!output_room(output, 1, 0)) {
@@ -244,7 +265,7 @@ void install_serve_flush(struct replica *replica, struct output *output)
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++)
         reading += serves[slot].block != 0;
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX && reading < INSTALL_SERVE_READS_MAX; slot++) {
-        if (serves[slot].to == 0 || serves[slot].block != 0)
+        if (!serves[slot].used || serves[slot].block != 0)
             continue;
         if (!serve_start(replica, output, slot))
             return;
@@ -252,16 +273,18 @@ void install_serve_flush(struct replica *replica, struct output *output)
     }
 }
 
-void install_request(struct replica *replica, struct output *output, const struct message *message)
+void install_request(struct replica *replica, struct output *output, const struct message *message, uint64_t client)
 {
     const struct checkpoint_request *request = &message->checkpoint_request;
-    const struct hash128 own = replica->superblock.durable.checkpoint.hash;
-    replica->install.served_ns = u64_max(replica->now_ns, 1);
-    const bool other = !hash128_equal(request->checkpoint, own);
+    const struct install_asker to = { .node = message->from, .client = message->from == 0 ? client : 0 };
+    const bool other = !hash128_equal(request->checkpoint, replica->superblock.durable.checkpoint.hash);
+    /* Who only asks what there is may be waiting for the next one. */
+    if (request->ask != CHECKPOINT_ASK_OFFER)
+        replica->install.served_ns = u64_max(replica->now_ns, 1);
     if (request->ask == CHECKPOINT_ASK_OFFER || other || !serve_ready(replica))
-        serve_offer(replica, output, message->from, false);
+        serve_offer(replica, output, &to, false);
     else if (request->ask == CHECKPOINT_ASK_HASHES)
-        serve_hashes(replica, output, message);
+        serve_hashes(replica, output, &to, request);
     else
-        serve_pages(replica, output, message);
+        serve_pages(replica, output, &to, request);
 }

@@ -331,7 +331,8 @@ struct kv_result kv_execute(struct replica *replica, const struct request *reque
     case REQUEST_REGISTER:
     case REQUEST_GET:
     case REQUEST_GET_STALE:
-    case REQUEST_STATUS: break;
+    case REQUEST_STATUS:
+    case REQUEST_CHECKPOINT: break;
     }
     UNREACHABLE();
 }

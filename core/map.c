@@ -217,12 +217,22 @@ uint32_t block_take(struct replica *replica, uint32_t block, uint32_t use)
     return block;
 }
 
+/* Where the cursor goes back to the start: a small store does not spread over all of a large device, which is a sparse
+ * file. Half of what lies before it is free. */
+static uint32_t block_end(const struct replica *replica)
+{
+    const struct limits *limits = &replica->limits;
+    const uint64_t slack = 4 * (uint64_t)limits->data_run_bytes_max / limits->page_bytes;
+    return (uint32_t)u64_min(limits->data_blocks, 2 * ((uint64_t)replica->checkpoint.blocks_used + 1) + slack);
+}
+
 uint32_t block_allocate(struct replica *replica, uint32_t use)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
     ASSERT(writer->blocks_used + 1 < replica->limits.data_blocks);
+    const uint32_t end = block_end(replica);
     for (uint32_t done = 0; done < BLOCK_SCAN_MAX; done++) {
-        if (writer->block_next == 0 || writer->block_next >= replica->limits.data_blocks)
+        if (writer->block_next == 0 || writer->block_next >= end)
             writer->block_next = 1;
         const uint32_t block = block_take(replica, writer->block_next, use);
         if (block != 0)

@@ -76,16 +76,29 @@ void output_event(struct output *output, enum event_kind kind, uint64_t a, uint6
     output->event_count++;
 }
 
-void output_message(struct output *output, const struct frame_context *context, const struct message *message)
+static void output_frame(struct output *output, const struct frame_context *context, const struct message *message,
+                         enum effect_kind kind, uint64_t target)
 {
     const uint32_t bytes = message_bytes(message);
     uint8_t *frame = output_take(output, bytes);
     message_encode(message, context, frame);
     output_effect(output, &(struct effect){
-                              .kind = EFFECT_SEND,
-                              .target = message->to,
+                              .kind = kind,
+                              .target = target,
                               .bytes = { .bytes = frame, .count = bytes },
                           });
+}
+
+void output_message(struct output *output, const struct frame_context *context, const struct message *message)
+{
+    output_frame(output, context, message, EFFECT_SEND, message->to);
+}
+
+void output_message_client(struct output *output, const struct frame_context *context, uint64_t client,
+                           const struct message *message)
+{
+    ASSERT(message->to == 0);
+    output_frame(output, context, message, EFFECT_REPLY, client);
 }
 
 void output_reply(struct output *output, uint64_t cluster_id, uint64_t client, const struct reply *reply)

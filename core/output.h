@@ -19,6 +19,9 @@ void output_event(struct output *output, enum event_kind kind, uint64_t a, uint6
 
 /* Encodes and emits. */
 void output_message(struct output *output, const struct frame_context *context, const struct message *message);
+/* To a client that speaks as a peer does: it asks for a checkpoint (install.h). */
+void output_message_client(struct output *output, const struct frame_context *context, uint64_t client,
+                           const struct message *message);
 void output_reply(struct output *output, uint64_t cluster_id, uint64_t client, const struct reply *reply);
 
 #endif

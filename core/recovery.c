@@ -160,6 +160,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
     memset(block, 0, replica->limits.block_bytes);
     memcpy(block, superblock, sizeof *superblock);
+    replica->scrub.mended += bad;
     if (bad > 0)
         output_event(output, EVENT_SUPERBLOCK_REPAIR, bad, 0);
 }
@@ -278,10 +279,7 @@ static void log_meet_checkpoint(struct replica *replica)
             .base = id,
         };
     }
-    while (log->first_faulty != 0 && log->first_faulty <= id.index) {
-        const uint64_t index = log->first_faulty;
-        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
-    }
+    log_forget_damaged(replica, id.index);
 }
 
 /* Nobody else has what this node lost: it must not go on as if it had never been. */

@@ -185,7 +185,7 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
-    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message); return;
+    case FRAME_CHECKPOINT_REQUEST: install_request(replica, output, &message, 0); return;
     case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;

@@ -84,9 +84,11 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
     const bool pressed =
         replica->log.last.index > replica->checkpoint.next.id.index
         && !wal_has_room(replica, limits_command_bytes_max(&replica->limits), replica->limits.wal_reserve_blocks);
-    const bool due = checkpoint_is_due(replica) && !install_lease_held(replica);
-    if ((due || pressed) && wal_append(replica, output, &marker, 1))
+    const bool due = (checkpoint_is_due(replica) || replica->marker_asked) && !install_lease_held(replica);
+    if ((due || pressed) && wal_append(replica, output, &marker, 1)) {
         replica->marker_index = marker.id.index;
+        replica->marker_asked = false;
+    }
 }
 
 void replicate_become_leader(struct replica *replica, struct output *output)
@@ -102,6 +104,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
     replica->reads_assigned = 0;
     replica->marker_index = 0;
+    replica->marker_asked = false;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
         struct peer *peer = &replica->peers[slot];

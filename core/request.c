@@ -75,7 +75,7 @@ static bool command_layout_decode(struct slice body, struct request *request)
     if (body.count < sizeof header)
         return false;
     memcpy(&header, body.bytes, sizeof header);
-    if (header.zero != 0 || header.kind < REQUEST_REGISTER || header.kind > REQUEST_STATUS)
+    if (header.zero != 0 || header.kind < REQUEST_REGISTER || header.kind > REQUEST_CHECKPOINT)
         return false;
     if ((uint64_t)header.key_bytes + header.value_bytes != body.count - sizeof header)
         return false;

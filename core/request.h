@@ -18,15 +18,16 @@
 #include "message.h"
 
 enum request_kind {
-    REQUEST_REGISTER = 1,  /* new session; reply.session */
-    REQUEST_PUT = 2,       /* key, value */
-    REQUEST_DELETE = 3,    /* key; REPLY_NOT_FOUND when absent */
-    REQUEST_APPEND = 4,    /* key, value: appended to what is there, or put when absent */
-    REQUEST_CAS = 5,       /* key, value, version: put if the key's version equals; version 0: put if absent */
-    REQUEST_TXN = 6,       /* compares, writes if all hold, writes if not */
-    REQUEST_GET = 7,       /* key; linearizable through ReadIndex */
-    REQUEST_GET_STALE = 8, /* key; this node's applied state, marked REPLY_FLAG_STALE */
-    REQUEST_STATUS = 9,    /* this node's status */
+    REQUEST_REGISTER = 1,    /* new session; reply.session */
+    REQUEST_PUT = 2,         /* key, value */
+    REQUEST_DELETE = 3,      /* key; REPLY_NOT_FOUND when absent */
+    REQUEST_APPEND = 4,      /* key, value: appended to what is there, or put when absent */
+    REQUEST_CAS = 5,         /* key, value, version: put if the key's version equals; version 0: put if absent */
+    REQUEST_TXN = 6,         /* compares, writes if all hold, writes if not */
+    REQUEST_GET = 7,         /* key; linearizable through ReadIndex */
+    REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
+    REQUEST_STATUS = 9,      /* this node's status */
+    REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
 };
 
 struct request_header {
@@ -147,13 +148,18 @@ struct node_status {
     struct hash128 checkpoint_hash; /* equal on replicas with an equal checkpoint */
     uint64_t first_index;           /* of the log: all before it are only in the checkpoint */
     uint64_t pages_wanted;          /* of the checkpoint, not here: lost, or still to come from a peer */
+    uint64_t entries_repaired;      /* in this life: damaged here, got from a peer */
+    uint64_t pages_pulled;          /* ... pages got from peers */
+    uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
+    uint64_t scrub_passes;          /* over everything stored, complete */
+    uint64_t scrub_position;        /* in its phase; scrub.h */
     uint32_t voters;
     uint8_t role;         /* enum raft_role, replica.h */
     uint8_t store_state;  /* enum store_state, store.h */
     bool checkpoint_busy; /* one is being written */
-    uint8_t zero;
+    uint8_t scrub_phase;  /* enum scrub_phase, scrub.h */
 };
-STATIC_ASSERT(sizeof(struct node_status) == 184, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 224, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

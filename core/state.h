@@ -175,10 +175,12 @@ struct replica {
     uint32_t reads_first;
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
-    uint32_t zero1;
+    bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
+    uint8_t zero1[3];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct repair repair;
+    uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;
     struct log log;

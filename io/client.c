@@ -475,15 +475,20 @@ static enum client_reason client_check_request(struct client *client, const stru
 
 /* ---- calls ---- */
 
+static struct client_result client_ask(struct client *client, struct request *request)
+{
+    client->error[0] = '\0';
+    struct client_run run = { .deadline_ns = clock_now_ns() + client->options.timeout_ns };
+    client_run(client, &run, request);
+    return client_finish(client, &run);
+}
+
 static struct client_result client_read(struct client *client, struct request *request)
 {
     const enum client_reason problem = client_check_request(client, request);
     if (problem != CLIENT_DONE)
         return (struct client_result){ .outcome = CLIENT_FAILED, .reason = problem };
-    client->error[0] = '\0';
-    struct client_run run = { .deadline_ns = clock_now_ns() + client->options.timeout_ns };
-    client_run(client, &run, request);
-    return client_finish(client, &run);
+    return client_ask(client, request);
 }
 
 /* Gives the client a session. The run's outcome is that of the write that needs it: it has not been sent. */
@@ -533,6 +538,11 @@ struct client_result client_get(struct client *client, struct slice key)
 struct client_result client_get_stale(struct client *client, struct slice key)
 {
     return client_read(client, &(struct request){ .kind = REQUEST_GET_STALE, .key = key });
+}
+
+struct client_result client_checkpoint(struct client *client)
+{
+    return client_ask(client, &(struct request){ .kind = REQUEST_CHECKPOINT });
 }
 
 struct client_result client_put(struct client *client, struct slice key, struct slice value)

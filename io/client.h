@@ -100,6 +100,10 @@ bool client_txn_has_else(const struct client_txn *txn);
 int client_txn_add(struct client_txn *txn, const struct txn_clause *clause) __attribute__((warn_unused_result));
 struct client_result client_txn_commit(struct client *client, const struct client_txn *txn);
 
+/* Asks the leader for a checkpoint soon, however little has changed since the last one. OK: it will see to it while it
+ * leads. */
+struct client_result client_checkpoint(struct client *client);
+
 /* Asks one node about itself, with one attempt. */
 struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status);
 uint32_t client_endpoint_count(const struct client *client);

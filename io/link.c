@@ -154,6 +154,13 @@ static int link_next_frame(struct link *link, uint64_t deadline_ns, struct slice
     return error;
 }
 
+int link_receive_frame(struct link *link, uint64_t deadline_ns, struct slice *frame)
+{
+    ASSERT(link->fd >= 0);
+    const int error = link_next_frame(link, deadline_ns, frame);
+    return error < 0 ? link_fail(link, error) : 0;
+}
+
 int link_receive(struct link *link, uint64_t request_id, uint64_t deadline_ns, struct reply *reply)
 {
     ASSERT(link->fd >= 0);

@@ -31,5 +31,8 @@ int link_send(struct link *link, struct slice frame, uint64_t deadline_ns, bool 
  * -EPROTO: the other side does not speak this protocol; -ECONNRESET: it closed. */
 int link_receive(struct link *link, uint64_t request_id, uint64_t deadline_ns, struct reply *reply)
     __attribute__((warn_unused_result));
+/* The next whole frame of any kind, not decoded; borrowed in the same way. */
+int link_receive_frame(struct link *link, uint64_t deadline_ns, struct slice *frame)
+    __attribute__((warn_unused_result));
 
 #endif

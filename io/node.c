@@ -2,6 +2,7 @@
 #include "node.h"
 
 #include "../core/inspect.h"
+#include "../core/install.h"
 #include "../core/request.h"
 #include "clock.h"
 #include "connection.h"
@@ -28,7 +29,8 @@ enum {
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
-enum { LOG_FILLING_PERCENT = 80 };
+#define NO_SPACE_LOG_NS (60 * NS_PER_S)
+enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 
 /* A step is slow when it computes for longer than all of them should. What the clock on the wall says is not the step's
  * alone on a machine with other work, so the thread's CPU time decides; since reading that is a system call, it is read
@@ -73,6 +75,7 @@ struct node {
     bool filling_said;
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
+    uint64_t no_space_next_ns;  /* when it may be said again */
     uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
     uint32_t input_count;
     uint64_t turns;
@@ -229,11 +232,20 @@ static const struct {
     [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_WARN, "at", "level" },
     [EVENT_INSTALL] = { LOG_LEVEL_INFO, "phase", "peer" },
-    [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
     [EVENT_INSTALL_PAGES] = { LOG_LEVEL_DEBUG, "pages", "wanted" },
-    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_ERROR, "at", "level" },
+    [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
+    [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
+    [EVENT_OFFER] = { LOG_LEVEL_DEBUG, "peer", "index" },
+    [EVENT_BATCH_DAMAGED] = { LOG_LEVEL_WARN, "first", "entries" },
+    [EVENT_ABSTAIN] = { LOG_LEVEL_WARN, "last", "lsn" },
+    [EVENT_ABSTAIN_OVER] = { LOG_LEVEL_INFO, "index", "term" },
+    [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
+    [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
+    [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
+    [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
 };
 
 static void log_role(struct node *node, const struct event *event)
@@ -249,10 +261,21 @@ static void log_role(struct node *node, const struct event *event)
         FIELD_NUMBER("commit", view.commit));
 }
 
+static void log_install(const struct event *event)
+{
+    static const char *const phases[] = {
+        [INSTALL_IDLE] = "idle", [INSTALL_ASK] = "ask", [INSTALL_PULL] = "pull", [INSTALL_SWITCH] = "switch"
+    };
+    ASSERT(event->a < ARRAY_COUNT(phases));
+    LOG(event_views[EVENT_INSTALL].level, event_kind_text(event->kind), FIELD_TEXT("phase", phases[event->a]),
+        FIELD_NUMBER("peer", event->b));
+}
+
 static void log_event(const struct event *event)
 {
     ASSERT(event->kind < EVENT_KINDS);
     const char *a = event_views[event->kind].a, *b = event_views[event->kind].b;
+    ASSERT(a != NULL);
     const struct logger_field fields[] = { FIELD_NUMBER(a, event->a), FIELD_NUMBER(b, event->b) };
     logger_write(event_views[event->kind].level, event_kind_text(event->kind), fields, b != NULL ? 2 : 1);
 }
@@ -265,15 +288,18 @@ static void node_log_events(struct node *node)
         node->space_refused |= event->kind == EVENT_BUSY && event->a == REPLY_NO_SPACE;
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
+        else if (event->kind == EVENT_INSTALL)
+            log_install(event);
         else if (logger_enabled(event_views[event->kind].level))
             log_event(event);
     }
 }
 
-/* The log does not shrink: who runs the node must hear of it before its clients do. */
+/* A ring that fills is one whose checkpoints do not keep up: who runs the node must hear of it before its clients do.
+ * Said once, until it is well below again. */
 static void node_watch_log(struct node *node)
 {
-    if (node->full_said || !node->ready || node->now_ns < node->log_watch_ns)
+    if (!node->ready || node->now_ns < node->log_watch_ns)
         return;
     node->log_watch_ns = node->now_ns + NS_PER_S;
     struct replica_view view;
@@ -284,15 +310,20 @@ static void node_watch_log(struct node *node)
     const uint64_t percent = u64_min(view.wal_blocks_used * 100 / usable, 100);
     const struct logger_field fields[] = { FIELD_NUMBER("percent", percent),
                                            FIELD_NUMBER("bytes", usable * limits->block_bytes) };
-    if (percent < LOG_FILLING_PERCENT)
-        return;
-    if (node->space_refused || view.wal_blocks_used + 1 >= usable) {
-        node->full_said = true;
+    if (percent < LOG_WELL_PERCENT)
+        node->filling_said = node->full_said = false;
+    const bool full = view.wal_blocks_used + 1 >= usable;
+    if (full && !node->full_said)
         logger_write(LOG_LEVEL_WARN, "log-full", fields, ARRAY_COUNT(fields));
-    } else if (!node->filling_said) {
-        node->filling_said = true;
+    else if (percent >= LOG_FILLING_PERCENT && !node->filling_said)
         logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
+    node->full_said |= full;
+    node->filling_said |= percent >= LOG_FILLING_PERCENT;
+    if (node->space_refused && !full && node->now_ns >= node->no_space_next_ns) {
+        node->no_space_next_ns = node->now_ns + NO_SPACE_LOG_NS;
+        LOG(LOG_LEVEL_WARN, "no-space", FIELD_TEXT("cause", "a write found the store full and changed nothing"));
     }
+    node->space_refused = false;
 }
 
 static void watch_begin(struct step_watch *watch, uint64_t now_ns)

@@ -1,8 +1,8 @@
 /* `raftd inspect DIR`: what a data directory holds, read offline and never written to.
  *
- * Prints the superblock copies, the header ring, every batch of the WAL with its verdict, and what a start would make
- * of them. Every checksum on the way is verified. The directory may belong to a running node: then the tail may move
- * while it is read, and the output says so. */
+ * Prints the superblock copies and what they say, every batch of the log (survey_wal.c), the page map and the pages
+ * (survey_data.c), and what is damaged: a line each, with device and offset. Every checksum is verified. The directory
+ * may belong to a running node: then things may move while they are read, and the output says so. */
 #ifndef WW_SURVEY_H
 #define WW_SURVEY_H
 
@@ -14,8 +14,8 @@ struct survey_options {
 };
 
 enum survey_verdict {
-    SURVEY_WHOLE,      /* nothing wrong, or a tail that a start cuts off */
-    SURVEY_DAMAGED,    /* something durable cannot be read: the node would stop, or repair a copy first */
+    SURVEY_WHOLE,      /* nothing is lost: at most a tail that a start cuts off, or damage that is made good */
+    SURVEY_DAMAGED,    /* something durable cannot be read: the node will need its peers, or repair a copy */
     SURVEY_UNREADABLE, /* no directory, no WAL, or no superblock: a line on standard error says which */
 };
 

@@ -36,7 +36,8 @@ static enum linear_kind linear_kind_of(enum request_kind kind)
     case REQUEST_GET:
     case REQUEST_GET_STALE:
     case REQUEST_REGISTER:
-    case REQUEST_STATUS: break;
+    case REQUEST_STATUS:
+    case REQUEST_CHECKPOINT: break;
     }
     return LINEAR_GET;
 }
@@ -61,7 +62,8 @@ void check_invoked(struct check *check, uint32_t call, uint32_t client, const st
     op->expected = request->version;
     if (request->kind == REQUEST_TXN)
         invoke_txn(check, op, request->value);
-    else if (request->kind != REQUEST_REGISTER && request->kind != REQUEST_STATUS)
+    else if (request->kind != REQUEST_REGISTER && request->kind != REQUEST_STATUS
+             && request->kind != REQUEST_CHECKPOINT)
         op->key = check_model_key(check, request->key);
     if (op->kind != LINEAR_TXN)
         op->value = linear_value_of(request->value);
@@ -235,7 +237,8 @@ void check_returned(struct check *check, uint32_t call, const struct reply *repl
     case REQUEST_APPEND:
     case REQUEST_CAS:
     case REQUEST_TXN: returned_write(check, call, reply); break;
-    case REQUEST_STATUS: break;
+    case REQUEST_STATUS:
+    case REQUEST_CHECKPOINT: break;
     }
 }
 
@@ -258,7 +261,8 @@ static bool call_is_searched(const struct ghost_call *record)
     case REQUEST_TXN: return true;
     case REQUEST_GET_STALE:
     case REQUEST_REGISTER:
-    case REQUEST_STATUS: break;
+    case REQUEST_STATUS:
+    case REQUEST_CHECKPOINT: break;
     }
     return false;
 }

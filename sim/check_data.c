@@ -210,6 +210,41 @@ void check_data_forget(struct check *check, uint32_t node)
 
 /* ---- what a node has made of it ---- */
 
+static struct map_entry data_entry(const struct check *check, const struct ghost_data *data, uint32_t block,
+                                   uint32_t at)
+{
+    struct map_entry entry;
+    memcpy(&entry, data->image + (uint64_t)block * check->limits.page_bytes + at * sizeof entry, sizeof entry);
+    return entry;
+}
+
+static void data_release(const struct check *check, struct ghost_data *data, uint32_t block, uint32_t level)
+{
+    for (uint32_t child = 0; child < map_fanout(&check->limits); child++) {
+        const struct map_entry entry = data_entry(check, data, block, child);
+        if (entry.block == 0)
+            continue;
+        data->blocks[entry.block].used = 0;
+        if (level > 1)
+            data_release(check, data, entry.block, level - 1);
+    }
+}
+
+/* Without the map block nobody can know which blocks lie below it: they are lost with it, and may be written. */
+void check_data_lost(struct check *check, uint32_t node, uint32_t level, uint32_t at)
+{
+    struct ghost_data *data = &check->nodes[node].data;
+    uint32_t block = check->nodes[node].stored.checkpoint.root.block;
+    for (uint32_t above = map_root(&check->limits); above > level && block != 0; above--) {
+        uint32_t child = at;
+        for (uint32_t below = level; below + 1 < above; below++)
+            child /= map_fanout(&check->limits);
+        block = data_entry(check, data, block, child % map_fanout(&check->limits)).block;
+    }
+    if (block != 0)
+        data_release(check, data, block, level);
+}
+
 /* The pages in memory are those of the checkpoint, which the node has just loaded. */
 void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica)
 {

@@ -70,6 +70,7 @@ struct ghost_wal {
     bool *faulty;          /* per index */
     uint64_t first_faulty; /* 0: none */
     uint64_t lost;         /* up to here links are what was promised and then damaged, even behind the log's last */
+    bool hollow;           /* what lies before it is a checkpoint that is not all here yet, and never was */
     bool struck;           /* a fault hit it since it last recovered */
     bool must_abstain;     /* and what its disk says proves that it had been durable */
 };
@@ -317,6 +318,8 @@ void check_data_reset(struct check *check, uint32_t node);
 void check_data_checkpoint(struct check *check, uint32_t node);
 /* No superblock copy names the one before it any more. */
 void check_data_forget(struct check *check, uint32_t node);
+/* The node gave up a map block that it cannot read. */
+void check_data_lost(struct check *check, uint32_t node, uint32_t level, uint32_t at);
 /* The node has just loaded the checkpoint, and applied nothing since. */
 void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica);
 

@@ -31,7 +31,7 @@ static void transcript_request(FILE *file, struct slice frame)
         [REQUEST_DELETE] = "delete",     [REQUEST_APPEND] = "append",
         [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
         [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
-        [REQUEST_STATUS] = "status",
+        [REQUEST_STATUS] = "status",     [REQUEST_CHECKPOINT] = "checkpoint",
     };
     struct request_header request;
     if (frame.count < sizeof(struct frame_header) + sizeof request)

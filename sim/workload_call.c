@@ -187,7 +187,7 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     switch (draw(scene, client_slot, 4)) {
     case 0: header.key_bytes ^= (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
     case 1: header.value_bytes = 1 + (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
-    case 2: header.kind = (uint8_t)(REQUEST_STATUS + 1 + draw(scene, client_slot, 200)); break;
+    case 2: header.kind = (uint8_t)(REQUEST_CHECKPOINT + 1 + draw(scene, client_slot, 200)); break;
     default: header.sequence = 0; break;
     }
     memcpy(body, &header, sizeof header);

@@ -411,6 +411,71 @@ TEST(a_write_over_a_checkpoint_is_caught_but_not_over_a_lost_one)
     }
 }
 
+/* An install, as the disk shows it: the log begins anew behind an entry that the node never had. partial: the
+ * checkpoint there is not all here. It holds no page, so nothing is missing else. */
+static void install_lie(struct cluster *c, uint32_t n, struct log_id id, bool partial)
+{
+    struct stored stored = stored_of(c, n);
+    stored.flags = partial ? STORED_PARTIAL : 0;
+    stored.checkpoint.id = id;
+    stored.checkpoint.hash = checkpoint_hash(id, stored.checkpoint.root.hash);
+    stored.head.base = id;
+    stored.head.lsn = c->nodes[n]->replica->wal.tail;
+    write_superblock(c, n, &stored);
+}
+
+/* Puts the entry of the node `from` to the disk of `to`, as the first one of its log. */
+static void write_entry(struct cluster *c, uint32_t to, uint32_t from, struct log_id id)
+{
+    struct node *node = c->nodes[to];
+    const struct slice entry = log_entry_bytes(c->nodes[from]->replica, id.index);
+    const struct wal_batch_header header = {
+        .magic = WAL_BATCH_MAGIC,
+        .version = STORED_VERSION,
+        .kind = WAL_BATCH_APPEND,
+        .sequence = node->replica->wal.sequence + 1,
+        .lsn = node->replica->wal.tail,
+        .term = id.term,
+        .first_index = id.index,
+        .entry_term = id.term,
+        .entry_count = 1,
+        .run_bytes = limits->block_bytes,
+        .body_bytes = entry.count,
+    };
+    uint8_t *run = node->image + body() + header.lsn;
+    EXPECT(sizeof header + entry.count <= limits->block_bytes);
+    memset(run, 0, limits->block_bytes);
+    memcpy(run, &header, sizeof header);
+    memcpy(run + sizeof header, entry.bytes, entry.count);
+    wal_batch_seal(run, node->config.cluster_id);
+    landed(c, to, DEVICE_WAL, body() + header.lsn, limits->block_bytes, false);
+}
+
+/* Whoever has an entry, but still pulls the state before it, does not count. */
+TEST(a_commit_that_counts_a_node_without_the_state_before_it_is_caught)
+{
+    for (uint32_t partial = 0; partial < 2; partial++) {
+        struct cluster *c = cluster_with(1);
+        struct replica *leader = c->nodes[0]->replica;
+        c->cut[2] = true;
+        call(c, 0, put(c, "two"));
+        c->cut[1] = true;
+        struct request request = put(c, "three");
+        propose(c, 0, &request);
+        settle(c);
+        const struct log_id next = leader->log.last;
+        EXPECT_EQUAL(leader->commit, next.index - 1);
+        install_lie(c, 2, (struct log_id){ .term = log_term(leader, next.index - 1), .index = next.index - 1 },
+                    partial == 1);
+        write_entry(c, 2, 0, next);
+        EXPECT_TEXT(verdict(c), "none");
+        leader->commit++;
+        look(c, 0);
+        EXPECT_TEXT(verdict(c), partial == 1 ? check_kind_text(CHECK_DURABLE_QUORUM) : "none");
+        cluster_free(c);
+    }
+}
+
 /* ---- the state ---- */
 
 /* The node forgets that its state is whole, and finds it again, with a page changed in between; with `entry`, the map

@@ -38,6 +38,20 @@ TEST(what_is_frozen_becomes_durable_while_applying_goes_on)
     rig_free(rig);
 }
 
+TEST(a_client_gets_a_checkpoint_for_the_asking_unless_nothing_has_changed)
+{
+    const struct limits limits = rig_limits();
+    struct rig *rig = rig_new(&limits);
+    put(rig, "key", 10, 1);
+    for (uint32_t round = 0; round < 3; round++) {
+        node_request(rig->node, 1, &(struct request){ .kind = REQUEST_CHECKPOINT });
+        look(rig);
+        settle(rig, true);
+        EXPECT_EQUAL(rig->checkpoints, 1);
+    }
+    rig_free(rig);
+}
+
 TEST(applying_waits_when_the_shadow_pool_is_full)
 {
     struct limits limits = rig_limits();
@@ -164,6 +178,28 @@ TEST(equal_logs_give_equal_checkpoints_wherever_their_blocks_lie)
     EXPECT(differ > 100);
     rig_free(rig);
     rig_free(other);
+}
+
+TEST(no_block_is_given_up_while_the_scrub_writes_it_again)
+{
+    const struct limits limits = rig_limits();
+    struct rig *rig = rig_new(&limits);
+    struct replica *replica = rig->node->replica;
+    write_until_frozen(rig);
+    EXPECT_EQUAL(replica->scrub.in_flight, 0);
+    replica->scrub.in_flight = limits.page_bytes;
+    replica->scrub.writing = true;
+    settle(rig, true);
+    EXPECT_EQUAL(replica->checkpoint.phase, CHECKPOINT_RETIRE);
+    EXPECT_EQUAL(replica->superblock.durable.checkpoint.id.index, rig->frozen_index);
+    replica->scrub.in_flight = 0;
+    replica->scrub.writing = false;
+    node_tick(rig->node, 0);
+    look(rig);
+    settle(rig, true);
+    EXPECT(checkpoint_is_idle(replica));
+    EXPECT_EQUAL(rig->durable_index, rig->frozen_index);
+    rig_free(rig);
 }
 
 TEST(a_failed_write_stops_the_node)

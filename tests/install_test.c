@@ -545,11 +545,75 @@ TEST(a_peer_that_is_asked_holds_back_its_marker_for_a_while)
     struct cluster *cluster = cluster_with_checkpoint(&slot);
     const uint32_t leader = elected(cluster);
     EXPECT(!install_lease_held(replica_at(cluster, leader)));
-    const struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    struct message message = question(cluster, slot, leader, CHECKPOINT_ASK_OFFER);
+    node_message(cluster->nodes[leader], &message);
+    EXPECT(!install_lease_held(replica_at(cluster, leader))); /* it may be the next one that is waited for */
+    message = question(cluster, slot, leader, CHECKPOINT_ASK_HASHES);
+    message.checkpoint_request.level = 1;
     node_message(cluster->nodes[leader], &message);
     EXPECT(install_lease_held(replica_at(cluster, leader)));
     cluster_run(cluster, 250 * MS);
     EXPECT(!install_lease_held(replica_at(cluster, leader)));
+    cluster_free(cluster);
+}
+
+/* The frame that the node last sent to the client; the count of pages in it. */
+static uint32_t client_got(struct node *node, enum checkpoint_ask ask, struct message *message)
+{
+    const struct frame_context context = node_context(node);
+    EXPECT(node->sent_count > 0);
+    const struct node_frame *frame = &node->sent[node->sent_count - 1];
+    EXPECT(frame->reply);
+    EXPECT_EQUAL(frame->to, 77);
+    EXPECT_EQUAL(message_decode((struct slice){ frame->bytes, frame->count }, &context, message), FRAME_OK);
+    EXPECT_EQUAL(message->type, FRAME_CHECKPOINT_RESPONSE);
+    EXPECT_EQUAL(message->checkpoint_response.ask, ask);
+    return message->checkpoint_response.page_count;
+}
+
+static void client_asks(struct node *node, const struct checkpoint_request *request)
+{
+    uint8_t bytes[512];
+    const struct frame_context context = node_context(node);
+    const struct message message = { .type = FRAME_CHECKPOINT_REQUEST, .checkpoint_request = *request };
+    message_encode(&message, &context, bytes);
+    node->sent_count = 0;
+    node_client_frame(node, 77, (struct slice){ bytes, message_bytes(&message) });
+}
+
+TEST(a_client_pulls_with_the_frames_of_a_peer)
+{
+    uint32_t slot;
+    struct message message;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    struct node *node = cluster->nodes[slot];
+    client_asks(node, &(struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER });
+    client_got(node, CHECKPOINT_ASK_OFFER, &message);
+    const struct checkpoint_response offer = message.checkpoint_response;
+    EXPECT(offer.id.index > 0);
+    struct checkpoint_request request = { .ask = CHECKPOINT_ASK_HASHES,
+                                          .checkpoint = offer.checkpoint,
+                                          .level = map_root(&cluster->limits) };
+    client_asks(node, &request);
+    client_got(node, CHECKPOINT_ASK_HASHES, &message);
+    struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
+    EXPECT(message.checkpoint_response.payload.count <= sizeof hashes);
+    memcpy(hashes, message.checkpoint_response.payload.bytes, message.checkpoint_response.payload.count);
+    EXPECT(hash128_equal(map_hashes_hash(&cluster->limits, hashes), offer.root_hash));
+    const uint32_t page = 0;
+    request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_PAGES,
+                                           .checkpoint = offer.checkpoint,
+                                           .count = 1,
+                                           .pages = { (const uint8_t *)&page, sizeof page } };
+    client_asks(node, &request);
+    EXPECT_EQUAL(client_got(node, CHECKPOINT_ASK_PAGES, &message), 1);
+    /* What there is not is refused, to it alone. */
+    const uint32_t beyond = cluster->limits.pages_max;
+    request.pages.bytes = (const uint8_t *)&beyond;
+    node->refused = FRAME_OK;
+    client_asks(node, &request);
+    EXPECT_EQUAL(node->refused, FRAME_BAD_BODY);
+    EXPECT_EQUAL(node->sent_count, 0);
     cluster_free(cluster);
 }
 

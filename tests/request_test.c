@@ -53,7 +53,8 @@ static struct request sample(enum request_kind kind)
     struct request request = { .request_id = 12, .kind = kind };
     switch (kind) {
     case REQUEST_REGISTER:
-    case REQUEST_STATUS: break;
+    case REQUEST_STATUS:
+    case REQUEST_CHECKPOINT: break;
     case REQUEST_GET:
     case REQUEST_GET_STALE: request.key = text("key"); break;
     case REQUEST_DELETE:
@@ -95,7 +96,7 @@ static enum reply_status status_of(const struct request *request)
 
 TEST(every_request_survives_the_round_trip)
 {
-    for (int kind = REQUEST_REGISTER; kind <= REQUEST_STATUS; kind++) {
+    for (int kind = REQUEST_REGISTER; kind <= REQUEST_CHECKPOINT; kind++) {
         const struct request sent = sample((enum request_kind)kind);
         struct request got;
         enum reply_status status = REPLY_UNKNOWN;

@@ -1,0 +1,402 @@
+/* Device 0 from the outside; see survey_wal.h. Read in pieces, so that a block that cannot be read is one that is
+ * damaged, and not the end. */
+#include "survey_wal.h"
+
+#include "../core/entry.h"
+#include "../core/inspect.h"
+#include "../core/request.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An entry that cannot be read, until a later batch holds it once more or replaces it. */
+struct lost_entry {
+    uint64_t index;
+    uint64_t sequence; /* of its batch */
+};
+
+struct wal_survey {
+    const struct survey_wal_options *options;
+    uint64_t cluster_id;
+    uint64_t ring_bytes;
+    uint8_t *run;   /* wal_batch_bytes_max */
+    uint8_t *block; /* one */
+    /* What the header ring names, sorted by lsn. */
+    struct wal_batch_header *names;
+    size_t name_count;
+    size_t name_capacity;
+    uint64_t named_sequence; /* batches up to it were durable */
+    /* The walk. */
+    uint64_t lsn;
+    uint64_t sequence;
+    struct hash128 hash;
+    struct log_id last;
+    uint64_t batches;
+    uint64_t batches_bad;
+    struct lost_entry *lost;
+    size_t lost_count;
+    size_t lost_capacity;
+    bool no_memory;
+};
+
+/* Room for one more. NULL: no memory, which is remembered. */
+static void *grow(struct wal_survey *survey, void *array, size_t *capacity, size_t count, size_t element_bytes)
+{
+    if (count < *capacity)
+        return array;
+    const size_t more = *capacity == 0 ? 64 : 2 * *capacity;
+    void *grown = realloc(array, more * element_bytes);
+    if (grown == NULL)
+        survey->no_memory = true;
+    else
+        *capacity = more;
+    return grown;
+}
+
+/* `count` bytes at the offset into `to`; what cannot be read is zeros, and as good as damaged. */
+static void device_read(const struct wal_survey *survey, uint64_t offset, uint8_t *to, uint32_t count)
+{
+    const uint32_t block_bytes = survey->options->limits.block_bytes;
+    if (pread(survey->options->fd, to, count, (off_t)offset) == (ssize_t)count)
+        return;
+    for (uint32_t at = 0; at < count; at += block_bytes) {
+        if (pread(survey->options->fd, to + at, block_bytes, (off_t)(offset + at)) != (ssize_t)block_bytes)
+            memset(to + at, 0, block_bytes);
+    }
+}
+
+static uint64_t body_offset(const struct wal_survey *survey, uint64_t lsn)
+{
+    return wal_body_offset(&survey->options->limits) + lsn % survey->ring_bytes;
+}
+
+static bool block_is_zero(const uint8_t *block, uint32_t count)
+{
+    return block[0] == 0 && memcmp(block, block + 1, count - 1) == 0;
+}
+
+/* ---- header ring ---- */
+
+static int name_compare(const void *a, const void *b)
+{
+    const struct wal_batch_header *left = a, *right = b;
+    if (left->lsn != right->lsn)
+        return left->lsn < right->lsn ? -1 : 1;
+    return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+}
+
+static void names_take(struct wal_survey *survey, struct slice block, const struct wal_name_header *name)
+{
+    survey->named_sequence = u64_max(survey->named_sequence, name->durable_sequence);
+    for (uint32_t at = 0; at < name->count; at++) {
+        struct wal_batch_header header;
+        if (!wal_name_batch(block, at, survey->cluster_id, &header))
+            continue;
+        struct wal_batch_header *names =
+            grow(survey, survey->names, &survey->name_capacity, survey->name_count, sizeof *names);
+        if (names == NULL)
+            return;
+        survey->names = names;
+        survey->names[survey->name_count++] = header;
+    }
+}
+
+static void names_survey(struct wal_survey *survey)
+{
+    const struct limits *limits = &survey->options->limits;
+    uint32_t intact = 0, bad = 0;
+    for (uint32_t slot = 0; slot < limits->wal_header_blocks; slot++) {
+        const uint64_t offset = wal_header_offset(limits) + (uint64_t)slot * limits->block_bytes;
+        const struct slice block = { survey->block, limits->block_bytes };
+        struct wal_name_header name;
+        device_read(survey, offset, survey->block, limits->block_bytes);
+        if (wal_name_decode(block, survey->cluster_id, &name)) {
+            intact++;
+            names_take(survey, block, &name);
+        } else if (!block_is_zero(survey->block, limits->block_bytes)) {
+            bad++;
+            printf("DAMAGED wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
+        }
+    }
+    if (survey->name_count > 0)
+        qsort(survey->names, survey->name_count, sizeof survey->names[0], name_compare);
+    printf("header ring: %" PRIu32 " blocks intact, %" PRIu32 " damaged; names batches up to %" PRIu64 "\n", intact,
+           bad, survey->named_sequence);
+}
+
+/* ---- what was lost ---- */
+
+static void lost_add(struct wal_survey *survey, const struct wal_batch_header *header)
+{
+    for (uint32_t at = 0; at < header->entry_count; at++) {
+        struct lost_entry *lost = grow(survey, survey->lost, &survey->lost_capacity, survey->lost_count, sizeof *lost);
+        if (lost == NULL)
+            return;
+        survey->lost = lost;
+        lost[survey->lost_count++] =
+            (struct lost_entry){ .index = header->first_index + at, .sequence = header->sequence };
+    }
+}
+
+/* first..last are good again, or not part of the log any more. */
+static void lost_remove(struct wal_survey *survey, uint64_t first, uint64_t last)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < survey->lost_count; at++) {
+        if (survey->lost[at].index < first || survey->lost[at].index > last)
+            survey->lost[kept++] = survey->lost[at];
+    }
+    survey->lost_count = kept;
+}
+
+/* ---- the walk ---- */
+
+static void entry_print(const struct wal_survey *survey, const struct entry *entry)
+{
+    static const char *const kinds[] = { "?", "register", "put", "delete", "append", "cas", "txn" };
+    struct request request;
+    struct limits limits = limits_production;
+    limits.block_bytes = survey->options->limits.block_bytes;
+    printf("    entry %" PRIu64 "  term %" PRIu64 "  ", entry->id.index, entry->id.term);
+    if (entry->kind == ENTRY_NOOP || entry->kind == ENTRY_CHECKPOINT) {
+        printf("%s\n", entry->kind == ENTRY_NOOP ? "no-op" : "checkpoint");
+        return;
+    }
+    if (!command_decode(entry->body, &limits, &request) || request.kind > REQUEST_TXN) {
+        printf("%" PRIu32 " bytes that are no command\n", entry->body.count);
+        return;
+    }
+    printf("%s", kinds[request.kind]);
+    if (request.session != 0)
+        printf("  session %" PRIu64 " sequence %" PRIu64, request.session, request.sequence);
+    if (request.key.count > 0) {
+        printf("  key ");
+        text_write_json(stdout, request.key);
+    }
+    if (request.value.count > 0)
+        printf("  value of %" PRIu32 " bytes", request.value.count);
+    printf("\n");
+}
+
+static void entries_dump(const struct wal_survey *survey, const struct wal_batch_header *header)
+{
+    struct slice left = { survey->run + sizeof *header, header->body_bytes };
+    for (uint32_t at = 0; at < header->entry_count; at++) {
+        struct entry entry;
+        const uint32_t bytes = entry_decode(left, &entry);
+        entry_print(survey, &entry);
+        left.bytes += bytes;
+        left.count -= bytes;
+    }
+}
+
+static void batch_print(const struct wal_survey *survey, const struct wal_batch_header *header, bool good)
+{
+    if (!good)
+        printf("DAMAGED wal at %" PRIu64 ": ", body_offset(survey, header->lsn));
+    printf("batch %" PRIu64 "  lsn %" PRIu64 "  %" PRIu32 " bytes  term %" PRIu64, header->sequence, header->lsn,
+           header->run_bytes, good ? header->term : header->entry_term);
+    if (header->entry_count == 0)
+        printf("  cut of a recovery");
+    else
+        printf("  entries %" PRIu64 "..%" PRIu64, header->first_index, header->first_index + header->entry_count - 1);
+    if (header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index)
+        printf("  in place of all from there on");
+    if (header->kind == WAL_BATCH_REPAIR)
+        printf("  once more");
+    if (good)
+        printf("  %s", header->sequence <= survey->named_sequence ? "ok, named" : "ok");
+    printf("\n");
+}
+
+/* Recovery's rule for what an intact header must say to belong to the log (its entries' terms apart). */
+static bool batch_follows(const struct wal_survey *survey, const struct wal_batch_header *header)
+{
+    const struct limits *limits = &survey->options->limits;
+    return header->sequence > survey->sequence && hash128_equal(header->prev_hash, survey->hash)
+           && header->run_bytes <= limits->wal_batch_bytes_max && header->run_bytes % limits->block_bytes == 0
+           && (header->kind != WAL_BATCH_APPEND || header->first_index <= survey->last.index + 1);
+}
+
+/* It belongs to the log; good: so do its bytes. */
+static void batch_take(struct wal_survey *survey, const struct wal_batch_header *header, bool good)
+{
+    const uint64_t first = header->first_index, last = first + header->entry_count - 1;
+    batch_print(survey, header, good);
+    if (good && survey->options->dump)
+        entries_dump(survey, header);
+    if (header->kind == WAL_BATCH_APPEND) {
+        lost_remove(survey, first, UINT64_MAX);
+        survey->last = (struct log_id){ .term = header->entry_term, .index = last };
+    } else if (header->kind == WAL_BATCH_REPAIR && good) {
+        lost_remove(survey, first, last);
+    }
+    if (!good && header->kind == WAL_BATCH_APPEND)
+        lost_add(survey, header);
+    *(good ? &survey->batches : &survey->batches_bad) += 1;
+    survey->sequence = header->sequence;
+    survey->hash = header->hash;
+    survey->lsn = wal_place(&survey->options->limits, header->lsn + header->run_bytes);
+}
+
+/* The batch at the tail, if it is whole and continues the log. */
+static bool batch_good(struct wal_survey *survey, struct wal_batch_header *header)
+{
+    const struct limits *limits = &survey->options->limits;
+    const struct slice block = { survey->block, limits->block_bytes };
+    device_read(survey, body_offset(survey, survey->lsn), survey->block, limits->block_bytes);
+    if (!wal_batch_header_decode(block, survey->cluster_id, survey->lsn, header) || !batch_follows(survey, header))
+        return false;
+    device_read(survey, body_offset(survey, survey->lsn), survey->run, header->run_bytes);
+    return wal_batch_body_valid(header, survey->cluster_id, survey->run);
+}
+
+/* Looks at what lies behind the tail, as far as batches may have been in flight. */
+struct tail {
+    uint64_t durable_sequence; /* of batches that something there says were durable */
+    uint64_t written;          /* blocks that are not zero */
+    bool identified;           /* the batch behind the lost one says what that was */
+    struct wal_batch_header lost;
+};
+
+static void tail_identify(const struct wal_survey *survey, struct tail *tail, const struct wal_batch_header *next)
+{
+    const struct limits *limits = &survey->options->limits;
+    if (next->prev_bytes == 0 || next->lsn - next->prev_bytes != survey->lsn || next->sequence < survey->sequence + 2)
+        return;
+    const uint32_t run = u32_min(next->prev_bytes, limits->wal_batch_bytes_max);
+    tail->lost = (struct wal_batch_header){
+        .hash = next->prev_hash,
+        .prev_hash = survey->hash,
+        .kind = next->prev_kind,
+        .sequence = next->sequence - 1,
+        .lsn = survey->lsn,
+        .first_index = next->prev_first_index,
+        .entry_term = next->prev_entry_term,
+        .entry_count = next->prev_entry_count,
+        .run_bytes = run - run % limits->block_bytes,
+    };
+    tail->identified = batch_follows(survey, &tail->lost);
+}
+
+static struct tail tail_look(struct wal_survey *survey)
+{
+    const struct limits *limits = &survey->options->limits;
+    const uint64_t window = (uint64_t)(limits_production.wal_unnamed_max + 1) * limits->wal_batch_bytes_max;
+    const uint64_t end =
+        u64_min(survey->lsn + window, survey->options->superblock->stored.head.lsn + survey->ring_bytes);
+    struct tail tail = { .durable_sequence = survey->named_sequence };
+    const struct slice block = { survey->block, limits->block_bytes };
+    for (uint64_t lsn = survey->lsn; lsn + limits->block_bytes <= end; lsn += limits->block_bytes) {
+        struct wal_batch_header header;
+        device_read(survey, body_offset(survey, lsn), survey->block, limits->block_bytes);
+        tail.written += !block_is_zero(survey->block, limits->block_bytes);
+        if (!wal_batch_header_decode(block, survey->cluster_id, lsn, &header) || header.sequence <= survey->sequence)
+            continue;
+        tail.durable_sequence = u64_max(tail.durable_sequence, header.durable_sequence);
+        if (lsn == survey->lsn && batch_follows(survey, &header)) {
+            tail.lost = header;
+            tail.identified = true;
+        } else if (!tail.identified) {
+            tail_identify(survey, &tail, &header);
+        }
+    }
+    return tail;
+}
+
+static bool names_identify(const struct wal_survey *survey, struct wal_batch_header *lost)
+{
+    size_t low = 0, high = survey->name_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (survey->names[middle].lsn < survey->lsn)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < survey->name_count && survey->names[low].lsn == survey->lsn; low++) {
+        *lost = survey->names[low];
+        if (batch_follows(survey, lost))
+            return true;
+    }
+    return false;
+}
+
+/* From the head to the tail. False: a batch was durable, and nothing says what it held. */
+static bool walk(struct wal_survey *survey)
+{
+    const uint64_t end = survey->options->superblock->stored.head.lsn + survey->ring_bytes;
+    while (survey->lsn < end && !survey->no_memory) {
+        struct wal_batch_header header;
+        if (batch_good(survey, &header)) {
+            batch_take(survey, &header, true);
+            continue;
+        }
+        const struct tail tail = tail_look(survey);
+        if (tail.durable_sequence <= survey->sequence) {
+            if (tail.written > 0)
+                printf("tail: %" PRIu64 " written blocks behind the last batch were never acknowledged, or are of an "
+                       "earlier lap\n",
+                       tail.written);
+            return true;
+        }
+        if (!tail.identified && !names_identify(survey, &header)) {
+            printf("DAMAGED wal at %" PRIu64 ": a batch that was durable; what it held, and what follows, is unknown\n",
+                   body_offset(survey, survey->lsn));
+            return false;
+        }
+        batch_take(survey, tail.identified ? &tail.lost : &header, false);
+    }
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static void summary_print(const struct wal_survey *survey)
+{
+    const struct stored *stored = &survey->options->superblock->stored;
+    printf("log: %" PRIu64 " batches intact, %" PRIu64 " damaged; entries %" PRIu64 "..%" PRIu64
+           ", the last of term %" PRIu64 "; %" PRIu64 " of %" PRIu64 " bytes used\n",
+           survey->batches, survey->batches_bad, stored->head.base.index + 1, survey->last.index, survey->last.term,
+           survey->lsn - stored->head.lsn, survey->ring_bytes);
+    if (survey->batches_bad > 0 && survey->lost_count == 0)
+        printf("log: what was damaged is in later batches or in the checkpoint: nothing is lost\n");
+    for (size_t at = 0; at < survey->lost_count; at++)
+        printf("LOST: entry %" PRIu64 " of batch %" PRIu64 ", unless a peer has it\n", survey->lost[at].index,
+               survey->lost[at].sequence);
+}
+
+bool survey_wal(const struct survey_wal_options *options)
+{
+    const struct superblock *superblock = options->superblock;
+    struct wal_survey survey = {
+        .options = options,
+        .cluster_id = superblock->cluster_id,
+        .ring_bytes = (uint64_t)options->limits.wal_body_blocks * options->limits.block_bytes,
+        .run = malloc(options->limits.wal_batch_bytes_max),
+        .block = malloc(options->limits.block_bytes),
+        .lsn = superblock->stored.head.lsn,
+        .sequence = superblock->stored.head.sequence,
+        .hash = superblock->stored.head.prev_hash,
+        .last = superblock->stored.head.base,
+    };
+    bool known = false;
+    if (survey.run != NULL && survey.block != NULL) {
+        names_survey(&survey);
+        known = walk(&survey);
+        lost_remove(&survey, 0, superblock->stored.checkpoint.id.index);
+        summary_print(&survey);
+    }
+    if (survey.run == NULL || survey.block == NULL || survey.no_memory)
+        fprintf(stderr, "raftd: inspect: %s: no memory\n", options->path);
+    const bool whole = known && !survey.no_memory && survey.lost_count == 0;
+    free(survey.run);
+    free(survey.block);
+    free(survey.names);
+    free(survey.lost);
+    return whole;
+}
