@@ -40,6 +40,8 @@ struct options {
     bool verbose;
 };
 
+static bool row_is_recoverable(uint32_t row) { return rows[row].outlook != COPY_LOST; }
+
 static sigjmp_buf case_broken;
 static char case_broken_text[160];
 
@@ -53,9 +55,8 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
 /* An invariant is broken, as node.h has said on stderr; or worse. */
 static void on_signal(int signal_number)
 {
-    snprintf(case_broken_text, sizeof case_broken_text, "%s",
-             signal_number == SIGABRT ? "an invariant is broken" : "memory is broken");
-    siglongjmp(case_broken, 1);
+    case_broken_text[0] = '\0';
+    siglongjmp(case_broken, signal_number);
 }
 
 __attribute__((format(printf, 3, 4))) static struct result result_of(enum verdict verdict, const struct world *world,
@@ -98,7 +99,7 @@ static void case_begin(struct history *history, const struct cases *cases, uint3
             memset(disk->unreadable, 0, disk->bytes / disk->block_bytes * sizeof disk->unreadable[0]);
         }
     }
-    for (uint32_t i = 0; i < one->count && !rows[one->row].running; i++)
+    for (uint32_t i = 0; i < one->count && rows[one->row].outlook != COPY_RUNNING; i++)
         damage_apply(history, &cases->damages[one->first + i], seed + i);
     for (uint32_t slot = 0; slot < NODES; slot++)
         world_start(world, slot);
@@ -357,13 +358,14 @@ static struct result case_run(struct history *history, const struct cases *cases
     memcpy(damages.list, cases->damages + one->first, one->count * sizeof damages.list[0]);
     if (sigsetjmp(case_broken, 1) != 0) {
         struct result result = { .verdict = UNSAFE };
-        snprintf(result.cause, sizeof result.cause, "%s", case_broken_text);
+        snprintf(result.cause, sizeof result.cause, "%s",
+                 case_broken_text[0] != '\0' ? case_broken_text : "an invariant or memory is broken");
         return result;
     }
     case_begin(history, cases, number, seed);
-    if (!rows[one->row].recoverable)
+    if (!row_is_recoverable(one->row))
         return case_lost(history, &model);
-    if (rows[one->row].running) {
+    if (rows[one->row].outlook == COPY_RUNNING) {
         const char *problem = case_damage_running(history, cases, number, &model, seed);
         if (problem != NULL)
             return result_of(UNAVAILABLE, history->world, "%s%s", problem, text_of_states(history->world));
@@ -418,7 +420,7 @@ static void progress(uint32_t done, uint32_t all, const struct timespec *started
 
 static bool as_it_should(uint32_t row, enum verdict verdict)
 {
-    return rows[row].recoverable ? verdict == RECOVERED || verdict == SLOW : verdict == REFUSED;
+    return row_is_recoverable(row) ? verdict == RECOVERED || verdict == SLOW : verdict == REFUSED;
 }
 
 /* Orders the verdicts on a case. */
@@ -477,7 +479,7 @@ static struct totals totals_of(const struct tally *tally)
 {
     struct totals totals = { .cases = { 0 } };
     for (uint32_t row = 0; row < ROWS; row++) {
-        const bool recoverable = rows[row].recoverable;
+        const bool recoverable = row_is_recoverable(row);
         totals.cases[recoverable] += tally->cases[row];
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             totals.good[recoverable] += as_it_should(row, (enum verdict)verdict) ? tally->verdicts[row][verdict] : 0;
@@ -491,8 +493,8 @@ static void print_table(const struct tally *tally)
     for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
         printf("%13s", verdict_texts[verdict]);
     for (uint32_t row = 0; row < ROWS; row++) {
-        if (row == 0 || rows[row].recoverable != rows[row - 1].recoverable)
-            printf("\n%s\n", rows[row].recoverable ? "one intact copy left:" : "no copy left:");
+        if (row == 0 || row_is_recoverable(row) != row_is_recoverable(row - 1))
+            printf("\n%s\n", row_is_recoverable(row) ? "one intact copy left:" : "no copy left:");
         printf("  %-38s%-7s%7u", rows[row].damaged, rows[row].nodes, tally->cases[row]);
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             if (tally->verdicts[row][verdict] == 0)
@@ -512,7 +514,7 @@ static void print_claims(const struct tally *tally)
             bad += as_it_should(row, (enum verdict)verdict) ? 0 : tally->verdicts[row][verdict];
         if (tally->cases[row] > 0)
             printf("%s %s, on %s: %s (%u cases)\n", bad == 0 ? "ok" : "FAILED", rows[row].damaged, rows[row].nodes,
-                   rows[row].recoverable ? "recovered" : "refused", tally->cases[row]);
+                   row_is_recoverable(row) ? "recovered" : "refused", tally->cases[row]);
     }
 }
 
@@ -545,7 +547,7 @@ static void print_json(const struct tally *tally, const struct totals *totals)
            totals->good[1], totals->cases[0], totals->good[0]);
     for (uint32_t row = 0; row < ROWS; row++) {
         printf("%s{\"damaged\":\"%s\",\"nodes\":\"%s\",\"recoverable\":%s,\"cases\":%u", row == 0 ? "" : ",",
-               rows[row].damaged, rows[row].nodes, rows[row].recoverable ? "true" : "false", tally->cases[row]);
+               rows[row].damaged, rows[row].nodes, row_is_recoverable(row) ? "true" : "false", tally->cases[row]);
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             printf(",\"%s\":%u", verdict_texts[verdict], tally->verdicts[row][verdict]);
         printf("}");
@@ -690,5 +692,6 @@ int main(int argc, char **argv)
     }
     fprintf(options.json ? stderr : stdout, "recoverable %u of %u recovered, unrecoverable %u of %u refused\n",
             totals.good[1], totals.cases[1], totals.good[0], totals.cases[0]);
-    return totals.good[0] == totals.cases[0] && totals.good[1] == totals.cases[1] && totals.cases[1] > 0 ? 0 : 1;
+    const bool good = totals.good[0] == totals.cases[0] && totals.good[1] == totals.cases[1];
+    return good && totals.cases[0] + totals.cases[1] > 0 ? 0 : 1;
 }

@@ -28,12 +28,17 @@ struct damages {
     struct damage list[DAMAGES_MAX];
 };
 
+enum outlook {
+    COPY_LEFT,    /* an intact copy of everything */
+    COPY_RUNNING, /* in memory, when the damage comes; all nodes lose power after a while */
+    COPY_LOST,
+};
+
 /* Rows of the table. */
 struct row {
     const char *damaged;
     const char *nodes;
-    bool recoverable;
-    bool running; /* damaged while memory still has everything; all nodes lose power after a while */
+    enum outlook outlook;
 };
 
 enum row_at {
@@ -68,33 +73,33 @@ enum row_at {
 };
 
 static const struct row rows[ROWS] = {
-    [ROW_SUPERBLOCK] = { "a superblock copy", "one", true },
-    [ROW_NAME] = { "a block of the header ring", "one", true },
-    [ROW_LOG] = { "a block of the log", "one", true },
-    [ROW_BODY] = { "another block of the body ring", "one", true },
-    [ROW_PAGE] = { "a page", "one", true },
-    [ROW_MAP] = { "a map block", "one", true },
-    [ROW_TWO_COPIES] = { "two superblock copies", "one", true },
-    [ROW_ALL_COPIES] = { "three or four superblock copies", "one", true },
-    [ROW_TAIL_AND_NAMES] = { "the last batch and the header ring", "one", true },
-    [ROW_WHOLE_BODY] = { "the whole body ring", "one", true },
-    [ROW_WHOLE_DATA] = { "the whole data file", "one", true },
-    [ROW_SAME_ENTRY] = { "the same entry", "two", true },
-    [ROW_SAME_PAGE] = { "the same page", "two", true },
-    [ROW_SAME_MAP] = { "the same map block", "two", true },
-    [ROW_COPIES_OF_TWO] = { "superblock copies, two left", "two", true },
-    [ROW_WHOLE_DATA_OF_TWO] = { "the whole data file", "two", true },
-    [ROW_OLD_ENTRY] = { "the same entry, in the checkpoint", "three", true },
-    [ROW_OTHER_ENTRIES] = { "different entries", "three", true },
-    [ROW_OTHER_PAGES] = { "different pages", "three", true },
-    [ROW_MIXED] = { "entry, page, superblock copy", "three", true },
-    [ROW_RUNNING] = { "any block, while running", "one", true, .running = true },
-    [ROW_RUNNING_ALL] = { "the same entry or page, while running", "three", true, .running = true },
-    [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", false },
-    [ROW_LOST_PAGE] = { "the same page, every copy", "all", false },
-    [ROW_LOST_MAP] = { "the same map block, every copy", "all", false },
-    [ROW_LOST_DATA] = { "the whole data file, every copy", "all", false },
-    [ROW_LOST_SUPERBLOCKS] = { "three or four superblock copies", "two", false },
+    [ROW_SUPERBLOCK] = { "a superblock copy", "one", COPY_LEFT },
+    [ROW_NAME] = { "a block of the header ring", "one", COPY_LEFT },
+    [ROW_LOG] = { "a block of the log", "one", COPY_LEFT },
+    [ROW_BODY] = { "another block of the body ring", "one", COPY_LEFT },
+    [ROW_PAGE] = { "a page", "one", COPY_LEFT },
+    [ROW_MAP] = { "a map block", "one", COPY_LEFT },
+    [ROW_TWO_COPIES] = { "two superblock copies", "one", COPY_LEFT },
+    [ROW_ALL_COPIES] = { "three or four superblock copies", "one", COPY_LEFT },
+    [ROW_TAIL_AND_NAMES] = { "the last batch and the header ring", "one", COPY_LEFT },
+    [ROW_WHOLE_BODY] = { "the whole body ring", "one", COPY_LEFT },
+    [ROW_WHOLE_DATA] = { "the whole data file", "one", COPY_LEFT },
+    [ROW_SAME_ENTRY] = { "the same entry", "two", COPY_LEFT },
+    [ROW_SAME_PAGE] = { "the same page", "two", COPY_LEFT },
+    [ROW_SAME_MAP] = { "the same map block", "two", COPY_LEFT },
+    [ROW_COPIES_OF_TWO] = { "superblock copies, two left", "two", COPY_LEFT },
+    [ROW_WHOLE_DATA_OF_TWO] = { "the whole data file", "two", COPY_LEFT },
+    [ROW_OLD_ENTRY] = { "the same entry, in the checkpoint", "three", COPY_LEFT },
+    [ROW_OTHER_ENTRIES] = { "different entries", "three", COPY_LEFT },
+    [ROW_OTHER_PAGES] = { "different pages", "three", COPY_LEFT },
+    [ROW_MIXED] = { "entry, page, superblock copy", "three", COPY_LEFT },
+    [ROW_RUNNING] = { "any block, while running", "one", COPY_RUNNING },
+    [ROW_RUNNING_ALL] = { "the same entry or page, while running", "three", COPY_RUNNING },
+    [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", COPY_LOST },
+    [ROW_LOST_PAGE] = { "the same page, every copy", "all", COPY_LOST },
+    [ROW_LOST_MAP] = { "the same map block, every copy", "all", COPY_LOST },
+    [ROW_LOST_DATA] = { "the whole data file, every copy", "all", COPY_LOST },
+    [ROW_LOST_SUPERBLOCKS] = { "three or four superblock copies", "two", COPY_LOST },
 };
 
 struct ctrl_case {
@@ -270,7 +275,7 @@ static inline void cases_add(struct cases *cases, enum row_at row, enum row_at l
     for (uint32_t i = 0; i < damages->count; i++)
         if (!damage_harms(cases->history, &damages->list[i]))
             return;
-    const bool recoverable = rows[row].running || damages_are_recoverable(cases->history, damages);
+    const bool recoverable = rows[row].outlook == COPY_RUNNING || damages_are_recoverable(cases->history, damages);
     NODE_CHECK(recoverable || lost != ROWS, "a case that cannot be recovered from, where all should be");
     cases->list = cases_grow(cases->list, &cases->list_max, cases->count + 1, sizeof cases->list[0]);
     cases->damages =
