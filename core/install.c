@@ -2,8 +2,8 @@
 #include "install.h"
 
 #include "output.h"
-#include "raft.h"
 #include "page.h"
+#include "raft.h"
 #include "state.h"
 
 enum {
@@ -124,6 +124,7 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
     install->distrusted = false;
+    install->own_taken = false;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -372,11 +373,32 @@ static void pass_next_level(struct replica *replica, struct output *output)
         install_ask_again(replica, output, false);
 }
 
+/* Before any page is asked for: takes what memory has of it. False: not now. */
+static bool pass_own(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    const uint32_t page = map_next_wanted(replica, 0, install->scan_next, SCAN_WORDS);
+    install->scan_next = page;
+    if (page == replica->limits.pages_max) {
+        install->own_taken = true;
+        install->scan_next = 0;
+        return true;
+    }
+    if (!map_wanted(replica, 0, page))
+        return true;
+    if (install_take_own(replica, output, page) == INSTALL_OWN_LATER)
+        return false;
+    install->scan_next = page + 1;
+    return true;
+}
+
 /* One thing that is wanted: asks for it, or sees that nothing is there. False: not now. */
 static bool pass_step(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
     const uint32_t level = install->scan_level;
+    if (level == 0 && !install->own_taken)
+        return pass_own(replica, output);
     const uint32_t at = map_next_wanted(replica, level, install->scan_next, SCAN_WORDS);
     install->scan_next = at;
     if (at == map_count(&replica->limits, level)) {

@@ -16,7 +16,8 @@
  *   ASK     one peer after the other is asked what it has
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
  *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
- *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched
+ *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
+ *           What memory holds already, since the log was applied beyond the own checkpoint, is not asked for
  *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
  *           with a hash and without a block are then wanted after a restart, and all else is kept
  *
@@ -96,8 +97,9 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
-    uint8_t zero[1];
+    bool shunned;   /* the source did not have what it offered: its offers are not taken before it is asked */
+    bool own_taken; /* what memory still has of the wanted pages was found */
+    uint8_t zero[4];
     uint32_t pages_since_switch;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
@@ -128,6 +130,9 @@ void install_take_root(struct replica *replica, struct hash128 hash);
 void install_take_zeros(struct replica *replica, uint32_t level, uint32_t at);
 /* The answers, whatever they hold: what is not wanted, or has another hash than the map says, changes nothing. */
 void install_take_hashes(struct replica *replica, const struct checkpoint_response *response);
+/* The wanted page, when memory holds those very bytes: the log was applied beyond the own checkpoint. */
+enum install_own { INSTALL_OWN_TAKEN, INSTALL_OWN_OTHER, INSTALL_OWN_LATER };
+enum install_own install_take_own(struct replica *replica, struct output *output, uint32_t page);
 void install_take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response);
 /* Pages that came are written in runs of so many, at most; runs that are not durable yet. */
 uint32_t install_run_pages_max(const struct replica *replica);

@@ -164,22 +164,46 @@ void install_take_hashes(struct replica *replica, const struct checkpoint_respon
     block_aim(replica, response->level, response->at, hashes);
 }
 
+/* Gives the wanted page a block, and has its bytes written there. False: not now. */
+static bool page_place(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
+{
+    struct map_entry *entry = map_entry(replica, 0, page);
+    const uint32_t block = run_add(replica, output, page, bytes);
+    if (block == 0)
+        return false;
+    block_release(replica, entry->block);
+    entry->block = block;
+    checkpoint_clean(replica, page);
+    map_set_wanted(replica, 0, page, false);
+    map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
+    return true;
+}
+
+enum install_own install_take_own(struct replica *replica, struct output *output, uint32_t page)
+{
+    const uint8_t *bytes = page_raw_const(replica, page);
+    ASSERT(map_wanted(replica, 0, page));
+    if (!hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash))
+        return INSTALL_OWN_OTHER;
+    if (!page_place(replica, output, page, bytes)) {
+        /* A write in flight ends; or the free blocks are further on. */
+        replica->wants_tick = replica->wants_tick || install_runs_used(replica) == 0;
+        return INSTALL_OWN_LATER;
+    }
+    replica->install.pages_since_switch++;
+    replica->install.scan_useful = true;
+    return INSTALL_OWN_TAKEN;
+}
+
 static bool take_page(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
 {
     if (page >= replica->limits.pages_max || !map_wanted(replica, 0, page))
         return false;
-    struct map_entry *entry = map_entry(replica, 0, page);
-    if (!hash128_equal(map_page_hash(replica, bytes), entry->hash))
+    if (!hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash))
         return false;
-    const uint32_t block = run_add(replica, output, page, bytes);
-    if (block == 0)
+    if (!page_place(replica, output, page, bytes))
         return false; /* stays wanted: the next pass asks for it again */
-    block_release(replica, entry->block);
-    entry->block = block;
     memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
-    checkpoint_clean(replica, page);
-    map_set_wanted(replica, 0, page, false);
-    map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
     return true;
 }
 
