@@ -27,7 +27,7 @@ static bool shadow_same_effect(const struct effect *a, const struct effect *b)
 {
     return a->kind == b->kind && a->target == b->target && a->op_id == b->op_id && a->offset == b->offset
            && a->bytes.count == b->bytes.count
-           && (a->kind == EFFECT_READ || a->bytes.count == 0
+           && (a->kind == EFFECT_READ || a->kind == EFFECT_RELEASE || a->bytes.count == 0
                || memcmp(a->bytes.bytes, b->bytes.bytes, a->bytes.count) == 0);
 }
 
