@@ -31,7 +31,8 @@
  * Frames of this file promise nothing, and whatever they say is verified by hashes: their terms change no term here.
  *
  * Invariants:
- *   an offer is taken only when its index is not below the own checkpoint's, nor below what is applied
+ *   an offer is taken only when its index is not below the own checkpoint's, nor, while the own state is trusted, below
+ *   what is applied
  *   nothing is applied, served to clients or frozen from the first comparison until the load is over
  *   the map changes only while no page is being written; pages are taken only while no map block is wanted
  *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
