@@ -468,6 +468,9 @@ static bool checkpoint_advance(struct replica *replica, struct output *output)
         wal_head_advance(replica);
         return true;
     case CHECKPOINT_RETIRE:
+        /* What the scrub is still writing again must not become somebody else's. */
+        if (replica->scrub.in_flight > 0 && replica->scrub.writing)
+            return false;
         if (block_settle(replica, &writer->settle_next))
             return true;
         replica->wants_tick = true;

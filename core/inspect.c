@@ -32,6 +32,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
         .flags = replica->stored.flags,
         .durable_flags = replica->superblock.durable.flags,
+        .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
     };
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {

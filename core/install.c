@@ -3,6 +3,7 @@
 
 #include "output.h"
 #include "page.h"
+#include "raft.h"
 #include "state.h"
 
 enum {
@@ -39,6 +40,7 @@ static void install_ask_again(struct replica *replica, struct output *output, bo
 {
     requests_clear(&replica->install);
     replica->install.asked_ns = at_once ? 0 : replica->now_ns;
+    replica->install.shunned = !at_once;
     install_enter(replica, output, INSTALL_ASK);
 }
 
@@ -146,7 +148,7 @@ static void take_offer(struct replica *replica, struct output *output, uint32_t 
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK || (pulled_from && !known)) {
+    if (install->phase == INSTALL_ASK ? !install->shunned || slot != install->source : pulled_from && !known) {
         if (install_may_aim(replica))
             install_aim(replica, output, slot, response);
     }
@@ -157,6 +159,9 @@ void install_response(struct replica *replica, struct output *output, const stru
     const struct checkpoint_response *response = &message->checkpoint_response;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
+    if (message->term > replica->stored.hard.term)
+        election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {
         take_offer(replica, output, slot, message);
         return;
@@ -216,6 +221,7 @@ static void install_ask(struct replica *replica, struct output *output)
     do {
         install->source = (install->source + 1) % replica->config.voter_count;
     } while (install->source == replica->self);
+    install->shunned = false;
     const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
     install->asked_ns = replica->now_ns;
     if (!output_room(output, 1, message_bytes(&message)))
@@ -441,11 +447,6 @@ static void install_switched(struct replica *replica, struct output *output)
     }
     ASSERT(replica->log.last.index >= id.index);
     install_commit(replica, output, id.index);
-    /* What is damaged of the log up to there is in the checkpoint. */
-    while (replica->log.first_faulty != 0 && replica->log.first_faulty <= id.index) {
-        const uint64_t index = replica->log.first_faulty;
-        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
-    }
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };
     if (install->index_min > id.index) {

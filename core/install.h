@@ -31,7 +31,8 @@
  * Frames of this file promise nothing, and whatever they say is verified by hashes: their terms change no term here.
  *
  * Invariants:
- *   an offer is taken only when its index is not below the own checkpoint's, nor below what is applied
+ *   an offer is taken only when its index is not below the own checkpoint's, nor, while the own state is trusted, below
+ *   what is applied
  *   nothing is applied, served to clients or frozen from the first comparison until the load is over
  *   the map changes only while no page is being written; pages are taken only while no map block is wanted
  *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
@@ -97,9 +98,11 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    bool own_taken;        /* what memory still has of the wanted pages was found */
-    uint8_t zero[1];
+    bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
+    bool own_taken;           /* what memory still has of the wanted pages was found */
     uint32_t pages_since_switch;
+    uint32_t serves_used; /* of the slots in `serves` */
+    uint32_t zero;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of payload */
     uint64_t served_ns;    /* a peer last asked this node for something */

@@ -135,6 +135,13 @@ static void serve_hashes(struct replica *replica, struct output *output, const s
 
 /* ---- pages ---- */
 
+static void serve_drop(struct replica *replica, uint64_t slot)
+{
+    ASSERT(replica->install.serves[slot].used && replica->install.serves_used > 0);
+    replica->install.serves[slot] = (struct install_serve){ .used = false };
+    replica->install.serves_used--;
+}
+
 /* False: too many wait. */
 static bool serve_later(struct replica *replica, const struct install_asker *to, uint32_t first, uint32_t page)
 {
@@ -143,6 +150,7 @@ static bool serve_later(struct replica *replica, const struct install_asker *to,
         if (serve->used)
             continue;
         *serve = (struct install_serve){ .to = *to, .page = page, .first = first, .used = true };
+        replica->install.serves_used++;
         return true;
     }
     return false;
@@ -227,7 +235,7 @@ void install_serve_read(struct replica *replica, struct output *output, const st
     const uint64_t slot = wal_detail_of(input->op_id);
     ASSERT(slot < INSTALL_SERVES_MAX && replica->install.serves[slot].block != 0);
     const struct install_serve serve = replica->install.serves[slot];
-    replica->install.serves[slot] = (struct install_serve){ .used = false };
+    serve_drop(replica, slot);
     /* Whatever became of the block meanwhile: what is sent hashes to what the durable checkpoint says. */
     if (serve_ready(replica) && serve_knows(replica, 0, serve.page))
         serve_one(replica, output, &serve, input->result == DISK_OK ? input->bytes.bytes : NULL);
@@ -240,7 +248,7 @@ static bool serve_start(struct replica *replica, struct output *output, uint32_t
     const struct map_entry *entry = map_entry_const(replica, 0, serve->page);
     const uint32_t page_bytes = replica->limits.page_bytes;
     if (!serve_ready(replica) || !serve_knows(replica, 0, serve->page) || entry->block == 0) {
-        *serve = (struct install_serve){ .used = false };
+        serve_drop(replica, slot);
         return true;
     }
     if (!output_room(output, 1, 0)) {
@@ -262,6 +270,8 @@ void install_serve_flush(struct replica *replica, struct output *output)
 {
     const struct install_serve *serves = replica->install.serves;
     uint32_t reading = 0;
+    if (replica->install.serves_used == 0)
+        return;
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++)
         reading += serves[slot].block != 0;
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX && reading < INSTALL_SERVE_READS_MAX; slot++) {

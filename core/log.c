@@ -149,6 +149,15 @@ void log_forget(struct replica *replica, struct log_id base)
     log_find_faulty(replica);
 }
 
+void log_forget_damaged(struct replica *replica, uint64_t index)
+{
+    const struct log *log = &replica->log;
+    while (log->first_faulty != 0 && log->first_faulty <= index) {
+        const uint64_t faulty = log->first_faulty;
+        log_forget(replica, (struct log_id){ .term = log_term(replica, faulty), .index = faulty });
+    }
+}
+
 void log_reset(struct replica *replica, struct log_id base)
 {
     replica->log = (struct log){ .base = base, .last = base };

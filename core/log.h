@@ -65,6 +65,8 @@ void log_repair(struct replica *replica, uint64_t index, uint64_t lsn);
 void log_truncate(struct replica *replica, uint64_t index);
 /* Forgets everything up to base, which is held. */
 void log_forget(struct replica *replica, struct log_id base);
+/* The checkpoint holds everything up to index: what is damaged there is forgotten, and all before it. */
+void log_forget_damaged(struct replica *replica, uint64_t index);
 /* Begins anew behind base. */
 void log_reset(struct replica *replica, struct log_id base);
 

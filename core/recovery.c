@@ -279,10 +279,7 @@ static void log_meet_checkpoint(struct replica *replica)
             .base = id,
         };
     }
-    while (log->first_faulty != 0 && log->first_faulty <= id.index) {
-        const uint64_t index = log->first_faulty;
-        log_forget(replica, (struct log_id){ .term = log_term(replica, index), .index = index });
-    }
+    log_forget_damaged(replica, id.index);
 }
 
 /* Nobody else has what this node lost: it must not go on as if it had never been. */
@@ -303,6 +300,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
         replica->stored.flags |= STORED_ABSTAIN;
         output_event(output, EVENT_ABSTAIN, replica->log.last.index, wal->tail);
     }
+    replica->abstain_nonce = prng_next(&replica->prng) | 1;
     if (is_alone_and_damaged(replica, output))
         return;
     mirror_clear_behind(replica);

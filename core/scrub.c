@@ -27,11 +27,15 @@ static uint64_t body_end(const struct replica *replica)
     return wal->durable < wal->sealed ? wal->batches[wal->durable % WAL_BATCHES_MAX].header.lsn : wal->tail;
 }
 
+/* Bytes of the batch at lsn, when the mirror has all of it: of one that is known by name only it has what was left. */
 static uint32_t batch_bytes(const struct replica *replica, uint64_t lsn)
 {
     struct wal_batch_header header;
     const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
-    return wal_batch_header_decode(block, replica->config.cluster_id, lsn, &header) ? header.run_bytes : 0;
+    if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, &header)
+        || !wal_batch_body_valid(&header, replica->config.cluster_id, block.bytes))
+        return 0;
+    return header.run_bytes;
 }
 
 /* Batches behind each other make one unit. One that is known by name only has no bytes to compare with. */

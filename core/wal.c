@@ -42,6 +42,9 @@ uint64_t wal_used_bytes(const struct replica *replica)
 
 uint64_t wal_promised_index(const struct replica *replica)
 {
+    /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
+    if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0)
+        return 0;
     return u64_min(replica->wal.durable_index, log_intact(replica));
 }
 
@@ -51,8 +54,11 @@ static uint32_t run_bytes_of(const struct replica *replica, uint32_t entries_byt
                                   replica->limits.block_bytes);
 }
 
+/* Nor do many entries lie in one batch while the log has slots for few: it can only begin where a batch does. */
 static bool open_batch_fits(const struct replica *replica, uint32_t bytes)
 {
+    if (replica->wal.open_count >= replica->limits.log_entries_max / 8)
+        return false;
     return sizeof(struct wal_batch_header) + (uint64_t)replica->wal.open_bytes + bytes
            <= replica->limits.wal_batch_bytes_max;
 }
@@ -436,7 +442,8 @@ static void wal_promise(struct replica *replica, struct output *output, uint64_t
     for (; wal->promised < ordinal; wal->promised++)
         if (wal_batch(replica, wal->promised)->header.kind == WAL_BATCH_REPAIR)
             batch_repaired(replica, &wal_batch(replica, wal->promised)->header);
-    wal->durable_index = wal_batch(replica, ordinal - 1)->last_index;
+    /* A batch that is named once more may be of before the log began anew. */
+    wal->durable_index = u64_max(wal->durable_index, wal_batch(replica, ordinal - 1)->last_index);
     output_event(output, EVENT_DURABLE, replica->wal.durable_index, 0);
 }
 
@@ -520,6 +527,10 @@ static bool head_at(const struct replica *replica, uint64_t index, struct wal_he
     struct wal_batch_header header;
     if (!log_readable(replica, index) || !batch_of(replica, log_entry_lsn(replica, index), &header))
         return false;
+    /* What is before the head is given up; a batch that was truncated away may still be in flight. */
+    const struct wal *wal = &replica->wal;
+    if (wal->durable < wal->sealed && header.lsn >= wal->batches[wal->durable % WAL_BATCHES_MAX].header.lsn)
+        return false;
     /* A repaired entry lies behind others that come after it. */
     if (header.kind != WAL_BATCH_APPEND || header.first_index <= replica->log.base.index
         || header.lsn < replica->stored.head.lsn)
@@ -587,10 +598,13 @@ void wal_head_advance(struct replica *replica)
         log_reset(replica, head->base);
         wal->durable_index = head->base.index;
         replica->commit = u64_max(replica->commit, head->base.index);
-    } else if (head->base.index > replica->log.base.index) {
-        /* Recovery may have forgotten more already: what is damaged, and in the checkpoint. */
-        log_forget(replica, head->base);
+        return;
     }
+    /* It may be ahead, where something damaged was before it. */
+    if (head->base.index > replica->log.base.index)
+        log_forget(replica, head->base);
+    if ((replica->stored.flags & STORED_PARTIAL) == 0)
+        log_forget_damaged(replica, replica->stored.checkpoint.id.index);
 }
 
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result)

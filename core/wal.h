@@ -177,7 +177,7 @@ void wal_written(struct replica *replica, struct output *output, uint64_t op_id,
 /* Adds once more the entry of a faulty slot, got from a peer. False when there is no room. */
 bool wal_repair(struct replica *replica, struct output *output, const struct entry *entry);
 
-/* What may be reported to others: durable, intact, in order. */
+/* What may be reported to others: durable, intact, in order, behind a state that is whole. */
 uint64_t wal_promised_index(const struct replica *replica);
 
 /* Seals the cut batch of a recovery. False when there is no room for it. */

@@ -32,19 +32,43 @@ void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *fi
     UNREACHABLE();
 }
 
-bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block)
-{
-    const struct limits *limits = &scene->swarm.limits;
-    const struct disk_block *state = &disk->devices[device].blocks[block];
-    return atlas_zone(limits, device, block) == ZONE_BODY && state->written
-           && state->landed + limits->wal_unnamed_max + limits->wal_depth + 2 > disk->body_writes;
-}
-
 /* As the node sees it in this life. */
 static enum harm atlas_harm(const struct disk *disk, uint64_t block)
 {
     const bool misread = disk->misread_in == disk->life && block - disk->misread_first < disk->misread_count;
     return misread ? HARM_REPLACED : (enum harm)disk->devices[DEVICE_WAL].blocks[block].harm;
+}
+
+/* Batches up to this one are named by names that are not harmed, this block aside. */
+static uint64_t atlas_named(const struct scene *scene, const struct disk *disk, uint64_t besides)
+{
+    uint32_t first, end;
+    uint64_t named = 0;
+    atlas_zone_blocks(&scene->swarm.limits, ZONE_HEADER, &first, &end);
+    for (uint32_t block = first; block < end; block++)
+        if (block != besides && atlas_harm(disk, block) == HARM_NONE)
+            named = u64_max(named, disk->devices[DEVICE_WAL].blocks[block].sequence);
+    return named;
+}
+
+bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block)
+{
+    const struct disk_block *state = &disk->devices[device].blocks[block];
+    return atlas_zone(&scene->swarm.limits, device, block) == ZONE_BODY && state->written
+           && state->sequence > atlas_named(scene, disk, UINT64_MAX);
+}
+
+/* Is some batch harmed that no name but this one proves? */
+static bool atlas_name_is_needed(const struct scene *scene, const struct disk *disk, uint64_t name)
+{
+    const struct disk_device *device = &disk->devices[DEVICE_WAL];
+    const uint64_t named = atlas_named(scene, disk, name);
+    uint32_t first, end;
+    atlas_zone_blocks(&scene->swarm.limits, ZONE_BODY, &first, &end);
+    for (uint32_t block = first; device->harmed_count > 0 && block < end; block++)
+        if (device->blocks[block].sequence > named && atlas_harm(disk, block) != HARM_NONE)
+            return true;
+    return false;
 }
 
 /* Blocks of the zone with that harm, any for HARM_KINDS, besides this one. */
@@ -81,8 +105,11 @@ static bool atlas_untellable(const struct scene *scene, const struct disk *disk,
                              enum harm harm)
 {
     switch (zone) {
-    case ZONE_SUPERBLOCK:
-    case ZONE_HEADER: return harm == HARM_STALE && atlas_others(scene, disk, zone, block, HARM_STALE) > 0;
+    case ZONE_HEADER:
+        if (disk->off && atlas_name_is_needed(scene, disk, block))
+            return true;
+        return harm == HARM_STALE && atlas_others(scene, disk, zone, block, HARM_STALE) > 0;
+    case ZONE_SUPERBLOCK: return harm == HARM_STALE && atlas_others(scene, disk, zone, block, HARM_STALE) > 0;
     case ZONE_BODY: return disk->off && atlas_unproved(scene, disk, DEVICE_WAL, block);
     case ZONE_DATA: return false;
     case ZONE_KINDS: break;

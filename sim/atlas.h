@@ -20,7 +20,7 @@
 
 /* What nodes repair with the help of their peers, so far. Damage that they do not repair comes to a minority, if it
  * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
-enum { ATLAS_LOG_IS_REPAIRED = 0, ATLAS_PAGES_ARE_REPAIRED = 0, ATLAS_NODES_REJOIN = 0 };
+enum { ATLAS_LOG_IS_REPAIRED = 1, ATLAS_PAGES_ARE_REPAIRED = 1, ATLAS_NODES_REJOIN = 0 };
 
 /* Parts of a disk that differ in what their damage means. */
 enum zone { ZONE_SUPERBLOCK, ZONE_HEADER, ZONE_BODY, ZONE_DATA, ZONE_KINDS };
@@ -37,7 +37,7 @@ uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, 
 /* It came: the atlas remembers the node. */
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 
-/* One of the latest batches written: whoever loses it with the power cannot know. */
+/* Part of a batch that no intact name proves: whoever loses it with the power cannot know. */
 bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
 
 #endif

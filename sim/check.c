@@ -239,6 +239,14 @@ static void step_impossible(struct check *check, uint32_t node, const struct out
                        (unsigned long long)output->events[i].a);
 }
 
+static void step_lost(struct check *check, uint32_t node, const struct output *output)
+{
+    const uint32_t events = u32_min(output->event_count, output->event_max);
+    for (uint32_t i = 0; i < events; i++)
+        if (output->events[i].kind == EVENT_PAGE_DAMAGED && output->events[i].b > 0)
+            check_data_lost(check, node, (uint32_t)output->events[i].b, (uint32_t)output->events[i].a);
+}
+
 void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output)
 {
     struct ghost_node *ghost = &check->nodes[node];
@@ -251,6 +259,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
         return;
     step_impossible(check, node, output);
+    step_lost(check, node, output);
     check_count(check, CHECK_LIMITS);
     const char *problem = replica_invariant(replica);
     if (problem != NULL) {

@@ -4,16 +4,16 @@
  * to what changed. Ghost state is never erased by crashes: it remembers what was promised.
  *
  *   logs       one chain hash per entry, in memory and on disk: equal hashes, equal logs up to there
- *   images     what recovery would find on each disk right now: the hard state, and the log as far as batches chain
- *   audit      (sender) nothing leaves a node before it is durable in its image
- *   ledger     (receiver) no node holds a belief (vote, match, read round, durability) that nobody promised
- *   commit     a leader commits entries of its own term, durable on a majority of images; later leaders have them
- *   model      key-value store and sessions, executed once per committed index, compared with each replica's
- *   witnesses  a reply names the index that executed the call or was read: it lies between invocation and return in the
- *              order of commits, and the model gives the same answer there
- *   search     linear.h, on a sample: what the clients saw, without any of the above
+ *   images     what recovery would find on each disk right now: the hard state, the log as far as batches chain, and
+ * the checkpoint with all its pages audit      (sender) nothing leaves a node before it is durable in its image ledger
+ * (receiver) no node holds a belief (vote, match, read round, durability) that nobody promised commit     a leader
+ * commits entries of its own term, durable on a majority of images; later leaders have them model      key-value store
+ * and sessions, executed once per committed index, compared with each replica's witnesses  a reply names the index that
+ * executed the call or was read: it lies between invocation and return in the order of commits, and the model gives the
+ * same answer there search     linear.h, on a sample: what the clients saw, without any of the above
  *
- * Damage by an injected fault is excused where it hits: a node may then lose what lay there, but must say so. */
+ * Damage by an injected fault is excused where it hits, and until that block is written again: a node may then lose
+ * what lay there, but must say so. README.md lists what that means. */
 #ifndef WW_CHECK_H
 #define WW_CHECK_H
 
@@ -89,9 +89,10 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
 /* For each EFFECT_SEND and EFFECT_REPLY, before it leaves; frame bytes as emitted. */
 void check_send(struct check *check, uint32_t node, struct slice frame);
 void check_reply(struct check *check, uint32_t node, struct slice frame);
-/* Blocks of the WAL device became durable in the image of the node: [offset, offset + bytes.count). Called in the
- * order in which they land, for whole completed writes, for sectors that survive a crash, and for what a fault damages
- * (then `damaged`: the checker forgets what was there, and no longer demands it back from that node). */
+/* Bytes of the WAL device became durable in the image of the node: [offset, offset + bytes). Called in the order in
+ * which they land, for whole completed writes and for sectors that survive a crash, also when the disk swallows or
+ * misplaces them: then, as for every other harm, it is called again when the node is shown it, with `damaged`. The
+ * image holds what an honest disk would; whole blocks are damaged. */
 void check_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                   uint32_t bytes, bool damaged);
 

@@ -271,7 +271,10 @@ static void log_cut(struct check *check, uint32_t node, uint32_t at)
     wal->batch_count = at;
     log_follow_again(check, node);
     const uint64_t lost = promised_lost(ghost);
-    if (!explained && (lost != 0 || ghost->serving))
+    if (ghost->serving)
+        check_fail(check, CHECK_RECOVERY, node, "writes over its log, from entry %llu on, with something else",
+                   (unsigned long long)(ghost->disk.last + 1));
+    if (!explained && lost != 0)
         check_fail(check, CHECK_RECOVERY, node, "its disk held %llu entries, reported %llu, and now holds %llu",
                    (unsigned long long)before, (unsigned long long)ghost->promised_index,
                    (unsigned long long)ghost->disk.last);
@@ -370,12 +373,23 @@ static void log_begins_anew(struct check *check, uint32_t node)
     const uint64_t base = ghost->stored.head.base.index;
     if (base <= ghost->disk.last && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
         return;
+    ghost->wal.hollow = (ghost->stored.flags & STORED_PARTIAL) != 0;
     if (ghost->acked_term == ghost->stored.hard.term && ghost->acked_index > base)
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "gives up entry %llu for a checkpoint, reported to the leader of the same term %llu",
                    (unsigned long long)(base + 1), (unsigned long long)ghost->acked_term);
     ghost->promised_index = u64_min(ghost->promised_index, base);
     ghost->wal.lost = u64_min(ghost->wal.lost, base);
+}
+
+/* Is the next entry that the disk held not in the log in memory any more? The batch that replaces it may still be on
+ * its way; memory was judged when it gave it up. */
+static bool memory_gave_up(const struct check *check, const struct ghost_node *ghost)
+{
+    const uint64_t next = ghost->disk.last + 1;
+    return ghost->serving && ghost->promised_index >= next
+           && (next > ghost->memory.last
+               || check_log_link(check, &ghost->memory, next).chain != ghost->disk.links[next].chain);
 }
 
 void check_disk_head(struct check *check, uint32_t node)
@@ -390,6 +404,8 @@ void check_disk_head(struct check *check, uint32_t node)
                    (unsigned long long)check->committed);
     if (check->failure.failed)
         return;
+    if ((stored->flags & STORED_PARTIAL) == 0)
+        wal->hollow = false;
     if (memcmp(&wal->head, &stored->head, sizeof wal->head) == 0) {
         find_faulty(ghost, 0);
         return;
@@ -399,6 +415,8 @@ void check_disk_head(struct check *check, uint32_t node)
     log_follow_again(check, node);
     const bool explained = wal->batch_count < before && batch_damaged(check, wal, &wal->batches[wal->batch_count]);
     log_extend(check, node);
+    if (memory_gave_up(check, ghost))
+        ghost->promised_index = u64_min(ghost->promised_index, ghost->disk.last);
     const uint64_t lost = promised_lost(ghost);
     if (lost != 0 && !explained)
         check_fail(check, CHECK_RECOVERY, node,
@@ -445,7 +463,7 @@ uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t 
 {
     uint32_t holders = 0;
     for (uint32_t node = 0; node < check->setup.node_count; node++)
-        holders += check_disk_promised(check, node, index, chain);
+        holders += !check->nodes[node].wal.hollow && check_disk_promised(check, node, index, chain);
     return holders;
 }
 

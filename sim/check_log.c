@@ -294,8 +294,8 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
         return;
     /* It may lose its majority in the very step in which it committed. */
     const bool led = ghost->view.role == RAFT_LEADER && ghost->view.term == view->term;
-    /* Nobody counts for what its own checkpoint holds. */
-    const bool loaded = view->commit <= ghost->stored.checkpoint.id.index;
+    /* Nobody counts for what its own checkpoint holds, or the one that it gets from a peer. */
+    const bool loaded = view->commit <= ghost->stored.checkpoint.id.index || view->commit == view->install_index;
     if ((view->role == RAFT_LEADER || led) && !loaded) {
         commit_lead(check, node, view->term, view->commit);
         return;

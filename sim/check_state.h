@@ -70,6 +70,7 @@ struct ghost_wal {
     bool *faulty;          /* per index */
     uint64_t first_faulty; /* 0: none */
     uint64_t lost;         /* up to here links are what was promised and then damaged, even behind the log's last */
+    bool hollow;           /* what lies before it is a checkpoint that is not all here yet, and never was */
     bool struck;           /* a fault hit it since it last recovered */
     bool must_abstain;     /* and what its disk says proves that it had been durable */
 };
@@ -313,10 +314,13 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
 
 /* check_data.c */
 void check_data_reset(struct check *check, uint32_t node);
-/* The superblock names another checkpoint: is it there? */
-void check_data_checkpoint(struct check *check, uint32_t node);
+/* The superblock names another checkpoint: is it there? back: it is the one before, since the copies that named a newer
+ * one were damaged. */
+void check_data_checkpoint(struct check *check, uint32_t node, bool back);
 /* No superblock copy names the one before it any more. */
 void check_data_forget(struct check *check, uint32_t node);
+/* The node gave up a map block that it cannot read. */
+void check_data_lost(struct check *check, uint32_t node, uint32_t level, uint32_t at);
 /* The node has just loaded the checkpoint, and applied nothing since. */
 void check_data_loaded(struct check *check, uint32_t node, const struct replica *replica);
 

@@ -118,10 +118,10 @@ static bool fault_is_rare(enum fault_kind kind)
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
 
-/* A minority only by logs that are full on some nodes and damaged on others: too rare to wait for. */
+/* Logs make room again, and a minority is left only where logs cannot: too rare to wait for. */
 static bool world_is_expected(enum liveness_world world, bool rare)
 {
-    return world == LIVENESS_WHOLE || (rare && world != LIVENESS_MINORITY);
+    return world == LIVENESS_WHOLE || (rare && world == LIVENESS_DAMAGED);
 }
 
 static bool event_is_rare(enum event_kind kind)

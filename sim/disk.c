@@ -60,7 +60,6 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->life = 1;
     disk->order = 0;
     disk->misread_in = 0;
-    disk->body_writes = 0;
     disk->active = 0;
     disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
     disk->off = true;
@@ -138,7 +137,6 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
         const bool whole = block * device->block_bytes >= offset && (block + 1) * device->block_bytes <= end;
         device_touch(device, block);
         state->written = true;
-        state->landed = disk->body_writes;
         if (!whole || swallowed || state->harm != HARM_NONE)
             disk_set_harm(device, block, device_harm_left(device, block, whole, swallowed));
     }
@@ -245,6 +243,18 @@ static bool disk_may_tear(const struct disk *disk, const struct scene *scene, co
            || atlas_allows(scene, disk, operation->device, operation->offset / device->block_bytes, HARM_TORN);
 }
 
+/* A name has landed, or so the disk says. */
+static void disk_note_name(struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
+{
+    struct disk_device *device = &disk->devices[DEVICE_WAL];
+    const uint64_t block = operation->offset / device->block_bytes;
+    struct wal_name_header name;
+    if (atlas_zone(&scene->swarm.limits, operation->device, block) != ZONE_HEADER)
+        return;
+    memcpy(&name, operation->pinned, sizeof name);
+    device->blocks[block].sequence = name.durable_sequence;
+}
+
 static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struct disk_operation *operation,
                              enum survival survival)
 {
@@ -271,14 +281,16 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
                                   : landed == sectors ? FAULT_WRITE_KEPT
                                                       : FAULT_WRITE_TORN;
     coverage_fire(&scene->coverage, fault);
+    if (fault == FAULT_WRITE_KEPT)
+        disk_note_name(disk, scene, operation);
     if (fault == FAULT_WRITE_TORN)
         atlas_note(scene, disk, operation->device, operation->offset / disk->devices[operation->device].block_bytes,
                    HARM_TORN);
     return landed;
 }
 
-/* Which entries the blocks of a batch hold. */
-static void disk_note_entries(struct disk *disk, const struct disk_operation *operation)
+/* Which batch the blocks are now part of. */
+static void disk_note_batch(struct disk *disk, const struct disk_operation *operation)
 {
     struct disk_device *device = &disk->devices[DEVICE_WAL];
     struct wal_batch_header header;
@@ -286,9 +298,11 @@ static void disk_note_entries(struct disk *disk, const struct disk_operation *op
     memcpy(&header, operation->pinned, sizeof header);
     const uint64_t first = operation->offset / device->block_bytes;
     for (uint64_t block = first; block < first + operation->bytes / device->block_bytes; block++) {
-        device->blocks[block].first_index = header.first_index;
-        device->blocks[block].entry_count = header.entry_count;
-        device->blocks[block].heads_batch = block == first;
+        struct disk_block *state = &device->blocks[block];
+        state->sequence = header.sequence;
+        state->first_index = header.first_index;
+        state->entry_count = header.entry_count;
+        state->heads_batch = block == first;
     }
 }
 
@@ -298,9 +312,7 @@ static void disk_note_write(struct disk *disk, const struct scene *scene, const 
     const uint64_t reserve = (uint64_t)limits->wal_reserve_blocks * limits->block_bytes;
     if (operation->device != DEVICE_WAL || operation->offset < wal_body_offset(limits))
         return;
-    disk->body_writes++;
-    if (scene->swarm.regime == REGIME_PLACES)
-        disk_note_entries(disk, operation);
+    disk_note_batch(disk, operation);
     if (operation->offset + operation->bytes + limits->wal_batch_bytes_max + reserve >= disk->devices[DEVICE_WAL].bytes)
         disk->wal_full = true;
 }
@@ -311,6 +323,7 @@ static struct input disk_complete_write(struct disk *disk, struct scene *scene, 
     disk_note_write(disk, scene, operation);
     if (operation->result == DISK_OK) {
         disk_write_lands(disk, scene, operation);
+        disk_note_name(disk, scene, operation);
     } else {
         /* Nothing is known about the blocks of a failed write. */
         disk_survive(disk, scene, operation, SURVIVE_SUBSET);

@@ -46,10 +46,10 @@ struct disk_block {
     bool written;
     uint8_t harm;         /* enum harm */
     uint32_t erred_in;    /* the life in which a read of it failed once, counted from 1 */
-    uint32_t landed;      /* count of body writes on this disk when it was last written; 0: never */
-    uint32_t entry_count; /* entries of the batch that it is part of, and the first one: for REGIME_PLACES only */
-    uint64_t first_index;
-    bool heads_batch; /* its header lies here: likewise */
+    bool heads_batch;     /* its header lies here */
+    uint32_t entry_count; /* entries of the batch that it is part of */
+    uint64_t first_index; /* of them */
+    uint64_t sequence;    /* of the batch; of a name: of the last batch that it names */
 };
 
 /* What was never written reads as zeros. */
@@ -71,7 +71,6 @@ struct disk {
     uint32_t node;
     uint32_t life;
     uint32_t order;
-    uint32_t body_writes;
     uint32_t slowness;   /* factor, until slow_ns */
     uint64_t active;     /* bit per operation in flight */
     uint64_t stalled_ns; /* what is submitted does not complete before */

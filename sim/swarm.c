@@ -411,7 +411,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_BAD_SUPERBLOCK] = rots,
         [FAULT_BAD_HEADER] = rots,
         [FAULT_BAD_BODY] = rots,
-        [FAULT_BAD_DATA] = rots && swarm->regime == REGIME_UNRESTRICTED,
+        [FAULT_BAD_DATA] = rots && (swarm->regime == REGIME_UNRESTRICTED || ATLAS_PAGES_ARE_REPAIRED),
         [FAULT_BAD_DOWN] = rots && crashes,
         [FAULT_BAD_MAJORITY] = rots && swarm->regime == REGIME_UNRESTRICTED,
         [FAULT_HARM_SEEN] = rots && crashes,

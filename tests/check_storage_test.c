@@ -267,15 +267,23 @@ TEST(a_head_in_the_middle_of_nowhere_is_caught)
 
 /* ---- abstention ---- */
 
-/* The last batch is damaged, and all names are lost behind the checker's back: the node cuts off what was named. */
+/* The last batch is damaged, and the name that says that it was there goes back to what it was, behind the checker's
+ * back: the node cuts off what had been named. */
 TEST(a_named_batch_that_is_cut_off_without_abstaining_is_caught)
 {
     struct cluster *c = cluster_with(4);
     struct node *node = c->nodes[1];
+    uint8_t names[4096];
+    const uint64_t bytes = body() - wal_header_offset(limits);
+    tick(c, 1, 25 * 1000 * 1000);
+    settle(c);
+    EXPECT(bytes <= sizeof names);
+    memcpy(names, node->image + wal_header_offset(limits), bytes);
+    call(c, 0, put(c, "two"));
     tick(c, 1, 25 * 1000 * 1000);
     settle(c);
     rot(c, 1, DEVICE_WAL, entry_block(c, 1, node_view(node).last.index), true);
-    memset(node->image + wal_header_offset(limits), 0, body() - wal_header_offset(limits));
+    memcpy(node->image + wal_header_offset(limits), names, bytes);
     recover(c, 1);
     EXPECT_CAUGHT_SAYING(c, CHECK_RECOVERY, "would vote");
 }
@@ -408,6 +416,71 @@ TEST(a_write_over_a_checkpoint_is_caught_but_not_over_a_lost_one)
             EXPECT_CAUGHT_SAYING(c, CHECK_CHECKPOINT, "writes over");
         else
             EXPECT_TEXT(verdict(c), "none"), cluster_free(c);
+    }
+}
+
+/* An install, as the disk shows it: the log begins anew behind an entry that the node never had. partial: the
+ * checkpoint there is not all here. It holds no page, so nothing is missing else. */
+static void install_lie(struct cluster *c, uint32_t n, struct log_id id, bool partial)
+{
+    struct stored stored = stored_of(c, n);
+    stored.flags = partial ? STORED_PARTIAL : 0;
+    stored.checkpoint.id = id;
+    stored.checkpoint.hash = checkpoint_hash(id, stored.checkpoint.root.hash);
+    stored.head.base = id;
+    stored.head.lsn = c->nodes[n]->replica->wal.tail;
+    write_superblock(c, n, &stored);
+}
+
+/* Puts the entry of the node `from` to the disk of `to`, as the first one of its log. */
+static void write_entry(struct cluster *c, uint32_t to, uint32_t from, struct log_id id)
+{
+    struct node *node = c->nodes[to];
+    const struct slice entry = log_entry_bytes(c->nodes[from]->replica, id.index);
+    const struct wal_batch_header header = {
+        .magic = WAL_BATCH_MAGIC,
+        .version = STORED_VERSION,
+        .kind = WAL_BATCH_APPEND,
+        .sequence = node->replica->wal.sequence + 1,
+        .lsn = node->replica->wal.tail,
+        .term = id.term,
+        .first_index = id.index,
+        .entry_term = id.term,
+        .entry_count = 1,
+        .run_bytes = limits->block_bytes,
+        .body_bytes = entry.count,
+    };
+    uint8_t *run = node->image + body() + header.lsn;
+    EXPECT(sizeof header + entry.count <= limits->block_bytes);
+    memset(run, 0, limits->block_bytes);
+    memcpy(run, &header, sizeof header);
+    memcpy(run + sizeof header, entry.bytes, entry.count);
+    wal_batch_seal(run, node->config.cluster_id);
+    landed(c, to, DEVICE_WAL, body() + header.lsn, limits->block_bytes, false);
+}
+
+/* Whoever has an entry, but still pulls the state before it, does not count. */
+TEST(a_commit_that_counts_a_node_without_the_state_before_it_is_caught)
+{
+    for (uint32_t partial = 0; partial < 2; partial++) {
+        struct cluster *c = cluster_with(1);
+        struct replica *leader = c->nodes[0]->replica;
+        c->cut[2] = true;
+        call(c, 0, put(c, "two"));
+        c->cut[1] = true;
+        struct request request = put(c, "three");
+        propose(c, 0, &request);
+        settle(c);
+        const struct log_id next = leader->log.last;
+        EXPECT_EQUAL(leader->commit, next.index - 1);
+        install_lie(c, 2, (struct log_id){ .term = log_term(leader, next.index - 1), .index = next.index - 1 },
+                    partial == 1);
+        write_entry(c, 2, 0, next);
+        EXPECT_TEXT(verdict(c), "none");
+        leader->commit++;
+        look(c, 0);
+        EXPECT_TEXT(verdict(c), partial == 1 ? check_kind_text(CHECK_DURABLE_QUORUM) : "none");
+        cluster_free(c);
     }
 }
 

@@ -180,6 +180,28 @@ TEST(equal_logs_give_equal_checkpoints_wherever_their_blocks_lie)
     rig_free(other);
 }
 
+TEST(no_block_is_given_up_while_the_scrub_writes_it_again)
+{
+    const struct limits limits = rig_limits();
+    struct rig *rig = rig_new(&limits);
+    struct replica *replica = rig->node->replica;
+    write_until_frozen(rig);
+    EXPECT_EQUAL(replica->scrub.in_flight, 0);
+    replica->scrub.in_flight = limits.page_bytes;
+    replica->scrub.writing = true;
+    settle(rig, true);
+    EXPECT_EQUAL(replica->checkpoint.phase, CHECKPOINT_RETIRE);
+    EXPECT_EQUAL(replica->superblock.durable.checkpoint.id.index, rig->frozen_index);
+    replica->scrub.in_flight = 0;
+    replica->scrub.writing = false;
+    node_tick(rig->node, 0);
+    look(rig);
+    settle(rig, true);
+    EXPECT(checkpoint_is_idle(replica));
+    EXPECT_EQUAL(rig->durable_index, rig->frozen_index);
+    rig_free(rig);
+}
+
 TEST(a_failed_write_stops_the_node)
 {
     const struct limits limits = rig_limits();

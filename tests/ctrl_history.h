@@ -3,8 +3,8 @@
  * everything lies.
  *
  * What it leaves: a body ring that went around, several checkpoints, entries of several terms, long values in chains of
- * pages, deleted keys, a truncated tail behind the last checkpoint, entries behind it, a follower that lacks the last
- * committed ones, and on the last leader a tail that nobody else has. */
+ * pages, deleted keys, a truncated tail, entries behind the last checkpoint, a follower that lacks the last committed
+ * ones, and on the last leader a tail that nobody else has. It comes in three versions: how much the follower lacks. */
 #ifndef WW_CTRL_HISTORY_H
 #define WW_CTRL_HISTORY_H
 
@@ -37,15 +37,24 @@ struct place {
 struct layout {
     uint64_t head; /* lsn */
     uint64_t tail;
+    struct log_id base; /* the entry before the log's first one */
     struct log_id last;
     struct place entries[INDICES_MAX];
     bool live[WAL_BLOCKS_MAX]; /* the log lies there */
+};
+
+enum lag {
+    LAG_ENTRIES,    /* some entries behind the checkpoint */
+    LAG_CHECKPOINT, /* the checkpoint, too; the log of the others still holds all that it lacks */
+    LAG_LOG,        /* so much that the log of the others does not */
+    LAGS,
 };
 
 struct history {
     struct world *world;
     struct model model;
     uint64_t sessions[SESSIONS];
+    enum lag lag;
     uint64_t committed; /* last index */
     struct checkpoint checkpoint;
     uint32_t leader;  /* has everything, and a tail of its own */
@@ -56,7 +65,8 @@ struct history {
 
 /* ---- writes and values ---- */
 
-/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. Three in a row differ. */
+/* At first all keys, then mostly a few of them, so that a checkpoint leaves pages as they are. Three in a row differ.
+ */
 static inline uint32_t write_key(uint32_t number)
 {
     if (number <= 2 * KEYS)
@@ -90,11 +100,11 @@ static inline void history_calls(const struct history *history, struct model *mo
         const uint32_t number = ++model->writes;
         const bool deletes = write_deletes(number);
         calls[i] = (struct call){ .request = {
-            .kind = deletes ? REQUEST_DELETE : REQUEST_PUT,
-            .session = history->sessions[i],
-            .sequence = ++model->sequences[i],
-            .key = key_name(write_key(number)),
-        } };
+                                      .kind = deletes ? REQUEST_DELETE : REQUEST_PUT,
+                                      .session = history->sessions[i],
+                                      .sequence = ++model->sequences[i],
+                                      .key = key_name(write_key(number)),
+                                  } };
         if (!deletes)
             calls[i].request.value = (struct slice){ .bytes = values[i], .count = write_value(number, values[i]) };
         model->keys[write_key(number)].maybe = number;
@@ -109,8 +119,7 @@ static inline void history_acked(struct world *world, struct model *model, uint3
         const enum reply_status status = calls[i].reply.status;
         if (status != REPLY_OK && (status != REPLY_NOT_FOUND || !write_deletes(number)))
             world_wrong(world, "a write was answered as it cannot be: write", number);
-        model->keys[write_key(number)] =
-            (struct key_model){ .acked = number, .version = calls[i].reply.version };
+        model->keys[write_key(number)] = (struct key_model){ .acked = number, .version = calls[i].reply.version };
     }
 }
 
@@ -185,16 +194,43 @@ static inline const struct checkpoint *checkpoint_of(const struct world *world, 
     return &world->nodes[slot]->replica->superblock.durable.checkpoint;
 }
 
-/* Groups of one, two and three, until all nodes have a newer checkpoint. */
+/* Groups of one, two and three, until the leader has a newer checkpoint, and everybody whom it reaches. */
 static inline void history_write_to_checkpoint(struct history *history)
 {
     struct world *world = history->world;
-    const uint64_t before = checkpoint_of(world, 0)->id.index;
-    for (uint32_t group = 0; checkpoint_of(world, 0)->id.index == before; group++)
+    const uint32_t leader = world_leader(world);
+    NODE_CHECK(leader < NODES, "no leader");
+    const uint64_t before = checkpoint_of(world, leader)->id.index;
+    for (uint32_t group = 0; checkpoint_of(world, leader)->id.index == before; group++)
         history_write_must(history, 1 + group % CALLS_MAX);
     world_run(world, 60 * MS);
     for (uint32_t slot = 0; slot < NODES; slot++)
-        NODE_CHECK(checkpoint_of(world, slot)->id.index == checkpoint_of(world, 0)->id.index, "equal checkpoints");
+        NODE_CHECK(world->cut[slot]
+                       || hash128_equal(checkpoint_of(world, slot)->hash, checkpoint_of(world, leader)->hash),
+                   "equal checkpoints");
+}
+
+/* Until the next checkpoint is nearly due. */
+static inline void history_write_nearly(struct history *history)
+{
+    const struct limits *limits = &history->world->limits;
+    const struct replica *leader = history->world->nodes[history->leader]->replica;
+    const uint64_t wanted =
+        (uint64_t)(limits->checkpoint_wal_blocks - limits->wal_retain_blocks / 2) * limits->block_bytes;
+    while (leader->wal.tail - leader->checkpoint.frozen_lsn < wanted)
+        history_write_must(history, 1);
+    world_run(history->world, 60 * MS);
+}
+
+/* Groups of different sizes, and in the middle of them another leader. */
+static inline void history_write_suffix(struct history *history)
+{
+    for (uint32_t count = 1; count <= CALLS_MAX; count++)
+        history_write_must(history, count);
+    if (history->lag == LAG_ENTRIES)
+        history_change_leader(history);
+    for (uint32_t count = CALLS_MAX; count > 0; count--)
+        history_write_must(history, count);
 }
 
 /* Where everything lies, from the images. */
@@ -209,6 +245,7 @@ static inline void history_lay_out(struct history *history, uint32_t slot)
     const uint64_t ring = limits_wal_bytes(limits) - body;
     layout->head = replica->superblock.durable.head.lsn;
     layout->tail = replica->wal.tail;
+    layout->base = replica->log.base;
     layout->last = replica->log.last;
     for (uint64_t lsn = layout->head; lsn < layout->tail;) {
         struct wal_batch_view batch;
@@ -242,7 +279,13 @@ static inline void history_end(struct history *history)
     history->leader = world_leader(world);
     NODE_CHECK(history->leader < NODES, "no leader");
     history->laggard = (history->leader + 1) % NODES;
+    if (history->lag == LAG_CHECKPOINT)
+        history_write_nearly(history);
     world->cut[history->laggard] = true;
+    if (history->lag != LAG_ENTRIES) {
+        history_write_to_checkpoint(history);
+        history_write_suffix(history);
+    }
     history_write_must(history, 3);
     history_write_must(history, 1);
     world_run(world, 30 * MS);
@@ -253,11 +296,13 @@ static inline void history_end(struct history *history)
     world->target = history->leader;
     history_calls(history, &history->model, 2, calls, values);
     NODE_CHECK(!world_call(world, calls, 2, 5 * MS), "alone it commits nothing");
-    history->checkpoint = *checkpoint_of(world, 0);
+    history->checkpoint = *checkpoint_of(world, history->leader);
     for (uint32_t slot = 0; slot < NODES; slot++) {
         const struct node *node = world->nodes[slot];
         NODE_CHECK(node->op_count == 0, "nothing is being written");
-        NODE_CHECK(hash128_equal(checkpoint_of(world, slot)->hash, history->checkpoint.hash), "equal checkpoints");
+        NODE_CHECK(hash128_equal(checkpoint_of(world, slot)->hash, history->checkpoint.hash)
+                       == (history->lag == LAG_ENTRIES || slot != history->laggard),
+                   "equal checkpoints");
         memcpy(world->disks[slot][DEVICE_WAL].saved, node->image, node->image_bytes);
         memcpy(world->disks[slot][DEVICE_DATA].saved, node->data, node->data_bytes);
         history_lay_out(history, slot);
@@ -266,14 +311,15 @@ static inline void history_end(struct history *history)
     memcpy(history->digests, world->digests, sizeof history->digests);
 }
 
-static inline struct history *history_new(const struct limits *limits, uint64_t seed)
+static inline struct history *history_new(const struct limits *limits, enum lag lag)
 {
     struct history *history = calloc(1, sizeof *history);
     struct call call = { .request = { .kind = REQUEST_REGISTER } };
     NODE_CHECK(history != NULL, "memory");
+    history->lag = lag;
     history->world = world_new(limits);
     struct world *world = history->world;
-    prng_seed(&world->prng, seed);
+    prng_seed(&world->prng, 1);
     world->recording = true;
     for (uint32_t slot = 0; slot < NODES; slot++)
         world_start(world, slot);
@@ -286,11 +332,8 @@ static inline struct history *history_new(const struct limits *limits, uint64_t 
         history_write_to_checkpoint(history);
     history_change_leader(history);
     history_write_to_checkpoint(history);
-    for (uint32_t count = 1; count <= CALLS_MAX; count++)
-        history_write_must(history, count);
-    history_change_leader(history);
-    for (uint32_t count = CALLS_MAX; count > 0; count--)
-        history_write_must(history, count);
+    if (lag == LAG_ENTRIES)
+        history_write_suffix(history);
     history_end(history);
     world->recording = false;
     memset(world->all_events, 0, sizeof world->all_events);

@@ -49,9 +49,9 @@ struct world {
     uint32_t call_count;
     uint64_t events[NODES][EVENT_KINDS];
     uint64_t all_events[EVENT_KINDS]; /* of all nodes and cases */
-    uint64_t unrecoverable; /* the index that a node called so; 0: none */
-    uint64_t digests[INDICES_MAX]; /* of the state behind each entry; 0: nobody applied it yet */
-    const char *wrong; /* a safety property that did not hold; NULL: none */
+    uint64_t unrecoverable;           /* the index that a node called so; 0: none */
+    uint64_t digests[INDICES_MAX];    /* of the state behind each entry; 0: nobody applied it yet */
+    const char *wrong;                /* a safety property that did not hold; NULL: none */
     uint64_t wrong_at;
 };
 

@@ -471,7 +471,10 @@ static void script_laps(uint32_t number)
     for (uint32_t round = 0; round < 4; round++)
         write_all(0); /* around the end of the ring, through a checkpoint */
     EXPECT(world.laps > 0 && world.checkpoints > 0 && node_view(world.nodes[0]).base.index > 0);
-    world.isolated[2] = true; /* falls behind what the log still holds */
+    world.stalled[2] = true; /* falls behind what the log still holds, with a batch in flight */
+    ask_next_write(&world, 0, 0);
+    settle(&world);
+    world.isolated[2] = true;
     const uint64_t behind = node_view(world.nodes[2]).last.index;
     world.before_write = NULL;
     for (uint32_t round = 0; node_view(world.nodes[0]).base.index <= behind; round++) {
@@ -480,6 +483,10 @@ static void script_laps(uint32_t number)
     }
     world.before_write = power_cut_everywhere;
     world.isolated[2] = false;
+    for (uint32_t beats = 0; beats < 5; beats++)
+        pass_time(&world, 0); /* the checkpoint is there, and must wait for the log that it replaces */
+    EXPECT(world.installs == 0);
+    world.stalled[2] = false;
     for (uint32_t beats = 0; !is_even(&world); beats++) {
         EXPECT(beats < 50);
         pass_time(&world, 0);

@@ -272,9 +272,9 @@ static void scenes_each(uint32_t count, scene_visit *visit)
 static void visit_classify(const struct scene *scene, const struct scenario *scenario) { (void)judge(scene, scenario); }
 
 /* Taking turns: these primes and the number of states have no common divisor, so every state has every place. */
-static const uint32_t stride_classify[TAIL_MAX + 1] = { 1, 1, 1, 3, 61 };
-static const uint32_t stride_decide[TAIL_MAX + 1] = { 1, 1, 7, 61, 1009 };
-static const uint32_t stride_reorder[TAIL_MAX + 1] = { 1, 1, 1, 31, 1009 };
+static const uint32_t stride_classify[TAIL_MAX + 1] = { 1, 1, 1, 5, 127 };
+static const uint32_t stride_decide[TAIL_MAX + 1] = { 1, 1, 13, 127, 2003 };
+static const uint32_t stride_reorder[TAIL_MAX + 1] = { 1, 1, 3, 61, 2003 };
 static const uint32_t stride_deep[TAIL_MAX + 1] = { 1, 1, 1, 1, 7 };
 
 static void scene_classify(const struct scene *scene, uint32_t number)
