@@ -228,7 +228,9 @@ static void superblock_judge(struct replica *replica, struct output *output, con
     output_event(output, EVENT_SUPERBLOCK_REPAIR, 1, 0);
 }
 
-/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. */
+/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. Not
+ * before the ring has been around: recovery must not find zeros where a later sequence has been (name_is_lost()). Until
+ * then one name more in each pass brings the ring there. */
 static void name_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct wal *wal = &replica->wal;
@@ -242,7 +244,8 @@ static void name_judge(struct replica *replica, struct output *output, const uin
     if (wal->name_busy || wal->durable == 0)
         return;
     const uint64_t ahead = (replica->scrub.position + blocks - wal->name_sequence % blocks) % blocks;
-    wal->name_sequence += (ahead + blocks - 1) % blocks;
+    if (wal->name_sequence >= blocks)
+        wal->name_sequence += (ahead + blocks - 1) % blocks;
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;
     replica->scrub.mended++;
