@@ -303,6 +303,9 @@ static bool wal_name_is_due(const struct replica *replica)
     const struct wal *wal = &replica->wal;
     if (wal->name_busy || wal->named == wal->durable)
         return false;
+    /* The scrub may be writing to the very block that comes next. */
+    if (replica->scrub.writing && replica->scrub.phase == SCRUB_NAMES)
+        return false;
     return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE || wal->submitted > wal->durable
            || wal->durable - wal->named > 1 || replica->now_ns >= wal->name_due_ns;
 }
