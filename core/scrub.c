@@ -228,17 +228,10 @@ static void superblock_judge(struct replica *replica, struct output *output, con
     output_event(output, EVENT_SUPERBLOCK_REPAIR, 1, 0);
 }
 
-<<<<<<< HEAD
-/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. Not
- * before the ring has been around: recovery must not find zeros where a later sequence has been (name_is_lost()). Until
- * then one name more in each pass brings the ring there. */
-static void name_judge(struct replica *replica, struct output *output, const uint8_t *block)
-=======
 /* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. But in
  * its first lap the ring has blocks that were never written, which are zero, and which recovery tells from lost ones by
  * the sequence: there the damaged block becomes zero. True: it is being written. */
 static bool name_judge(struct replica *replica, struct output *output, const uint8_t *block)
->>>>>>> refs/heads/core
 {
     struct wal *wal = &replica->wal;
     const uint32_t blocks = replica->limits.wal_header_blocks;
@@ -261,8 +254,7 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     if (wal->durable == 0)
         return false;
     const uint64_t ahead = (replica->scrub.position + blocks - wal->name_sequence % blocks) % blocks;
-    if (wal->name_sequence >= blocks)
-        wal->name_sequence += (ahead + blocks - 1) % blocks;
+    wal->name_sequence += (ahead + blocks - 1) % blocks;
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;
     replica->scrub.mended++;
