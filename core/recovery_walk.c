@@ -195,25 +195,26 @@ static uint64_t window_end(const struct replica *replica)
     return u64_min(replica->recovery.read_end, replica->wal.tail + window);
 }
 
-/* Who says what the bad batch held? Fills in its header, or as much of one as is known. */
-static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
+/* The header ring's copy of the header of a batch at the tail. */
+static bool batch_named(const struct replica *replica, struct wal_batch_header *lost)
 {
-    const struct recovery *recovery = &replica->recovery;
-    const uint64_t cluster_id = replica->config.cluster_id;
-    const uint32_t block_bytes = replica->limits.block_bytes;
-    const uint64_t lsn = replica->wal.tail;
-    const struct slice own = { .bytes = wal_mirror_const(replica, lsn), .count = block_bytes };
-    if (wal_batch_header_decode(own, cluster_id, lsn, lost) && batch_follows(replica, lost))
-        return true;
     for (uint32_t i = 0; i < RECOVERY_NAMED_MAX; i++) {
-        *lost = recovery->named[i];
-        if (lost->sequence != 0 && lost->lsn == lsn && batch_follows(replica, lost))
+        *lost = replica->recovery.named[i];
+        if (lost->sequence != 0 && lost->lsn == replica->wal.tail && batch_follows(replica, lost))
             return true;
     }
+    return false;
+}
+
+/* What the batch behind says of the one at the tail. */
+static bool batch_repeated(const struct replica *replica, struct wal_batch_header *lost)
+{
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    const uint64_t lsn = replica->wal.tail;
     for (uint64_t at = lsn + block_bytes; at + block_bytes <= window_end(replica); at += block_bytes) {
         struct wal_batch_header next;
         const struct slice block = { .bytes = wal_mirror_const(replica, at), .count = block_bytes };
-        if (!wal_batch_header_decode(block, cluster_id, at, &next) || next.prev_bytes == 0
+        if (!wal_batch_header_decode(block, replica->config.cluster_id, at, &next) || next.prev_bytes == 0
             || next.lsn - next.prev_bytes != lsn || next.sequence < replica->wal.sequence + 2)
             continue;
         /* Cut off at what lies between it and the end of the ring, where nothing is written. */
@@ -232,6 +233,28 @@ static bool batch_identify(const struct replica *replica, struct wal_batch_heade
         return wal_place(&replica->limits, lsn + next.prev_bytes) == next.lsn && batch_follows(replica, lost);
     }
     return false;
+}
+
+/* Who says what the bad batch held? Fills in its header, or as much of one as is known. What an earlier recovery cut
+ * off at the same place may still lie there, when a write was lost, or be named: the latest counts. */
+static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
+{
+    const uint64_t lsn = replica->wal.tail;
+    const struct slice own = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
+    struct wal_batch_header said[3];
+    const bool known[3] = {
+        wal_batch_header_decode(own, replica->config.cluster_id, lsn, &said[0]) && batch_follows(replica, &said[0]),
+        batch_named(replica, &said[1]),
+        batch_repeated(replica, &said[2]),
+    };
+    bool found = false;
+    for (uint32_t i = 0; i < ARRAY_COUNT(said); i++) {
+        if (!known[i] || (found && said[i].sequence <= lost->sequence))
+            continue;
+        *lost = said[i];
+        found = true;
+    }
+    return found;
 }
 
 /* Looks behind the tail for what says that something there was durable. */
