@@ -31,6 +31,7 @@ struct usage {
     uint64_t own_cpu_ns;
     uint64_t servers_cpu_ns;
     uint64_t peak_bytes[PIDS_MAX];
+    uint64_t written_bytes; /* by all servers, to disks */
 };
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -254,19 +255,21 @@ static uint64_t process_cpu_ns(uint64_t pid)
     return (user + system) * NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-static uint64_t process_peak_bytes(uint64_t pid)
+/* The number in the line of /proc/PID/FILE that has this format; 0: there is none. */
+static uint64_t process_number(uint64_t pid, const char *name, const char *prefix)
 {
     char path[64];
     char line[256];
-    unsigned long long kib = 0;
-    snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
+    uint64_t number = 0;
+    snprintf(path, sizeof path, "/proc/%llu/%s", (unsigned long long)pid, name);
     FILE *file = fopen(path, "r");
     if (file == NULL)
         return 0;
-    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "VmHWM: %llu kB", &kib) != 1)
-        continue;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, prefix, strlen(prefix)) == 0)
+            number = strtoull(line + strlen(prefix), NULL, 10);
     fclose(file);
-    return kib * 1024;
+    return number;
 }
 
 static struct usage usage_now(const struct settings *settings)
@@ -277,7 +280,8 @@ static struct usage usage_now(const struct settings *settings)
         usage.own_cpu_ns = timeval_ns(own.ru_utime) + timeval_ns(own.ru_stime);
     for (uint32_t slot = 0; slot < settings->pid_count; slot++) {
         usage.servers_cpu_ns += process_cpu_ns(settings->pids[slot]);
-        usage.peak_bytes[slot] = process_peak_bytes(settings->pids[slot]);
+        usage.peak_bytes[slot] = process_number(settings->pids[slot], "status", "VmHWM:") * 1024;
+        usage.written_bytes += process_number(settings->pids[slot], "io", "write_bytes:");
     }
     return usage;
 }
@@ -291,6 +295,7 @@ struct outcome {
     bool full; /* of the cluster: ended the run */
     uint64_t own_cpu_ns;
     uint64_t servers_cpu_ns;
+    uint64_t written_bytes;
     struct usage end;
 };
 
@@ -349,7 +354,8 @@ static void print_text(const struct settings *settings, const struct outcome *ou
            us_of(outcome->servers_cpu_ns) / (double)u64_max(operations, 1));
     for (uint32_t slot = 0; slot < settings->pid_count; slot++)
         printf(" %llu MiB", (unsigned long long)(outcome->end.peak_bytes[slot] >> 20));
-    printf("\n");
+    printf("\nservers: %llu bytes written to disk an operation, each\n",
+           (unsigned long long)(outcome->written_bytes / settings->pid_count / u64_max(operations, 1)));
 }
 
 static void print_latency_json(const char *name, const struct histogram *histogram)
@@ -385,8 +391,10 @@ static void print_json(const struct settings *settings, const struct outcome *ou
                (unsigned long long)bench->statuses[status]);
     printf("}, \"generator_cpu_us_per_operation\": %.3f", us_of(outcome->own_cpu_ns) / (double)u64_max(operations, 1));
     if (settings->pid_count > 0)
-        printf(", \"servers_cpu_us_per_operation\": %.3f, \"servers_peak_bytes\": [",
-               us_of(outcome->servers_cpu_ns) / (double)u64_max(operations, 1));
+        printf(", \"servers_cpu_us_per_operation\": %.3f, \"server_written_bytes_per_operation\": %.1f"
+               ", \"servers_peak_bytes\": [",
+               us_of(outcome->servers_cpu_ns) / (double)u64_max(operations, 1),
+               per(outcome->written_bytes / settings->pid_count, u64_max(operations, 1)));
     for (uint32_t slot = 0; slot < settings->pid_count; slot++)
         printf("%s%llu", slot > 0 ? ", " : "", (unsigned long long)outcome->end.peak_bytes[slot]);
     printf("%s}\n", settings->pid_count > 0 ? "]" : "");
@@ -457,6 +465,7 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
     outcome->bench = bench_results(bench);
     outcome->own_cpu_ns = outcome->end.own_cpu_ns - begin.own_cpu_ns;
     outcome->servers_cpu_ns = outcome->end.servers_cpu_ns - u64_min(begin.servers_cpu_ns, outcome->end.servers_cpu_ns);
+    outcome->written_bytes = outcome->end.written_bytes - u64_min(begin.written_bytes, outcome->end.written_bytes);
     histogram_merge(&outcome->all, &outcome->bench->writes);
     histogram_merge(&outcome->all, &outcome->bench->reads);
     return state >= 0;

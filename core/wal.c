@@ -296,21 +296,31 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
     }
 }
 
-/* Deferred naming: a header is written only for batches that are durable, beside the next batch's own write, and nobody
- * waits for it but wal_unnamed_max. When no batch follows, it is written by itself WAL_NAME_DELAY_NS later. */
+static bool scrub_writes_a_name(const struct replica *replica)
+{
+    return replica->scrub.writing && replica->scrub.phase == SCRUB_NAMES;
+}
+
+/* Deferred naming: a header is written only for batches that are durable, some of them at once, and nobody waits for it
+ * but wal_unnamed_max. No batch waits longer for its name to be written than WAL_NAME_DELAY_NS. */
 static bool wal_name_is_due(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
     if (wal->name_busy || wal->named == wal->durable)
         return false;
-    return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE || wal->submitted > wal->durable
-           || wal->durable - wal->named > 1 || replica->now_ns >= wal->name_due_ns;
+    /* The scrub may be writing to the very block that comes next. */
+    if (scrub_writes_a_name(replica))
+        return false;
+    const uint64_t together = (replica->limits.wal_unnamed_max - replica->limits.wal_depth + 1) / 2;
+    return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE
+           || wal->durable - wal->named >= together || replica->now_ns >= wal->name_due_ns;
 }
 
 uint64_t wal_deadline(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
-    return wal->name_busy || wal->named == wal->durable ? UINT64_MAX : wal->name_due_ns;
+    const bool idle = wal->name_busy || wal->named == wal->durable || scrub_writes_a_name(replica);
+    return idle ? UINT64_MAX : wal->name_due_ns;
 }
 
 static void wal_submit_name(struct replica *replica, struct output *output)
@@ -457,7 +467,8 @@ static void batch_written(struct replica *replica, struct output *output, uint64
         wal->durable++;
     if (wal->durable == before)
         return;
-    wal->name_due_ns = replica->now_ns + WAL_NAME_DELAY_NS;
+    if (before == wal->named || (wal->name_busy && before == wal->naming))
+        wal->name_due_ns = replica->now_ns + WAL_NAME_DELAY_NS;
     if (!replica->config.strict_naming)
         wal_promise(replica, output, wal->durable);
 }
