@@ -59,6 +59,7 @@ PROGRAMS := $(patsubst cmd/%.c,$(OUT)/%,$(sort $(wildcard cmd/*.c)))
 TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/*_test.c)))
 # Not a test by itself, but what ctrl_test.sh runs.
 EXPERIMENTS := $(OUT)/tests/ctrl
+BENCHES := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/bench_*.c)))
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 SOURCES := $(sort $(wildcard core/*.[ch] sim/*.[ch] io/*.[ch] cmd/*.[ch] tests/*.[ch]))
 
@@ -73,7 +74,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless bench bench-wal bench-sim mutants fuzz clean
+        lint purity powerloss ctrl bless bench bench-wal bench-checkpoint bench-restart bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -84,7 +85,7 @@ ifeq ($(MODE),release)
 endif
 
 ## tests: build the test programs
-tests: $(TESTS) $(EXPERIMENTS)
+tests: $(TESTS) $(BENCHES) $(EXPERIMENTS)
 
 $(OUT)/%.o: %.c Makefile | build/.deps-build
 	@mkdir -p $(@D)
@@ -105,6 +106,7 @@ $(1): $(OUT)/$(2:.c=.o) $(call archives_of,$(2))
 endef
 $(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c)))
 $(foreach target,$(TESTS) $(EXPERIMENTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
+$(foreach target,$(BENCHES),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
 $(foreach target,$(FUZZERS),$(eval $(call program,$(target),tests/$(notdir $(target)).c,-fsanitize=fuzzer)))
 
 -include $(wildcard $(OUT)/*/*.d)
@@ -182,9 +184,17 @@ powerloss: $(OUT)/tests/powerloss_test
 bench: programs
 	$(Q)tests/bench
 
-## bench-wal: every way to make a WAL write durable, on the machine as it is and with all cores kept busy
-bench-wal: programs
-	$(Q)tests/bench-wal
+## bench-wal: the log against a plain io_uring loop, and every way to make a write durable; quiet, and with busy cores
+bench-wal: programs $(BENCHES)
+	$(Q)BIN=$(OUT) tests/bench-wal
+
+## bench-checkpoint: put latency with and without a checkpoint of a 1 GiB store under way, the longest step, memory
+bench-checkpoint: programs
+	$(Q)tests/bench-checkpoint
+
+## bench-restart: time to the first read after a restart with 1,000,000 keys; what a follower that was away pulls
+bench-restart: programs
+	$(Q)tests/bench-restart
 
 ## bench-sim: simulator speed, as the JSON line of a campaign (COUNT=20000)
 bench-sim: programs

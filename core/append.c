@@ -78,6 +78,9 @@ static void append_abstain(struct replica *replica, struct output *output, const
 {
     if (!election_abstains(replica))
         return;
+    /* One that was under way before this life began may be older than the last promise. */
+    if (message->append_request.echo != replica->abstain_nonce)
+        return;
     if (replica->abstain_term != message->term) {
         replica->abstain_term = message->term;
         replica->abstain_until = u64_max(message->append_request.last, 1);
@@ -121,7 +124,8 @@ void append_request(struct replica *replica, struct output *output, const struct
     diverge_request(replica, output, request->agreed);
     /* Entries are acknowledged when they are durable; a heartbeat or a new round at once. */
     const uint64_t durable = u64_min(replica->verified, wal_promised_index(replica));
-    const bool damaged = replica->log.first_faulty != 0; /* the answer asks for it, and must not get lost for good */
+    const bool damaged = replica->log.first_faulty != 0
+                         || election_abstains(replica); /* the answer asks for it, and must not get lost for good */
     if (request->entry_count == 0 || request->round > replica->round_seen || durable >= equal || damaged)
         append_owe(replica, message->from, 0, (struct log_id){ .term = 0 });
     replica->round_seen = u64_max(replica->round_seen, request->round);
@@ -152,6 +156,7 @@ void append_flush(struct replica *replica, struct output *output)
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),
+            .nonce = election_abstains(replica) ? replica->abstain_nonce : 0,
             .checkpoint = diverge_mark(replica),
         },
     };

@@ -28,11 +28,12 @@ struct append_request_body {
     uint64_t commit;
     uint64_t round;
     uint64_t last;
+    uint64_t echo;
     struct checkpoint_mark agreed;
     uint32_t entry_count;
     uint32_t entries_bytes;
 };
-STATIC_ASSERT(sizeof(struct append_request_body) == 72, "no padding");
+STATIC_ASSERT(sizeof(struct append_request_body) == 80, "no padding");
 
 struct append_response_body {
     uint64_t match;
@@ -41,9 +42,10 @@ struct append_response_body {
     uint64_t hint_index;
     uint64_t rejected;
     uint64_t damaged;
+    uint64_t nonce;
     struct checkpoint_mark checkpoint;
 };
-STATIC_ASSERT(sizeof(struct append_response_body) == 72, "no padding");
+STATIC_ASSERT(sizeof(struct append_response_body) == 80, "no padding");
 
 struct repair_request_body {
     uint64_t term;
@@ -214,6 +216,7 @@ static void append_request_encode(const struct append_request *request, uint8_t 
         .commit = request->commit,
         .round = request->round,
         .last = request->last,
+        .echo = request->echo,
         .agreed = request->agreed,
         .entry_count = request->entry_count,
         .entries_bytes = request->entries.count,
@@ -282,6 +285,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .hint_index = message->append_response.hint.index,
             .rejected = message->append_response.rejected,
             .damaged = message->append_response.damaged,
+            .nonce = message->append_response.nonce,
             .checkpoint = message->append_response.checkpoint,
         };
         memcpy(to, &body, sizeof body);
@@ -405,6 +409,7 @@ static enum frame_verdict append_request_decode(struct slice bytes, struct messa
         .commit = body.commit,
         .round = body.round,
         .last = body.last,
+        .echo = body.echo,
         .agreed = body.agreed,
         .entry_count = body.entry_count,
         .entries = { .bytes = bytes.bytes + sizeof body, .count = body.entries_bytes },
@@ -424,6 +429,7 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .hint = { .term = body.hint_term, .index = body.hint_index },
         .rejected = body.rejected,
         .damaged = body.damaged,
+        .nonce = body.nonce,
         .checkpoint = body.checkpoint,
     };
     return FRAME_OK;

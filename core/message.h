@@ -94,6 +94,7 @@ struct append_request {
     struct log_id prev;
     uint64_t commit; /* the leader's commit index */
     uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint64_t echo;   /* the nonce that the receiver sent last: this request is younger than that (CTRL 3.3) */
     uint64_t last;   /* the leader's last index: who does not know what it promised waits until it has that */
     struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
     uint32_t entry_count;
@@ -106,6 +107,7 @@ struct append_response {
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
     struct checkpoint_mark checkpoint;
+    uint64_t nonce;   /* not 0: this node does not know what it promised, and waits for its echo */
     uint64_t damaged; /* lowest entry here whose bytes are lost: send it again (CTRL 3.4.2); 0: none */
 };
 

@@ -112,6 +112,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
         peer->next = replica->log.last.index + 1;
         peer->round_acked = 0;
         peer->damaged = 0;
+        peer->nonce = 0;
         peer->heard_ns = replica->now_ns;
         peer->state = PEER_PROBE;
         peer->probe_sent = false;
@@ -208,6 +209,7 @@ void replicate_response(struct replica *replica, struct output *output, const st
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    peer->nonce = response->nonce;
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)
         return;
@@ -302,6 +304,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .commit = replica->commit,
             .round = replica->round,
             .last = replica->log.last.index,
+            .echo = peer->nonce,
             .agreed = diverge_agreed(replica),
         },
     };

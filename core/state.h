@@ -80,6 +80,7 @@ struct peer {
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
     uint64_t instance;                 /* its data directory, once seen; 0: not yet */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
+    uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
     uint32_t inflight_first;           /* ring of last indices of unacknowledged requests */
     uint32_t inflight_count;
@@ -162,6 +163,8 @@ struct replica {
     uint64_t round_seen;
     struct owed owed;
 
+    uint64_t
+        abstain_nonce; /* STORED_ABSTAIN: of this life, not 0; a request that echoes it is no relic of an earlier one */
     uint64_t abstain_term;  /* STORED_ABSTAIN: of the leader whose log must be matched, */
     uint64_t abstain_until; /* ... up to here, before this node votes again */
 

@@ -525,6 +525,10 @@ static bool head_at(const struct replica *replica, uint64_t index, struct wal_he
     struct wal_batch_header header;
     if (!log_readable(replica, index) || !batch_of(replica, log_entry_lsn(replica, index), &header))
         return false;
+    /* What is before the head is given up; a batch that was truncated away may still be in flight. */
+    const struct wal *wal = &replica->wal;
+    if (wal->durable < wal->sealed && header.lsn >= wal->batches[wal->durable % WAL_BATCHES_MAX].header.lsn)
+        return false;
     /* A repaired entry lies behind others that come after it. */
     if (header.kind != WAL_BATCH_APPEND || header.first_index <= replica->log.base.index
         || header.lsn < replica->stored.head.lsn)

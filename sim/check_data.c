@@ -88,7 +88,8 @@ void check_data_landed(struct check *check, uint32_t node, uint64_t offset, cons
 struct map_walk {
     struct check *check;
     uint32_t node;
-    bool partial;
+    bool partial; /* some of it is still to come */
+    bool back;    /* damage brought an older superblock back: some of it may have been written over since */
 };
 
 /* The bytes that an entry names; NULL: none, or it must not be so. */
@@ -109,6 +110,18 @@ static const uint8_t *walk_block(const struct map_walk *walk, const struct ghost
     return data->image + (uint64_t)block * check->limits.page_bytes;
 }
 
+/* What an entry names is not what the block holds. */
+static void walk_differs(const struct map_walk *walk, const struct ghost_map_entry *at, uint32_t level, uint32_t number)
+{
+    struct check *check = walk->check;
+    if (walk->back)
+        check->nodes[walk->node].data.blocks[at->entry.block].gone = true;
+    else
+        check_fail(check, CHECK_CHECKPOINT, walk->node,
+                   "entry %u of level %u of its checkpoint is not in block %u of its disk", number, level,
+                   at->entry.block);
+}
+
 static void walk_page(const struct map_walk *walk, const struct ghost_map_entry *at, uint32_t page)
 {
     struct check *check = walk->check;
@@ -117,8 +130,7 @@ static void walk_page(const struct map_walk *walk, const struct ghost_map_entry 
         return;
     const struct hash128 hash = map_page_hash_in(&check->limits, check->setup.configs[0].cluster_id, bytes);
     if (!hash128_equal(hash, at->entry.hash))
-        check_fail(check, CHECK_CHECKPOINT, walk->node, "page %u of its checkpoint is not in block %u of its disk",
-                   page, at->entry.block);
+        walk_differs(walk, at, 0, page);
 }
 
 /* Puts the entries that the map block `number` of the level holds to `below`. */
@@ -134,10 +146,10 @@ static void walk_map_block(const struct map_walk *walk, const struct ghost_map_e
     if (bytes == NULL)
         return;
     if (map_block_checksum_in(limits, cluster_id, bytes, level, number) != at->entry.checksum
-        || !hash128_equal(map_block_hash(limits, bytes), at->entry.hash))
-        check_fail(check, CHECK_CHECKPOINT, walk->node,
-                   "map block %u of level %u of its checkpoint is not in block %u of its disk", number, level,
-                   at->entry.block);
+        || !hash128_equal(map_block_hash(limits, bytes), at->entry.hash)) {
+        walk_differs(walk, at, level, number);
+        return;
+    }
     for (uint32_t i = 0; i < fanout; i++) {
         memcpy(&below[i].entry, bytes + i * sizeof below[i].entry, sizeof below[i].entry);
         below[i].above = at->entry.block;
@@ -182,7 +194,7 @@ static void checkpoint_compare(struct check *check, uint32_t node, const struct 
                    (unsigned long long)index);
 }
 
-void check_data_checkpoint(struct check *check, uint32_t node)
+void check_data_checkpoint(struct check *check, uint32_t node, bool back)
 {
     const struct stored *stored = &check->nodes[node].stored;
     struct ghost_data *data = &check->nodes[node].data;
@@ -195,7 +207,9 @@ void check_data_checkpoint(struct check *check, uint32_t node)
     if (stored->checkpoint.id.index == 0)
         return;
     checkpoint_compare(check, node, &stored->checkpoint);
-    const struct map_walk walk = { .check = check, .node = node, .partial = (stored->flags & STORED_PARTIAL) != 0 };
+    const struct map_walk walk = {
+        .check = check, .node = node, .partial = (stored->flags & STORED_PARTIAL) != 0, .back = back
+    };
     if (!check->failure.failed)
         walk_all(&walk, &stored->checkpoint);
 }

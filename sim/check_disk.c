@@ -271,7 +271,10 @@ static void log_cut(struct check *check, uint32_t node, uint32_t at)
     wal->batch_count = at;
     log_follow_again(check, node);
     const uint64_t lost = promised_lost(ghost);
-    if (!explained && (lost != 0 || ghost->serving))
+    if (ghost->serving)
+        check_fail(check, CHECK_RECOVERY, node, "writes over its log, from entry %llu on, with something else",
+                   (unsigned long long)(ghost->disk.last + 1));
+    if (!explained && lost != 0)
         check_fail(check, CHECK_RECOVERY, node, "its disk held %llu entries, reported %llu, and now holds %llu",
                    (unsigned long long)before, (unsigned long long)ghost->promised_index,
                    (unsigned long long)ghost->disk.last);

@@ -314,8 +314,9 @@ void check_disk_recovered(struct check *check, uint32_t node, const struct repli
 
 /* check_data.c */
 void check_data_reset(struct check *check, uint32_t node);
-/* The superblock names another checkpoint: is it there? */
-void check_data_checkpoint(struct check *check, uint32_t node);
+/* The superblock names another checkpoint: is it there? back: it is the one before, since the copies that named a newer
+ * one were damaged. */
+void check_data_checkpoint(struct check *check, uint32_t node, bool back);
 /* No superblock copy names the one before it any more. */
 void check_data_forget(struct check *check, uint32_t node);
 /* The node gave up a map block that it cannot read. */

@@ -77,7 +77,7 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
         stored_monotone(check, node, &before, &ghost->stored);
     if (memcmp(&before.checkpoint, &ghost->stored.checkpoint, sizeof before.checkpoint) != 0
         || ((before.flags ^ ghost->stored.flags) & STORED_PARTIAL) != 0)
-        check_data_checkpoint(check, node);
+        check_data_checkpoint(check, node, damage);
     check_disk_head(check, node);
     if (!lost && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
         stored_votes_again(check, node);

@@ -27,7 +27,7 @@ static bool shadow_same_effect(const struct effect *a, const struct effect *b)
 {
     return a->kind == b->kind && a->target == b->target && a->op_id == b->op_id && a->offset == b->offset
            && a->bytes.count == b->bytes.count
-           && (a->kind == EFFECT_READ || a->bytes.count == 0
+           && (a->kind == EFFECT_READ || a->kind == EFFECT_RELEASE || a->bytes.count == 0
                || memcmp(a->bytes.bytes, b->bytes.bytes, a->bytes.count) == 0);
 }
 
@@ -54,6 +54,10 @@ void shadow_after(struct world *world, const struct node *node, const struct inp
     uint32_t refusals = 0;
     for (uint32_t i = 0; i < output->effect_count; i++)
         refusals += output->effects[i].kind == EFFECT_REFUSE;
+    /* Released memory means nothing, and the world has overwritten it already. */
+    bool released = false;
+    for (uint32_t i = 0; i < output->effect_count; i++)
+        released = released || output->effects[i].kind == EFFECT_RELEASE;
     if (input->bytes.count >= sizeof header)
         memcpy(&header, input->bytes.bytes, sizeof header);
     /* A node that recovers listens to no peer, and nobody answers a refusal. */
@@ -65,7 +69,7 @@ void shadow_after(struct world *world, const struct node *node, const struct inp
     /* The refusal takes room; what no longer fits then comes a step later. */
     if (!shadow->taken || shadow->output.effect_count > shadow->output.effect_max / 2)
         return;
-    if (memcmp(node->region, shadow->region, replica_bytes(&world->scene.swarm.limits)) != 0)
+    if (!released && memcmp(node->region, shadow->region, replica_bytes(&world->scene.swarm.limits)) != 0)
         check_fail(check, CHECK_FRAME, node->slot, "a damaged frame changed more than a tick would have");
     else if (!shadow_same_effects(output, &shadow->output))
         check_fail(check, CHECK_FRAME, node->slot, "a damaged frame made the node do what a tick would not have");

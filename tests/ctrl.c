@@ -40,6 +40,8 @@ struct options {
     bool verbose;
 };
 
+static bool row_is_recoverable(uint32_t row) { return rows[row].outlook != COPY_LOST; }
+
 static sigjmp_buf case_broken;
 static char case_broken_text[160];
 
@@ -53,9 +55,8 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
 /* An invariant is broken, as node.h has said on stderr; or worse. */
 static void on_signal(int signal_number)
 {
-    snprintf(case_broken_text, sizeof case_broken_text, "%s",
-             signal_number == SIGABRT ? "an invariant is broken" : "memory is broken");
-    siglongjmp(case_broken, 1);
+    case_broken_text[0] = '\0';
+    siglongjmp(case_broken, signal_number);
 }
 
 __attribute__((format(printf, 3, 4))) static struct result result_of(enum verdict verdict, const struct world *world,
@@ -98,7 +99,7 @@ static void case_begin(struct history *history, const struct cases *cases, uint3
             memset(disk->unreadable, 0, disk->bytes / disk->block_bytes * sizeof disk->unreadable[0]);
         }
     }
-    for (uint32_t i = 0; i < one->count && !rows[one->row].running; i++)
+    for (uint32_t i = 0; i < one->count && rows[one->row].outlook != COPY_RUNNING; i++)
         damage_apply(history, &cases->damages[one->first + i], seed + i);
     for (uint32_t slot = 0; slot < NODES; slot++)
         world_start(world, slot);
@@ -176,11 +177,19 @@ static bool read_all(const struct history *history, struct model *model, uint64_
     return true;
 }
 
-/* Have all nodes a newer checkpoint than that of the history? */
-static bool nodes_have_checkpoint(const struct history *history)
+/* Have all nodes a newer checkpoint than that? */
+static bool nodes_have_checkpoint(const struct world *world, uint64_t index)
 {
     for (uint32_t slot = 0; slot < NODES; slot++)
-        if (checkpoint_of(history->world, slot)->id.index <= history->checkpoint.id.index)
+        if (checkpoint_of(world, slot)->id.index <= index)
+            return false;
+    return true;
+}
+
+static bool nodes_ready(const struct world *world)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (!store_is_ready(world->nodes[slot]->replica) || !install_is_idle(world->nodes[slot]->replica))
             return false;
     return true;
 }
@@ -194,31 +203,61 @@ static bool nodes_scrubbed(const struct world *world, const uint64_t *passes)
     return true;
 }
 
-/* The damage comes while the nodes run. What memory has and the disks have lost is written again, by the scrub or with
- * the next checkpoint; then all of them lose power at once, and start again. NULL, or what failed. */
+/* Does the durable checkpoint name the block, and the block not hold what it should? */
+static bool damage_lasts(const struct world *world, const struct damage *damage)
+{
+    const struct replica *replica = world->nodes[damage->slot]->replica;
+    const struct disk *disk = &world->disks[damage->slot][damage->device];
+    const uint8_t *bytes = world->nodes[damage->slot]->data + (uint64_t)damage->block * disk->block_bytes;
+    if (damage->device == DEVICE_WAL)
+        return false;
+    if (!checkpoint_is_idle(replica))
+        return true;
+    for (uint32_t level = 0; level <= map_root(&world->limits); level++)
+        for (uint32_t at = 0; at < map_count(&world->limits, level); at++) {
+            const struct map_entry *entry = map_entry_const(replica, level, at);
+            if (entry->block != damage->block)
+                continue;
+            return disk->unreadable[damage->block]
+                   || (level == 0 ? !hash128_equal(map_page_hash(replica, bytes), entry->hash)
+                                  : map_block_checksum(replica, bytes, level, at) != entry->checksum);
+        }
+    return false;
+}
+
+/* The damage comes while the nodes run. What memory has and the disks have lost is written again by the scrub, or, when
+ * it has changed since the checkpoint, with the next one; then all of them lose power at once, and start again. NULL,
+ * or what failed. */
 static const char *case_damage_running(struct history *history, const struct cases *cases, uint32_t number,
                                        struct model *model, uint64_t seed)
 {
     struct world *world = history->world;
     const struct ctrl_case *one = &cases->list[number];
+    const struct damage *damages = cases->damages + one->first;
     const uint64_t end_ns = world->now_ns + (LATE_MS + MEND_MS) * MS;
-    const bool pages = cases->damages[one->first].device == DEVICE_DATA;
     uint64_t passes[NODES];
+    bool lasts = true;
     if (!read_all(history, model, end_ns))
         return "no reads before the damage";
-    for (uint32_t i = 0; i < one->count; i++)
-        damage_apply(history, &cases->damages[one->first + i], seed + i);
-    /* A page that has changed since the checkpoint is not mended, but written with the next one. */
-    while (pages && !nodes_have_checkpoint(history)) {
-        if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
-            return "no writes, or no checkpoint, after the damage";
-        world_run(world, 10 * MS);
-    }
-    for (uint32_t slot = 0; slot < NODES; slot++)
-        passes[slot] = world->nodes[slot]->replica->scrub.passes;
-    for (; !nodes_scrubbed(world, passes); world_run(world, 10 * MS))
+    for (; !nodes_ready(world); world_run(world, 10 * MS))
         if (world->now_ns >= end_ns)
-            return "the scrub does not come around";
+            return "a node does not catch up before the damage";
+    for (uint32_t i = 0; i < one->count; i++)
+        damage_apply(history, &damages[i], seed + i);
+    while (lasts) {
+        for (uint32_t slot = 0; slot < NODES; slot++)
+            passes[slot] = world->nodes[slot]->replica->scrub.passes;
+        for (; !nodes_scrubbed(world, passes); world_run(world, 10 * MS))
+            if (world->now_ns >= end_ns)
+                return "the scrub does not come around";
+        lasts = false;
+        for (uint32_t i = 0; i < one->count; i++)
+            lasts = lasts || damage_lasts(world, &damages[i]);
+        const uint64_t index = checkpoint_of(world, damages[0].slot)->id.index;
+        for (; lasts && !nodes_have_checkpoint(world, index); world_run(world, 10 * MS))
+            if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
+                return "neither the scrub nor a checkpoint mends it";
+    }
     for (uint32_t slot = 0; slot < NODES; slot++) {
         node_crash(world->nodes[slot]);
         world_start(world, slot);
@@ -319,13 +358,14 @@ static struct result case_run(struct history *history, const struct cases *cases
     memcpy(damages.list, cases->damages + one->first, one->count * sizeof damages.list[0]);
     if (sigsetjmp(case_broken, 1) != 0) {
         struct result result = { .verdict = UNSAFE };
-        snprintf(result.cause, sizeof result.cause, "%s", case_broken_text);
+        snprintf(result.cause, sizeof result.cause, "%s",
+                 case_broken_text[0] != '\0' ? case_broken_text : "an invariant or memory is broken");
         return result;
     }
     case_begin(history, cases, number, seed);
-    if (!rows[one->row].recoverable)
+    if (!row_is_recoverable(one->row))
         return case_lost(history, &model);
-    if (rows[one->row].running) {
+    if (rows[one->row].outlook == COPY_RUNNING) {
         const char *problem = case_damage_running(history, cases, number, &model, seed);
         if (problem != NULL)
             return result_of(UNAVAILABLE, history->world, "%s%s", problem, text_of_states(history->world));
@@ -380,7 +420,7 @@ static void progress(uint32_t done, uint32_t all, const struct timespec *started
 
 static bool as_it_should(uint32_t row, enum verdict verdict)
 {
-    return rows[row].recoverable ? verdict == RECOVERED || verdict == SLOW : verdict == REFUSED;
+    return row_is_recoverable(row) ? verdict == RECOVERED || verdict == SLOW : verdict == REFUSED;
 }
 
 /* Orders the verdicts on a case. */
@@ -439,7 +479,7 @@ static struct totals totals_of(const struct tally *tally)
 {
     struct totals totals = { .cases = { 0 } };
     for (uint32_t row = 0; row < ROWS; row++) {
-        const bool recoverable = rows[row].recoverable;
+        const bool recoverable = row_is_recoverable(row);
         totals.cases[recoverable] += tally->cases[row];
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             totals.good[recoverable] += as_it_should(row, (enum verdict)verdict) ? tally->verdicts[row][verdict] : 0;
@@ -453,8 +493,8 @@ static void print_table(const struct tally *tally)
     for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
         printf("%13s", verdict_texts[verdict]);
     for (uint32_t row = 0; row < ROWS; row++) {
-        if (row == 0 || rows[row].recoverable != rows[row - 1].recoverable)
-            printf("\n%s\n", rows[row].recoverable ? "one intact copy left:" : "no copy left:");
+        if (row == 0 || row_is_recoverable(row) != row_is_recoverable(row - 1))
+            printf("\n%s\n", row_is_recoverable(row) ? "one intact copy left:" : "no copy left:");
         printf("  %-38s%-7s%7u", rows[row].damaged, rows[row].nodes, tally->cases[row]);
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             if (tally->verdicts[row][verdict] == 0)
@@ -474,7 +514,7 @@ static void print_claims(const struct tally *tally)
             bad += as_it_should(row, (enum verdict)verdict) ? 0 : tally->verdicts[row][verdict];
         if (tally->cases[row] > 0)
             printf("%s %s, on %s: %s (%u cases)\n", bad == 0 ? "ok" : "FAILED", rows[row].damaged, rows[row].nodes,
-                   rows[row].recoverable ? "recovered" : "refused", tally->cases[row]);
+                   row_is_recoverable(row) ? "recovered" : "refused", tally->cases[row]);
     }
 }
 
@@ -507,7 +547,7 @@ static void print_json(const struct tally *tally, const struct totals *totals)
            totals->good[1], totals->cases[0], totals->good[0]);
     for (uint32_t row = 0; row < ROWS; row++) {
         printf("%s{\"damaged\":\"%s\",\"nodes\":\"%s\",\"recoverable\":%s,\"cases\":%u", row == 0 ? "" : ",",
-               rows[row].damaged, rows[row].nodes, rows[row].recoverable ? "true" : "false", tally->cases[row]);
+               rows[row].damaged, rows[row].nodes, row_is_recoverable(row) ? "true" : "false", tally->cases[row]);
         for (uint32_t verdict = 0; verdict < VERDICTS; verdict++)
             printf(",\"%s\":%u", verdict_texts[verdict], tally->verdicts[row][verdict]);
         printf("}");
@@ -652,5 +692,6 @@ int main(int argc, char **argv)
     }
     fprintf(options.json ? stderr : stdout, "recoverable %u of %u recovered, unrecoverable %u of %u refused\n",
             totals.good[1], totals.cases[1], totals.good[0], totals.cases[0]);
-    return totals.good[0] == totals.cases[0] && totals.good[1] == totals.cases[1] && totals.cases[1] > 0 ? 0 : 1;
+    const bool good = totals.good[0] == totals.cases[0] && totals.good[1] == totals.cases[1];
+    return good && totals.cases[0] + totals.cases[1] > 0 ? 0 : 1;
 }

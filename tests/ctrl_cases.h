@@ -3,7 +3,7 @@
  *
  * Whether a case is recoverable is not written beside it but follows from where things lie: every committed entry
  * behind the checkpoint on some node that can start, every page and map block of the checkpoint likewise, and a
- * majority that can start. */
+ * majority that can start. A laggard with an older checkpoint and the log from there on make up for the newer one. */
 #ifndef WW_CTRL_CASES_H
 #define WW_CTRL_CASES_H
 
@@ -28,12 +28,17 @@ struct damages {
     struct damage list[DAMAGES_MAX];
 };
 
+enum outlook {
+    COPY_LEFT,    /* an intact copy of everything */
+    COPY_RUNNING, /* in memory, when the damage comes; all nodes lose power after a while */
+    COPY_LOST,
+};
+
 /* Rows of the table. */
 struct row {
     const char *damaged;
     const char *nodes;
-    bool recoverable;
-    bool running; /* damaged while memory still has everything; all nodes lose power after a while */
+    enum outlook outlook;
 };
 
 enum row_at {
@@ -62,37 +67,39 @@ enum row_at {
     ROW_LOST_ENTRY,
     ROW_LOST_PAGE,
     ROW_LOST_MAP,
+    ROW_LOST_DATA,
     ROW_LOST_SUPERBLOCKS,
     ROWS,
 };
 
 static const struct row rows[ROWS] = {
-    [ROW_SUPERBLOCK] = { "a superblock copy", "one", true },
-    [ROW_NAME] = { "a block of the header ring", "one", true },
-    [ROW_LOG] = { "a block of the log", "one", true },
-    [ROW_BODY] = { "another block of the body ring", "one", true },
-    [ROW_PAGE] = { "a page", "one", true },
-    [ROW_MAP] = { "a map block", "one", true },
-    [ROW_TWO_COPIES] = { "two superblock copies", "one", true },
-    [ROW_ALL_COPIES] = { "three or four superblock copies", "one", true },
-    [ROW_TAIL_AND_NAMES] = { "the last batch and the header ring", "one", true },
-    [ROW_WHOLE_BODY] = { "the whole body ring", "one", true },
-    [ROW_WHOLE_DATA] = { "the whole data file", "one", true },
-    [ROW_SAME_ENTRY] = { "the same entry", "two", true },
-    [ROW_SAME_PAGE] = { "the same page", "two", true },
-    [ROW_SAME_MAP] = { "the same map block", "two", true },
-    [ROW_COPIES_OF_TWO] = { "superblock copies, two left", "two", true },
-    [ROW_WHOLE_DATA_OF_TWO] = { "the whole data file", "two", true },
-    [ROW_OLD_ENTRY] = { "the same entry, in the checkpoint", "three", true },
-    [ROW_OTHER_ENTRIES] = { "different entries", "three", true },
-    [ROW_OTHER_PAGES] = { "different pages", "three", true },
-    [ROW_MIXED] = { "entry, page, superblock copy", "three", true },
-    [ROW_RUNNING] = { "any block, while running", "one", true, .running = true },
-    [ROW_RUNNING_ALL] = { "the same entry or page, while running", "three", true, .running = true },
-    [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", false },
-    [ROW_LOST_PAGE] = { "the same page, every copy", "all", false },
-    [ROW_LOST_MAP] = { "the same map block, every copy", "all", false },
-    [ROW_LOST_SUPERBLOCKS] = { "three or four superblock copies", "two", false },
+    [ROW_SUPERBLOCK] = { "a superblock copy", "one", COPY_LEFT },
+    [ROW_NAME] = { "a block of the header ring", "one", COPY_LEFT },
+    [ROW_LOG] = { "a block of the log", "one", COPY_LEFT },
+    [ROW_BODY] = { "another block of the body ring", "one", COPY_LEFT },
+    [ROW_PAGE] = { "a page", "one", COPY_LEFT },
+    [ROW_MAP] = { "a map block", "one", COPY_LEFT },
+    [ROW_TWO_COPIES] = { "two superblock copies", "one", COPY_LEFT },
+    [ROW_ALL_COPIES] = { "three or four superblock copies", "one", COPY_LEFT },
+    [ROW_TAIL_AND_NAMES] = { "the last batch and the header ring", "one", COPY_LEFT },
+    [ROW_WHOLE_BODY] = { "the whole body ring", "one", COPY_LEFT },
+    [ROW_WHOLE_DATA] = { "the whole data file", "one", COPY_LEFT },
+    [ROW_SAME_ENTRY] = { "the same entry", "two", COPY_LEFT },
+    [ROW_SAME_PAGE] = { "the same page", "two", COPY_LEFT },
+    [ROW_SAME_MAP] = { "the same map block", "two", COPY_LEFT },
+    [ROW_COPIES_OF_TWO] = { "superblock copies, two left", "two", COPY_LEFT },
+    [ROW_WHOLE_DATA_OF_TWO] = { "the whole data file", "two", COPY_LEFT },
+    [ROW_OLD_ENTRY] = { "the same entry, in the checkpoint", "three", COPY_LEFT },
+    [ROW_OTHER_ENTRIES] = { "different entries", "three", COPY_LEFT },
+    [ROW_OTHER_PAGES] = { "different pages", "three", COPY_LEFT },
+    [ROW_MIXED] = { "entry, page, superblock copy", "three", COPY_LEFT },
+    [ROW_RUNNING] = { "any block, while running", "one", COPY_RUNNING },
+    [ROW_RUNNING_ALL] = { "the same entry or page, while running", "three", COPY_RUNNING },
+    [ROW_LOST_ENTRY] = { "the same entry, every copy", "all", COPY_LOST },
+    [ROW_LOST_PAGE] = { "the same page, every copy", "all", COPY_LOST },
+    [ROW_LOST_MAP] = { "the same map block, every copy", "all", COPY_LOST },
+    [ROW_LOST_DATA] = { "the whole data file, every copy", "all", COPY_LOST },
+    [ROW_LOST_SUPERBLOCKS] = { "three or four superblock copies", "two", COPY_LOST },
 };
 
 struct ctrl_case {
@@ -181,34 +188,66 @@ static inline uint32_t map_block_of(const struct history *history, uint32_t slot
     return map_entry_const(history->world->nodes[slot]->replica, level, at)->block;
 }
 
-/* Is there an intact copy of everything? The replicas still are as the history left them. */
-static inline bool damages_are_recoverable(const struct history *history, const struct damages *damages)
+static inline struct hash128 map_hash_of(const struct history *history, uint32_t slot, uint32_t level, uint32_t at)
+{
+    return map_entry_const(history->world->nodes[slot]->replica, level, at)->hash;
+}
+
+/* Does some node that can start have the entry intact? */
+static inline bool entry_is_left(const struct history *history, const struct damages *damages, uint32_t down,
+                                 uint64_t index)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        const struct place *place = &history->layouts[slot].entries[index];
+        if ((down >> slot & 1) == 0 && place->first != 0
+            && !is_damaged(damages, slot, DEVICE_WAL, place->first, place->last))
+            return true;
+    }
+    return false;
+}
+
+/* Does one of the nodes have each page and map block of the checkpoint of `whose` intact? What has not changed since an
+ * older checkpoint is there, too. */
+static inline bool pages_are_left(const struct history *history, const struct damages *damages, uint32_t nodes,
+                                  uint32_t whose)
 {
     const struct limits *limits = &history->world->limits;
-    const uint32_t down = nodes_without_superblock(history, damages);
-    if ((down & (down - 1)) != 0)
-        return false;
-    for (uint64_t index = history->checkpoint.id.index + 1; index <= history->committed; index++) {
-        bool found = false;
-        for (uint32_t slot = 0; slot < NODES; slot++) {
-            const struct place *place = &history->layouts[slot].entries[index];
-            found = found
-                    || ((down >> slot & 1) == 0 && place->first != 0
-                        && !is_damaged(damages, slot, DEVICE_WAL, place->first, place->last));
-        }
-        if (!found)
-            return false;
-    }
     for (uint32_t level = 0; level <= map_root(limits); level++)
         for (uint32_t at = 0; at < map_count(limits, level); at++) {
-            bool found = map_block_of(history, history->leader, level, at) == 0;
+            const struct hash128 hash = map_hash_of(history, whose, level, at);
+            bool found = false;
             for (uint32_t slot = 0; slot < NODES; slot++) {
                 const uint32_t block = map_block_of(history, slot, level, at);
-                found = found || ((down >> slot & 1) == 0 && !is_damaged(damages, slot, DEVICE_DATA, block, block));
+                found = found
+                        || ((nodes >> slot & 1) != 0 && hash128_equal(map_hash_of(history, slot, level, at), hash)
+                            && !is_damaged(damages, slot, DEVICE_DATA, block, block));
             }
             if (!found)
                 return false;
         }
+    return true;
+}
+
+/* Is there an intact copy of everything? The replicas still are as the history left them. */
+static inline bool damages_are_recoverable(const struct history *history, const struct damages *damages)
+{
+    const uint32_t down = nodes_without_superblock(history, damages);
+    const uint32_t up = ((1u << NODES) - 1) & ~down;
+    const uint32_t behind = 1u << history->laggard;
+    const struct layout *laggard = &history->layouts[history->laggard];
+    const bool old = history->lag != LAG_ENTRIES;
+    if ((down & (down - 1)) != 0)
+        return false;
+    for (uint64_t index = history->checkpoint.id.index + 1; index <= history->committed; index++)
+        if (!entry_is_left(history, damages, down, index))
+            return false;
+    if (pages_are_left(history, damages, up, history->leader))
+        return true;
+    if (!old || (up & behind) == 0 || !pages_are_left(history, damages, behind, history->laggard))
+        return false;
+    for (uint64_t index = laggard->base.index + 1; index <= history->checkpoint.id.index; index++)
+        if (!entry_is_left(history, damages, down, index))
+            return false;
     return true;
 }
 
@@ -236,7 +275,7 @@ static inline void cases_add(struct cases *cases, enum row_at row, enum row_at l
     for (uint32_t i = 0; i < damages->count; i++)
         if (!damage_harms(cases->history, &damages->list[i]))
             return;
-    const bool recoverable = rows[row].running || damages_are_recoverable(cases->history, damages);
+    const bool recoverable = rows[row].outlook == COPY_RUNNING || damages_are_recoverable(cases->history, damages);
     NODE_CHECK(recoverable || lost != ROWS, "a case that cannot be recovered from, where all should be");
     cases->list = cases_grow(cases->list, &cases->list_max, cases->count + 1, sizeof cases->list[0]);
     cases->damages =
@@ -328,11 +367,13 @@ static inline void cases_of_pages(struct cases *cases, uint32_t kind)
         for (uint32_t at = 0; at < map_count(limits, level); at++)
             for (uint32_t nodes = 3; nodes < 1u << NODES; nodes++) {
                 struct damages same = { .count = 0 };
-                if (map_block_of(history, 0, level, at) == 0 || __builtin_popcount(nodes) < 2)
+                for (uint32_t slot = 0; slot < NODES; slot++) {
+                    const uint32_t block = map_block_of(history, slot, level, at);
+                    if ((nodes >> slot & 1) != 0 && block != 0)
+                        damages_add(&same, slot, DEVICE_DATA, kind, block);
+                }
+                if (same.count < 2 || same.count != (uint32_t)__builtin_popcount(nodes))
                     continue;
-                for (uint32_t slot = 0; slot < NODES; slot++)
-                    if ((nodes >> slot & 1) != 0)
-                        damages_add(&same, slot, DEVICE_DATA, kind, map_block_of(history, slot, level, at));
                 cases_add(cases, level == 0 ? ROW_SAME_PAGE : ROW_SAME_MAP, level == 0 ? ROW_LOST_PAGE : ROW_LOST_MAP,
                           &same);
                 if (same.count == NODES)
@@ -366,7 +407,7 @@ static inline void cases_of_differences(struct cases *cases, uint32_t kind)
         }
         if (pages.count == NODES)
             cases_add(cases, ROW_OTHER_PAGES, ROWS, &pages);
-        if (map_block_of(history, 0, 0, page) == 0)
+        if (map_block_of(history, (turn + 1) % NODES, 0, page) == 0)
             continue;
         damages_add(&mixed, turn, DEVICE_WAL, kind, history->layouts[turn].entries[index].at);
         damages_add(&mixed, (turn + 1) % NODES, DEVICE_DATA, kind, map_block_of(history, (turn + 1) % NODES, 0, page));
@@ -411,7 +452,7 @@ static inline void cases_of_wholes(struct cases *cases, uint32_t kind)
         for (uint32_t slot = 0; slot < NODES; slot++)
             for (uint32_t block = 1; block < limits->data_blocks && (nodes >> slot & 1) != 0; block++)
                 damages_add_harm(history, &data, slot, DEVICE_DATA, kind, block);
-        cases_add(cases, (nodes & (nodes - 1)) == 0 ? ROW_WHOLE_DATA : ROW_WHOLE_DATA_OF_TWO, ROWS, &data);
+        cases_add(cases, (nodes & (nodes - 1)) == 0 ? ROW_WHOLE_DATA : ROW_WHOLE_DATA_OF_TWO, ROW_LOST_DATA, &data);
     }
 }
 

@@ -354,6 +354,55 @@ static void one_step(struct cluster *cluster)
     cluster_advance(cluster, cluster->now_ns + 1 * MS);
 }
 
+static uint64_t match_said; /* the highest that the victim reported to a leader */
+static uint64_t victim_id;
+
+static bool hear_match(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    const struct frame_context context = node_context(node_at(cluster, from));
+    struct message message;
+    (void)to;
+    EXPECT_EQUAL(message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message), FRAME_OK);
+    if (message.type == FRAME_APPEND_RESPONSE && message.from == victim_id)
+        match_said = u64_max(match_said, message.append_response.match);
+    return true;
+}
+
+/* CTRL 3.4: a repaired entry counts when it is on the disk, and not when it has come. */
+TEST(a_repaired_entry_counts_only_when_it_is_durable)
+{
+    struct scene scene = scene_begin();
+    struct cluster *cluster = scene.cluster;
+    struct node *node = node_at(cluster, scene.victim);
+    const struct wal_batch_header *batch = &scene.log.batches[scene.log.count / 2];
+    damage_batch(node, batch, DAMAGE_BODY);
+    start_alone(&scene);
+    cluster->cut[scene.victim] = false;
+    victim_id = node->config.node_id;
+    cluster->hook = hear_match;
+    match_said = 0;
+    for (uint32_t round = 0; round < 200; round++) {
+        for (uint32_t slot = 0; slot < NODES; slot++) {
+            while (slot != scene.victim && cluster_step(cluster, slot))
+                continue;
+            if (slot == scene.victim && node->sent_count > 0)
+                deliver(cluster, slot);
+        }
+        cluster_advance(cluster, cluster->now_ns + 1 * MS);
+        node_tick(node, 0);
+        observe(cluster, scene.victim);
+    }
+    EXPECT(cluster->events[scene.victim][EVENT_ENTRY_REPAIRED] > 0);
+    EXPECT(node->op_count > 0);
+    EXPECT_EQUAL(node_view(node).durable_index, batch->first_index - 1);
+    EXPECT(match_said == batch->first_index - 1);
+    EXPECT(node_view(node).applied < batch->first_index);
+    cluster_run(cluster, 300 * MS);
+    EXPECT(match_said >= scene.last.index);
+    expect_equal(cluster);
+    cluster_free(cluster);
+}
+
 /* The repair goes on where a loss of power at its n-th step left it. False: it was over before. */
 static bool repair_with_crash(uint32_t steps, uint32_t landing)
 {

@@ -175,6 +175,15 @@ TEST(a_batch_of_any_size_fits_where_it_is_placed)
 
 enum { BATCHES_MAX = 8192, SNAPSHOTS = 4, BODY_BYTES_MAX = 200, ENTRIES_MAX = 4 };
 
+/* What the leader sent. */
+struct sent_entry {
+    uint64_t term;
+    uint32_t body_bytes;
+    uint8_t kind; /* enum entry_kind */
+    uint8_t fill;
+    uint8_t zero[2];
+};
+
 struct ring {
     struct node *node;  /* writes */
     struct node *other; /* starts from its disk, again and again */
@@ -188,6 +197,8 @@ struct ring {
     uint64_t starts;
     uint64_t heads;
     uint64_t truncations;
+    struct sent_entry sent[MODEL_LOG_MAX]; /* [index] */
+    uint64_t repairs;
     uint64_t gaps; /* batches that did not fit before the end of the ring */
 };
 
@@ -286,26 +297,24 @@ static void ring_tick(struct ring *ring, uint64_t passed_ns)
     ring_observe(ring);
 }
 
-/* A request of the leader: some entries, or a marker, behind prev; all up to `commit` is committed. */
-static void ring_send(struct ring *ring, struct log_id prev, enum entry_kind kind, uint64_t commit)
+/* The request that sends so many entries behind prev. */
+static void ring_request(struct ring *ring, struct log_id prev, uint32_t count, uint64_t commit)
 {
     struct node *node = ring->node;
     static uint8_t body[BODY_BYTES_MAX];
     uint8_t bytes[ENTRIES_MAX * (BODY_BYTES_MAX + 32)];
     uint32_t used = 0;
-    uint32_t count = 0;
-    memset(body, (int)prng_below(&ring->prng, 256), sizeof body);
-    const uint32_t count_max = kind == ENTRY_CHECKPOINT ? 1 : 1 + (uint32_t)prng_below(&ring->prng, ENTRIES_MAX);
-    while (count < count_max) {
+    EXPECT(count <= ENTRIES_MAX);
+    for (uint64_t index = prev.index + 1; index <= prev.index + count; index++) {
+        const struct sent_entry *sent = &ring->sent[index];
+        memset(body, sent->fill, sizeof body);
         const struct entry entry = {
-            .id = { .term = ring->term, .index = prev.index + 1 + count },
-            .kind = kind,
-            .body = { .bytes = body,
-                      .count = kind == ENTRY_COMMAND ? (uint32_t)prng_below(&ring->prng, sizeof body) : 0 },
+            .id = { .term = sent->term, .index = index },
+            .kind = (enum entry_kind)sent->kind,
+            .body = { .bytes = body, .count = sent->body_bytes },
         };
         entry_encode(&entry, bytes + used);
         used += entry_bytes(entry.body.count);
-        count++;
     }
     const struct message message = {
         .type = FRAME_APPEND_REQUEST,
@@ -320,6 +329,21 @@ static void ring_send(struct ring *ring, struct log_id prev, enum entry_kind kin
     };
     node_message(node, &message);
     ring_observe(ring);
+}
+
+/* Some new entries of the leader, or a marker, behind prev; all up to `commit` is committed. */
+static void ring_send(struct ring *ring, struct log_id prev, enum entry_kind kind, uint64_t commit)
+{
+    const uint32_t count = kind == ENTRY_CHECKPOINT ? 1 : 1 + (uint32_t)prng_below(&ring->prng, ENTRIES_MAX);
+    EXPECT(prev.index + count < MODEL_LOG_MAX);
+    for (uint32_t i = 1; i <= count; i++)
+        ring->sent[prev.index + i] = (struct sent_entry){
+            .term = ring->term,
+            .body_bytes = kind == ENTRY_COMMAND ? (uint32_t)prng_below(&ring->prng, BODY_BYTES_MAX) : 0,
+            .kind = (uint8_t)kind,
+            .fill = (uint8_t)prng_below(&ring->prng, 256),
+        };
+    ring_request(ring, prev, count, commit);
 }
 
 static void ring_write(struct ring *ring)
@@ -338,6 +362,18 @@ static void ring_write(struct ring *ring)
     ring_send(ring, prev, roll % 5 == 1 ? ENTRY_CHECKPOINT : ENTRY_COMMAND, commit);
 }
 
+static void ring_settle(struct ring *ring)
+{
+    struct node *node = ring->node;
+    for (uint32_t steps = 0; node->op_count > 0 || node->deadline_ns <= node->now_ns; steps++) {
+        EXPECT(steps < 10000);
+        if (node->op_count > 0)
+            ring_complete(ring);
+        else
+            ring_tick(ring, 0);
+    }
+}
+
 /* ---- starting from its disk ---- */
 
 static void ring_copy_disk(struct ring *ring)
@@ -351,14 +387,17 @@ static void ring_expect_start(struct ring *ring)
     struct image_faults none = { { false } };
     struct node *other = ring->other;
     const struct model_log expected = model_landed(&ring->model, other);
-    const struct wal_head head = model_superblock(other).stored.head;
+    const struct stored stored = model_superblock(other).stored;
+    const struct wal_head head = stored.head;
     const struct rebirth rebirth = image_boot(other, &none);
     static struct model_log log;
     model_log_read(&log, other);
     EXPECT_EQUAL(rebirth.stop, 0);
-    EXPECT_EQUAL(rebirth.damaged, 0);
+    EXPECT(rebirth.damaged <= ring->repairs);
     EXPECT(!rebirth.abstained);
-    EXPECT_EQUAL(log.base, head.base.index);
+    /* Rotten entries that the checkpoint holds are not in the log. */
+    EXPECT(log.base == head.base.index
+           || (rebirth.damaged > 0 && log.base > head.base.index && log.base <= stored.checkpoint.id.index));
     EXPECT(model_log_equal(&log, &expected));
     EXPECT_EQUAL(node_view(other).durable_index, expected.last);
     ring->starts++;
@@ -397,6 +436,55 @@ static void ring_stale(struct ring *ring)
 static void ring_snapshot(struct ring *ring)
 {
     memcpy(ring->snapshots[prng_below(&ring->prng, SNAPSHOTS)], ring->node->image, ring->node->image_bytes);
+}
+
+/* ---- damage, and repair ---- */
+
+/* A batch that the log still consists of: none of its entries was taken back, and it repairs no others. */
+static const struct wal_batch_header *ring_some_batch(struct ring *ring)
+{
+    const struct replica *replica = ring->node->replica;
+    const struct wal_batch_header *batch = &ring->batches[ring->batch_count - 1 - prng_below(&ring->prng, 12)];
+    const uint64_t last = batch->first_index + batch->entry_count - 1;
+    if (batch->kind != WAL_BATCH_APPEND || batch->first_index <= replica->log.base.index
+        || last > replica->log.last.index || batch->entry_count > ENTRIES_MAX)
+        return NULL;
+    for (uint64_t index = batch->first_index; index <= last; index++) {
+        const uint64_t lsn = log_entry_lsn(replica, index);
+        if (lsn < batch->lsn || lsn > batch->lsn + batch->run_bytes)
+            return NULL;
+    }
+    return batch;
+}
+
+/* Nothing is in flight. One batch rots; a new life finds that, and gets its entries from the leader. */
+static void ring_repair(struct ring *ring)
+{
+    struct image_faults none = { { false } };
+    struct node *node = ring->node;
+    const struct wal_batch_header *batch = ring->batch_count > 12 ? ring_some_batch(ring) : NULL;
+    if (batch == NULL)
+        return;
+    const struct log_id last = node->replica->log.last;
+    const struct log_id prev = { .term = log_term(node->replica, batch->first_index - 1),
+                                 .index = batch->first_index - 1 };
+    node_crash(node);
+    node->image[wal_body_offset(&node->limits) + batch->lsn % wal_ring_bytes(&node->limits) + sizeof *batch + 3] ^= 4;
+    const struct rebirth rebirth = image_boot(node, &none);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT(log_id_equal(node->replica->log.last, last));
+    ring_observe(ring);
+    /* What the checkpoint holds needs no repair. */
+    const uint64_t held = u64_max(node->replica->log.base.index, node->replica->commit);
+    if (batch->first_index > held) {
+        EXPECT_EQUAL(node->replica->log.first_faulty, batch->first_index);
+        EXPECT_EQUAL(node->replica->log.faulty_count, batch->entry_count);
+    }
+    if (prev.index >= node->replica->log.base.index)
+        ring_request(ring, prev, batch->entry_count, 0);
+    ring_settle(ring);
+    EXPECT_EQUAL(node->replica->log.first_faulty, 0);
+    ring->repairs++;
 }
 
 /* ---- where the log may begin ---- */
@@ -457,18 +545,6 @@ static void ring_expect_heads(struct ring *ring)
 
 /* ---- the histories ---- */
 
-static void ring_settle(struct ring *ring)
-{
-    struct node *node = ring->node;
-    for (uint32_t steps = 0; node->op_count > 0 || node->deadline_ns <= node->now_ns; steps++) {
-        EXPECT(steps < 10000);
-        if (node->op_count > 0)
-            ring_complete(ring);
-        else
-            ring_tick(ring, 0);
-    }
-}
-
 static void ring_run(uint64_t seed, uint32_t depth, bool strict, uint32_t slowness, uint64_t laps)
 {
     struct ring *ring = ring_new(seed, depth, strict);
@@ -488,16 +564,20 @@ static void ring_run(uint64_t seed, uint32_t depth, bool strict, uint32_t slowne
             ring_tick(ring, NAME_DELAY_NS);
             ring_settle(ring);
             ring_stale(ring);
+            if (prng_below(&ring->prng, 3) == 0)
+                ring_repair(ring);
             ring_expect_heads(ring);
         }
         if (step % 16 == 0)
             ring_snapshot(ring);
     }
-    printf("%10llu  starts, %llu from heads that might have been; %u batches, %llu took something back, %llu gaps\n",
+    printf("%10llu  starts, %llu from heads that might have been; %u batches, %llu took something back, %llu rotted, "
+           "%llu gaps\n",
            (unsigned long long)ring->starts, (unsigned long long)ring->heads, ring->batch_count,
-           (unsigned long long)ring->truncations, (unsigned long long)ring->gaps);
+           (unsigned long long)ring->truncations, (unsigned long long)ring->repairs, (unsigned long long)ring->gaps);
     EXPECT(ring->heads > laps || slowness > 1 || ring->node->limits.wal_retain_blocks == 0);
     EXPECT(ring->truncations > laps || slowness > 1);
+    EXPECT(ring->repairs > 0);
     /* Where the head waits for its superblock, the ring fills up behind it, but for what followers leave alone. */
     EXPECT(slowness == 1 || fullest + ring->node->limits.wal_reserve_blocks > ring->node->limits.wal_body_blocks);
     EXPECT(ring->gaps > laps / 2);
