@@ -255,6 +255,8 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_advance_commit(replica, output);
     read_begin_round(replica, output);
     store_flush(replica, output);
+    if (replica->role == RAFT_STOPPED)
+        return;
     install_flush(replica, output);
     install_serve_flush(replica, output);
     checkpoint_relieve(replica, output);

@@ -114,6 +114,7 @@ enum stop_reason {
     STOP_WAL_FULL,         /* no room for the recovery cut */
     STOP_DIVERGED,         /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
     STOP_DUPLICATE_NODE,   /* peers know another data directory under this node id */
+    STOP_DATA_DAMAGED,     /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
 };
 const char *stop_reason_text(enum stop_reason reason);
 

@@ -228,8 +228,10 @@ static void superblock_judge(struct replica *replica, struct output *output, con
     output_event(output, EVENT_SUPERBLOCK_REPAIR, 1, 0);
 }
 
-/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. */
-static void name_judge(struct replica *replica, struct output *output, const uint8_t *block)
+/* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. But in
+ * its first lap the ring has blocks that were never written, which are zero, and which recovery tells from lost ones by
+ * the sequence: there the damaged block becomes zero. True: it is being written. */
+static bool name_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct wal *wal = &replica->wal;
     const uint32_t blocks = replica->limits.wal_header_blocks;
@@ -238,15 +240,26 @@ static void name_judge(struct replica *replica, struct output *output, const uin
     if (block != NULL
         && (wal_name_decode(bytes, replica->config.cluster_id, &name)
             || (block[0] == 0 && memcmp(block, block + 1, bytes.count - 1) == 0)))
-        return;
-    if (wal->name_busy || wal->durable == 0)
-        return;
+        return false;
+    if (wal->name_busy)
+        return false;
+    if (wal->name_sequence < blocks) {
+        uint8_t *zeros = region_at(replica, replica->areas.scrub_block);
+        memset(zeros, 0, bytes.count);
+        replica->scrub.mended++;
+        output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
+        unit_emit(replica, output, EFFECT_WRITE, zeros, bytes.count);
+        return true;
+    }
+    if (wal->durable == 0)
+        return false;
     const uint64_t ahead = (replica->scrub.position + blocks - wal->name_sequence % blocks) % blocks;
     wal->name_sequence += (ahead + blocks - 1) % blocks;
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;
     replica->scrub.mended++;
     output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
+    return false;
 }
 
 /* What the block of device 1 should hold; NULL: not known, or not this node's to say. */
@@ -275,7 +288,7 @@ static bool block_judge(struct replica *replica, struct output *output, const ui
     const uint8_t *right = NULL;
     switch ((enum scrub_phase)scrub->phase) {
     case SCRUB_SUPERBLOCK: superblock_judge(replica, output, block); return false;
-    case SCRUB_NAMES: name_judge(replica, output, block); return false;
+    case SCRUB_NAMES: return name_judge(replica, output, block);
     case SCRUB_BODY: right = wal_mirror(replica, scrub->position + scrub->at); break;
     case SCRUB_MAP:
     case SCRUB_PAGES: right = data_right(replica, (uint32_t)scrub->position + scrub->at / bytes, block); break;

@@ -29,6 +29,7 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WAL_DAMAGED: return "a durable log entry cannot be read";
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";
+    case STOP_DATA_DAMAGED: return "the checkpoint cannot be read, and there is no peer to get it from";
     case STOP_DUPLICATE_NODE: return "another data directory already uses this node id";
     }
     return "unknown reason";

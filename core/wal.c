@@ -296,12 +296,20 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
     }
 }
 
+static bool scrub_writes_a_name(const struct replica *replica)
+{
+    return replica->scrub.writing && replica->scrub.phase == SCRUB_NAMES;
+}
+
 /* Deferred naming: a header is written only for batches that are durable, some of them at once, and nobody waits for it
  * but wal_unnamed_max. No batch waits longer for its name to be written than WAL_NAME_DELAY_NS. */
 static bool wal_name_is_due(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
     if (wal->name_busy || wal->named == wal->durable)
+        return false;
+    /* The scrub may be writing to the very block that comes next. */
+    if (scrub_writes_a_name(replica))
         return false;
     const uint64_t together = (replica->limits.wal_unnamed_max - replica->limits.wal_depth + 1) / 2;
     return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE
@@ -311,7 +319,8 @@ static bool wal_name_is_due(const struct replica *replica)
 uint64_t wal_deadline(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
-    return wal->name_busy || wal->named == wal->durable ? UINT64_MAX : wal->name_due_ns;
+    const bool idle = wal->name_busy || wal->named == wal->durable || scrub_writes_a_name(replica);
+    return idle ? UINT64_MAX : wal->name_due_ns;
 }
 
 static void wal_submit_name(struct replica *replica, struct output *output)

@@ -151,7 +151,12 @@ bool superblock_decode(struct slice block, struct superblock *superblock)
         return false;
     if (!hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0)))
         return false;
-    return superblock->version != STORED_VERSION || superblock_sane(superblock);
+    if (superblock->version != STORED_VERSION)
+        return true;
+    for (uint32_t at = sizeof *superblock; at < block_bytes; at++)
+        if (block.bytes[at] != 0)
+            return false;
+    return superblock_sane(superblock);
 }
 
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)

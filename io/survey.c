@@ -112,6 +112,12 @@ static bool superblock_survey(struct survey *survey)
     if (!superblock_any(survey))
         return survey_fail(survey->options->path, "/wal", "no intact superblock: a foreign or destroyed file");
     const struct superblock *found = &survey->superblock;
+    if (found->version != STORED_VERSION) {
+        char cause[96];
+        snprintf(cause, sizeof cause, "has format %u; this program reads format %u only", (unsigned)found->version,
+                 (unsigned)STORED_VERSION);
+        return survey_fail(survey->options->path, "/wal", cause);
+    }
     survey->limits.block_bytes = found->block_bytes;
     survey->limits.superblock_stride_blocks = found->superblock_stride_blocks;
     survey->limits.wal_header_blocks = found->wal_header_blocks;

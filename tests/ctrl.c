@@ -203,6 +203,26 @@ static bool nodes_scrubbed(const struct world *world, const uint64_t *passes)
     return true;
 }
 
+/* Is the block of the header ring neither a name nor zeros, or the copy of the superblock none? The rest of the WAL is
+ * judged by the start that follows. */
+static bool wal_damage_lasts(const struct world *world, const struct damage *damage)
+{
+    const struct node *node = world->nodes[damage->slot];
+    const struct disk *disk = &world->disks[damage->slot][DEVICE_WAL];
+    const uint64_t offset = (uint64_t)damage->block * disk->block_bytes;
+    const struct slice block = { .bytes = node->image + offset, .count = disk->block_bytes };
+    struct wal_name_header name;
+    struct superblock_view superblock;
+    if (offset >= wal_body_offset(&world->limits))
+        return false;
+    if (disk->unreadable[damage->block])
+        return true;
+    if (offset < wal_header_offset(&world->limits))
+        return !superblock_inspect(block, &node->config, &superblock);
+    const bool zeros = block.bytes[0] == 0 && memcmp(block.bytes, block.bytes + 1, block.count - 1) == 0;
+    return !zeros && !wal_name_decode(block, node->config.cluster_id, &name);
+}
+
 /* Does the durable checkpoint name the block, and the block not hold what it should? */
 static bool damage_lasts(const struct world *world, const struct damage *damage)
 {
@@ -210,7 +230,7 @@ static bool damage_lasts(const struct world *world, const struct damage *damage)
     const struct disk *disk = &world->disks[damage->slot][damage->device];
     const uint8_t *bytes = world->nodes[damage->slot]->data + (uint64_t)damage->block * disk->block_bytes;
     if (damage->device == DEVICE_WAL)
-        return false;
+        return wal_damage_lasts(world, damage);
     if (!checkpoint_is_idle(replica))
         return true;
     for (uint32_t level = 0; level <= map_root(&world->limits); level++)
@@ -253,6 +273,8 @@ static const char *case_damage_running(struct history *history, const struct cas
         lasts = false;
         for (uint32_t i = 0; i < one->count; i++)
             lasts = lasts || damage_lasts(world, &damages[i]);
+        if (lasts && damages[0].device == DEVICE_WAL)
+            return "the scrub does not mend it";
         const uint64_t index = checkpoint_of(world, damages[0].slot)->id.index;
         for (; lasts && !nodes_have_checkpoint(world, index); world_run(world, 10 * MS))
             if (world->now_ns >= end_ns || !history_write(history, model, CALLS_MAX, LATE_MS * MS))
