@@ -216,7 +216,7 @@ static inline void history_write_nearly(struct history *history)
     const struct limits *limits = &history->world->limits;
     const struct replica *leader = history->world->nodes[history->leader]->replica;
     const uint64_t wanted =
-        (uint64_t)(limits->checkpoint_wal_blocks - limits->wal_retain_blocks / 2) * limits->block_bytes;
+        (uint64_t)(limits->checkpoint_wal_blocks - limits->wal_retain_blocks / 4) * limits->block_bytes;
     while (leader->wal.tail - leader->checkpoint.frozen_lsn < wanted)
         history_write_must(history, 1);
     world_run(history->world, 60 * MS);
@@ -308,6 +308,11 @@ static inline void history_end(struct history *history)
         history_lay_out(history, slot);
         world->cut[slot] = false;
     }
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        NODE_CHECK(slot == history->laggard
+                       || (history->layouts[slot].base.index <= history->layouts[history->laggard].last.index)
+                              == (history->lag != LAG_LOG),
+                   "the logs of the others begin where they should");
     memcpy(history->digests, world->digests, sizeof history->digests);
 }
 
