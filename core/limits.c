@@ -47,7 +47,7 @@ const struct limits limits_production = {
     .inflight_max = 64,
     .append_entries_max = 4096,
     .append_bytes_max = 128 * KIB,
-    .apply_per_step_max = 128,
+    .apply_per_step_max = 64,
     .effects_max = 2048,
     .frame_bytes_max = 256 * KIB,
 };

@@ -311,7 +311,9 @@ static bool wal_name_is_due(const struct replica *replica)
     /* The scrub may be writing to the very block that comes next. */
     if (scrub_writes_a_name(replica))
         return false;
-    const uint64_t together = (replica->limits.wal_unnamed_max - replica->limits.wal_depth + 1) / 2;
+    /* At least: one beside the next batch, two when none follows. */
+    const uint64_t least = wal->submitted > wal->durable ? 1 : 2;
+    const uint64_t together = u64_max(least, (replica->limits.wal_unnamed_max - replica->limits.wal_depth + 1) / 2);
     return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE
            || wal->durable - wal->named >= together || replica->now_ns >= wal->name_due_ns;
 }

@@ -43,6 +43,7 @@ enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 struct step_watch {
     uint64_t wall_ns_max;
     uint64_t cpu_ns_max; /* at most STEP_MARK_NS too high; 0: none took STEP_LONG_NS */
+    uint64_t end_ns;     /* when the last step ended: the next one of the same turn begins then */
     uint64_t mark_ns;    /* when the CPU time was read before a step, */
     uint64_t mark_cpu_ns;
 };
@@ -349,12 +350,13 @@ static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct i
 
 static void node_step(struct node *node, const struct node_input *from)
 {
-    const uint64_t start_ns = clock_now_ns();
+    const uint64_t start_ns = u64_max(node->now_ns, node->watch.end_ns);
     watch_begin(&node->watch, start_ns);
     replica_step(node->replica, &from->input, &node->output);
     node->steps++;
     node_carry_out(node, from);
-    watch_end(&node->watch, clock_now_ns() - start_ns, &from->input);
+    node->watch.end_ns = clock_now_ns();
+    watch_end(&node->watch, node->watch.end_ns - start_ns, &from->input);
     node_log_events(node);
 }
 
