@@ -247,6 +247,7 @@ static void draw_network(struct swarm *swarm, const struct draw *draw)
         swarm->selective = SELECTIVE_NONE;
         swarm->selective_loss = 0;
     }
+    swarm->falsify = draw_rate(draw, 20000, 300000);
 }
 
 static bool nemesis_wanted(const struct swarm *swarm, enum nemesis_kind kind)
@@ -384,6 +385,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_BIT_FLIP] = swarm->bit_flip,
         [FAULT_TRUNCATION] = swarm->truncation,
         [FAULT_FOREIGN_FRAME] = swarm->foreign,
+        [FAULT_PAGE_FALSE] = swarm->falsify,
         [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
         [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
         [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
