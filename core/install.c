@@ -336,7 +336,8 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     }
     message.checkpoint_request.checkpoint = install->target.hash;
     message.checkpoint_request.count = count;
-    message.checkpoint_request.pages = (struct slice){ .bytes = to, .count = count * (uint32_t)sizeof(struct pieces_question) };
+    message.checkpoint_request.pages =
+        (struct slice){ .bytes = to, .count = count * (uint32_t)sizeof(struct pieces_question) };
     *request = (struct install_request){ .sent_ns = replica->now_ns, .first = first, .left = count };
     question_send(replica, output, &message);
     return true;

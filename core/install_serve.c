@@ -187,7 +187,8 @@ static void serve_pages(struct replica *replica, struct output *output, const st
         serve_refuse(output, to);
         return;
     }
-    if (!output_room(output, 1, message_checkpoint_bytes(request->count * pieces_bytes_max(replica->limits.page_bytes))))
+    if (!output_room(output, 1,
+                     message_checkpoint_bytes(request->count * pieces_bytes_max(replica->limits.page_bytes))))
         return;
     struct message message = serve_answer(replica, to, CHECKPOINT_ASK_PAGES);
     struct checkpoint_response *response = &message.checkpoint_response;

@@ -349,7 +349,7 @@ TEST(answers_about_checkpoints_that_contradict_themselves_are_malformed)
     EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, UINT32_MAX), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(11, TOLD_PAGES, 4), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, 1U << 31 | UINT16_MAX), FRAME_BAD_BODY);
-    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, UINT16_MAX >> 1), FRAME_BAD_BODY); /* a piece fewer than follow */
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, UINT16_MAX >> 1), FRAME_BAD_BODY);         /* a piece fewer than follow */
     EXPECT_EQUAL(forged(11, TOLD_PAGES + 8 + PAGE_BYTES + 4, 0x8003), FRAME_BAD_BODY); /* one more than follow */
     EXPECT_EQUAL(forged(11, TOLD_PAGES + 8 + PAGE_BYTES, 3), FRAME_BAD_BODY);          /* twice the same */
     EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, PAGE_BYTES + PIECES), FRAME_BAD_BODY);

@@ -25,8 +25,8 @@ struct cluster {
     uint64_t events[NODES][EVENT_KINDS];
     uint64_t pages_to[NODES];       /* that arrived in answers */
     uint64_t piece_bytes_to[NODES]; /* of these */
-    uint64_t hashes_to[NODES]; /* answers */
-    uint64_t lost;             /* rolls the dice of lose_many() */
+    uint64_t hashes_to[NODES];      /* answers */
+    uint64_t lost;                  /* rolls the dice of lose_many() */
     uint64_t session;
     uint64_t sequence;
     uint64_t now_ns;
