@@ -119,8 +119,8 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
         const uint32_t block = damage_pick(disk, scene, ZONE_SUPERBLOCK, harm);
         if (block == UINT32_MAX)
             break;
+        harmed += !atlas_copy_harmed(scene, disk, block);
         damage_block(disk, scene, DEVICE_WAL, block, harm);
-        harmed++;
     }
     return harmed;
 }
