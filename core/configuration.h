@@ -1,8 +1,8 @@
 /* Who belongs to a cluster, as one entry of the log says it (Raft 4.1, 4.3). Values and what follows from them; which
  * configuration a replica uses, and how it changes, is members.h; who is a majority of it, quorum.h.
  *
- * Every member has a slot, and keeps it as long as it is a member; a new one takes the lowest free slot. Sets of members
- * are masks of slots. The roles of a member:
+ * Every member has a slot, and keeps it as long as it is a member; a new one takes the lowest free slot. Sets of
+ * members are masks of slots. The roles of a member:
  *
  *   VOTER                    votes, and counts for commit
  *   LEARNER                  receives the log, and counts for nothing (Raft 4.2.1)

@@ -32,10 +32,10 @@ struct replica_view {
     uint32_t keys;
     uint32_t sessions;
     uint64_t wal_blocks_used;
-    uint64_t flags;             /* of enum stored_flag, in memory */
-    uint64_t durable_flags;     /* as the core believes */
-    uint64_t install_index;     /* of the checkpoint that is being got from a peer; 0: none */
-    bool store_ready;           /* the applied state is whole */
+    uint64_t flags;              /* of enum stored_flag, in memory */
+    uint64_t durable_flags;      /* as the core believes */
+    uint64_t install_index;      /* of the checkpoint that is being got from a peer; 0: none */
+    bool store_ready;            /* the applied state is whole */
     uint64_t match[MEMBERS_MAX]; /* leaders: per slot of the configuration in use, own slot included */
     uint64_t next[MEMBERS_MAX];
     uint64_t round_acked[MEMBERS_MAX];

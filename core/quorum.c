@@ -1,10 +1,7 @@
 /* Majorities of one half, and of both; see quorum.h. */
 #include "quorum.h"
 
-static bool half_has(uint32_t voters, uint32_t slots)
-{
-    return 2 * bits_count(voters & slots) > bits_count(voters);
-}
+static bool half_has(uint32_t voters, uint32_t slots) { return 2 * bits_count(voters & slots) > bits_count(voters); }
 
 bool quorum_has(const struct configuration *configuration, uint32_t slots)
 {

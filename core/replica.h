@@ -197,8 +197,8 @@ void output_init(struct output *output, void *region, const struct limits *limit
 void replica_step(struct replica *replica, const struct input *input, struct output *output);
 
 /* Format of a new node: what the driver writes to all superblock copies, over a WAL file of zeros, before the first
- * start. configuration: of a new cluster, the same for all its nodes, with id 0.0; empty for a node that is to join one.
- * From then on what the node stores rules. instance: random, not 0: it names this data directory for ever. copy:
+ * start. configuration: of a new cluster, the same for all its nodes, with id 0.0; empty for a node that is to join
+ * one. From then on what the node stores rules. instance: random, not 0: it names this data directory for ever. copy:
  * limits_superblock_bytes(). */
 void replica_format(const struct limits *limits, const struct replica_config *config,
                     const struct configuration *configuration, uint64_t instance, uint8_t *copy);

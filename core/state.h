@@ -172,8 +172,8 @@ struct replica {
 
     /* leader */
     uint64_t heartbeat_deadline_ns;
-    uint64_t round;           /* latest ReadIndex round begun */
-    uint64_t round_confirmed; /* latest one that a majority acknowledged */
+    uint64_t round;                 /* latest ReadIndex round begun */
+    uint64_t round_confirmed;       /* latest one that a majority acknowledged */
     struct peer peers[MEMBERS_MAX]; /* by slot in the configuration in use */
     uint32_t pending_first;
     uint32_t pending_count;

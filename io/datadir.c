@@ -151,8 +151,8 @@ static int wal_build(int fd, const struct limits *limits, const struct replica_c
         if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
             return -EIO;
     }
-    uint8_t *memory =
-        mmap(NULL, ZERO_BYTES + limits_superblock_bytes(limits), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory = mmap(NULL, ZERO_BYTES + limits_superblock_bytes(limits), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return -errno;
     superblock_format(limits, config, instance, stored, memory + ZERO_BYTES);

@@ -15,7 +15,7 @@ struct node_options {
     const struct replica_config *config;
     const struct configuration *configuration; /* the voters, in the first slots */
     const struct endpoint *endpoints;          /* of them, in their order */
-    const char *data_path;            /* for messages */
+    const char *data_path;                     /* for messages */
     int device_fds[DEVICES];
     int listen_fd; /* bound, not yet listening */
     enum io_choice io;

@@ -122,8 +122,7 @@ static bool restore_directory(struct restore *restore, const struct restore_opti
 /* The same on all nodes, and not what the member list alone gives: on the same machines that may be the old cluster. */
 static uint64_t derived_cluster_id(const struct restore_options *options, const struct snapshot_header *header)
 {
-    const uint64_t members =
-        checksum64(options->configuration.members, sizeof options->configuration.members, 0);
+    const uint64_t members = checksum64(options->configuration.members, sizeof options->configuration.members, 0);
     const uint64_t id = checksum64(&header->checkpoint, sizeof header->checkpoint, members);
     return id != 0 ? id : 1;
 }

@@ -110,8 +110,8 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
         const uint64_t at = superblock_offset(&check->limits, copy);
         const struct slice bytes = { .bytes = ghost->wal.image + at, .count = limits_superblock_bytes(&check->limits) };
         struct superblock_view view;
-        ghost->copy_valid[copy] = superblock_inspect(bytes, &check->setup.configs[node], &view)
-                                  && !copy_bad(check, node, copy);
+        ghost->copy_valid[copy] =
+            superblock_inspect(bytes, &check->setup.configs[node], &view) && !copy_bad(check, node, copy);
         /* A torn one may stand for what it held before. */
         if (ghost->copy_valid[copy])
             ghost->copies[copy] = view;
@@ -128,12 +128,19 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
         check_data_forget(check, node);
 }
 
-void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
+void check_superblock_damaged(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end)
 {
     bool changed = false;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         if (copy_touched(check, copy, offset, end)) {
-            check->nodes[node].copy_valid[copy] = false;
+            struct ghost_node *ghost = &check->nodes[node];
+            const struct slice bytes = { .bytes = image + superblock_offset(&check->limits, copy),
+                                         .count = limits_superblock_bytes(&check->limits) };
+            struct superblock_view view;
+            ghost->copy_valid[copy] = false;
+            /* A write that never landed: what it should have replaced is still there. */
+            if (superblock_inspect(bytes, &check->setup.configs[node], &view))
+                ghost->copies[copy] = view;
             changed = true;
         }
     if (changed)
@@ -146,7 +153,9 @@ void check_superblock_recovered(struct check *check, uint32_t node, const struct
     const struct hard_state *hard = &ghost->stored.hard;
     check_count(check, CHECK_RECOVERY);
     if (ghost->hard_lost) {
+        /* From now on what it came back with counts, though copies that it misread may still hold more. */
         ghost->hard_lost = false;
+        ghost->stored.hard = (struct hard_state){ .term = view->term, .vote = view->vote };
         ghost->promised_term = u64_min(ghost->promised_term, view->term);
         return;
     }

@@ -242,8 +242,7 @@ static bool disk_may_tear(const struct disk *disk, const struct scene *scene, co
     const uint64_t block = operation->offset / device->block_bytes;
     const bool whole = device->sector_bytes == device->block_bytes
                        && atlas_zone(&scene->swarm.limits, operation->device, block) != ZONE_SUPERBLOCK;
-    return whole
-           || atlas_allows(scene, disk, operation->device, block, HARM_TORN);
+    return whole || atlas_allows(scene, disk, operation->device, block, HARM_TORN);
 }
 
 /* A name has landed, or so the disk says. */

@@ -251,9 +251,7 @@ static void log_open(struct log_rig *rig, const char *directory, enum sync_metho
     const struct configuration configuration = {
         .members = { { .id = 1, .roles = MEMBER_VOTER, .address = "nowhere:1" } },
     };
-    const struct datadir_options options = {
-        .path = path, .wal_bytes = FILE_BYTES, .configuration = &configuration
-    };
+    const struct datadir_options options = { .path = path, .wal_bytes = FILE_BYTES, .configuration = &configuration };
     if (!datadir_open(&rig->datadir, &options, &rig->config, 1))
         give_up("log", rig->datadir.error);
     rig->config.cluster_id = rig->datadir.cluster_id;

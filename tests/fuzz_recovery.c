@@ -204,7 +204,7 @@ static void forge_superblock(uint8_t *block, struct input_bytes *in, uint32_t bl
     overwrite(block, in, sizeof superblock);
     memcpy(&superblock, block, sizeof superblock);
     if (superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes)
-        superblock_seal(block, block_bytes);
+        superblock_seal(block, limits_superblock_bytes(&limits_tiny));
 }
 
 static void damage(struct node *node, const struct node *past, struct input_bytes *in)

@@ -42,7 +42,8 @@ TEST(a_quorum_is_a_majority_of_each_half)
     for (uint32_t voters = 1; voters < 1u << SLOTS; voters++) {
         if (bits_count(voters) > HALF_MAX)
             continue;
-        /* The old half: none, or the first ones of the slots from `first` on, so that the halves overlap in all ways. */
+        /* The old half: none, or the first ones of the slots from `first` on, so that the halves overlap in all ways.
+         */
         for (uint32_t first = 0; first <= SLOTS; first++)
             for (uint32_t count = 1; count <= (first < SLOTS ? HALF_MAX : 1); count++) {
                 const uint32_t old = first < SLOTS ? (((1u << count) - 1) << first) & ((1u << SLOTS) - 1) : 0;

@@ -192,9 +192,7 @@ static struct restore_options options_for(const char *file, const char *path, ui
     struct restore_options options = {
         .file = file,
         .directory = { .path = path, .wal_bytes = WAL_BYTES, .buffered = true },
-        .config = { .node_id = node_id,
-                    .election_timeout_ns = 100000000,
-                    .heartbeat_interval_ns = 20000000 },
+        .config = { .node_id = node_id, .election_timeout_ns = 100000000, .heartbeat_interval_ns = 20000000 },
     };
     for (uint32_t slot = 0; slot < 3; slot++)
         options.configuration.members[slot] =

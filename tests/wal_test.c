@@ -480,8 +480,12 @@ static void ring_repair(struct ring *ring)
         EXPECT_EQUAL(node->replica->log.first_faulty, batch->first_index);
         EXPECT_EQUAL(node->replica->log.faulty_count, batch->entry_count);
     }
-    if (prev.index >= node->replica->log.base.index)
-        ring_request(ring, prev, batch->entry_count, 0);
+    /* From where the log begins now: it may do so in the middle of the batch. */
+    const struct log_id base = node->replica->log.base;
+    const uint64_t end = batch->first_index + batch->entry_count;
+    if (end > base.index + 1)
+        ring_request(ring, prev.index >= base.index ? prev : base,
+                     (uint32_t)(end - 1 - u64_max(prev.index, base.index)), 0);
     ring_settle(ring);
     EXPECT_EQUAL(node->replica->log.first_faulty, 0);
     ring->repairs++;
@@ -508,7 +512,7 @@ static void ring_expect_head(struct ring *ring, const struct wal_head *head)
         memcpy(&superblock, block, sizeof superblock);
         superblock.stored.head = *head;
         memcpy(block, &superblock, sizeof superblock);
-        superblock_seal(block, other->limits.block_bytes);
+        superblock_seal(block, limits_superblock_bytes(&other->limits));
     }
     ring_expect_start(ring);
     ring->heads++;
