@@ -191,11 +191,41 @@ static bool time_line(struct scenario *scenario, const char *verb, bool *known)
 
 /* ---- the script ---- */
 
-static bool scenario_line(struct scenario *scenario)
+/* One command, and all that follows from it. */
+static bool scenario_step(struct scenario *scenario)
 {
     static bool (*const parts[])(struct scenario *, const char *, bool *) = {
         time_line, link_line, client_line, fault_line, expect_line,
     };
+    const char *verb = words_next(scenario);
+    bool known = false;
+    if (verb == NULL)
+        return scenario_wrong(scenario, "repeat what?");
+    for (uint32_t i = 0; i < ARRAY_COUNT(parts) && !known; i++)
+        if (!parts[i](scenario, verb, &known))
+            return false;
+    if (!known)
+        return scenario_wrong(scenario, "'%s' is no command", verb);
+    return words_end(scenario) && scenario_settle(scenario) && scenario_sound(scenario);
+}
+
+/* repeat N COMMAND */
+static bool scenario_repeat(struct scenario *scenario)
+{
+    uint64_t times;
+    if (!words_number(scenario, "how often", &times))
+        return false;
+    const uint32_t first = scenario->word;
+    for (uint64_t i = 0; i < times; i++) {
+        scenario->word = first;
+        if (!scenario_step(scenario))
+            return false;
+    }
+    return true;
+}
+
+static bool scenario_line(struct scenario *scenario)
+{
     const char *verb = words_next(scenario);
     bool known;
     if (strcmp(verb, "show") == 0)
@@ -208,17 +238,12 @@ static bool scenario_line(struct scenario *scenario)
         return false;
     scenario->shown_count = 0;
     scenario->rest_steps = 0;
-    for (uint32_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        if (!parts[i](scenario, verb, &known))
-            return false;
-        if (!known)
-            continue;
-        if (!words_end(scenario) || !scenario_settle(scenario) || !scenario_sound(scenario))
-            return false;
-        show_step(scenario);
-        return true;
-    }
-    return scenario_wrong(scenario, "'%s' is no command", verb);
+    const bool repeat = strcmp(verb, "repeat") == 0;
+    scenario->word = repeat ? 1 : 0;
+    if (!(repeat ? scenario_repeat(scenario) : scenario_step(scenario)))
+        return false;
+    show_step(scenario);
+    return true;
 }
 
 static bool scenario_finish(struct scenario *scenario)

@@ -213,7 +213,8 @@ static bool expect_some_leader(struct scenario *scenario)
 {
     uint32_t leaders = 0;
     for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++)
-        leaders += scenario_node(scenario, slot)->state == NODE_UP && scenario_node(scenario, slot)->role == RAFT_LEADER;
+        leaders +=
+            scenario_node(scenario, slot)->state == NODE_UP && scenario_node(scenario, slot)->role == RAFT_LEADER;
     return leaders == 1 || scenario_wrong(scenario, "%u nodes lead", leaders);
 }
 

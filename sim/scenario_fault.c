@@ -23,7 +23,7 @@ static bool fault_crash(struct scenario *scenario, uint32_t nodes)
     if (words_take(scenario, "keeping"))
         survival = SURVIVE_ALL;
     else if (words_take(scenario, "tearing"))
-        survival = SURVIVE_LAST;
+        survival = SURVIVE_PREFIX;
     else
         (void)words_take(scenario, "losing");
     for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++) {
