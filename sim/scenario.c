@@ -40,7 +40,7 @@ static void scenario_hook_step(struct script *script, uint32_t node, const struc
 
 /* ---- time ---- */
 
-static bool scenario_sound(struct scenario *scenario)
+bool scenario_sound(struct scenario *scenario)
 {
     const struct check_failure *failure = check_result(scenario->world->scene.check);
     if (!failure->failed)
@@ -112,18 +112,23 @@ static void scenario_tick(struct scenario *scenario, uint32_t nodes, uint64_t ga
     }
 }
 
-static bool scenario_campaigns(struct scenario *scenario, uint32_t nodes)
+/* Its election timer has gone off: it is in another state or term, or asks for votes. */
+static bool scenario_campaigns(struct scenario *scenario, const struct node *node, enum raft_role role, uint64_t terms)
 {
-    const enum raft_role role = scenario_node(scenario, (uint32_t)__builtin_ctz(nodes))->role;
-    return role == RAFT_PRE_CANDIDATE || role == RAFT_CANDIDATE || role == RAFT_LEADER;
+    return node->role != role || scenario->happened[node->slot][EVENT_TERM] > terms
+           || (scenario->asked >> node->slot & 1) != 0;
 }
 
 bool scenario_pass(struct scenario *scenario, uint32_t nodes, uint64_t ns, bool until_campaign)
 {
     struct scene *scene = &scenario->world->scene;
+    const struct node *only = scenario_node(scenario, (uint32_t)__builtin_ctz(nodes));
+    const enum raft_role role = only->role;
+    const uint64_t terms = scenario->happened[only->slot][EVENT_TERM];
     const uint64_t end_ns = scene->now_ns + ns;
+    scenario->asked = 0;
     while (scenario_advance(scenario, scene->now_ns)) {
-        if (scene->now_ns >= end_ns || (until_campaign && scenario_campaigns(scenario, nodes)))
+        if (scene->now_ns >= end_ns || (until_campaign && scenario_campaigns(scenario, only, role, terms)))
             return scenario_settle(scenario);
         scenario_tick(scenario, nodes, scenario_gap_ns(scenario, nodes, end_ns - scene->now_ns));
         if (!scenario_sound(scenario))
@@ -159,10 +164,7 @@ static bool scenario_campaign(struct scenario *scenario)
         return false;
     if (node->role == RAFT_LEADER)
         return scenario_wrong(scenario, "node %u leads: it has no election timer", node->slot + 1);
-    const uint64_t timeout_ns = scenario->swarm.configs[0].election_timeout_ns;
-    /* A candidate's timer goes off as well: it leaves its state first, to be seen. */
-    const bool again = scenario_campaigns(scenario, 1U << node->slot);
-    return scenario_pass(scenario, 1U << node->slot, 2 * timeout_ns, !again);
+    return scenario_pass(scenario, 1U << node->slot, 2 * scenario->swarm.configs[0].election_timeout_ns, true);
 }
 
 /* heartbeat NODE: the leader's clock alone runs to its next heartbeat. */
