@@ -398,6 +398,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_READ_ERROR] = swarm->read_error,
         [FAULT_WRITE_ERROR] = swarm->write_error,
         [FAULT_WRITE_FULL] = swarm->write_full,
+        [FAULT_READ_TORN] = swarm->faults,
         [FAULT_DISK_SLOW] = nemesis[NEMESIS_SLOW],
         [FAULT_DISK_STUCK] = nemesis[NEMESIS_STUCK],
         [FAULT_BIT_ROT] = nemesis[NEMESIS_ROT],
