@@ -38,6 +38,12 @@ static inline uint32_t u32_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
 /* Rounds up to a multiple of a power of two. */
 static inline uint64_t u64_round_up(uint64_t value, uint64_t power) { return (value + power - 1) & ~(power - 1); }
 
+/* count > 0. */
+static inline bool bytes_are_zero(const uint8_t *bytes, size_t count)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
 /* A Raft log position. Term and index travel together: either alone names nothing. Both 0 is "before the log". */
 struct log_id {
     uint64_t term;

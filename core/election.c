@@ -55,14 +55,6 @@ void election_become_follower(struct replica *replica, struct output *output, ui
 
 /* ---- campaigning ---- */
 
-static uint32_t votes_count(uint32_t votes)
-{
-    uint32_t count = 0;
-    for (; votes != 0; votes &= votes - 1)
-        count++;
-    return count;
-}
-
 static void election_campaign(struct replica *replica, struct output *output)
 {
     election_enter_term(replica, output, replica->stored.hard.term + 1, replica->config.node_id);
@@ -88,7 +80,7 @@ static void election_pre_campaign(struct replica *replica, struct output *output
     replica->campaign_due = other_voters(replica);
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_PRE_CANDIDATE, 0);
-    if (votes_count(replica->pre_votes) >= quorum_size(replica))
+    if (slots_count(replica->pre_votes) >= quorum_size(replica))
         election_campaign(replica, output);
 }
 
@@ -129,7 +121,7 @@ static void election_send_request(struct replica *replica, struct output *output
 static void election_count(struct replica *replica, struct output *output, uint32_t slot)
 {
     replica->votes |= 1u << slot;
-    if (votes_count(replica->votes) >= quorum_size(replica))
+    if (slots_count(replica->votes) >= quorum_size(replica))
         replicate_become_leader(replica, output);
 }
 
@@ -254,7 +246,7 @@ void election_vote_response(struct replica *replica, struct output *output, cons
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
     if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->stored.hard.term + 1) {
         replica->pre_votes |= 1u << slot;
-        if (votes_count(replica->pre_votes) >= quorum_size(replica))
+        if (slots_count(replica->pre_votes) >= quorum_size(replica))
             election_campaign(replica, output);
         return;
     }

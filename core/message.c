@@ -435,8 +435,6 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
     return FRAME_OK;
 }
 
-static bool hash128_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
-
 static uint32_t page_number(const uint8_t *bytes)
 {
     uint32_t page;

@@ -196,12 +196,6 @@ static void superblock_read(struct replica *replica, uint32_t copy, struct slice
 
 /* ---- header ring ---- */
 
-/* The first byte is zero, and each equals the next. */
-static bool block_is_zero(struct slice block)
-{
-    return block.bytes[0] == 0 && memcmp(block.bytes, block.bytes + 1, block.count - 1) == 0;
-}
-
 /* One block of the header ring; no bytes: it cannot be read. */
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
@@ -224,7 +218,7 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
                 recovery_name_batch(recovery, &header);
         return;
     }
-    const bool zero = block.count > 0 && block_is_zero(block);
+    const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);
     const uint8_t state = zero ? NAME_ZERO : NAME_BAD;
     recovery->names_bad += zero ? 0 : 1;
     if (slot < 2)

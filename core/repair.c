@@ -105,14 +105,6 @@ void repair_request(struct replica *replica, struct output *output, const struct
     output_message(output, &replica->frame, &answer);
 }
 
-static uint32_t bits_count(uint32_t bits)
-{
-    uint32_t count = 0;
-    for (; bits != 0; bits &= bits - 1)
-        count++;
-    return count;
-}
-
 static void repair_drop(struct replica *replica, struct output *output)
 {
     const uint64_t kept = replica->repair.id.index - 1;
@@ -148,7 +140,7 @@ void repair_response(struct replica *replica, struct output *output, const struc
         return;
     case REPAIR_DONT_HAVE:
         repair->dont_have |= 1u << slot;
-        if (bits_count(repair->dont_have) >= quorum_size(replica))
+        if (slots_count(repair->dont_have) >= quorum_size(replica))
             repair_drop(replica, output);
         return;
     case REPAIR_HAVE_FAULTY: repair->faulty |= 1u << slot; return;

@@ -3,6 +3,7 @@
 
 #include "inspect.h"
 #include "output.h"
+#include "page.h"
 #include "raft.h"
 
 /* Entries of the map, or blocks of a log that is not readable, that one step looks at in vain. */
@@ -280,8 +281,7 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     const struct slice bytes = { .bytes = block, .count = replica->limits.block_bytes };
     struct wal_name_header name;
     if (block != NULL
-        && (wal_name_decode(bytes, replica->config.cluster_id, &name)
-            || (block[0] == 0 && memcmp(block, block + 1, bytes.count - 1) == 0)))
+        && (wal_name_decode(bytes, replica->config.cluster_id, &name) || bytes_are_zero(block, bytes.count)))
         return false;
     /* Names are being written: the ring comes around by itself. */
     if (wal->name_busy)
@@ -314,7 +314,7 @@ static const uint8_t *data_right(struct replica *replica, uint32_t at, const uin
     if (checkpoint_page_dirty(replica, at) || map_wanted(replica, 0, at))
         return NULL;
     const struct hash128 hash = map_entry(replica, 0, at)->hash;
-    uint8_t *page = (uint8_t *)region_at(replica, replica->areas.pages) + (size_t)at * replica->limits.page_bytes;
+    uint8_t *page = page_raw(replica, at);
     if (hash128_equal(map_page_hash(replica, page), hash))
         return page;
     /* Memory lies and the disk does not. */

@@ -227,6 +227,15 @@ static inline bool checkpoint_page_dirty(const struct replica *replica, uint32_t
     return set_has(dirty, page);
 }
 
+/* Voters in a set of slots. */
+static inline uint32_t slots_count(uint32_t slots)
+{
+    uint32_t count = 0;
+    for (; slots != 0; slots &= slots - 1)
+        count++;
+    return count;
+}
+
 static inline uint32_t quorum_size(const struct replica *replica) { return replica->config.voter_count / 2 + 1; }
 
 /* Slot of a node id among the voters; VOTERS_MAX when it is none. */

@@ -196,7 +196,7 @@ static bool ring_possible(const struct scene *scene, const struct scenario *scen
 static bool tail_was_written(const struct scene *scene, uint32_t at)
 {
     const uint8_t *before = scene->past + scene->tail[at].offset;
-    return before[0] != 0 || memcmp(before, before + 1, sizeof scene->tail[at].run - 1) != 0;
+    return !bytes_are_zero(before, sizeof scene->tail[at].run);
 }
 
 /* All states of all batches, all named prefixes, all damages of the ring; of the states only every `stride`th. */
