@@ -307,11 +307,11 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));
     recovery->phase = RECOVERY_WRITE;
-    if (recovery->leftovers)
-        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
      * one tomorrow. */
     recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
+    if (recovery->cut_due)
+        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     recovery_advance(replica, output);
 }
 

@@ -171,7 +171,7 @@ static struct expected judge(const struct scene *scene, const struct scenario *s
     EXPECT_EQUAL(rebirth.abstained, expected.abstain);
     EXPECT_EQUAL(abstains(node), expected.abstain);
     EXPECT_EQUAL(rebirth.batches, expected.cut ? 1 : 0);
-    EXPECT_EQUAL(rebirth.cut, expected.leftovers);
+    EXPECT_EQUAL(rebirth.cut, expected.cut);
     if (expected.abstain || expected.faulty > 0 || trial.images % 8 == 0)
         judge_alone(scene, &expected);
     trying.scene = NULL;
