@@ -247,6 +247,7 @@ static void draw_network(struct swarm *swarm, const struct draw *draw)
         swarm->selective = SELECTIVE_NONE;
         swarm->selective_loss = 0;
     }
+    swarm->falsify = draw_rate(draw, 20000, 300000);
 }
 
 static bool nemesis_wanted(const struct swarm *swarm, enum nemesis_kind kind)
@@ -369,17 +370,17 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->register_again = draw_rate(draw, 5000, 120000);
 }
 
+static void coverage_enable(struct coverage *coverage, const bool *on)
+{
+    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        coverage->enabled[kind] += on[kind];
+}
+
 /* Which faults these parameters allow. Faults of crashes need a crash, and so on: listed as what suffices. */
 static bool swarm_crashes(const struct swarm *swarm)
 {
     const uint64_t *nemesis = swarm->nemesis_ns;
     return nemesis[NEMESIS_CRASH] != 0 || nemesis[NEMESIS_POWER] != 0 || swarm->effect_crash != 0;
-}
-
-static void coverage_enable(struct coverage *coverage, const bool *on)
-{
-    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++)
-        coverage->enabled[kind] += on[kind];
 }
 
 static void swarm_count_disks(const struct swarm *swarm, struct coverage *coverage)
@@ -431,6 +432,7 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_BIT_FLIP] = swarm->bit_flip,
         [FAULT_TRUNCATION] = swarm->truncation,
         [FAULT_FOREIGN_FRAME] = swarm->foreign,
+        [FAULT_PAGE_FALSE] = swarm->falsify,
         [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
         [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
         [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
