@@ -35,13 +35,23 @@ static inline uint64_t u64_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static inline uint32_t u32_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t u32_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+/* How many bits are set. Not the compiler's builtin, which may be a call into its library. */
+static inline uint32_t bits_count(uint32_t bits)
+{
+    uint32_t count = 0;
+    for (; bits != 0; bits &= bits - 1)
+        count++;
+    return count;
+}
+
 /* Rounds up to a multiple of a power of two. */
 static inline uint64_t u64_round_up(uint64_t value, uint64_t power) { return (value + power - 1) & ~(power - 1); }
 
 /* count > 0. */
-static inline bool bytes_are_zero(const uint8_t *bytes, size_t count)
+static inline bool bytes_are_zero(const void *bytes, size_t count)
 {
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+    const uint8_t *at = bytes;
+    return at[0] == 0 && memcmp(at, at + 1, count - 1) == 0;
 }
 
 /* A Raft log position. Term and index travel together: either alone names nothing. Both 0 is "before the log". */

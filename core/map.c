@@ -138,7 +138,7 @@ struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes
 struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128 *hashes)
 {
     const size_t bytes = map_fanout(limits) * sizeof *hashes;
-    if (bytes_are_zero((const uint8_t *)hashes, bytes))
+    if (bytes_are_zero(hashes, bytes))
         return (struct hash128){ .low = 0 };
     return checksum128(hashes, bytes, 0);
 }

@@ -16,6 +16,8 @@ static bool data_is_quiet(const struct replica *replica)
 
 static uint32_t unit_block_bytes(const struct replica *replica)
 {
+    if (replica->scrub.phase == SCRUB_SUPERBLOCK)
+        return limits_superblock_bytes(&replica->limits); /* a copy is good or bad as a whole */
     return replica->scrub.phase >= SCRUB_MAP ? replica->limits.page_bytes : replica->limits.block_bytes;
 }
 
@@ -95,7 +97,7 @@ static bool block_unit(struct replica *replica, uint32_t count, bool busy)
 {
     if (replica->scrub.position == count)
         return false;
-    replica->scrub.bytes = busy ? 0 : replica->limits.block_bytes;
+    replica->scrub.bytes = busy ? 0 : unit_block_bytes(replica);
     return true;
 }
 
@@ -264,7 +266,7 @@ static void superblock_judge(struct replica *replica, struct output *output, con
     struct superblock_writer *writer = &replica->superblock;
     ASSERT(writer->due == 0 && writer->in_flight == 0);
     const uint8_t *right = region_at(replica, replica->areas.wal_superblock);
-    if (block != NULL && memcmp(block, right, replica->limits.block_bytes) == 0)
+    if (block != NULL && memcmp(block, right, unit_block_bytes(replica)) == 0)
         return;
     writer->due = 1u << replica->scrub.position;
     replica->scrub.mended++;

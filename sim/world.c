@@ -246,8 +246,8 @@ static void world_check_scrub(struct world *world, const struct node *node)
         if (event->kind == EVENT_SCRUB_MENDED)
             suspect = disk_block_is_suspect(&node->disk, (uint32_t)event->a, event->b);
         else if (event->kind == EVENT_SUPERBLOCK_REPAIR && node->role != RAFT_STARTING)
-            for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-                suspect |= disk_block_is_suspect(&node->disk, DEVICE_WAL, superblock_offset(limits, copy));
+            for (uint64_t offset = 0; offset < wal_header_offset(limits); offset += limits->block_bytes)
+                suspect |= disk_block_is_suspect(&node->disk, DEVICE_WAL, offset);
         else
             continue;
         check_count(world->scene.check, CHECK_SCRUB);
