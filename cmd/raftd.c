@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,6 +393,7 @@ static int raftd_inspect(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk: the write fails, and says so */
     if (argc > 1 && strcmp(argv[1], "inspect") == 0)
         return raftd_inspect(argc, argv);
     static struct raftd raftd = {

@@ -465,6 +465,35 @@ TEST(lies_of_one_peer_change_nothing)
     cluster_free(cluster);
 }
 
+/* The first answer with pages has a wrong byte in the middle of its last page. */
+static bool lie_about_a_page(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(node_at(cluster, to));
+    const struct slice frame = { .bytes = bytes, .count = count };
+    (void)from;
+    if (cluster->lost > 0 || message_decode(frame, &context, &message) != FRAME_OK
+        || message.type != FRAME_CHECKPOINT_RESPONSE || message.checkpoint_response.page_count == 0)
+        return true;
+    bytes[count - cluster->limits.page_bytes / 2] ^= 1;
+    reseal(bytes, count);
+    cluster->lost++;
+    return true;
+}
+
+TEST(a_page_that_is_not_what_the_map_wants_is_asked_for_again)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    cluster->hook = lie_about_a_page;
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->lost, 1);
+    cluster->hook = NULL;
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
 static bool lose_many(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
 {
     struct frame_header header;
