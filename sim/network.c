@@ -226,6 +226,8 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
     struct frame_header header;
     ASSERT(frame.count >= sizeof header);
     memcpy(&header, frame.bytes, sizeof header);
+    if (scene->script != NULL && !scene->script->frame(scene->script, from, to, frame))
+        return 0;
     if (network_swallow(network, scene, from, to))
         return 0;
     if (scene->healed)
@@ -251,6 +253,11 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
         coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
     }
     return copies;
+}
+
+bool network_deliver(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
+{
+    return network_post(network, scene, from, to, frame, 0);
 }
 
 void network_cut(struct network *network, uint32_t from, uint32_t to, uint32_t reason)
