@@ -480,8 +480,12 @@ static void ring_repair(struct ring *ring)
         EXPECT_EQUAL(node->replica->log.first_faulty, batch->first_index);
         EXPECT_EQUAL(node->replica->log.faulty_count, batch->entry_count);
     }
-    if (prev.index >= node->replica->log.base.index)
-        ring_request(ring, prev, batch->entry_count, 0);
+    /* A batch may have entries on both sides of where the checkpoint ends. */
+    const struct log_id base = node->replica->log.base;
+    const uint64_t end = batch->first_index + batch->entry_count;
+    if (end > base.index + 1)
+        ring_request(ring, prev.index > base.index ? prev : base, (uint32_t)(end - 1 - u64_max(prev.index, base.index)),
+                     0);
     ring_settle(ring);
     EXPECT_EQUAL(node->replica->log.first_faulty, 0);
     ring->repairs++;
