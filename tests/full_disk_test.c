@@ -205,7 +205,8 @@ TEST(a_node_alone_on_a_full_disk_loses_nothing)
     begin(&cluster, 1);
     disk_mount(cluster.data[0], "size=20m");
     cluster_start(&cluster, 0);
-    struct client *client = cluster_client(&cluster, 1000);
+    EXPECT(cluster_leader(&cluster, PATIENCE_MS) == 0);
+    struct client *client = cluster_client(&cluster, 5000);
     while (number < PUTS_MAX && put(client, number))
         number++;
     EXPECT(number > 500 && number < PUTS_MAX);
