@@ -285,6 +285,14 @@ static int raftd_bind(const struct raftd *raftd, const struct replica_config *co
     return fd;
 }
 
+/* What a new directory is formatted with. */
+static struct configuration raftd_configuration(const struct raftd *raftd)
+{
+    struct configuration configuration = { .id = { .term = 0 } };
+    memcpy(configuration.members, raftd->voters, sizeof(raftd->voters));
+    return configuration;
+}
+
 /* What an existing directory overrules. */
 static void raftd_compare(const struct raftd *raftd, const struct datadir *datadir)
 {
@@ -293,10 +301,10 @@ static void raftd_compare(const struct raftd *raftd, const struct datadir *datad
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
-    const uint64_t derived = raftd_default_cluster_id(raftd);
-    if (raftd->cluster_id == 0 && derived != datadir->cluster_id) {
-        snprintf(text, sizeof text, "data directory belongs to cluster %llu; the --cluster list given would be %llu",
-                 (unsigned long long)datadir->cluster_id, (unsigned long long)derived);
+    const struct configuration list = raftd_configuration(raftd);
+    if (!configuration_equal(&list, &datadir->configuration)) {
+        snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
+                 (unsigned long long)datadir->cluster_id);
         LOG(LOG_LEVEL_WARN, "cluster-differs", FIELD_TEXT("cause", text), FIELD_TEXT("data", raftd->data));
     }
     const uint64_t stored = limits_wal_bytes(&datadir->limits);
@@ -323,14 +331,6 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
     const char *problem = replica_config_problem(&checked);
     if (problem != NULL)
         raftd_exit(EXIT_USAGE, "%s", problem);
-}
-
-/* What a new directory is formatted with. */
-static struct configuration raftd_configuration(const struct raftd *raftd)
-{
-    struct configuration configuration = { .id = { .term = 0 } };
-    memcpy(configuration.members, raftd->voters, sizeof(raftd->voters));
-    return configuration;
 }
 
 /* raftd restore FILE DIR FLAG... */
