@@ -144,6 +144,38 @@ TEST(a_lost_map_block_is_got_by_its_hashes_and_what_is_below_it_too)
     cluster_free(cluster);
 }
 
+/* Nobody knows which blocks are in use below it. */
+TEST(nothing_is_written_while_a_map_block_is_unknown)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    struct node *node = cluster->nodes[slot];
+    uint8_t *before = malloc(node->data_bytes);
+    EXPECT(before != NULL);
+    rot(cluster, slot, map_entry_const(replica_at(cluster, slot), 1, 1)->block);
+    node_crash(node);
+    memcpy(before, node->data, node->data_bytes);
+    cluster->cut[slot] = true;
+    start(cluster, slot);
+    write_until_checkpoint(cluster, KEYS);
+    cluster_run(cluster, 2000 * MS);
+    const struct install *install = &replica_at(cluster, slot)->install;
+    EXPECT_EQUAL(install->phase, INSTALL_ASK);
+    EXPECT_EQUAL(memcmp(before, node->data, node->data_bytes), 0);
+    cluster->cut[slot] = false;
+    for (uint64_t steps = 0; steps < 100000 && install->wanted_blocks > 0; steps++) {
+        EXPECT_EQUAL(memcmp(before, node->data, node->data_bytes), 0);
+        cluster_one_step(cluster, steps);
+    }
+    EXPECT_EQUAL(install->wanted_blocks, 0);
+    EXPECT(install->wanted_pages > 0);
+    expect_equal_states(cluster, slot);
+    EXPECT(memcmp(before, node->data, node->data_bytes) != 0);
+    expect_durable(cluster, slot);
+    free(before);
+    cluster_free(cluster);
+}
+
 TEST(a_lost_root_of_the_map_costs_all_of_it)
 {
     uint32_t slot;
