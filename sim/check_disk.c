@@ -366,12 +366,13 @@ static void batches_forget(struct ghost_node *ghost)
 }
 
 /* A log that does not hold what the new one begins behind was never that of a leader since: like a truncation, this may
- * take back what was promised in earlier terms. */
+ * take back what was promised in earlier terms. One that did, before damage cut it off there, gives up nothing more. */
 static void log_begins_anew(struct check *check, uint32_t node)
 {
     struct ghost_node *ghost = &check->nodes[node];
     const uint64_t base = ghost->stored.head.base.index;
-    if (base <= ghost->disk.last && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
+    const uint64_t held = u64_max(ghost->disk.last, ghost->wal.lost);
+    if (base <= held && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
         return;
     ghost->wal.hollow = (ghost->stored.flags & STORED_PARTIAL) != 0;
     if (ghost->acked_term == ghost->stored.hard.term && ghost->acked_index > base)
