@@ -282,7 +282,7 @@ static void log_meet_checkpoint(struct replica *replica)
     log_forget_damaged(replica, id.index);
 }
 
-/* Nobody else has what this node lost: it must not go on as if it had never been. */
+/* Nobody else has what this node lost, nor does its checkpoint: it must not go on as if that had never been. */
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
@@ -301,6 +301,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
         output_event(output, EVENT_ABSTAIN, replica->log.last.index, wal->tail);
     }
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
+    log_meet_checkpoint(replica);
     if (is_alone_and_damaged(replica, output))
         return;
     mirror_clear_behind(replica);
@@ -308,7 +309,6 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     /* The superblock was lost or rolled back: whoever we voted for in that term, we did vote (storage design 2.7). */
     if (recovery->term_max > replica->stored.hard.term)
         replica->stored.hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
-    log_meet_checkpoint(replica);
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));
