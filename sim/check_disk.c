@@ -292,6 +292,16 @@ static void batches_drop(struct ghost_wal *wal, uint32_t count)
     memmove(wal->batches, wal->batches + count, wal->batch_count * sizeof *wal->batches);
 }
 
+/* Is there a whole batch at lsn of this image of the device? */
+static bool batch_lies_at(const struct check *check, uint32_t node, const uint8_t *image, uint64_t lsn)
+{
+    const uint64_t ring = ring_bytes(check);
+    const struct slice rest = { .bytes = image + wal_body_offset(&check->limits) + lsn % ring,
+                                .count = (uint32_t)(ring - lsn % ring) };
+    struct wal_batch_view view;
+    return wal_batch_inspect(rest, check->setup.configs[node].cluster_id, lsn, &view);
+}
+
 /* Bytes are about to land: on top of a batch of the log? Sectors of one may land after those that made it whole, when
  * they say nothing new (padding). Else recovery has ended the log there. */
 static void body_written_over(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end)
@@ -312,6 +322,9 @@ static void body_written_over(struct check *check, uint32_t node, const uint8_t 
         const uint64_t from = u64_max(first, offset);
         const uint64_t to = u64_min(first + batch->run_bytes, end);
         if (from >= to || memcmp(wal->image + from, image + from, to - from) == 0)
+            continue;
+        /* Recovery ended the log at a damaged one, and crashed while it wrote that down: the next may know its name. */
+        if (batch_damaged(check, wal, batch) && !batch_lies_at(check, node, image, batch->lsn))
             continue;
         if (batch->lsn >= wal->head.lsn) {
             log_cut(check, node, at);

@@ -134,8 +134,10 @@ void check_superblock_recovered(struct check *check, uint32_t node, const struct
     struct ghost_node *ghost = &check->nodes[node];
     const struct hard_state *hard = &ghost->stored.hard;
     check_count(check, CHECK_RECOVERY);
+    /* What it came back with may be older than the last choice, which then stays no longer than until some other
+     * content has landed. */
     if (ghost->hard_lost) {
-        ghost->hard_lost = false;
+        ghost->hard_lost = view->term != hard->term || view->vote != hard->vote;
         ghost->promised_term = u64_min(ghost->promised_term, view->term);
         return;
     }
