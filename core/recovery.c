@@ -227,16 +227,18 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     const bool zero = block.count > 0 && block_is_zero(block);
     const uint8_t state = zero ? NAME_ZERO : NAME_BAD;
     recovery->names_bad += zero ? 0 : 1;
+    recovery->names_gaps = true;
     if (slot < 2)
         recovery->names_first[slot] = state;
     if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
         recovery->names_after[slot - recovery->name_newest - 1] = state;
 }
 
-/* What looks damaged is read twice before that is believed: a read may be misdirected once. */
+/* What looks damaged is read twice before that is believed: a read may be misdirected once, and what it brings instead
+ * of names may well be zeros. */
 static bool names_read_again(struct recovery *recovery)
 {
-    if (recovery->names_bad == 0 || recovery->names_again)
+    if (!recovery->names_gaps || recovery->names_again)
         return false;
     recovery->names_again = true;
     recovery->names_bad = 0;
