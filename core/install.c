@@ -22,7 +22,7 @@ static void install_enter(struct replica *replica, struct output *output, enum i
 {
     struct install *install = &replica->install;
     install->phase = phase;
-    output_event(output, EVENT_INSTALL, phase, replica->config.voters[install->source].id);
+    output_event(output, EVENT_INSTALL, phase, install->source);
 }
 
 static void requests_clear(struct install *install) { memset(install->requests, 0, sizeof install->requests); }
@@ -33,6 +33,14 @@ static uint32_t requests_in_flight(const struct install *install)
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
         count += install->requests[slot].sent_ns != 0;
     return count;
+}
+
+/* Of the sets of peers. Who is no member has none, and is never shunned: maybe it is the only one that this node knows.
+ */
+static uint32_t source_bit(const struct replica *replica, uint64_t node_id)
+{
+    const uint32_t slot = members_slot(replica, node_id);
+    return slot < MEMBERS_MAX ? 1u << slot : 0;
 }
 
 static void install_ask_first(struct replica *replica, struct output *output)
@@ -48,7 +56,7 @@ static void install_ask_others(struct replica *replica, struct output *output, b
 {
     requests_clear(&replica->install);
     replica->install.asked_ns = at_once ? 0 : replica->now_ns;
-    replica->install.shunned |= 1u << replica->install.source;
+    replica->install.shunned |= source_bit(replica, replica->install.source);
     install_enter(replica, output, INSTALL_ASK);
 }
 
@@ -157,13 +165,13 @@ static bool install_may_aim(const struct replica *replica)
     return checkpoint_is_idle(replica) && install_runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
 }
 
-static void install_aim(struct replica *replica, struct output *output, uint32_t source,
+static void install_aim(struct replica *replica, struct output *output, uint64_t source,
                         const struct checkpoint_response *response)
 {
     struct install *install = &replica->install;
-    ASSERT(source != replica->self && replica->store.state != STORE_LOADING);
+    ASSERT(source != replica->config.node_id && replica->store.state != STORE_LOADING);
     if (install->target.id.index != 0 && !hash128_equal(install->target.hash, response->checkpoint))
-        output_event(output, EVENT_INSTALL_RETARGET, response->id.index, replica->config.voters[source].id);
+        output_event(output, EVENT_INSTALL_RETARGET, response->id.index, source);
     install->source = source;
     install->target = (struct checkpoint){
         .id = response->id,
@@ -183,11 +191,11 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     install_enter(replica, output, INSTALL_PULL);
 }
 
-static void take_offer(struct replica *replica, struct output *output, uint32_t slot, const struct message *message)
+static void take_offer(struct replica *replica, struct output *output, const struct message *message)
 {
     struct install *install = &replica->install;
     const struct checkpoint_response *response = &message->checkpoint_response;
-    const bool pulled_from = install->phase == INSTALL_PULL && slot == install->source;
+    const bool pulled_from = install->phase == INSTALL_PULL && message->from == install->source;
     if (install->phase == INSTALL_IDLE) {
         const bool leader =
             response->leader && message->from == replica->leader && message->term == replica->stored.hard.term;
@@ -202,23 +210,22 @@ static void take_offer(struct replica *replica, struct output *output, uint32_t 
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK ? (install->shunned & 1u << slot) == 0 : pulled_from && !known) {
+    if (install->phase == INSTALL_ASK ? (install->shunned & source_bit(replica, message->from)) == 0
+                                      : pulled_from && !known) {
         if (install_may_aim(replica))
-            install_aim(replica, output, slot, response);
+            install_aim(replica, output, message->from, response);
     }
 }
 
 void install_response(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct checkpoint_response *response = &message->checkpoint_response;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
     replica->install.bytes_pulled += message_bytes(message);
     /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
     if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {
-        take_offer(replica, output, slot, message);
+        take_offer(replica, output, message);
         return;
     }
     if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
@@ -236,16 +243,29 @@ void install_response(struct replica *replica, struct output *output, const stru
 
 /* ---- questions ---- */
 
-static struct message install_question(const struct replica *replica, uint32_t slot, enum checkpoint_ask ask)
+static struct message install_question(const struct replica *replica, uint64_t to, enum checkpoint_ask ask)
 {
     return (struct message){
         .type = FRAME_CHECKPOINT_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->config.voters[slot].id,
+        .to = to,
         .instance = replica->superblock.instance,
         .term = replica->superblock.durable.hard.term,
         .checkpoint_request = { .ask = ask },
     };
+}
+
+/* The member behind the last one asked. Who is no member has only been told of whoever leads. 0: nobody. */
+static uint64_t source_next(struct replica *replica)
+{
+    struct install *install = &replica->install;
+    const uint32_t others = members_others(replica);
+    if (others == 0)
+        return replica->leader;
+    do {
+        install->asked_slot = (install->asked_slot + 1) % MEMBERS_MAX;
+    } while ((others & (1u << install->asked_slot)) == 0);
+    return members_id(replica, install->asked_slot);
 }
 
 /* There is room for it. */
@@ -270,16 +290,14 @@ static void install_ask(struct replica *replica, struct output *output)
         return;
     }
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
-    if (!due || replica->config.voter_count == 1 || replica->store.state == STORE_LOADING)
+    if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
         return;
-    do {
-        install->asked = (install->asked + 1) % replica->config.voter_count;
-    } while (install->asked == replica->self);
-    install->shunned &= ~(1u << install->asked);
-    struct message message = install_question(replica, install->asked, CHECKPOINT_ASK_OFFER);
+    const uint64_t asked = source_next(replica);
+    install->shunned &= ~source_bit(replica, asked);
+    struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
     message.checkpoint_request.id = replica->stored.checkpoint.id;
     install->asked_ns = replica->now_ns;
-    if (output_room(output, 1, message_bytes(&message)))
+    if (asked != 0 && output_room(output, 1, message_bytes(&message)))
         question_send(replica, output, &message);
 }
 
@@ -537,7 +555,7 @@ uint64_t install_deadline(const struct replica *replica)
     /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
-    if (install->phase == INSTALL_ASK && replica->config.voter_count > 1)
+    if (install->phase == INSTALL_ASK && !members_alone(replica))
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)
         return UINT64_MAX;

@@ -92,7 +92,8 @@ struct install_serve {
 
 struct install {
     uint32_t phase;           /* enum install_phase */
-    uint32_t source;          /* slot of the peer that is pulled from, or was last */
+    uint32_t asked_slot;      /* of the configuration in use: of the peer that was asked last, whoever offered since */
+    uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
     uint64_t asked_ns;        /* ASK: when the last one was asked */
@@ -108,7 +109,6 @@ struct install {
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
     bool own_taken;           /* what memory still has of the wanted pages was found */
     uint8_t zero0;
-    uint32_t asked;   /* slot of the peer that was asked last; whoever else offers something leaves that as it is */
     uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;
     uint32_t serves_used;  /* of the slots in `serves` */

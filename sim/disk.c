@@ -241,8 +241,10 @@ static uint32_t disk_land_some(struct disk *disk, struct scene *scene, const str
 static bool disk_may_tear(const struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
 {
     const struct disk_device *device = &disk->devices[operation->device];
-    return device->sector_bytes == device->block_bytes
-           || atlas_allows(scene, disk, operation->device, operation->offset / device->block_bytes, HARM_TORN);
+    const uint64_t block = operation->offset / device->block_bytes;
+    const bool whole = device->sector_bytes == device->block_bytes
+                       && atlas_zone(&scene->swarm.limits, operation->device, block) != ZONE_SUPERBLOCK;
+    return whole || atlas_allows(scene, disk, operation->device, block, HARM_TORN);
 }
 
 /* A name has landed, or so the disk says. */
@@ -267,8 +269,10 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     switch (survival) {
     case SURVIVE_NONE: break;
     case SURVIVE_PREFIX:
-        landed = disk_land_some(disk, scene, operation, 0,
-                                (uint32_t)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, sectors + 1));
+        landed = (uint32_t)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, sectors + 1);
+        if (scene->script != NULL)
+            landed = (sectors + 1) / 2;
+        disk_land_some(disk, scene, operation, 0, landed);
         break;
     case SURVIVE_SUBSET:
         for (uint32_t i = 0; i < sectors; i++)

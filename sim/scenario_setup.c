@@ -52,7 +52,8 @@ static uint32_t *setup_limit(struct limits *limits, const char *name)
         LIMIT(checkpoint_entries), LIMIT(checkpoint_wal_blocks), LIMIT(data_blocks),         LIMIT(shadow_pages_max),
         LIMIT(pages_max),          LIMIT(sessions_max),          LIMIT(key_bytes_max),       LIMIT(value_bytes_max),
         LIMIT(pending_writes_max), LIMIT(pending_reads_max),     LIMIT(inflight_max),        LIMIT(append_entries_max),
-        LIMIT(append_bytes_max),   LIMIT(apply_per_step_max),    LIMIT(data_run_bytes_max),  LIMIT(frame_bytes_max),
+        LIMIT(append_bytes_max),   LIMIT(apply_per_step_max),    LIMIT(data_run_bytes_max),  LIMIT(data_depth),
+        LIMIT(frame_bytes_max),
     };
     for (uint32_t i = 0; i < ARRAY_COUNT(known); i++)
         if (strcmp(known[i].name, name) == 0)
@@ -118,16 +119,11 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 
 static void setup_configs(struct swarm *swarm)
 {
-    struct replica_config *first = &swarm->configs[0];
-    first->voter_count = swarm->node_count;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
-        const char address[] = { 'n', (char)('1' + slot), '\0' };
-        first->voters[slot].id = slot + 1;
-        memcpy(first->voters[slot].address, address, sizeof address);
-    }
-    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
-        swarm->configs[slot] = *first;
+        swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;
+        swarm->configuration.members[slot] =
+            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = { 'n', (char)('1' + slot) } };
     }
 }
 
