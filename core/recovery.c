@@ -168,7 +168,7 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     replica->superblock.hash = superblock->hash;
     replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
-    members_changed(replica, &(struct configuration){ .id = { .term = 0 } });
+    members_adopted(replica);
     superblock_repair(replica, output, superblock);
 }
 
@@ -309,6 +309,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     if (recovery->term_max > replica->stored.hard.term)
         replica->stored.hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
     log_meet_checkpoint(replica);
+    members_recovered(replica, output);
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));

@@ -278,6 +278,15 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_WRONG_CLUSTER: return true;
     case REPLY_NO_SPACE:
         /* A full log says nothing of earlier attempts. */
@@ -334,6 +343,15 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_TOO_LARGE: return CLIENT_TOO_LARGE;
     case REPLY_BAD_REQUEST: return CLIENT_BAD_REQUEST;
     case REPLY_WRONG_CLUSTER: return CLIENT_WRONG_CLUSTER;
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_BAD_REQUEST;
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
     case REPLY_BUSY: return CLIENT_BUSY;
     case REPLY_UNKNOWN: return CLIENT_TIMED_OUT;

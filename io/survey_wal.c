@@ -166,6 +166,10 @@ static void entry_print(const struct wal_survey *survey, const struct entry *ent
         printf("%s\n", entry->kind == ENTRY_NOOP ? "no-op" : "checkpoint");
         return;
     }
+    if (entry->kind == ENTRY_CONFIG) {
+        printf("configuration\n");
+        return;
+    }
     if (!command_decode(entry->body, &limits, &request) || request.kind > REQUEST_TXN) {
         printf("%" PRIu32 " bytes that are no command\n", entry->body.count);
         return;
@@ -204,7 +208,7 @@ static void batch_print(const struct wal_survey *survey, const struct wal_batch_
         printf("  cut of a recovery");
     else
         printf("  entries %" PRIu64 "..%" PRIu64, header->first_index, header->first_index + header->entry_count - 1);
-    if (header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index)
+    if (wal_batch_appends(header->kind) && header->first_index <= survey->last.index)
         printf("  in place of all from there on");
     if (header->kind == WAL_BATCH_REPAIR)
         printf("  once more");
@@ -219,7 +223,7 @@ static bool batch_follows(const struct wal_survey *survey, const struct wal_batc
     const struct limits *limits = &survey->options->limits;
     return header->sequence > survey->sequence && hash128_equal(header->prev_hash, survey->hash)
            && header->run_bytes <= limits->wal_batch_bytes_max && header->run_bytes % limits->block_bytes == 0
-           && (header->kind != WAL_BATCH_APPEND || header->first_index <= survey->last.index + 1);
+           && (!wal_batch_appends(header->kind) || header->first_index <= survey->last.index + 1);
 }
 
 /* It belongs to the log; good: so do its bytes. */
@@ -229,13 +233,13 @@ static void batch_take(struct wal_survey *survey, const struct wal_batch_header 
     batch_print(survey, header, good);
     if (good && survey->options->dump)
         entries_dump(survey, header);
-    if (header->kind == WAL_BATCH_APPEND) {
+    if (wal_batch_appends(header->kind)) {
         lost_remove(survey, first, UINT64_MAX);
         survey->last = (struct log_id){ .term = header->entry_term, .index = last };
     } else if (header->kind == WAL_BATCH_REPAIR && good) {
         lost_remove(survey, first, last);
     }
-    if (!good && header->kind == WAL_BATCH_APPEND)
+    if (!good && wal_batch_appends(header->kind))
         lost_add(survey, header);
     *(good ? &survey->batches : &survey->batches_bad) += 1;
     survey->sequence = header->sequence;
