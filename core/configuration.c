@@ -231,7 +231,7 @@ void configuration_leave(const struct configuration *joint, struct configuration
         else if ((member->roles & MEMBER_LEARNER_NEXT) != 0)
             member->roles = MEMBER_LEARNER;
         else
-            member->roles &= (uint8_t)~(uint32_t)MEMBER_VOTER_OLD;
+            member->roles &= (uint8_t) ~(uint32_t)MEMBER_VOTER_OLD;
     }
     ASSERT(configuration_problem(next) == NULL && !configuration_is_joint(next));
 }

@@ -244,9 +244,9 @@ const char *limits_problem(const struct limits *limits)
         || limits->frame_bytes_max < message_append_bytes(limits->append_bytes_max))
         return "frame_bytes_max must hold an append request with append_bytes_max or the largest entry";
     if (limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + limits->value_bytes_max
-        || limits->frame_bytes_max
-               < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status)
-                     + limits->members_max * sizeof(struct member_status))
+        || limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header)
+                                         + sizeof(struct node_status)
+                                         + limits->members_max * sizeof(struct member_status))
         return "frame_bytes_max must hold the largest reply";
     if (message_pages_max(limits->frame_bytes_max, limits->page_bytes) == 0)
         return "frame_bytes_max must hold an answer with one page";
@@ -257,16 +257,9 @@ const char *limits_problem(const struct limits *limits)
 uint64_t limits_fingerprint(const struct limits *limits)
 {
     const uint32_t agreed[] = {
-        WIRE_VERSION,
-        limits->key_bytes_max,
-        limits->value_bytes_max,
-        limits->txn_compares_max,
-        limits->txn_writes_max,
-        limits->page_bytes,
-        limits->pages_max,
-        limits->sessions_max,
-        limits->members_max,
-        limits->frame_bytes_max,
+        WIRE_VERSION,           limits->key_bytes_max,   limits->value_bytes_max, limits->txn_compares_max,
+        limits->txn_writes_max, limits->page_bytes,      limits->pages_max,       limits->sessions_max,
+        limits->members_max,    limits->frame_bytes_max,
     };
     const uint64_t hash = checksum64(agreed, sizeof agreed, 0);
     return hash != 0 ? hash : 1;

@@ -121,8 +121,7 @@ void members_request(struct replica *replica, struct output *output, uint64_t cl
         client_reply(replica, output, client, &refusal);
         return;
     }
-    replica->change =
-        (struct change){ .id = replica->log.last, .client = client, .request_id = request->request_id };
+    replica->change = (struct change){ .id = replica->log.last, .client = client, .request_id = request->request_id };
 }
 
 void members_flush(struct replica *replica, struct output *output)

@@ -586,8 +586,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
             return FRAME_BAD_BODY;
         if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
             return FRAME_BAD_BODY;
-        message->refusal =
-            (struct refusal){ .reason = (enum frame_verdict)refusal.reason, .index = refusal.index };
+        message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason, .index = refusal.index };
         return FRAME_OK;
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);

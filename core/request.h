@@ -29,8 +29,8 @@ enum request_kind {
     REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
     REQUEST_STATUS = 9,      /* this node's status */
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
-    REQUEST_MEMBERS = 11,    /* leaders: another configuration; value: struct member_operation, one or more. version: the
-                                index of the configuration that they are meant for (reply.version otherwise); 0: any */
+    REQUEST_MEMBERS = 11, /* leaders: another configuration; value: struct member_operation, one or more. version: the
+                             index of the configuration that they are meant for (reply.version otherwise); 0: any */
 };
 
 enum request_flag {
@@ -128,8 +128,8 @@ struct reply_header {
     uint64_t version;     /* of the key after the operation, 0 when absent; TXN: the entry's index */
     uint64_t applied;     /* index of the entry that executed it, or the applied index that was read */
     uint64_t leader;      /* NOT_LEADER: node id, 0 when unknown */
-    uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status, then
-                             its members */
+    uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status,
+                             then its members */
     uint8_t status;       /* enum reply_status */
     uint8_t flags;
     uint8_t zero[2];
@@ -175,12 +175,12 @@ struct node_status {
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
-    uint32_t members;     /* struct member_status behind this one */
-    uint8_t role;         /* enum raft_role, replica.h */
-    uint8_t store_state;  /* enum store_state, store.h */
-    bool checkpoint_busy; /* one is being written */
-    uint8_t scrub_phase;  /* enum scrub_phase, scrub.h */
-    uint64_t configuration_index; /* of the entry that made the configuration in use; 0: of the format */
+    uint32_t members;               /* struct member_status behind this one */
+    uint8_t role;                   /* enum raft_role, replica.h */
+    uint8_t store_state;            /* enum store_state, store.h */
+    bool checkpoint_busy;           /* one is being written */
+    uint8_t scrub_phase;            /* enum scrub_phase, scrub.h */
+    uint64_t configuration_index;   /* of the entry that made the configuration in use; 0: of the format */
 };
 STATIC_ASSERT(sizeof(struct node_status) == 240, "no padding");
 
