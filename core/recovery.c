@@ -272,14 +272,12 @@ static void log_meet_checkpoint(struct replica *replica)
     if (log->last.index < id.index) {
         log_reset(replica, id);
         replica->wal.durable_index = id.index;
-        replica->stored.head = (struct wal_head){
-            .lsn = replica->wal.tail,
-            .sequence = replica->wal.sequence,
-            .prev_hash = replica->wal.prev_hash,
-            .base = id,
-        };
     }
     log_forget_damaged(replica, id.index);
+    /* The next start must not meet again what is given up here: who identifies it now is overwritten as the header ring
+     * goes round. */
+    if (log->base.index > replica->stored.head.base.index)
+        wal_head_follow_base(replica);
 }
 
 /* Nobody else has what this node lost: it must not go on as if it had never been. */
