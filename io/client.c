@@ -608,7 +608,7 @@ struct client_result client_status(struct client *client, uint32_t endpoint_slot
     if (error < 0) {
         result.reason = sent ? CLIENT_TIMED_OUT : CLIENT_UNREACHABLE;
         client_error(client, "%s: %s", endpoint->text, strerror(-error));
-    } else if (reply.status != REPLY_OK || reply.value.count != sizeof(*status)) {
+    } else if (reply.status != REPLY_OK || reply.value.count < sizeof(*status)) {
         result.reason = client_reason_of(reply.status);
         client_error(client, "%s: %s", endpoint->text, reply_status_text(reply.status));
     } else {

@@ -123,6 +123,7 @@ static bool restore_directory(struct restore *restore, const struct restore_opti
         return false;
     }
     result->checkpoint = restore->origin.stored.checkpoint;
+    result->pages = restore->pages;
     datadir_close(&datadir);
     return true;
 }

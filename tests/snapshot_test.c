@@ -256,7 +256,7 @@ TEST(restored_nodes_are_members_of_a_new_cluster_with_equal_stores)
     EXPECT(page_map_open(&map, &limits_production, results[0].cluster_id));
     const struct checkpoint *checkpoint = &results[0].checkpoint;
     EXPECT(hash128_equal(checkpoint->hash, checkpoint_hash(checkpoint->id, checkpoint->root.hash)));
-    EXPECT_EQUAL(data_compare(data[0], &map, map.root_level, 0, &checkpoint->root, &reader), reader.header.page_count);
+    EXPECT_EQUAL(data_compare(data[0], &map, map.root_level, 0, &checkpoint->root, &reader), results[0].pages);
     snapshot_release(&reader);
     page_map_close(&map);
 
@@ -321,7 +321,7 @@ TEST(inspect_verifies_the_map_and_every_page)
     EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_WHOLE);
     EXPECT(strstr(text, "checkpoint: behind entry 1000 of term 3") != NULL);
     EXPECT(strstr(text, "DAMAGED") == NULL);
-    const unsigned long long pages = result.header.page_count;
+    const unsigned long long pages = result.pages;
     snprintf(expected, sizeof expected, "data: %llu pages and ", pages);
     EXPECT(strstr(text, expected) != NULL);
 
