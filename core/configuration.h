@@ -63,6 +63,9 @@ bool configuration_is_voter(const struct configuration *configuration, uint64_t 
 /* NULL when it is one that may be in use, or empty; otherwise the problem as a sentence. */
 const char *configuration_problem(const struct configuration *configuration);
 
+/* Do two configurations have the same members, with the same roles, priorities and addresses? */
+bool configuration_equal(const struct configuration *a, const struct configuration *b);
+
 /* The body of an ENTRY_CONFIG: its members up to the last slot in use. */
 uint32_t configuration_bytes(const struct configuration *configuration);
 void configuration_encode(const struct configuration *configuration, uint8_t *to);
