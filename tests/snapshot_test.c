@@ -355,7 +355,7 @@ TEST(inspect_says_the_same_in_json)
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"checkpoint\": {\"index\": 1000, \"term\": 3,") != NULL);
     snprintf(expected, sizeof expected, "\"data\": {\"damaged\": [], \"pages\": %llu,",
-             (unsigned long long)result.header.page_count);
+             (unsigned long long)result.pages);
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"verdict\": \"whole\"") != NULL);
     flip_on_device(path, 1);
