@@ -163,7 +163,7 @@ void members_recovered(struct replica *replica, struct output *output)
     if (!log_holds(replica, members_now(replica)->id))
         members_truncated(replica, output, members_now(replica)->id.index - 1);
     /* Its bytes are gone, and nobody was ever told that they were here, nor what lies behind them. */
-    if (lost > replica->log.base.index && lost <= replica->log.last.index && !log_readable(replica, lost)) {
+    if (lost > replica->commit && lost <= replica->log.last.index && !log_readable(replica, lost)) {
         log_truncate(replica, lost - 1);
         replica->wal.durable_index = u64_min(replica->wal.durable_index, lost - 1);
         output_event(output, EVENT_TRUNCATE, lost - 1, 0);
