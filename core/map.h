@@ -31,10 +31,7 @@ enum { MAP_LEVELS_MAX = 8 };
 
 /* Nothing is below it. An entry that is not zero and has no block is one whose content is still to be got from a peer
  * (install.h). */
-static inline bool map_entry_is_zero(const struct map_entry *entry)
-{
-    return entry->hash.low == 0 && entry->hash.high == 0;
-}
+static inline bool map_entry_is_zero(const struct map_entry *entry) { return hash128_is_zero(entry->hash); }
 
 /* Entries of one map block. */
 uint32_t map_fanout(const struct limits *limits);
@@ -98,6 +95,10 @@ uint32_t block_use(const struct replica *replica, uint32_t block);
 bool block_is_fresh(const struct replica *replica, uint32_t block);
 /* A block that the durable checkpoint uses, as it is loaded. False: there is no such block, or it is used already. */
 bool block_claim(struct replica *replica, uint32_t block, uint32_t use);
+
+/* What a map block that cannot be read says of the blocks below it is lost: they are free. Nothing is allocated before
+ * the hashes that it held are known again, from a peer; from then on what lies below is wanted whatever lies on the
+ * disk, and a later life that can read the old map block after all finds there pages with the right hash, or none. */
 
 /* The next free block at or behind the cursor, wrapping, fresh from now on; blocks are taken in order, so that a
  * checkpoint's writes are long. limits_problem() holds that there always is one. 0: none among the BLOCK_SCAN_MAX that

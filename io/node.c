@@ -72,7 +72,7 @@ struct node {
     bool leaving;
     bool stopped;
     bool ready;         /* recovery is over */
-    bool space_refused; /* a client was told so */
+    bool space_refused; /* a write found the store full */
     bool filling_said;
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
@@ -127,16 +127,6 @@ static void node_accept(struct node *node)
 }
 
 /* Effects --------------------------------------------------------------------------------------------- */
-
-/* Only whole pages can be given back. */
-static void effect_release(const struct effect *effect)
-{
-    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t start = ((uintptr_t)effect->bytes.bytes + page_bytes - 1) / page_bytes * page_bytes;
-    const uintptr_t end = ((uintptr_t)effect->bytes.bytes + effect->bytes.count) / page_bytes * page_bytes;
-    if (start < end && madvise((void *)start, end - start, MADV_DONTNEED) != 0)
-        LOG(LOG_LEVEL_DEBUG, "release-failed", FIELD_TEXT("cause", strerror(errno)));
-}
 
 static void effect_reply(struct node *node, const struct effect *effect)
 {
@@ -196,7 +186,7 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
         case EFFECT_READ: devices_submit(&node->devices, effect); break;
-        case EFFECT_RELEASE: effect_release(effect); break;
+        case EFFECT_RELEASE: devices_give_back(effect); break;
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }
@@ -290,7 +280,7 @@ static void node_log_events(struct node *node)
     uint32_t count = u32_min(node->output.event_count, node->output.event_max);
     for (uint32_t slot = 0; slot < count; slot++) {
         const struct event *event = &node->output.events[slot];
-        node->space_refused |= event->kind == EVENT_BUSY && event->a == REPLY_NO_SPACE;
+        node->space_refused |= event->kind == EVENT_EXECUTED && event->b == REPLY_NO_SPACE;
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
         else if (event->kind == EVENT_INSTALL)
@@ -324,7 +314,7 @@ static void node_watch_log(struct node *node)
         logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
     node->full_said |= full;
     node->filling_said |= percent >= LOG_FILLING_PERCENT;
-    if (node->space_refused && !full && node->now_ns >= node->no_space_next_ns) {
+    if (node->space_refused && node->now_ns >= node->no_space_next_ns) {
         node->no_space_next_ns = node->now_ns + NO_SPACE_LOG_NS;
         LOG(LOG_LEVEL_WARN, "no-space", FIELD_TEXT("cause", "a write found the store full and changed nothing"));
     }
