@@ -28,6 +28,8 @@
 /* election.c */
 void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader);
 void election_reset_timer(struct replica *replica);
+/* The same at the start of a life. */
+void election_first_timer(struct replica *replica);
 void election_tick(struct replica *replica, struct output *output);
 void election_vote_request(struct replica *replica, struct output *output, const struct message *message);
 void election_vote_response(struct replica *replica, struct output *output, const struct message *message);
