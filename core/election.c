@@ -15,8 +15,8 @@ void election_reset_timer(struct replica *replica)
     replica->election_deadline_ns = replica->now_ns + minimum + prng_below(&replica->prng, minimum);
 }
 
-/* Nobody but a lone voter itself can lead. With others there may be a leader, who is heard after two heartbeats; and with
- * PreVote who has heard one refuses whoever has not (Raft 9.6), so there is nothing else to wait for. */
+/* Nobody but a lone voter itself can lead. With others there may be a leader, who is heard after two heartbeats; and
+ * with PreVote who has heard one refuses whoever has not (Raft 9.6), so there is nothing else to wait for. */
 void election_first_timer(struct replica *replica)
 {
     const struct replica_config *config = &replica->config;
