@@ -77,6 +77,7 @@ static void scan_restart(struct replica *replica)
     install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
     install->scan_next = 0;
     install->scan_useful = false;
+    install->own_taken = false;
 }
 
 /* ---- the rate ---- */
@@ -170,7 +171,6 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
     install->distrusted = false;
-    install->own_taken = false;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -418,7 +418,8 @@ static void pass_next_level(struct replica *replica, struct output *output)
         install_ask_again(replica, output, false);
 }
 
-/* Before any page is asked for: takes what memory has of it. False: not now. */
+/* Before any page is asked for: takes what memory has, and what came in the last pass when no write was free. False:
+ * not now. */
 static bool pass_own(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;

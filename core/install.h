@@ -101,7 +101,7 @@ struct install {
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
     bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
-    bool own_taken;           /* what memory still has of the wanted pages was found */
+    bool own_taken;           /* this pass has found what memory has of the wanted pages */
     uint32_t pages_since_switch;
     uint32_t serves_used; /* of the slots in `serves` */
     uint32_t zero;
