@@ -59,7 +59,7 @@ enum frame_verdict {
     FRAME_BAD_BODY, /* a field out of range */
     FRAME_WRONG_CLUSTER,
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
-    FRAME_WRONG_NODE,        /* addressed to another node, or from no voter */
+    FRAME_WRONG_NODE,        /* addressed to another node, or from none */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
 };
 

@@ -9,13 +9,13 @@ bool node_paused(const struct world *world, const struct node *node)
 void node_format(struct world *world, struct node *node)
 {
     const struct swarm *swarm = &world->scene.swarm;
-    uint8_t block[8192];
-    ASSERT(swarm->limits.block_bytes <= sizeof block);
+    uint8_t copy_bytes[8192];
+    const struct slice bytes = { .bytes = copy_bytes, .count = limits_superblock_bytes(&swarm->limits) };
+    ASSERT(bytes.count <= sizeof copy_bytes);
     const uint64_t instance = 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, UINT64_MAX - 1);
-    replica_format(&swarm->limits, &swarm->configs[node->slot], instance, block);
+    replica_format(&swarm->limits, &swarm->configs[node->slot], &swarm->configuration, instance, copy_bytes);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy),
-                 (struct slice){ .bytes = block, .count = swarm->limits.block_bytes });
+        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy), bytes);
 }
 
 void node_start(struct world *world, struct node *node)
@@ -90,7 +90,6 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_NODE:
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
-    case STOP_WRONG_VOTERS:
     case STOP_DATA_DAMAGED: return node->disk.harm_seen[DEVICE_DATA] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_DIVERGED: return UNEXPLAINED;
     case STOP_DUPLICATE_NODE: return node->disk.wiped ? EXPLAINED_FOR_GOOD : UNEXPLAINED;

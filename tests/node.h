@@ -67,10 +67,9 @@ static inline _Noreturn void node_broken(const char *text, int line)
     abort();
 }
 
-/* Voters 1..voter_count; the node is node_id. */
-static inline struct replica_config node_config(uint32_t voter_count, uint64_t node_id)
+static inline struct replica_config node_config(uint64_t node_id)
 {
-    struct replica_config config = {
+    return (struct replica_config){
         .cluster_id = 7,
         .node_id = node_id,
         .seed = node_id,
@@ -78,17 +77,24 @@ static inline struct replica_config node_config(uint32_t voter_count, uint64_t n
         .heartbeat_interval_ns = 20 * 1000 * 1000,
         .pre_vote = true,
         .check_quorum = true,
-        .voter_count = voter_count,
     };
+}
+
+/* Voters 1..voter_count. */
+static inline struct configuration node_voters(uint32_t voter_count)
+{
+    struct configuration configuration = { .id = { .term = 0 } };
     for (uint32_t slot = 0; slot < voter_count; slot++) {
-        config.voters[slot].id = slot + 1;
-        snprintf(config.voters[slot].address, sizeof config.voters[slot].address, "node%u", slot + 1);
+        struct member *member = &configuration.members[slot];
+        *member = (struct member){ .id = slot + 1, .roles = MEMBER_VOTER };
+        snprintf(member->address, sizeof member->address, "node%u", slot + 1);
     }
-    return config;
+    return configuration;
 }
 
 /* A formatted disk and no running replica. */
-static inline struct node *node_new(const struct limits *limits, const struct replica_config *config)
+static inline struct node *node_new(const struct limits *limits, const struct replica_config *config,
+                                    struct configuration configuration)
 {
     struct node *node = calloc(1, sizeof *node);
     NODE_CHECK(node != NULL, "memory");
@@ -102,12 +108,13 @@ static inline struct node *node_new(const struct limits *limits, const struct re
     node->data = calloc(1, node->data_bytes);
     NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL && node->data != NULL,
                "memory");
-    uint8_t *block = calloc(1, limits->block_bytes);
-    NODE_CHECK(block != NULL, "memory");
-    replica_format(limits, config, 1000 + config->node_id, block);
+    const uint32_t bytes = limits_superblock_bytes(limits);
+    uint8_t *superblock = calloc(1, bytes);
+    NODE_CHECK(superblock != NULL, "memory");
+    replica_format(limits, config, &configuration, 1000 + config->node_id, superblock);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        memcpy(node->image + superblock_offset(limits, copy), block, limits->block_bytes);
-    free(block);
+        memcpy(node->image + superblock_offset(limits, copy), superblock, bytes);
+    free(superblock);
     return node;
 }
 
