@@ -21,7 +21,7 @@ void election_first_timer(struct replica *replica)
 {
     const struct replica_config *config = &replica->config;
     election_reset_timer(replica);
-    if (config->voter_count == 1)
+    if (members_other_voters(replica) == 0)
         replica->election_deadline_ns = replica->now_ns;
     else if (config->pre_vote)
         replica->election_deadline_ns -= config->election_timeout_ns - 2 * config->heartbeat_interval_ns;

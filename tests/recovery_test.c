@@ -70,7 +70,7 @@ static void expect_log(const struct node *node, const struct scene *scene, const
     EXPECT_EQUAL(view.first_faulty, faulty);
     EXPECT_EQUAL(view.durable_index, faulty != 0 ? faulty - 1 : expected->last);
     /* Who is alone campaigns at once. */
-    EXPECT_EQUAL(view.term, scene->term + (node->config.voter_count == 1 ? 1 : 0));
+    EXPECT_EQUAL(view.term, scene->term + (node == trial.alone ? 1 : 0));
 }
 
 static bool abstains(const struct node *node)
