@@ -68,7 +68,7 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
-    disk->fail_write = false;
+    disk->fail_write = 0;
     disk->survival = SURVIVE_NONE;
     return device_reset(&disk->devices[DEVICE_WAL], limits_wal_bytes(limits), limits->block_bytes, sector_bytes)
            && device_reset(&disk->devices[DEVICE_DATA], limits_data_bytes(limits), limits->page_bytes,
@@ -172,10 +172,11 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
     return delay_ns;
 }
 
-static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene)
+static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene, uint32_t device)
 {
-    const bool fail = disk->fail_write;
-    disk->fail_write = false;
+    const bool fail = (disk->fail_write >> device & 1) != 0;
+    if (fail)
+        disk->fail_write = 0;
     if (scene->healed || fail)
         return fail ? DISK_ERROR : DISK_OK;
     if (choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full))
@@ -207,7 +208,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     };
     if (operation->write) {
         disk->off = false;
-        operation->result = disk_draw_result(disk, scene);
+        operation->result = disk_draw_result(disk, scene, operation->device);
         operation->digest = checksum64(operation->pinned, operation->bytes, 0);
     }
     const uint64_t at_ns = scene->now_ns + disk_delay(disk, scene);

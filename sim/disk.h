@@ -94,7 +94,7 @@ struct disk {
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
-    bool fail_write;         /* scripts: the next write fails */
+    uint32_t fail_write;     /* scripts: bit per device whose next write fails */
     enum survival survival;  /* scripts: what the next crash leaves */
     bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
