@@ -15,6 +15,19 @@ void election_reset_timer(struct replica *replica)
     replica->election_deadline_ns = replica->now_ns + minimum + prng_below(&replica->prng, minimum);
 }
 
+/* With PreVote nobody is disturbed who hears a leader (Raft 9.6); so there is no more to wait for than that leader's
+ * heartbeat, and nobody to draw lots with for a lone voter. */
+void election_first_timer(struct replica *replica)
+{
+    const struct replica_config *config = &replica->config;
+    const uint64_t heard_ns = 2 * config->heartbeat_interval_ns;
+    election_reset_timer(replica);
+    if (members_other_voters(replica) == 0)
+        replica->election_deadline_ns = replica->now_ns + heard_ns;
+    else if (config->pre_vote)
+        replica->election_deadline_ns -= config->election_timeout_ns - heard_ns;
+}
+
 static void election_set_role(struct replica *replica, struct output *output, enum raft_role role, uint64_t leader)
 {
     if (replica->role == (uint32_t)role && replica->leader == leader)

@@ -31,6 +31,8 @@
 /* election.c */
 void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader);
 void election_reset_timer(struct replica *replica);
+/* The same at the start of a life. */
+void election_first_timer(struct replica *replica);
 void election_tick(struct replica *replica, struct output *output);
 /* transfer: the leader wants it (Raft 3.10). */
 void election_campaign(struct replica *replica, struct output *output, bool transfer);

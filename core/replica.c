@@ -214,7 +214,7 @@ static void disk_completed(struct replica *replica, struct output *output, const
     if (replica->recovery.phase == RECOVERY_WRITE)
         recovery_advance(replica, output);
     if (replica->recovery.phase == RECOVERY_DONE && replica->role == RAFT_STARTING) {
-        election_reset_timer(replica);
+        election_first_timer(replica);
         election_become_follower(replica, output, replica->stored.hard.term, 0);
         store_load(replica, output, false);
     }
