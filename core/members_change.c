@@ -30,7 +30,10 @@ static enum reply_status change_may_begin(const struct replica *replica)
         return REPLY_CHANGE_UNDER_WAY;
     if (log_term(replica, replica->commit) != replica->stored.hard.term)
         return REPLY_TERM_NOT_OPEN;
-    /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. */
+    /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. Raft 3.10: nor while a target of a
+     * transfer catches up. */
+    if (transfer_is_under_way(replica))
+        return REPLY_BUSY;
     return replica->log.first_faulty != 0 || !store_is_ready(replica) ? REPLY_BUSY : REPLY_OK;
 }
 
@@ -135,7 +138,8 @@ void members_flush(struct replica *replica, struct output *output)
     if (configuration_is_joint(now)) {
         struct configuration next;
         configuration_leave(now, &next);
-        if (replica->log.first_faulty == 0 && log_term(replica, done) == replica->stored.hard.term)
+        if (replica->log.first_faulty == 0 && !transfer_is_under_way(replica)
+            && log_term(replica, done) == replica->stored.hard.term)
             change_append(replica, output, &next, 1);
         return;
     }

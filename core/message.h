@@ -31,9 +31,11 @@ enum frame_type {
     FRAME_CHECKPOINT_RESPONSE = 7,
     FRAME_REPAIR_REQUEST = 8,
     FRAME_REPAIR_RESPONSE = 9,
+    FRAME_TIMEOUT_NOW = 10,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
+enum { FRAME_PEER_LAST = FRAME_TIMEOUT_NOW };
 
 struct frame_header {
     uint64_t checksum;
@@ -77,6 +79,8 @@ struct vote_request {
     struct log_id last; /* the candidate's last log entry */
     uint64_t term;      /* the term asked for */
     bool pre;
+    bool transfer; /* Raft 3.10: its leader told it to campaign, so that hearing from that leader is no reason to refuse
+                    */
 };
 
 struct vote_response {

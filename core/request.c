@@ -25,6 +25,8 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_WRONG_ROLE: return "the member has another role";
     case REPLY_LEARNER_BEHIND: return "the learner has not caught up";
     case REPLY_WOULD_LOSE_QUORUM: return "the healthy voters would be no majority";
+    case REPLY_NOT_A_VOTER: return "not a voter";
+    case REPLY_TRANSFER_FAILED: return "the leadership was not transferred";
     }
     return "unknown status";
 }
@@ -85,7 +87,7 @@ static bool command_layout_decode(struct slice body, struct request *request)
     if (body.count < sizeof header)
         return false;
     memcpy(&header, body.bytes, sizeof header);
-    if (header.kind < REQUEST_REGISTER || header.kind > REQUEST_MEMBERS)
+    if (header.kind < REQUEST_REGISTER || header.kind > REQUEST_KIND_LAST)
         return false;
     if ((header.flags & ~(uint32_t)(header.kind == REQUEST_MEMBERS ? REQUEST_FLAG_FORCE : 0)) != 0)
         return false;
@@ -210,7 +212,7 @@ static enum reply_status request_problem(const struct request *request, const st
         return request->key.count == 0 && request->session == 0 && request->sequence == 0
                    ? members_problem(request->value)
                    : REPLY_BAD_REQUEST;
-    if (request->version != 0 && request->kind != REQUEST_CAS)
+    if (request->version != 0 && request->kind != REQUEST_CAS && request->kind != REQUEST_TRANSFER)
         return REPLY_BAD_REQUEST;
     const bool keyed =
         (write && request->kind != REQUEST_TXN) || request->kind == REQUEST_GET || request->kind == REQUEST_GET_STALE;

@@ -29,9 +29,12 @@ enum request_kind {
     REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
     REQUEST_STATUS = 9,      /* this node's status */
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
-    REQUEST_MEMBERS = 11, /* leaders: another configuration; value: struct member_operation, one or more. version: the
-                             index of the configuration that they are meant for (reply.version otherwise); 0: any */
+    REQUEST_TRANSFER = 11,   /* leaders: hand over to the node `version`, 0: to the best one (transfer.h); answered when
+                                it leads, or when this one goes on */
+    REQUEST_MEMBERS = 12,    /* leaders: another configuration; value: struct member_operation, one or more. version:
+                                the index of the configuration that they are meant for; 0: of any */
 };
+enum { REQUEST_KIND_LAST = REQUEST_MEMBERS };
 
 enum request_flag {
     REQUEST_FLAG_FORCE = 1, /* MEMBERS: even if the healthy voters are no majority behind the change */
@@ -40,7 +43,7 @@ enum request_flag {
 struct request_header {
     uint64_t session;     /* 0 for register and reads */
     uint64_t sequence;    /* from 1, growing */
-    uint64_t version;     /* CAS, MEMBERS */
+    uint64_t version;     /* CAS; TRANSFER: a node id; MEMBERS: index of a configuration */
     uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
     uint16_t key_bytes;
     uint8_t kind;  /* enum request_kind */
@@ -103,17 +106,19 @@ enum reply_status {
     REPLY_STALE_SEQUENCE = 9, /* a later sequence of the session was executed; this attempt was not */
     REPLY_BAD_REQUEST = 10,   /* malformed */
     REPLY_WRONG_CLUSTER = 11,
+    REPLY_NOT_A_VOTER = 12,     /* TRANSFER: it could not lead */
+    REPLY_TRANSFER_FAILED = 13, /* TRANSFER: nobody took over within an election timeout, or another node did */
     /* MEMBERS; each is definite: nothing was appended. REPLY_OK: the change is over, reply.version is the index of the
      * configuration that it led to. REPLY_CONDITION_FAILED: another configuration than `version` is in use. */
-    REPLY_CHANGE_UNDER_WAY = 12, /* one at a time (Raft 4.3) */
-    REPLY_TERM_NOT_OPEN = 13,    /* no entry of the leader's own term is committed yet (raft-dev, 2015) */
-    REPLY_UNKNOWN_MEMBER = 14,
-    REPLY_DUPLICATE_MEMBER = 15, /* id or address */
-    REPLY_TOO_MANY_MEMBERS = 16,
-    REPLY_NO_VOTER_LEFT = 17,
-    REPLY_WRONG_ROLE = 18,
-    REPLY_LEARNER_BEHIND = 19,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
-    REPLY_WOULD_LOSE_QUORUM = 20, /* behind it the voters known to be healthy are no majority; `force` overrides */
+    REPLY_CHANGE_UNDER_WAY = 14, /* one at a time (Raft 4.3) */
+    REPLY_TERM_NOT_OPEN = 15,    /* no entry of the leader's own term is committed yet (raft-dev, 2015) */
+    REPLY_UNKNOWN_MEMBER = 16,
+    REPLY_DUPLICATE_MEMBER = 17, /* id or address */
+    REPLY_TOO_MANY_MEMBERS = 18,
+    REPLY_NO_VOTER_LEFT = 19,
+    REPLY_WRONG_ROLE = 20,
+    REPLY_LEARNER_BEHIND = 21,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
+    REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
 };
 enum { REPLY_STATUS_LAST = REPLY_WOULD_LOSE_QUORUM };
 

@@ -354,6 +354,8 @@ static void bench_take(struct bench *bench, const struct reply *reply)
     case REPLY_WRONG_ROLE:
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER:
         if (slot->state == SLOT_REGISTERING)
             bench_pause(bench, number);

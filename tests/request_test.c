@@ -65,6 +65,7 @@ static struct request sample(enum request_kind kind)
         request.value = (struct slice){ .bytes = (const uint8_t *)operations, .count = sizeof operations };
         break;
     }
+    case REQUEST_TRANSFER: request.version = 3; break;
     case REQUEST_GET:
     case REQUEST_GET_STALE: request.key = text("key"); break;
     case REQUEST_DELETE:
@@ -106,7 +107,7 @@ static enum reply_status status_of(const struct request *request)
 
 TEST(every_request_survives_the_round_trip)
 {
-    for (int kind = REQUEST_REGISTER; kind <= REQUEST_CHECKPOINT; kind++) {
+    for (int kind = REQUEST_REGISTER; kind <= REQUEST_KIND_LAST; kind++) {
         const struct request sent = sample((enum request_kind)kind);
         struct request got;
         enum reply_status status = REPLY_UNKNOWN;
