@@ -10,7 +10,8 @@ struct vote_request_body {
     uint64_t last_index;
     uint64_t term;
     uint8_t pre;
-    uint8_t zero[7];
+    uint8_t transfer;
+    uint8_t zero[6];
 };
 STATIC_ASSERT(sizeof(struct vote_request_body) == 32, "no padding");
 
@@ -66,12 +67,14 @@ struct refusal_body {
 
 struct checkpoint_request_body {
     struct hash128 checkpoint;
+    uint64_t id_term;
+    uint64_t id_index;
     uint32_t ask;
     uint32_t level;
     uint32_t at;
     uint32_t count;
 };
-STATIC_ASSERT(sizeof(struct checkpoint_request_body) == 32, "no padding");
+STATIC_ASSERT(sizeof(struct checkpoint_request_body) == 48, "no padding");
 
 struct checkpoint_response_body {
     struct hash128 checkpoint;
@@ -154,6 +157,7 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
+    case FRAME_TIMEOUT_NOW: /* the header says it all */
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -185,6 +189,7 @@ static struct slice message_tail(const struct message *message)
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
     case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
     case FRAME_REPAIR_REQUEST:
+    case FRAME_TIMEOUT_NOW:
     case FRAME_VOTE_REQUEST:
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
@@ -220,6 +225,8 @@ static void checkpoint_request_encode(const struct checkpoint_request *request, 
 {
     const struct checkpoint_request_body body = {
         .checkpoint = request->checkpoint,
+        .id_term = request->id.term,
+        .id_index = request->id.index,
         .ask = (uint32_t)request->ask,
         .level = request->level,
         .at = request->at,
@@ -255,6 +262,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .last_index = message->vote_request.last.index,
             .term = message->vote_request.term,
             .pre = message->vote_request.pre,
+            .transfer = message->vote_request.transfer,
         };
         memcpy(to, &body, sizeof body);
         return;
@@ -307,6 +315,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+    case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -340,12 +349,15 @@ static enum frame_verdict vote_request_decode(const uint8_t *bytes, struct messa
 {
     struct vote_request_body body;
     memcpy(&body, bytes, sizeof body);
-    if (body.pre > 1 || body.term < message->term || body.term > TERM_MAX || body.term == 0)
+    if (body.pre > 1 || body.transfer > 1 || (body.pre == 1 && body.transfer == 1))
+        return FRAME_BAD_BODY;
+    if (body.term < message->term || body.term > TERM_MAX || body.term == 0)
         return FRAME_BAD_BODY;
     message->vote_request = (struct vote_request){
         .last = { .term = body.last_term, .index = body.last_index },
         .term = body.term,
         .pre = body.pre == 1,
+        .transfer = body.transfer == 1,
     };
     return FRAME_OK;
 }
@@ -452,6 +464,8 @@ static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct m
     const bool of_pages = body.ask == CHECKPOINT_ASK_PAGES;
     if ((!offer && !hashes && !of_pages) || hash128_is_zero(body.checkpoint) != offer)
         return FRAME_BAD_BODY;
+    if ((body.id_index != 0 || body.id_term != 0) && !offer)
+        return FRAME_BAD_BODY;
     if ((body.level != 0) != hashes || (body.at != 0 && !hashes) || (body.count != 0) != of_pages)
         return FRAME_BAD_BODY;
     if (!questions_valid(pages, body.count))
@@ -459,6 +473,7 @@ static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct m
     message->checkpoint_request = (struct checkpoint_request){
         .ask = (enum checkpoint_ask)body.ask,
         .checkpoint = body.checkpoint,
+        .id = { .term = body.id_term, .index = body.id_index },
         .level = body.level,
         .at = body.at,
         .count = body.count,
@@ -587,6 +602,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
+    case FRAME_TIMEOUT_NOW: return FRAME_OK;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -604,7 +620,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REPAIR_RESPONSE)
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_PEER_LAST)
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;

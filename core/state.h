@@ -22,6 +22,7 @@
 #include "scrub.h"
 #include "session.h"
 #include "store.h"
+#include "transfer.h"
 #include "wal.h"
 #include "wal_format.h"
 
@@ -154,8 +155,8 @@ struct replica {
     bool leader_heard;        /* leader_heard_ns means something */
     bool peer_heard;          /* any valid peer frame in this life */
     bool wants_tick;          /* work is left for another step at once */
-    uint8_t zero0;
-    uint32_t votes; /* bit per slot */
+    bool stood_back;          /* it let one election go by, since it has no state to lead with */
+    uint32_t votes;           /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */
 
@@ -181,10 +182,13 @@ struct replica {
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    uint8_t zero1[3];
+    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
+    uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct transfer transfer;
     struct repair repair;
+    uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;

@@ -71,12 +71,17 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_SCRUBBED: return "scrubbed";
     case EVENT_DIVERGED: return "diverged";
     case EVENT_UNRECOVERABLE: return "unrecoverable";
+    case EVENT_LED_IN_VAIN: return "led-in-vain";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
+    case EVENT_CHECKPOINT_RELIEF: return "checkpoint-relief";
+    case EVENT_CHECKPOINT_RENEW: return "checkpoint-renew";
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";
     case EVENT_STORE_LOADED: return "store-loaded";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
+    case EVENT_TRANSFER: return "transfer";
+    case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;
     }
     return "unknown event";

@@ -45,7 +45,8 @@ enum {
 struct wal_batch {
     struct wal_batch_header header;
     uint64_t last_index; /* what becomes durable with it; lowered by later truncations */
-    bool complete;       /* its own write has completed */
+    uint64_t submitted_ns;
+    bool complete; /* its own write has completed */
     uint8_t zero[7];
 };
 
@@ -109,13 +110,13 @@ struct recovery_read {
 };
 
 struct recovery {
-    uint32_t phase;   /* enum recovery_phase */
-    bool leftovers;   /* something lies behind the tail, or cannot be read */
-    bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
-    bool cut_due;     /* a cut batch is to be written once the superblock is */
-    bool read_again;  /* the body from the tail on, once nothing is in flight */
-    bool names_again; /* the header ring is being read a second time */
-    uint8_t zero;
+    uint32_t phase;         /* enum recovery_phase */
+    bool leftovers;         /* something lies behind the tail, or cannot be read */
+    bool chain_ahead;       /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
+    bool cut_due;           /* a cut batch is to be written once the superblock is */
+    bool read_again;        /* the body from the tail on, once nothing is in flight */
+    bool names_again;       /* the header ring is being read a second time */
+    bool names_gaps;        /* some block of the header ring is no name */
     uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
     uint32_t name_newest;   /* slot of name_sequence_max */
     uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */
@@ -171,6 +172,9 @@ void wal_flush(struct replica *replica, struct output *output);
 
 /* When wal_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t wal_deadline(const struct replica *replica);
+
+/* For how long the oldest write of a batch has been under way; 0: none is. */
+uint64_t wal_stalled_ns(const struct replica *replica);
 
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);

@@ -141,6 +141,7 @@ struct swarm {
     uint32_t register_again; /* opens a new session between two calls */
     uint32_t asks;           /* between two calls: asks for a checkpoint */
     uint32_t saves;          /* between two calls: begins to pull one */
+    uint32_t transfers;      /* asks that another node lead */
 };
 
 /* Draws all parameters. Fault kinds that they allow are counted in coverage->enabled. */

@@ -221,11 +221,11 @@ static void op_client(struct world *world, uint32_t slot)
     const uint32_t client = take(world) % SESSIONS;
     const uint8_t choice = take(world);
     struct request request = {
-        .kind = (enum request_kind)(1 + choice % 10),
-        .request_id = choice % 10,
+        .kind = (enum request_kind)(1 + choice % REQUEST_KIND_LAST),
+        .request_id = choice % REQUEST_KIND_LAST,
         .key = { .bytes = text + choice % 4, .count = 1 },
         .value = { .bytes = text, .count = take(world) % 170u },
-        .version = choice / 10,
+        .version = choice / REQUEST_KIND_LAST,
     };
     if (!up(world, slot))
         return;
@@ -233,11 +233,13 @@ static void op_client(struct world *world, uint32_t slot)
         op_save(world, slot, client);
         return;
     }
-    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT)
+    const bool transfer = request.kind == REQUEST_TRANSFER;
+    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT
+        || transfer)
         request.key.count = 0;
     if (request.kind != REQUEST_PUT && request.kind != REQUEST_APPEND && request.kind != REQUEST_CAS)
         request.value.count = 0;
-    if (request.kind != REQUEST_CAS)
+    if (request.kind != REQUEST_CAS && !transfer)
         request.version = 0;
     if (request.kind >= REQUEST_PUT && request.kind <= REQUEST_CAS) {
         request.session = world->sessions[client];

@@ -51,7 +51,8 @@ static struct message checkpoint_question(unsigned which)
     struct message message = envelope(FRAME_CHECKPOINT_REQUEST);
     const struct hash128 checkpoint = { .low = 21, .high = 22 };
     if (which == 5)
-        message.checkpoint_request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER };
+        message.checkpoint_request =
+            (struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER, .id = { .term = 2, .index = 3 } };
     else if (which == 6)
         message.checkpoint_request =
             (struct checkpoint_request){ .ask = CHECKPOINT_ASK_HASHES, .checkpoint = checkpoint, .level = 1, .at = 2 };
@@ -166,6 +167,22 @@ TEST(vote_fields_survive_the_round_trip)
     EXPECT(log_id_equal(got.vote_request.last, sent.vote_request.last));
     EXPECT_EQUAL(got.vote_request.term, 9);
     EXPECT(got.vote_request.pre);
+}
+
+TEST(a_campaign_for_a_leader_says_so_and_asks_nobody_before)
+{
+    struct message sent = envelope(FRAME_VOTE_REQUEST);
+    struct message got;
+    sent.vote_request = (struct vote_request){ .term = 9, .transfer = true };
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT(got.vote_request.transfer && !got.vote_request.pre);
+    sent.vote_request.pre = true;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_BAD_BODY);
+    sent = envelope(FRAME_TIMEOUT_NOW);
+    const struct slice bytes = encoded(&sent);
+    EXPECT_EQUAL(bytes.count, sizeof(struct frame_header));
+    EXPECT_EQUAL(decode(bytes, &got), FRAME_OK);
+    EXPECT(got.type == FRAME_TIMEOUT_NOW && got.term == 8);
 }
 
 TEST(append_fields_survive_the_round_trip)
@@ -296,11 +313,12 @@ static enum frame_verdict forged(unsigned which, uint32_t offset, uint32_t value
 
 /* Offsets of the words of a checkpoint request and response, see message.c. */
 enum {
-    ASKED_WHAT = 16,
-    ASKED_LEVEL = 20,
-    ASKED_AT = 24,
-    ASKED_COUNT = 28,
-    ASKED_PAGES = 32,
+    ASKED_ID = 16,
+    ASKED_WHAT = 32,
+    ASKED_LEVEL = 36,
+    ASKED_AT = 40,
+    ASKED_COUNT = 44,
+    ASKED_PAGES = 48,
     TOLD_ID_TERM = 32,
     TOLD_WHAT = 48,
     TOLD_LEADER = 52,
@@ -320,6 +338,9 @@ TEST(questions_about_checkpoints_that_contradict_themselves_are_malformed)
     EXPECT_EQUAL(forged(5, ASKED_WHAT, CHECKPOINT_ASK_HASHES), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(5, 0, 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(5, ASKED_AT, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, ASKED_ID, 9), FRAME_OK);
+    EXPECT_EQUAL(forged(6, ASKED_ID, 9), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(7, ASKED_ID, 9), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(6, ASKED_LEVEL, 0), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(6, ASKED_COUNT, 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(7, ASKED_COUNT, 2), FRAME_BAD_BODY);
@@ -367,7 +388,7 @@ static enum frame_verdict verdict_after(uint32_t offset, uint64_t value, uint32_
 
 TEST(strangers_are_named)
 {
-    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), 2, 2), FRAME_BAD_VERSION);
+    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), 3, 2), FRAME_BAD_VERSION);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, type), 12, 2), FRAME_BAD_TYPE);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, cluster_id), 78, 8), FRAME_WRONG_CLUSTER);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, fingerprint), 98, 8), FRAME_WRONG_FINGERPRINT);
