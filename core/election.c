@@ -68,13 +68,14 @@ void election_become_follower(struct replica *replica, struct output *output, ui
 
 /* ---- campaigning ---- */
 
-static void election_campaign(struct replica *replica, struct output *output)
+void election_campaign(struct replica *replica, struct output *output, bool transfer)
 {
     election_enter_term(replica, output, replica->stored.hard.term + 1, replica->config.node_id);
     output_event(output, EVENT_VOTE, replica->config.node_id, replica->stored.hard.term);
     replica->votes = 0; /* its own counts when durable: election_flush() */
     replica->pre_votes = 0;
     replica->campaign_due = 0;
+    replica->campaign_transfer = transfer;
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_CANDIDATE, 0);
 }
@@ -88,7 +89,7 @@ static void election_pre_campaign(struct replica *replica, struct output *output
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_PRE_CANDIDATE, 0);
     if (quorum_has(members_now(replica), replica->pre_votes))
-        election_campaign(replica, output);
+        election_campaign(replica, output, false);
 }
 
 /* Who has no whole state could serve nobody, so those who have one go first: their timers end before its second one
@@ -118,7 +119,7 @@ void election_tick(struct replica *replica, struct output *output)
     if (replica->config.pre_vote)
         election_pre_campaign(replica, output);
     else
-        election_campaign(replica, output);
+        election_campaign(replica, output, false);
 }
 
 static void election_send_request(struct replica *replica, struct output *output, uint32_t slot)
@@ -134,6 +135,7 @@ static void election_send_request(struct replica *replica, struct output *output
             .last = replica->log.last,
             .term = pre ? replica->stored.hard.term + 1 : replica->stored.hard.term,
             .pre = pre,
+            .transfer = !pre && replica->campaign_transfer,
         },
     };
     output_message(output, &replica->frame, &message);
@@ -230,7 +232,8 @@ static void election_owe_vote(struct replica *replica, const struct message *req
 void election_vote_request(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct vote_request *request = &message->vote_request;
-    if (election_leader_is_alive(replica)) {
+    /* Raft 3.10: it is that leader who wants it. */
+    if (election_leader_is_alive(replica) && !request->transfer) {
         if (request->pre)
             election_owe_vote(replica, message, false);
         return;
@@ -270,7 +273,7 @@ void election_vote_response(struct replica *replica, struct output *output, cons
     if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->stored.hard.term + 1) {
         replica->pre_votes |= 1u << slot;
         if (quorum_has(members_now(replica), replica->pre_votes))
-            election_campaign(replica, output);
+            election_campaign(replica, output, false);
         return;
     }
     if (!response->pre && replica->role == RAFT_CANDIDATE && response->term == replica->stored.hard.term)

@@ -334,7 +334,8 @@ struct kv_result kv_execute(struct replica *replica, const struct request *reque
     case REQUEST_GET:
     case REQUEST_GET_STALE:
     case REQUEST_STATUS:
-    case REQUEST_CHECKPOINT: break;
+    case REQUEST_CHECKPOINT:
+    case REQUEST_TRANSFER: break;
     }
     UNREACHABLE();
 }
