@@ -22,6 +22,7 @@
 #include "scrub.h"
 #include "session.h"
 #include "store.h"
+#include "transfer.h"
 #include "wal.h"
 #include "wal_format.h"
 
@@ -90,7 +91,8 @@ struct peer {
     bool probe_sent;
     bool probe_entries; /* the probe carried entries */
     bool heartbeat_due;
-    uint8_t zero[4];
+    bool heard; /* heard_ns means something: it did answer in this term */
+    uint8_t zero[3];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
@@ -108,6 +110,13 @@ struct owed {
 /* A proposal whose client waits. FIFO, indices ascending. */
 struct pending {
     struct log_id id;
+    uint64_t client;
+    uint64_t request_id;
+};
+
+/* The client whose change of the members waits until it is over (members.c). */
+struct change {
+    struct log_id id; /* of the entry that began it; index 0: nobody waits */
     uint64_t client;
     uint64_t request_id;
 };
@@ -181,9 +190,12 @@ struct replica {
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    uint8_t zero1[3];
+    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
+    uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct change change;
+    struct transfer transfer;
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
