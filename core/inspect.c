@@ -34,6 +34,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .durable_flags = replica->superblock.durable.flags,
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
+        .lease_end_ns = read_lease_end_ns(replica),
     };
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         view->match[slot] = replica->peers[slot].match;
