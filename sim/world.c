@@ -163,6 +163,8 @@ static void world_mix_step(struct world *world, const struct node *node, const s
 static void world_check_lease(struct world *world, const struct node *elected)
 {
     struct scene *scene = &world->scene;
+    struct replica_view winner;
+    replica_inspect(elected->replica, &winner);
     if (scene->swarm.configs[0].lease_drift_ppm == 0)
         return;
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
@@ -171,6 +173,8 @@ static void world_check_lease(struct world *world, const struct node *elected)
         if (node == elected || node->state != NODE_UP || node->role != RAFT_LEADER)
             continue;
         replica_inspect(node->replica, &view);
+        if (view.term >= winner.term)
+            continue; /* votes of long ago, for a term that is over */
         check_count(scene->check, CHECK_LEASE);
         const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
         if (view.lease_end_ns > clock_ns)
