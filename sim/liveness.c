@@ -206,7 +206,7 @@ static bool liveness_progressed(struct world *world)
     const bool whole = workload_settled(&world->workload) && survey.leaders == 1 && survey.equal && survey.caught_up;
     if (!whole && !late)
         return false;
-    const bool full = whole ? world->workload.no_space : survey.log_full;
+    const bool full = !whole && survey.log_full;
     liveness->world = survey.alive < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
     if (!liveness_demanded(world))
         liveness->world = LIVENESS_DAMAGED;
