@@ -90,7 +90,8 @@ enum effect_kind {
     EFFECT_REPLY,   /* bytes to the client `target`; may be lost */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
-    EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back */
+    EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
+                       or to `place`, whose content means nothing either, before it is written to */
     EFFECT_REFUSE,  /* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the
                        connection */
     EFFECT_STOP,    /* the node must not go on: `stop`, `detail`. The last effect ever */
@@ -121,6 +122,7 @@ struct effect {
     enum stop_reason stop;
     enum frame_verdict verdict;
     struct slice bytes;
+    const uint8_t *place; /* RELEASE: as many bytes of the region; NULL: none */
 };
 
 /* Typed trace: what happened inside a step, for logs, transcripts, invariants and coverage. */
@@ -159,8 +161,11 @@ enum event_kind {
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
     EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
+    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted; steps down */
     EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
+    EVENT_CHECKPOINT_RELIEF, /* a: index; frozen without a marker, since the log is full */
+    EVENT_CHECKPOINT_RENEW,  /* a: index; the same, since the durable one does not do */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */

@@ -154,8 +154,8 @@ struct replica {
     bool leader_heard;        /* leader_heard_ns means something */
     bool peer_heard;          /* any valid peer frame in this life */
     bool wants_tick;          /* work is left for another step at once */
-    uint8_t zero0;
-    uint32_t votes; /* bit per slot */
+    bool stood_back;          /* it let one election go by, since it has no state to lead with */
+    uint32_t votes;           /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */
 
@@ -185,6 +185,7 @@ struct replica {
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct repair repair;
+    uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;

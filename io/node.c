@@ -128,16 +128,6 @@ static void node_accept(struct node *node)
 
 /* Effects --------------------------------------------------------------------------------------------- */
 
-/* Only whole pages can be given back. */
-static void effect_release(const struct effect *effect)
-{
-    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t start = ((uintptr_t)effect->bytes.bytes + page_bytes - 1) / page_bytes * page_bytes;
-    const uintptr_t end = ((uintptr_t)effect->bytes.bytes + effect->bytes.count) / page_bytes * page_bytes;
-    if (start < end && madvise((void *)start, end - start, MADV_DONTNEED) != 0)
-        LOG(LOG_LEVEL_DEBUG, "release-failed", FIELD_TEXT("cause", strerror(errno)));
-}
-
 static void effect_reply(struct node *node, const struct effect *effect)
 {
     struct connection *connection = connections_find(&node->connections, effect->target);
@@ -196,7 +186,7 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
         case EFFECT_READ: devices_submit(&node->devices, effect); break;
-        case EFFECT_RELEASE: effect_release(effect); break;
+        case EFFECT_RELEASE: devices_give_back(effect); break;
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }
@@ -230,6 +220,8 @@ static const struct {
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
+    [EVENT_CHECKPOINT_RELIEF] = { LOG_LEVEL_INFO, "index", NULL },
+    [EVENT_CHECKPOINT_RENEW] = { LOG_LEVEL_WARN, "index", NULL },
     [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
@@ -248,6 +240,7 @@ static const struct {
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
     [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
 };
 
