@@ -10,7 +10,8 @@ struct vote_request_body {
     uint64_t last_index;
     uint64_t term;
     uint8_t pre;
-    uint8_t zero[7];
+    uint8_t transfer;
+    uint8_t zero[6];
 };
 STATIC_ASSERT(sizeof(struct vote_request_body) == 32, "no padding");
 
@@ -156,6 +157,7 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
+    case FRAME_TIMEOUT_NOW: /* the header says it all */
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -187,6 +189,7 @@ static struct slice message_tail(const struct message *message)
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
     case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
     case FRAME_REPAIR_REQUEST:
+    case FRAME_TIMEOUT_NOW:
     case FRAME_VOTE_REQUEST:
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
@@ -259,6 +262,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .last_index = message->vote_request.last.index,
             .term = message->vote_request.term,
             .pre = message->vote_request.pre,
+            .transfer = message->vote_request.transfer,
         };
         memcpy(to, &body, sizeof body);
         return;
@@ -311,6 +315,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+    case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -344,12 +349,15 @@ static enum frame_verdict vote_request_decode(const uint8_t *bytes, struct messa
 {
     struct vote_request_body body;
     memcpy(&body, bytes, sizeof body);
-    if (body.pre > 1 || body.term < message->term || body.term > TERM_MAX || body.term == 0)
+    if (body.pre > 1 || body.transfer > 1 || (body.pre == 1 && body.transfer == 1))
+        return FRAME_BAD_BODY;
+    if (body.term < message->term || body.term > TERM_MAX || body.term == 0)
         return FRAME_BAD_BODY;
     message->vote_request = (struct vote_request){
         .last = { .term = body.last_term, .index = body.last_index },
         .term = body.term,
         .pre = body.pre == 1,
+        .transfer = body.transfer == 1,
     };
     return FRAME_OK;
 }
@@ -594,6 +602,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
+    case FRAME_TIMEOUT_NOW: return FRAME_OK;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -611,7 +620,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REPAIR_RESPONSE)
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_PEER_LAST)
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;

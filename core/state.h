@@ -22,6 +22,7 @@
 #include "scrub.h"
 #include "session.h"
 #include "store.h"
+#include "transfer.h"
 #include "wal.h"
 #include "wal_format.h"
 
@@ -181,9 +182,11 @@ struct replica {
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    uint8_t zero1[3];
+    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
+    uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct transfer transfer;
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */

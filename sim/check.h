@@ -46,6 +46,7 @@ enum check_kind {
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
+    CHECK_TRANSFER,            /* who is said to have taken over was elected */
     CHECK_SCRUB,               /* what is mended was damaged */
     CHECK_LINEAR,              /* black-box search */
     CHECK_LIVENESS,            /* progress after healing within the bound */
@@ -102,6 +103,9 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
 /* The same for the data device. */
 void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                        uint32_t bytes, bool damaged);
+
+/* A node offers a client its checkpoint. */
+void check_offered(struct check *check, uint32_t node, const struct checkpoint_response *offer);
 
 /* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session
  * and sequence). now: simulated true time, ns. */
