@@ -62,6 +62,7 @@ struct repair_response_body {
 STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
+    uint64_t index;
     uint64_t reason;
 };
 
@@ -106,6 +107,7 @@ const char *frame_verdict_text(enum frame_verdict verdict)
     case FRAME_WRONG_FINGERPRINT: return "other limits (fingerprint differs)";
     case FRAME_WRONG_NODE: return "not from a voter, or not for this node";
     case FRAME_DUPLICATE_NODE: return "another data directory already uses this node id";
+    case FRAME_REMOVED: return "the node is not a member of the cluster any more";
     }
     return "unknown verdict";
 }
@@ -292,7 +294,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_REFUSAL: {
-        const struct refusal_body body = { .reason = message->refusal.reason };
+        const struct refusal_body body = { .index = message->refusal.index, .reason = message->refusal.reason };
         memcpy(to, &body, sizeof body);
         return;
     }
@@ -593,9 +595,11 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_REFUSAL: {
         struct refusal_body refusal;
         memcpy(&refusal, body.bytes, sizeof refusal);
-        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_DUPLICATE_NODE)
+        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REMOVED)
             return FRAME_BAD_BODY;
-        message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason };
+        if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
+            return FRAME_BAD_BODY;
+        message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason, .index = refusal.index };
         return FRAME_OK;
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
@@ -641,7 +645,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     const enum frame_verdict body =
         body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
     /* One that may stop its receiver must come from the same cluster. */
-    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason == FRAME_DUPLICATE_NODE;
+    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason >= FRAME_DUPLICATE_NODE;
     if (body == FRAME_OK && grave && header.cluster_id != context->cluster_id)
         return FRAME_WRONG_CLUSTER;
     return body;

@@ -63,6 +63,7 @@ enum frame_verdict {
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
     FRAME_WRONG_NODE,        /* addressed to another node, or from none */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
+    FRAME_REMOVED,           /* the sender is no member of the committed configuration, nor of a later one known here */
 };
 
 /* A sentence for logs and errors. */
@@ -119,6 +120,7 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
+    uint64_t index; /* REMOVED: of the committed configuration here; else 0 */
 };
 
 /* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. What a kind of question
