@@ -146,7 +146,7 @@ static bool owed_vote_may_leave(const struct replica *replica)
 
 static void election_send_vote(struct replica *replica, struct output *output)
 {
-    const struct message message = {
+    struct message message = {
         .type = FRAME_VOTE_RESPONSE,
         .from = replica->config.node_id,
         .to = replica->owed.vote_to,
@@ -158,6 +158,7 @@ static void election_send_vote(struct replica *replica, struct output *output)
             .granted = replica->owed.vote_granted,
         },
     };
+    memcpy(message.vote_response.instances, replica->stored.instances, sizeof message.vote_response.instances);
     output_message(output, &replica->frame, &message);
     replica->owed.vote_to = 0;
 }
@@ -248,6 +249,8 @@ void election_vote_response(struct replica *replica, struct output *output, cons
         election_become_follower(replica, output, message->term, 0);
         return;
     }
+    /* Before the vote counts: it may show that one counted before is of a directory that is no more (rejoin.h). */
+    rejoin_learn(replica, output, response->instances);
     if (!response->granted)
         return;
     const uint32_t slot = voter_slot(replica, message->from);

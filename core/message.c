@@ -19,8 +19,9 @@ struct vote_response_body {
     uint8_t pre;
     uint8_t granted;
     uint8_t zero[6];
+    uint64_t instances[VOTERS_MAX];
 };
-STATIC_ASSERT(sizeof(struct vote_response_body) == 16, "no padding");
+STATIC_ASSERT(sizeof(struct vote_response_body) == 72, "no padding");
 
 struct append_request_body {
     uint64_t prev_term;
@@ -62,6 +63,11 @@ STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
     uint64_t reason;
+    uint64_t instance;
+};
+
+struct rejoin_response_body {
+    uint64_t instance;
 };
 
 struct checkpoint_request_body {
@@ -109,6 +115,7 @@ const char *frame_verdict_text(enum frame_verdict verdict)
     case FRAME_WRONG_FINGERPRINT: return "other limits (fingerprint differs)";
     case FRAME_WRONG_NODE: return "not from a voter, or not for this node";
     case FRAME_DUPLICATE_NODE: return "another data directory already uses this node id";
+    case FRAME_REPLACED_NODE: return "a younger data directory has rejoined under this node id";
     }
     return "unknown verdict";
 }
@@ -160,6 +167,8 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
+    case FRAME_REJOIN_RESPONSE: return sizeof(struct rejoin_response_body);
+    case FRAME_REJOIN_REQUEST:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -197,6 +206,8 @@ static struct slice message_tail(const struct message *message)
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
     case FRAME_REFUSAL:
+    case FRAME_REJOIN_REQUEST:
+    case FRAME_REJOIN_RESPONSE:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -268,11 +279,12 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_VOTE_RESPONSE: {
-        const struct vote_response_body body = {
+        struct vote_response_body body = {
             .term = message->vote_response.term,
             .pre = message->vote_response.pre,
             .granted = message->vote_response.granted,
         };
+        memcpy(body.instances, message->vote_response.instances, sizeof body.instances);
         memcpy(to, &body, sizeof body);
         return;
     }
@@ -292,7 +304,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_REFUSAL: {
-        const struct refusal_body body = { .reason = message->refusal.reason };
+        const struct refusal_body body = { .reason = message->refusal.reason, .instance = message->refusal.instance };
         memcpy(to, &body, sizeof body);
         return;
     }
@@ -315,6 +327,12 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+    case FRAME_REJOIN_RESPONSE: {
+        const struct rejoin_response_body body = { .instance = message->rejoin_response.instance };
+        memcpy(to, &body, sizeof body);
+        return;
+    }
+    case FRAME_REJOIN_REQUEST: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -369,6 +387,7 @@ static enum frame_verdict vote_response_decode(const uint8_t *bytes, struct mess
         .pre = body.pre == 1,
         .granted = body.granted == 1,
     };
+    memcpy(message->vote_response.instances, body.instances, sizeof body.instances);
     return FRAME_OK;
 }
 
@@ -584,15 +603,23 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_REFUSAL: {
         struct refusal_body refusal;
         memcpy(&refusal, body.bytes, sizeof refusal);
-        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_DUPLICATE_NODE)
+        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REPLACED_NODE)
             return FRAME_BAD_BODY;
-        message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason };
+        message->refusal =
+            (struct refusal){ .reason = (enum frame_verdict)refusal.reason, .instance = refusal.instance };
         return FRAME_OK;
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
+    case FRAME_REJOIN_REQUEST: return FRAME_OK;
+    case FRAME_REJOIN_RESPONSE: {
+        struct rejoin_response_body response;
+        memcpy(&response, body.bytes, sizeof response);
+        message->rejoin_response.instance = response.instance;
+        return response.instance == 0 ? FRAME_BAD_BODY : FRAME_OK;
+    }
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -610,7 +637,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REPAIR_RESPONSE)
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REJOIN_RESPONSE)
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;
@@ -631,7 +658,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     const enum frame_verdict body =
         body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
     /* One that may stop its receiver must come from the same cluster. */
-    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason == FRAME_DUPLICATE_NODE;
+    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason >= FRAME_DUPLICATE_NODE;
     if (body == FRAME_OK && grave && header.cluster_id != context->cluster_id)
         return FRAME_WRONG_CLUSTER;
     return body;

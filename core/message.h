@@ -30,6 +30,8 @@ enum frame_type {
     FRAME_CHECKPOINT_RESPONSE = 7,
     FRAME_REPAIR_REQUEST = 8,
     FRAME_REPAIR_RESPONSE = 9,
+    FRAME_REJOIN_REQUEST = 10, /* no body: the sender's disk was replaced; what may it have promised? */
+    FRAME_REJOIN_RESPONSE = 11,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
@@ -60,6 +62,7 @@ enum frame_verdict {
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
     FRAME_WRONG_NODE,        /* addressed to another node, or from no voter */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
+    FRAME_REPLACED_NODE,     /* a younger data directory has rejoined under this node id */
 };
 
 /* A sentence for logs and errors. */
@@ -81,6 +84,7 @@ struct vote_response {
     uint64_t term; /* the term that was asked for, so that a pre-candidate can match it (header: the voter's term) */
     bool pre;
     bool granted;
+    uint64_t instances[VOTERS_MAX]; /* struct stored: the data directories that the voter knows (rejoin.h) */
 };
 
 /* A checkpoint that is durable on its sender: equal on all replicas, or one of them is wrong (diverge.c). */
@@ -114,6 +118,12 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
+    uint64_t instance; /* whose frame it was */
+};
+
+/* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */
+struct rejoin_response {
+    uint64_t instance; /* that asked */
 };
 
 /* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. What a kind of question
@@ -182,6 +192,7 @@ struct message {
         struct refusal refusal;
         struct repair_request repair_request;
         struct repair_response repair_response;
+        struct rejoin_response rejoin_response;
         struct checkpoint_request checkpoint_request;
         struct checkpoint_response checkpoint_response;
     };

@@ -16,7 +16,7 @@
  * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
- * says that it lost an entry. */
+ * says that it lost an entry, or has another data directory (rejoin.h). */
 #include "raft.h"
 
 static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
@@ -91,6 +91,29 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
     }
 }
 
+/* Nothing is known of the peer's log. */
+static void peer_begin(struct replica *replica, uint32_t slot)
+{
+    struct peer *peer = &replica->peers[slot];
+    peer->match = 0;
+    peer->next = replica->log.last.index + 1;
+    peer->round_acked = 0;
+    peer->damaged = 0;
+    peer->nonce = 0;
+    peer->state = PEER_PROBE;
+    peer->probe_sent = false;
+    peer->heartbeat_due = true;
+    inflight_clear(replica, slot);
+}
+
+void replicate_forget(struct replica *replica, uint32_t slot)
+{
+    ASSERT(slot != replica->self);
+    replica->peers[slot].checkpoint = (struct checkpoint_mark){ .index = 0 };
+    if (replica->role == RAFT_LEADER)
+        peer_begin(replica, slot);
+}
+
 void replicate_become_leader(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role == RAFT_CANDIDATE);
@@ -107,17 +130,8 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->marker_asked = false;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
-        struct peer *peer = &replica->peers[slot];
-        peer->match = 0;
-        peer->next = replica->log.last.index + 1;
-        peer->round_acked = 0;
-        peer->damaged = 0;
-        peer->nonce = 0;
-        peer->heard_ns = replica->now_ns;
-        peer->state = PEER_PROBE;
-        peer->probe_sent = false;
-        peer->heartbeat_due = true;
-        inflight_clear(replica, slot);
+        peer_begin(replica, slot);
+        replica->peers[slot].heard_ns = replica->now_ns;
     }
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
     replicate_open_term(replica, output);

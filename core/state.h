@@ -16,6 +16,7 @@
 #include "map.h"
 #include "message.h"
 #include "prng.h"
+#include "rejoin.h"
 #include "replica.h"
 #include "scrub.h"
 #include "session.h"
@@ -78,7 +79,6 @@ struct peer {
     uint64_t next;                     /* first entry to send */
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
-    uint64_t instance;                 /* its data directory, once seen; 0: not yet */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
@@ -182,6 +182,7 @@ struct replica {
     uint8_t zero1[3];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct rejoin rejoin;
     struct repair repair;
     uint64_t entries_repaired; /* in this life */
 

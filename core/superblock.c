@@ -50,7 +50,9 @@ void superblock_format(const struct limits *limits, const struct replica_config 
 
 void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
 {
-    superblock_format(limits, config, instance, &(struct stored){ .flags = 0 }, block);
+    const bool rejoins = (instance & INSTANCE_REJOIN) != 0;
+    const struct stored stored = { .flags = rejoins ? STORED_REJOIN | STORED_ABSTAIN : 0 };
+    superblock_format(limits, config, instance, &stored, block);
 }
 
 bool superblock_summarize(struct slice block, struct superblock_summary *summary)

@@ -99,6 +99,7 @@ struct wal_head {
 enum stored_flag {
     STORED_ABSTAIN = 1, /* what was acknowledged is not known: no vote until it is matched again (CTRL 3.3) */
     STORED_PARTIAL = 2, /* pages of the checkpoint are still to be got from peers (install.h) */
+    STORED_REJOIN = 4,  /* the disk was replaced: in term 0 what it promised is not known (rejoin.h) */
 };
 
 /* Everything that changes in a superblock: one write makes all of it count at once. */
@@ -106,9 +107,10 @@ struct stored {
     struct hard_state hard;
     struct wal_head head;
     struct checkpoint checkpoint;
-    uint64_t flags; /* of enum stored_flag */
+    uint64_t flags;                 /* of enum stored_flag */
+    uint64_t instances[VOTERS_MAX]; /* data directory of each voter, in ascending order of their ids; 0: none yet */
 };
-STATIC_ASSERT(sizeof(struct stored) == 136, "no padding");
+STATIC_ASSERT(sizeof(struct stored) == 192, "no padding");
 
 struct superblock {
     struct hash128 hash;   /* of the rest of the block */
@@ -118,7 +120,7 @@ struct superblock {
     uint16_t voter_count;
     uint64_t cluster_id;
     uint64_t node_id;
-    uint64_t instance; /* names this data directory */
+    uint64_t instance; /* names this data directory; replica.h */
     uint64_t sequence; /* grows with every new content */
     uint32_t block_bytes;
     uint32_t superblock_stride_blocks;
@@ -131,7 +133,7 @@ struct superblock {
     uint64_t voters[VOTERS_MAX];
     struct stored stored;
 };
-STATIC_ASSERT(sizeof(struct superblock) == 296, "no padding");
+STATIC_ASSERT(sizeof(struct superblock) == 352, "no padding");
 STATIC_ASSERT(sizeof(struct superblock) <= BLOCK_BYTES_MIN, "fits the smallest block");
 
 #define VOTE_UNKNOWN UINT64_MAX
@@ -167,7 +169,8 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
 void superblock_seal(uint8_t *block, uint32_t block_bytes);
 /* Intact by itself, of any version, cluster and node. */
 bool superblock_decode(struct slice block, struct superblock *superblock);
-/* The block of a node whose first life begins with `stored`, for all copies; replica_format() is this with zeros. */
+/* The block of a node whose first life begins with `stored`, for all copies; for replica_format() that is nothing, or
+ * what a replaced disk must remember. */
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
                        const struct stored *stored, uint8_t *block);
 /* Which of the copies counts (`valid`: which are intact): the newest content, if another copy vouches for it by holding

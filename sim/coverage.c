@@ -1,8 +1,6 @@
 /* Counters of a schedule and of a campaign. */
 #include "coverage.h"
 
-#include "atlas.h"
-
 const char *fault_kind_text(enum fault_kind kind)
 {
     static const char *const texts[FAULT_KINDS] = {
@@ -127,7 +125,7 @@ static bool world_is_expected(enum liveness_world world, bool rare)
 static bool event_is_rare(enum event_kind kind)
 {
     return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
-           || kind == EVENT_ABSTAIN_OVER;
+           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED);
 }
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)
@@ -136,8 +134,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         return NULL;
     const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
-        const bool drawn = kind != FAULT_DISK_WIPED || ATLAS_NODES_REJOIN;
-        const bool expected = (complete && drawn) || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
+        const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
         if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
             return fault_kind_text(kind);
     }

@@ -80,7 +80,6 @@ struct disk {
     uint64_t misread_first; /* ...and which blocks it had asked for */
     uint32_t misread_count;
     bool off;                /* not written to in this life: no decision of this life is on it */
-    bool wiped;              /* and formatted again under the same node id */
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
@@ -115,7 +114,7 @@ bool disk_go_bad(struct disk *disk, struct scene *scene);
 /* Up to that many copies of the superblock at once; returns how many. */
 uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies);
 
-/* Everything is gone, and the node with it: the atlas allows it. */
+/* Everything is gone: the atlas allows it. */
 void disk_wipe(struct disk *disk, struct scene *scene);
 
 /* An acknowledged write lands, or the disk lies about it. */

@@ -119,7 +119,7 @@ static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes,
     case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
     case 1: header.fingerprint ^= 1; break;
     case 2: header.version++; break;
-    case 3: header.type = 11; break;
+    case 3: header.type = 12; break;
     case 4: header.to ^= 5; break;
     case 5: header.from ^= 1ULL << 40; break;
     default:

@@ -114,7 +114,7 @@ static bool world_reset(struct world *world, const struct world_options *options
     workload_reset(&world->workload, scene);
     nemesis_start(world);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
-        node_format(world, &world->nodes[slot]);
+        node_format(world, &world->nodes[slot], node_instance(world, &world->nodes[slot]));
         const bool queued = queue_push(&scene->queue, 0, QUEUE_RESTART, slot, 0, 0);
         ASSERT(queued);
     }
