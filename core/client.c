@@ -93,6 +93,10 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .checkpoint_busy = !checkpoint_is_idle(replica),
         .voters = replica->config.voter_count,
         .role = (uint8_t)replica->role,
+        .rejoin = (uint8_t)rejoin_state_of(replica),
+        .rejoin_answers = (uint8_t)rejoin_answers(replica),
+        .rejoin_answers_needed = (uint8_t)rejoin_answers_needed(replica),
+        .abstains = election_abstains(replica),
     };
     const struct reply reply = {
         .request_id = request_id,

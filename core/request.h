@@ -158,8 +158,13 @@ struct node_status {
     uint8_t store_state;  /* enum store_state, store.h */
     bool checkpoint_busy; /* one is being written */
     uint8_t scrub_phase;  /* enum scrub_phase, scrub.h */
+    uint8_t rejoin;       /* enum rejoin_state, replica.h */
+    uint8_t rejoin_answers;
+    uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
+    bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
+    uint8_t zero[4];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 224, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 232, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

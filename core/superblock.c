@@ -45,14 +45,14 @@ void superblock_format(const struct limits *limits, const struct replica_config 
     ASSERT(replica_config_problem(config) == NULL);
     ASSERT(instance != 0);
     struct superblock_writer writer = { .sequence = 1, .instance = instance, .writing = *stored };
+    if ((instance & INSTANCE_REJOIN) != 0)
+        writer.writing.flags |= STORED_REJOIN | STORED_ABSTAIN;
     superblock_fill(limits, config, &writer, block);
 }
 
 void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
 {
-    const bool rejoins = (instance & INSTANCE_REJOIN) != 0;
-    const struct stored stored = { .flags = rejoins ? STORED_REJOIN | STORED_ABSTAIN : 0 };
-    superblock_format(limits, config, instance, &stored, block);
+    superblock_format(limits, config, instance, &(struct stored){ .flags = 0 }, block);
 }
 
 bool superblock_summarize(struct slice block, struct superblock_summary *summary)

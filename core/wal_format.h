@@ -169,8 +169,7 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
 void superblock_seal(uint8_t *block, uint32_t block_bytes);
 /* Intact by itself, of any version, cluster and node. */
 bool superblock_decode(struct slice block, struct superblock *superblock);
-/* The block of a node whose first life begins with `stored`, for all copies; for replica_format() that is nothing, or
- * what a replaced disk must remember. */
+/* The block of a node whose first life begins with `stored`, for all copies; replica_format() is this with zeros. */
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
                        const struct stored *stored, uint8_t *block);
 /* Which of the copies counts (`valid`: which are intact): the newest content, if another copy vouches for it by holding

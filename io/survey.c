@@ -103,6 +103,10 @@ static void stored_print(const struct survey *survey)
     printf("log begins at lsn %" PRIu64 ", behind entry %" PRIu64 " of term %" PRIu64 "%s\n", stored->head.lsn,
            stored->head.base.index, stored->head.base.term,
            (stored->flags & STORED_ABSTAIN) != 0 ? "; ABSTAINS from votes: it may have lost what it acknowledged" : "");
+    if ((stored->flags & STORED_REJOIN) != 0)
+        printf("REJOINS: formatted in the place of a lost directory, %s\n",
+               stored->hard.term == 0 ? "and still asks what that one may have promised"
+                                      : "and has not caught up with a leader yet");
 }
 
 static bool superblock_survey(struct survey *survey)
@@ -141,7 +145,7 @@ static bool superblock_survey(struct survey *survey)
     }
     stored_print(survey);
     if (chosen == SUPERBLOCK_COPIES)
-        printf("NO TWO COPIES AGREE: what this node has promised is lost; it must rejoin under a new id\n");
+        printf("NO TWO COPIES AGREE: what this node has promised is lost; remove the directory, and start with --rejoin\n");
     return true;
 }
 

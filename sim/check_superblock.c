@@ -112,10 +112,12 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     if (!changed)
         return;
     stored_choose(check, node, false);
+    /* What a damaged copy named the node cannot know. */
     uint32_t same = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        same +=
-            memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint)) == 0;
+        same += ghost->wal.bad[superblock_offset(&check->limits, copy) / check->limits.block_bytes] != 0
+                || memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint))
+                       == 0;
     if (same == SUPERBLOCK_COPIES)
         check_data_forget(check, node);
 }
