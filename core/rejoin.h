@@ -60,7 +60,7 @@ enum rejoin_state rejoin_state_of(const struct replica *replica);
 uint32_t rejoin_answers_needed(const struct replica *replica);
 uint32_t rejoin_answers(const struct replica *replica);
 
-/* The start of a life has read the superblock. */
+/* The start of a life: the superblock has been read. */
 void rejoin_start(struct replica *replica, struct output *output);
 
 /* Does this directory speak for the voter in `slot`? Remembers one that is new. */

@@ -158,8 +158,8 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_REPLACED_NODE, message->from);
         return;
     }
-    /* Later it may be the other one who is wrong; a node that nobody ever listened to is the newcomer. */
-    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->peer_heard) {
+    /* One whom anybody listens to may be right, and the one before it wrong. */
+    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->accepted) {
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }
@@ -183,7 +183,7 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
         peer_refuse(replica, output, &message, verdict);
         return;
     }
-    replica->peer_heard = true;
+    replica->accepted |= message.type == FRAME_VOTE_RESPONSE || message.type == FRAME_APPEND_RESPONSE;
     if (!rejoin_hears(replica, voter_slot(replica, message.from), message.type))
         return;
     switch (message.type) {

@@ -150,7 +150,7 @@ struct replica {
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns; /* last contact of a current leader */
     bool leader_heard;        /* leader_heard_ns means something */
-    bool peer_heard;          /* any valid peer frame in this life */
+    bool accepted;            /* a peer has answered its votes or entries in this life */
     bool wants_tick;          /* work is left for another step at once */
     uint8_t zero0;
     uint32_t votes; /* bit per slot */

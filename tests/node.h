@@ -87,6 +87,19 @@ static inline struct replica_config node_config(uint32_t voter_count, uint64_t n
     return config;
 }
 
+/* An empty disk, formatted. */
+static inline void node_format(struct node *node, uint64_t instance)
+{
+    uint8_t *block = calloc(1, node->limits.block_bytes);
+    NODE_CHECK(block != NULL, "memory");
+    memset(node->image, 0, node->image_bytes);
+    memset(node->data, 0, node->data_bytes);
+    replica_format(&node->limits, &node->config, instance, block);
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        memcpy(node->image + superblock_offset(&node->limits, copy), block, node->limits.block_bytes);
+    free(block);
+}
+
 /* A formatted disk and no running replica. */
 static inline struct node *node_new(const struct limits *limits, const struct replica_config *config)
 {
@@ -102,12 +115,7 @@ static inline struct node *node_new(const struct limits *limits, const struct re
     node->data = calloc(1, node->data_bytes);
     NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL && node->data != NULL,
                "memory");
-    uint8_t *block = calloc(1, limits->block_bytes);
-    NODE_CHECK(block != NULL, "memory");
-    replica_format(limits, config, 1000 + config->node_id, block);
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        memcpy(node->image + superblock_offset(limits, copy), block, limits->block_bytes);
-    free(block);
+    node_format(node, 1000 + config->node_id);
     return node;
 }
 
