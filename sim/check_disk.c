@@ -56,6 +56,7 @@ void check_disk_wiped(struct check *check, uint32_t node)
     ghost->disk.base = ghost->disk.last = 0;
     check_disk_reset(check, node);
     ghost->wal.lost = lost;
+    ghost->wal.must_abstain = true; /* it may have voted, too */
 }
 
 static void block_mark(struct ghost_wal *wal, uint64_t block, bool bad)
