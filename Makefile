@@ -74,7 +74,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless bench bench-wal bench-checkpoint bench-restart bench-sim mutants fuzz clean
+        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-sim mutants fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -132,7 +132,11 @@ test: programs tests build/.deps-test
 	$(Q)$(MAKE) MODE=debug CC=$(CLANG) build/debug/$(notdir $(CLANG))/raftsim
 	$(Q)$(MAKE) MODE=fast CC=$(CLANG) build/fast/$(notdir $(CLANG))/raftsim
 	$(Q)BIN=$(OUT) tests/run $(if $(T),--only $(T)) tests/tidy tests/purity $(TESTS) $(sort $(wildcard tests/*_test.sh)) \
-	    tests/determinism tests/replay tests/schedules
+	    tests/determinism tests/replay tests/scenarios tests/schedules
+
+## scenarios: the scripted ones, traces/golden/*.scenario; S=name runs those whose name contains it
+scenarios: programs
+	$(Q)BIN=$(OUT) tests/scenarios $(S)
 
 ## check: warnings as errors on gcc and clang, format, clang-tidy, purity, layers, tests under ASan and UBSan
 check: build/.deps-check
@@ -153,7 +157,7 @@ check-tidy: build/.deps-check
 check-sanitize: build/.deps-build
 	$(Q)$(MAKE) MODE=sanitize CC=gcc programs tests
 	$(Q)BIN=build/sanitize/gcc SCHEDULES=500 tests/run $(if $(T),--only $(T)) \
-	    $(patsubst $(OUT)/%,build/sanitize/gcc/%,$(TESTS)) $(sort $(wildcard tests/*_test.sh)) tests/replay tests/schedules
+	    $(patsubst $(OUT)/%,build/sanitize/gcc/%,$(TESTS)) $(sort $(wildcard tests/*_test.sh)) tests/replay tests/scenarios tests/schedules
 
 ## format: lay out all sources with clang-format
 format: build/.deps-check
@@ -163,9 +167,10 @@ format-check: build/.deps-check
 	@echo "TIDY  clang-format"
 	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
 
-## bless: accept today's behaviour as golden: rewrites traces/golden.digest
+## bless: accept today's behaviour as golden: rewrites traces/golden.digest and the transcripts in traces/golden/
 bless: programs
 	$(Q)BIN=$(OUT) tests/determinism --bless
+	$(Q)BIN=$(OUT) tests/scenarios --bless
 
 ## lint: the house rules that no compiler knows (lengths, layers, READMEs, words)
 lint:

@@ -400,6 +400,7 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "pages_wanted", status->pages_wanted },
         { "entries_repaired", status->entries_repaired },
         { "pages_pulled", status->pages_pulled },
+        { "bytes_pulled", status->bytes_pulled },
         { "blocks_mended", status->blocks_mended },
         { "scrub_passes", status->scrub_passes },
         { "scrub_position", status->scrub_position },

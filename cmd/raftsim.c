@@ -1,4 +1,5 @@
-/* raftsim: lives of whole clusters, from seeds. `run` many, `replay` one, `digest` a fixed set.
+/* raftsim: lives of whole clusters, from seeds and from scripts. `run` many, `replay` one, `digest` a fixed set,
+ * `scenario` the scripted ones.
  *
  * The simulator itself is in sim/; here are options, progress, reports and exit codes. */
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include "../core/checksum.h"
 #include "../sim/campaign.h"
 #include "../sim/coverage.h"
+#include "../sim/scenario.h"
 #include "../sim/transcript.h"
 #include "../sim/world.h"
 
@@ -39,6 +41,7 @@ static const char usage[] =
     "  raftsim run    [options]              many schedules, with all checkers\n"
     "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run\n"
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
+    "  raftsim scenario [options] FILE...    scripts: a small language over the same cluster, see sim/README.md\n"
     "\n"
     "  -h, --help    this text; after a command: its options\n"
     "  --version\n"
@@ -74,6 +77,16 @@ static const char usage_digest[] = "raftsim digest [options]: one digest over a 
                                    "  --count N        schedules (200), seeds from --seed on (1)\n"
                                    "  --profile NAME   mixed by default\n";
 
+static const char usage_scenario[] =
+    "raftsim scenario [options] FILE...: lives through each script, with all checkers, and compares its transcript\n"
+    "\n"
+    "  --bless          writes the transcript into the file, if all expectations hold\n"
+    "  --verbose        one line per step, as of replay\n"
+    "\n"
+    "Prints a line for each file: ok, blessed or FAILED, and its name. Exit codes: 0 all are as they should be, 3 "
+    "some\n"
+    "are not, 1 a file cannot be read or written.\n";
+
 struct options {
     uint64_t seed;
     uint64_t count;   /* 0: not given */
@@ -87,6 +100,9 @@ struct options {
     const char *trace_dir;
     const char *target; /* replay: seed or file */
     bool profile_given;
+    bool bless;
+    char **files; /* scenario */
+    int file_count;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -152,7 +168,8 @@ enum option_key {
     OPTION_KEEP_GOING,
     OPTION_TRACE_DIR,
     OPTION_QUIET,
-    OPTION_VERBOSE
+    OPTION_VERBOSE,
+    OPTION_BLESS,
 };
 
 /* One table for all commands; `allowed` lists the keys that the command knows. */
@@ -167,6 +184,7 @@ static const struct option option_table[] = {
     { "trace-dir", required_argument, NULL, OPTION_TRACE_DIR },
     { "quiet", no_argument, NULL, OPTION_QUIET },
     { "verbose", no_argument, NULL, OPTION_VERBOSE },
+    { "bless", no_argument, NULL, OPTION_BLESS },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -190,12 +208,16 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_TRACE_DIR: options->trace_dir = value; return true;
     case OPTION_QUIET: return options->quiet = true;
     case OPTION_VERBOSE: return options->verbose = true;
+    case OPTION_BLESS: return options->bless = true;
     default: return false;
     }
 }
 
+/* What follows the options of a command. */
+enum wanted { WANTS_NOTHING, WANTS_TARGET, WANTS_FILES };
+
 /* -1: go on; otherwise the exit code. */
-static int parse_options(int argc, char **argv, const char *help, const char *allowed, bool wants_target,
+static int parse_options(int argc, char **argv, const char *help, const char *allowed, enum wanted wanted,
                          struct options *options)
 {
     int key;
@@ -217,13 +239,18 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
             return usage_error("value", option_table[slot].name, optarg != NULL ? optarg : "nothing");
         slot = -1;
     }
-    if (wants_target && optind < argc) {
+    if (wanted == WANTS_FILES) {
+        options->files = argv + optind;
+        options->file_count = argc - optind;
+        return optind < argc ? -1 : usage_error("", "scenario", "needs a file");
+    }
+    if (wanted == WANTS_TARGET && optind < argc) {
         options->target = argv[optind++];
         if (optind < argc) /* options may follow it */
-            return parse_options(argc - optind + 1, argv + optind - 1, help, allowed, false, options);
+            return parse_options(argc - optind + 1, argv + optind - 1, help, allowed, WANTS_NOTHING, options);
         return -1;
     }
-    if (wants_target)
+    if (wanted == WANTS_TARGET)
         return usage_error("", "replay", "needs a seed or a trace file");
     if (optind < argc)
         return usage_error("", argv[optind], "unexpected argument");
@@ -544,6 +571,37 @@ static int digest(const struct options *options)
     return EXIT_OK;
 }
 
+/* As tests/run wants them: "ok NAME". */
+static void print_scenario(const char *path, enum scenario_verdict verdict)
+{
+    const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    const char *end = strstr(name, ".scenario");
+    const int bytes = end != NULL ? (int)(end - name) : (int)strlen(name);
+    const char *word = verdict == SCENARIO_PASSED ? "ok" : verdict == SCENARIO_BLESSED ? "blessed" : "FAILED";
+    printf("%s %.*s\n", word, bytes, name);
+}
+
+static int scenarios(const struct options *options)
+{
+    struct scenario *scenario = scenario_new();
+    int code = EXIT_OK;
+    if (scenario == NULL) {
+        fprintf(stderr, "raftsim: no memory\n");
+        return EXIT_INTERNAL;
+    }
+    for (int i = 0; i < options->file_count; i++) {
+        const enum scenario_verdict verdict =
+            scenario_file(scenario, options->files[i], options->bless, options->verbose ? stdout : NULL);
+        print_scenario(options->files[i], verdict);
+        if (verdict == SCENARIO_NO_FILE)
+            code = EXIT_INTERNAL;
+        else if (verdict == SCENARIO_FAILED && code == EXIT_OK)
+            code = EXIT_SAFETY;
+    }
+    scenario_free(scenario);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -561,20 +619,25 @@ int main(int argc, char **argv)
     }
     int code;
     if (strcmp(argv[1], "run") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_run,
-                             " seed count seconds jobs profile json keep-going trace-dir quiet ", false, &options);
+        code =
+            parse_options(argc - 1, argv + 1, usage_run,
+                          " seed count seconds jobs profile json keep-going trace-dir quiet ", WANTS_NOTHING, &options);
         if (options.count == 0)
             options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;
         return code >= 0 ? code : run(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_replay, " profile verbose quiet ", true, &options);
+        code = parse_options(argc - 1, argv + 1, usage_replay, " profile verbose quiet ", WANTS_TARGET, &options);
         return code >= 0 ? code : replay(&options);
     }
     if (strcmp(argv[1], "digest") == 0) {
         options.count = DIGEST_COUNT;
-        code = parse_options(argc - 1, argv + 1, usage_digest, " seed count profile ", false, &options);
+        code = parse_options(argc - 1, argv + 1, usage_digest, " seed count profile ", WANTS_NOTHING, &options);
         return code >= 0 ? code : digest(&options);
+    }
+    if (strcmp(argv[1], "scenario") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_scenario, " bless verbose ", WANTS_FILES, &options);
+        return code >= 0 ? code : scenarios(&options);
     }
     return usage_error("", argv[1], "unknown command");
 }

@@ -85,6 +85,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .pages_wanted = u64_max(replica->store.pages_damaged, replica->install.wanted_pages),
         .entries_repaired = replica->entries_repaired,
         .pages_pulled = replica->install.pages_pulled,
+        .bytes_pulled = replica->install.bytes_pulled,
         .blocks_mended = replica->scrub.mended,
         .scrub_passes = replica->scrub.passes,
         .scrub_position = replica->scrub.position,

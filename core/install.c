@@ -54,17 +54,20 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
 
-static void request_answered(struct install *install, uint32_t level, uint32_t first, uint32_t count)
+/* Of what was asked for so much is decided. Returns how much, as far as it was still open. */
+static uint32_t request_answered(struct install *install, uint32_t level, uint32_t first, uint32_t count)
 {
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++) {
         struct install_request *request = &install->requests[slot];
         if (request->sent_ns == 0 || request->level != level || request->first != first)
             continue;
-        request->left -= u32_min(request->left, count);
+        const uint32_t decided = u32_min(request->left, count);
+        request->left -= decided;
         if (request->left == 0)
             *request = (struct install_request){ .sent_ns = 0 };
-        return;
+        return decided;
     }
+    return 0;
 }
 
 static void scan_restart(struct replica *replica)
@@ -73,6 +76,48 @@ static void scan_restart(struct replica *replica)
     install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
     install->scan_next = 0;
     install->scan_useful = false;
+}
+
+/* ---- the rate ---- */
+
+static uint64_t tokens_rate(const struct replica *replica)
+{
+    return (uint64_t)replica->limits.install_kib_per_second * 1024;
+}
+
+static uint64_t tokens_burst(const struct replica *replica)
+{
+    return u64_max(tokens_rate(replica) / BURSTS_PER_SECOND, replica->limits.frame_bytes_max);
+}
+
+/* Pulling must not take the whole disk and the whole wire from those who serve clients meanwhile. */
+static bool tokens_take(struct replica *replica, uint32_t bytes)
+{
+    struct install *install = &replica->install;
+    const uint64_t rate = tokens_rate(replica);
+    const uint64_t burst = tokens_burst(replica);
+    const uint64_t passed_ns = u64_min(replica->now_ns - install->tokens_ns, TOKENS_NS_MAX);
+    const uint64_t earned = passed_ns * rate / 1000000000;
+    if (earned > 0) {
+        install->tokens = u64_min(install->tokens + earned, burst);
+        install->tokens_ns = replica->now_ns;
+    }
+    ASSERT(bytes <= burst);
+    if (install->tokens < bytes) {
+        install->tokens_due_ns = replica->now_ns + (bytes - install->tokens) * 1000000000 / rate + 1;
+        return false;
+    }
+    install->tokens -= bytes;
+    install->tokens_due_ns = 0;
+    return true;
+}
+
+/* What was taken for whole pages, and came as pieces. */
+static void tokens_return(struct replica *replica, uint32_t taken, uint32_t used)
+{
+    struct install *install = &replica->install;
+    if (taken > used)
+        install->tokens = u64_min(install->tokens + (taken - used), tokens_burst(replica));
 }
 
 /* ---- offers ---- */
@@ -159,6 +204,7 @@ void install_response(struct replica *replica, struct output *output, const stru
     const struct checkpoint_response *response = &message->checkpoint_response;
     const uint32_t slot = voter_slot(replica, message->from);
     ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    replica->install.bytes_pulled += message_bytes(message);
     /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
     if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
@@ -169,36 +215,17 @@ void install_response(struct replica *replica, struct output *output, const stru
     if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
         return;
     const bool hashes = response->ask == CHECKPOINT_ASK_HASHES;
-    request_answered(&replica->install, response->level, response->at, hashes ? 1 : response->count);
-    if (hashes)
+    const uint32_t decided =
+        request_answered(&replica->install, response->level, response->at, hashes ? 1 : response->count);
+    if (hashes) {
         install_take_hashes(replica, response);
-    else
-        install_take_pages(replica, output, response);
+        return;
+    }
+    tokens_return(replica, decided * pieces_bytes_max(replica->limits.page_bytes), response->payload.count);
+    install_take_pages(replica, output, response);
 }
 
 /* ---- questions ---- */
-
-/* Pulling must not take the whole disk and the whole wire from those who serve clients meanwhile. */
-static bool tokens_take(struct replica *replica, uint32_t bytes)
-{
-    struct install *install = &replica->install;
-    const uint64_t rate = (uint64_t)replica->limits.install_kib_per_second * 1024;
-    const uint64_t burst = u64_max(rate / BURSTS_PER_SECOND, replica->limits.frame_bytes_max);
-    const uint64_t passed_ns = u64_min(replica->now_ns - install->tokens_ns, TOKENS_NS_MAX);
-    const uint64_t earned = passed_ns * rate / 1000000000;
-    if (earned > 0) {
-        install->tokens = u64_min(install->tokens + earned, burst);
-        install->tokens_ns = replica->now_ns;
-    }
-    ASSERT(bytes <= burst);
-    if (install->tokens < bytes) {
-        install->tokens_due_ns = replica->now_ns + (bytes - install->tokens) * 1000000000 / rate + 1;
-        return false;
-    }
-    install->tokens -= bytes;
-    install->tokens_due_ns = 0;
-    return true;
-}
 
 static struct message install_question(const struct replica *replica, enum checkpoint_ask ask)
 {
@@ -210,6 +237,13 @@ static struct message install_question(const struct replica *replica, enum check
         .term = replica->superblock.durable.hard.term,
         .checkpoint_request = { .ask = ask },
     };
+}
+
+/* There is room for it. */
+static void question_send(struct replica *replica, struct output *output, const struct message *message)
+{
+    replica->install.bytes_pulled += message_bytes(message);
+    output_message(output, &replica->frame, message);
 }
 
 static void install_ask(struct replica *replica, struct output *output)
@@ -224,9 +258,8 @@ static void install_ask(struct replica *replica, struct output *output)
     install->shunned = false;
     const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
     install->asked_ns = replica->now_ns;
-    if (!output_room(output, 1, message_bytes(&message)))
-        return;
-    output_message(output, &replica->frame, &message);
+    if (output_room(output, 1, message_bytes(&message)))
+        question_send(replica, output, &message);
 }
 
 static struct install_request *request_free(struct install *install)
@@ -251,7 +284,7 @@ static bool ask_hashes(struct replica *replica, struct output *output, uint32_t 
         return false;
     *request =
         (struct install_request){ .sent_ns = replica->now_ns, .level = install->scan_level, .first = at, .left = 1 };
-    output_message(output, &replica->frame, &message);
+    question_send(replica, output, &message);
     return true;
 }
 
@@ -280,9 +313,9 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     struct message message = install_question(replica, CHECKPOINT_ASK_PAGES);
     const uint32_t pages_max = request_pages_max(replica);
     const uint32_t fixed = message_bytes(&message);
-    const uint32_t answer_bytes = message_checkpoint_bytes(pages_max * message_page_bytes(replica->limits.page_bytes));
+    const uint32_t answer_bytes = message_checkpoint_bytes(pages_max * pieces_bytes_max(replica->limits.page_bytes));
     if (request == NULL || !runs_have_room(replica)
-        || !output_room(output, 1, fixed + pages_max * (uint32_t)sizeof(uint32_t)))
+        || !output_room(output, 1, fixed + pages_max * (uint32_t)sizeof(struct pieces_question)))
         return false;
     if (!tokens_take(replica, answer_bytes))
         return false;
@@ -290,7 +323,9 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     uint32_t count = 0;
     for (uint32_t page = first; count < pages_max && page < replica->limits.pages_max;) {
         if (map_wanted(replica, 0, page)) {
-            memcpy(to + count * sizeof page, &page, sizeof page);
+            struct pieces_question question;
+            pieces_ask(&question, page, page_raw_const(replica, page), replica->limits.page_bytes);
+            memcpy(to + count * sizeof question, &question, sizeof question);
             count++;
             install->scan_next = page + 1;
         }
@@ -301,9 +336,10 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     }
     message.checkpoint_request.checkpoint = install->target.hash;
     message.checkpoint_request.count = count;
-    message.checkpoint_request.pages = (struct slice){ .bytes = to, .count = count * (uint32_t)sizeof(uint32_t) };
+    message.checkpoint_request.pages =
+        (struct slice){ .bytes = to, .count = count * (uint32_t)sizeof(struct pieces_question) };
     *request = (struct install_request){ .sent_ns = replica->now_ns, .first = first, .left = count };
-    output_message(output, &replica->frame, &message);
+    question_send(replica, output, &message);
     return true;
 }
 

@@ -17,7 +17,9 @@
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
  *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
- *           What memory holds already, since the log was applied beyond the own checkpoint, is not asked for
+ *           What memory holds already, since the log was applied beyond the own checkpoint, is not asked for; of the
+ *           rest only the pieces that differ from what memory holds (pieces.h), whatever that is. If the page is not
+ *           right with them, memory forgets it, and the next pass asks for all of it
  *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
  *           with a hash and without a block are then wanted after a restart, and all else is kept
  *
@@ -75,8 +77,8 @@ struct install_asker {
 /* A page that was asked for and that must be read first. */
 struct install_serve {
     struct install_asker to;
-    uint32_t page;
-    uint32_t first; /* of the request */
+    struct pieces_question question;
+    uint32_t first; /* page of the request */
     uint32_t block; /* in flight: not 0 */
     bool used;
     uint8_t zero[3];
@@ -104,7 +106,7 @@ struct install {
     uint32_t serves_used; /* of the slots in `serves` */
     uint32_t zero;
     uint64_t pages_pulled; /* in this life */
-    uint64_t bytes_pulled; /* of payload */
+    uint64_t bytes_pulled; /* of all frames that this took, questions included */
     uint64_t served_ns;    /* a peer last asked this node for something */
     struct install_request requests[INSTALL_REQUESTS_MAX];
     struct install_run runs[CHECKPOINT_DEPTH_MAX];

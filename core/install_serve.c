@@ -143,67 +143,73 @@ static void serve_drop(struct replica *replica, uint64_t slot)
 }
 
 /* False: too many wait. */
-static bool serve_later(struct replica *replica, const struct install_asker *to, uint32_t first, uint32_t page)
+static bool serve_later(struct replica *replica, const struct install_asker *to, uint32_t first,
+                        const struct pieces_question *question)
 {
     for (uint32_t slot = 0; slot < INSTALL_SERVES_MAX; slot++) {
         struct install_serve *serve = &replica->install.serves[slot];
         if (serve->used)
             continue;
-        *serve = (struct install_serve){ .to = *to, .page = page, .first = first, .used = true };
+        *serve = (struct install_serve){ .to = *to, .question = *question, .first = first, .used = true };
         replica->install.serves_used++;
         return true;
     }
     return false;
 }
 
-/* The page as the checkpoint has it, if it is in memory. What memory should have and has not is as good as damaged. */
-static bool serve_from_memory(struct replica *replica, uint32_t page, uint8_t *to)
+/* What the asker lacks of the page as the checkpoint has it, if it is in memory. Returns its bytes. What memory should
+ * have and has not is as good as damaged: 0. */
+static uint32_t serve_from_memory(struct replica *replica, const struct pieces_question *question, uint8_t *to)
 {
-    const uint32_t header[2] = { page, 0 };
-    if (!serve_page_is(replica, page, page_raw_const(replica, page)))
-        return false;
-    memcpy(to, header, sizeof header);
-    memcpy(to + sizeof header, page_raw_const(replica, page), replica->limits.page_bytes);
-    return true;
+    const uint8_t *bytes = page_raw_const(replica, question->page);
+    if (!serve_page_is(replica, question->page, bytes))
+        return 0;
+    return pieces_encode(question, bytes, replica->limits.page_bytes, to);
+}
+
+static struct pieces_question serve_question(const struct checkpoint_request *request, uint32_t at)
+{
+    struct pieces_question question;
+    memcpy(&question, request->pages.bytes + at * sizeof question, sizeof question);
+    return question;
 }
 
 static bool serve_pages_valid(const struct replica *replica, const struct checkpoint_request *request)
 {
-    uint32_t last;
-    memcpy(&last, request->pages.bytes + (request->count - 1) * sizeof last, sizeof last);
-    return last < replica->limits.pages_max
+    return serve_question(request, request->count - 1).page < replica->limits.pages_max
            && request->count <= message_pages_max(replica->limits.frame_bytes_max, replica->limits.page_bytes);
 }
 
 static void serve_pages(struct replica *replica, struct output *output, const struct install_asker *to,
                         const struct checkpoint_request *request)
 {
-    const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
     if (!serve_pages_valid(replica, request)) {
         serve_refuse(output, to);
         return;
     }
-    if (!output_room(output, 1, message_checkpoint_bytes(request->count * stride)))
+    if (!output_room(output, 1,
+                     message_checkpoint_bytes(request->count * pieces_bytes_max(replica->limits.page_bytes))))
         return;
     struct message message = serve_answer(replica, to, CHECKPOINT_ASK_PAGES);
     struct checkpoint_response *response = &message.checkpoint_response;
     uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
-    memcpy(&response->at, request->pages.bytes, sizeof response->at);
+    uint32_t used = 0;
+    response->at = serve_question(request, 0).page;
     for (uint32_t i = 0; i < request->count; i++) {
-        uint32_t page;
-        memcpy(&page, request->pages.bytes + i * sizeof page, sizeof page);
-        const bool known = serve_knows(replica, 0, page);
-        const bool dirty = checkpoint_page_dirty(replica, page);
-        if (known && dirty && serve_later(replica, to, response->at, page))
+        const struct pieces_question question = serve_question(request, i);
+        const bool known = serve_knows(replica, 0, question.page);
+        const bool dirty = checkpoint_page_dirty(replica, question.page);
+        if (known && dirty && serve_later(replica, to, response->at, &question))
             continue;
+        const uint32_t bytes = known && !dirty ? serve_from_memory(replica, &question, payload + used) : 0;
         response->count++;
-        if (known && !dirty && serve_from_memory(replica, page, payload + response->page_count * stride))
-            response->page_count++;
+        response->page_count += bytes > 0 ? 1 : 0;
+        used += bytes;
     }
     if (response->count == 0)
         return;
     response->page_bytes = replica->limits.page_bytes;
-    response->payload = (struct slice){ .bytes = payload, .count = response->page_count * stride };
+    response->payload = (struct slice){ .bytes = payload, .count = used };
     serve_emit(replica, output, to, &message);
 }
 
@@ -211,21 +217,19 @@ static void serve_pages(struct replica *replica, struct output *output, const st
 static void serve_one(struct replica *replica, struct output *output, const struct install_serve *serve,
                       const uint8_t *bytes)
 {
-    const uint32_t stride = message_page_bytes(replica->limits.page_bytes);
-    if (!output_room(output, 1, message_checkpoint_bytes(stride)))
+    const uint32_t page_bytes = replica->limits.page_bytes;
+    if (!output_room(output, 1, message_checkpoint_bytes(pieces_bytes_max(page_bytes))))
         return;
     struct message message = serve_answer(replica, &serve->to, CHECKPOINT_ASK_PAGES);
     struct checkpoint_response *response = &message.checkpoint_response;
     response->at = serve->first;
     response->count = 1;
-    response->page_bytes = replica->limits.page_bytes;
-    if (bytes != NULL && serve_page_is(replica, serve->page, bytes)) {
+    response->page_bytes = page_bytes;
+    if (bytes != NULL && serve_page_is(replica, serve->question.page, bytes)) {
         uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
-        const uint32_t header[2] = { serve->page, 0 };
-        memcpy(payload, header, sizeof header);
-        memcpy(payload + sizeof header, bytes, replica->limits.page_bytes);
         response->page_count = 1;
-        response->payload = (struct slice){ .bytes = payload, .count = stride };
+        response->payload =
+            (struct slice){ .bytes = payload, .count = pieces_encode(&serve->question, bytes, page_bytes, payload) };
     }
     serve_emit(replica, output, &serve->to, &message);
 }
@@ -237,7 +241,7 @@ void install_serve_read(struct replica *replica, struct output *output, const st
     const struct install_serve serve = replica->install.serves[slot];
     serve_drop(replica, slot);
     /* Whatever became of the block meanwhile: what is sent hashes to what the durable checkpoint says. */
-    if (serve_ready(replica) && serve_knows(replica, 0, serve.page))
+    if (serve_ready(replica) && serve_knows(replica, 0, serve.question.page))
         serve_one(replica, output, &serve, input->result == DISK_OK ? input->bytes.bytes : NULL);
 }
 
@@ -245,9 +249,10 @@ void install_serve_read(struct replica *replica, struct output *output, const st
 static bool serve_start(struct replica *replica, struct output *output, uint32_t slot)
 {
     struct install_serve *serve = &replica->install.serves[slot];
-    const struct map_entry *entry = map_entry_const(replica, 0, serve->page);
+    const uint32_t page = serve->question.page;
+    const struct map_entry *entry = map_entry_const(replica, 0, page);
     const uint32_t page_bytes = replica->limits.page_bytes;
-    if (!serve_ready(replica) || !serve_knows(replica, 0, serve->page) || entry->block == 0) {
+    if (!serve_ready(replica) || !serve_knows(replica, 0, page) || entry->block == 0) {
         serve_drop(replica, slot);
         return true;
     }

@@ -141,11 +141,10 @@ void install_take_zeros(struct replica *replica, uint32_t level, uint32_t at)
     block_aim(replica, level, at, NULL);
 }
 
-static void install_useful(struct replica *replica, uint32_t bytes)
+static void install_useful(struct replica *replica)
 {
     replica->install.heard_ns = replica->now_ns;
     replica->install.scan_useful = true;
-    replica->install.bytes_pulled += bytes;
 }
 
 void install_take_hashes(struct replica *replica, const struct checkpoint_response *response)
@@ -160,7 +159,7 @@ void install_take_hashes(struct replica *replica, const struct checkpoint_respon
     const struct map_entry *entry = map_entry(replica, response->level, response->at);
     if (!hash128_equal(map_hashes_hash(limits, hashes), entry->hash))
         return;
-    install_useful(replica, response->payload.count);
+    install_useful(replica);
     block_aim(replica, response->level, response->at, hashes);
 }
 
@@ -195,34 +194,48 @@ enum install_own install_take_own(struct replica *replica, struct output *output
     return INSTALL_OWN_TAKEN;
 }
 
-static bool take_page(struct replica *replica, struct output *output, uint32_t page, const uint8_t *bytes)
+/* What memory holds of a wanted page is of no other use, so it becomes the page where it lies. */
+enum take { TAKE_WHOLE, TAKE_PATCHED, TAKE_UNFIT, TAKE_NOT, TAKES };
+
+static enum take take_page(struct replica *replica, struct output *output, const struct pieces_answer *answer)
 {
+    const uint32_t page = answer->page;
+    const uint32_t page_bytes = replica->limits.page_bytes;
     if (page >= replica->limits.pages_max || !map_wanted(replica, 0, page))
-        return false;
-    if (!hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash))
-        return false;
+        return TAKE_NOT;
+    uint8_t *bytes = page_raw(replica, page);
+    pieces_patch(answer, page_bytes, bytes);
+    if (!hash128_equal(map_page_hash(replica, bytes), map_entry_const(replica, 0, page)->hash)) {
+        memset(bytes, 0, page_bytes);
+        return TAKE_UNFIT;
+    }
     if (!page_place(replica, output, page, bytes))
-        return false; /* stays wanted: the next pass asks for it again */
-    memcpy(page_raw(replica, page), bytes, replica->limits.page_bytes);
-    return true;
+        return TAKE_NOT; /* stays wanted: the next pass asks for it again */
+    return answer->bytes.count < page_bytes ? TAKE_PATCHED : TAKE_WHOLE;
 }
 
 void install_take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response)
 {
     struct install *install = &replica->install;
-    const uint32_t stride = message_page_bytes(response->page_bytes);
     if (response->page_bytes != replica->limits.page_bytes || install->wanted_blocks > 0)
         return;
-    uint32_t taken = 0;
+    uint32_t takes[TAKES] = { 0 };
+    struct slice rest = response->payload;
     for (uint32_t at = 0; at < response->page_count; at++) {
-        const uint8_t *bytes = response->payload.bytes + (size_t)at * stride;
-        uint32_t page;
-        memcpy(&page, bytes, sizeof page);
-        taken += take_page(replica, output, page, bytes + (stride - response->page_bytes));
+        struct pieces_answer answer;
+        const uint32_t bytes = pieces_decode(rest, response->page_bytes, &answer);
+        ASSERT(bytes > 0); /* message_decode() has looked */
+        takes[take_page(replica, output, &answer)]++;
+        rest = (struct slice){ .bytes = rest.bytes + bytes, .count = rest.count - bytes };
     }
+    const uint32_t taken = takes[TAKE_WHOLE] + takes[TAKE_PATCHED];
+    if (takes[TAKE_UNFIT] > 0)
+        output_event(output, EVENT_INSTALL_UNFIT, takes[TAKE_UNFIT], 0);
+    if (takes[TAKE_PATCHED] > 0)
+        output_event(output, EVENT_INSTALL_PATCHED, takes[TAKE_PATCHED], response->payload.count);
     if (taken == 0)
         return;
-    install_useful(replica, taken * response->page_bytes);
+    install_useful(replica);
     install->pages_pulled += taken;
     install->pages_since_switch += taken;
     output_event(output, EVENT_INSTALL_PAGES, taken, install->wanted_pages);

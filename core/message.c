@@ -95,12 +95,6 @@ struct checkpoint_response_body {
 };
 STATIC_ASSERT(sizeof(struct checkpoint_response_body) == 80, "no padding");
 
-/* Before each page of a payload. */
-struct page_header {
-    uint32_t page;
-    uint32_t zero;
-};
-
 const char *frame_verdict_text(enum frame_verdict verdict)
 {
     switch (verdict) {
@@ -185,12 +179,10 @@ uint32_t message_checkpoint_bytes(uint32_t payload_bytes)
     return (uint32_t)(sizeof(struct frame_header) + sizeof(struct checkpoint_response_body)) + payload_bytes;
 }
 
-uint32_t message_page_bytes(uint32_t page_bytes) { return (uint32_t)sizeof(struct page_header) + page_bytes; }
-
 uint32_t message_pages_max(uint32_t frame_bytes_max, uint32_t page_bytes)
 {
     const uint32_t fixed = message_checkpoint_bytes(0);
-    return frame_bytes_max < fixed ? 0 : (frame_bytes_max - fixed) / message_page_bytes(page_bytes);
+    return frame_bytes_max < fixed ? 0 : (frame_bytes_max - fixed) / pieces_bytes_max(page_bytes);
 }
 
 /* What follows the fixed body. */
@@ -456,11 +448,19 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
 
 static bool hash128_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
 
-static uint32_t page_number(const uint8_t *bytes)
+static bool questions_valid(struct slice questions, uint32_t count)
 {
-    uint32_t page;
-    memcpy(&page, bytes, sizeof page);
-    return page;
+    struct pieces_question last = { .page = 0 };
+    if (questions.count != (uint64_t)count * sizeof last)
+        return false;
+    for (uint32_t at = 0; at < count; at++) {
+        struct pieces_question question;
+        memcpy(&question, questions.bytes + at * sizeof question, sizeof question);
+        if (at > 0 && question.page <= last.page)
+            return false;
+        last = question;
+    }
+    return true;
 }
 
 static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct message *message)
@@ -475,13 +475,8 @@ static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct m
         return FRAME_BAD_BODY;
     if ((body.level != 0) != hashes || (body.at != 0 && !hashes) || (body.count != 0) != of_pages)
         return FRAME_BAD_BODY;
-    if (pages.count != (uint64_t)body.count * sizeof(uint32_t))
+    if (!questions_valid(pages, body.count))
         return FRAME_BAD_BODY;
-    for (uint32_t at = 1; at < body.count; at++) {
-        const uint8_t *page = pages.bytes + at * sizeof(uint32_t);
-        if (page_number(page) <= page_number(page - sizeof(uint32_t)))
-            return FRAME_BAD_BODY;
-    }
     message->checkpoint_request = (struct checkpoint_request){
         .ask = (enum checkpoint_ask)body.ask,
         .checkpoint = body.checkpoint,
@@ -506,19 +501,20 @@ static bool offer_valid(const struct checkpoint_response_body *body, uint32_t pa
 
 static bool pages_valid(const struct checkpoint_response_body *body, struct slice payload)
 {
-    if (body->page_bytes == 0 || body->page_bytes > PAGE_BYTES_MAX || body->page_count > body->count)
+    if (body->page_bytes == 0 || body->page_bytes > PAGE_BYTES_MAX || body->page_bytes % PIECES != 0)
         return false;
-    const uint32_t stride = message_page_bytes(body->page_bytes);
-    if (payload.count != (uint64_t)body->page_count * stride)
+    if (body->page_count > body->count)
         return false;
+    struct pieces_answer last = { .page = 0 };
     for (uint32_t at = 0; at < body->page_count; at++) {
-        struct page_header header;
-        memcpy(&header, payload.bytes + at * stride, sizeof header);
-        const bool ascending = at == 0 || header.page > page_number(payload.bytes + (at - 1) * stride);
-        if (!ascending || header.zero != 0)
+        struct pieces_answer answer;
+        const uint32_t bytes = pieces_decode(payload, body->page_bytes, &answer);
+        if (bytes == 0 || (at > 0 && answer.page <= last.page))
             return false;
+        last = answer;
+        payload = (struct slice){ .bytes = payload.bytes + bytes, .count = payload.count - bytes };
     }
-    return true;
+    return payload.count == 0;
 }
 
 static bool checkpoint_answer_valid(const struct checkpoint_response_body *body, struct slice payload)

@@ -1,7 +1,7 @@
 /* Frames between replicas: format, encoder, decoder.
  *
- *   frame = frame_header, body of a fixed size per type, for some followed by what they carry: entries, page numbers,
- *           hashes, pages
+ *   frame = frame_header, body of a fixed size per type, for some followed by what they carry: entries, questions about
+ *           pages, hashes, pages by pieces
  *
  * All integers little-endian. `checksum` is XXH3-64, seed 0, over everything behind itself. The decoder accepts any
  * bytes: it verifies size, checksum, version, type, cluster, fingerprint and every field's range before it returns
@@ -14,6 +14,7 @@
 #include "base.h"
 #include "checksum.h"
 #include "limits.h"
+#include "pieces.h"
 
 enum { WIRE_VERSION = 1 };
 
@@ -131,7 +132,7 @@ struct rejoin_response {
 enum checkpoint_ask {
     CHECKPOINT_ASK_OFFER = 1, /* what have you? */
     CHECKPOINT_ASK_HASHES,    /* the hashes of the entries in map block (level, at) */
-    CHECKPOINT_ASK_PAGES,     /* these pages */
+    CHECKPOINT_ASK_PAGES,     /* these pages, as far as they differ from what the asker has */
 };
 
 struct checkpoint_request {
@@ -140,7 +141,7 @@ struct checkpoint_request {
     uint32_t level;            /* HASHES: at least 1 */
     uint32_t at;               /* HASHES */
     uint32_t count;            /* PAGES: at least 1 */
-    struct slice pages;        /* count uint32_t, ascending */
+    struct slice pages;        /* count struct pieces_question, their pages ascending */
 };
 
 /* An OFFER may come unasked: from a leader whose log no longer holds what the receiver lacks. It also answers a request
@@ -155,9 +156,9 @@ struct checkpoint_response {
     uint32_t at;               /* HASHES; PAGES: the first page of the request */
     uint32_t count;            /* HASHES: of hashes; PAGES: of pages that this part decides; at least 1 */
     uint32_t page_count;       /* PAGES: of them here, the others are damaged at the sender */
-    uint32_t page_bytes;       /* PAGES: of one; not 0 */
-    struct slice payload;      /* HASHES: count struct hash128. PAGES: page_count times uint32_t number, ascending,
-                                  uint32_t zero, page_bytes */
+    uint32_t page_bytes;       /* PAGES: of one; a multiple of PIECES, not 0 */
+    struct slice payload;      /* HASHES: count struct hash128. PAGES: page_count answers, see pieces.h, their pages
+                                  ascending */
 };
 
 /* CTRL 3.4.3: a leader lost the bytes of an entry, and asks what became of it. */
@@ -217,20 +218,18 @@ uint32_t message_append_bytes(uint32_t entries_bytes);
 
 /* The same for a checkpoint response and its payload, which a sender may gather in place, too. */
 uint32_t message_checkpoint_bytes(uint32_t payload_bytes);
-/* Of a page in the payload: its number, zeros, its bytes. */
-uint32_t message_page_bytes(uint32_t page_bytes);
-/* Pages in the largest frame that answers with pages. */
+/* Pages in the largest frame that answers with pages, whatever the asker has; a frame that asks for them is smaller. */
 uint32_t message_pages_max(uint32_t frame_bytes_max, uint32_t page_bytes);
 
 /* Bytes that message_encode() will write. */
 uint32_t message_bytes(const struct message *message);
 
-/* Writes the frame to `to`, which has room for message_bytes(). Entries, page numbers and payloads are copied from
+/* Writes the frame to `to`, which has room for message_bytes(). Entries, questions and payloads are copied from
  * where the message's slice points, unless they are in place already. */
 void message_encode(const struct message *message, const struct frame_context *context, uint8_t *to);
 
 /* Decodes exactly one whole frame. On FRAME_OK *message is complete, its slices borrow from `bytes`, and each entry's
- * header, page number and page has been checked to lie inside. On anything else *message has from and to if the
+ * header, question and page has been checked to lie inside. On anything else *message has from and to if the
  * checksum was good. */
 enum frame_verdict message_decode(struct slice bytes, const struct frame_context *context, struct message *message);
 

@@ -298,7 +298,8 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
         if (recovery->loaded < window_end(replica))
             return WALK_MORE;
         const bool proved = tail_proved(replica);
-        if ((proved || recovery->leftovers) && recovery->again_end <= replica->wal.tail) {
+        /* Not only what looks damaged: a read that was misdirected to where nothing was written looks like the end. */
+        if (recovery->again_end <= replica->wal.tail) {
             recovery->again_end = window_end(replica);
             return WALK_AGAIN;
         }

@@ -155,6 +155,8 @@ enum event_kind {
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
     EVENT_INSTALL,           /* a: enum install_phase, b: peer that is asked */
     EVENT_INSTALL_PAGES,     /* a: pages got, b: pages still wanted */
+    EVENT_INSTALL_PATCHED,   /* a: pages got of which memory had pieces, b: bytes of the answer */
+    EVENT_INSTALL_UNFIT,     /* a: pages that came wrong, or fit not what memory had: all of each is asked for again */
     EVENT_INSTALL_RETARGET,  /* a: index of the checkpoint pulled from now on, b: peer */
     EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
     EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */

@@ -150,6 +150,7 @@ struct node_status {
     uint64_t pages_wanted;          /* of the checkpoint, not here: lost, or still to come from a peer */
     uint64_t entries_repaired;      /* in this life: damaged here, got from a peer */
     uint64_t pages_pulled;          /* ... pages got from peers */
+    uint64_t bytes_pulled;          /* ... frames that this and looking for them took, questions included */
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
@@ -164,7 +165,7 @@ struct node_status {
     bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
     uint8_t zero[4];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 232, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 240, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

@@ -74,6 +74,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_READ_RETRIED: return "read-retried";
     case EVENT_INSTALL: return "install";
     case EVENT_INSTALL_PAGES: return "install-pages";
+    case EVENT_INSTALL_PATCHED: return "install-patched";
+    case EVENT_INSTALL_UNFIT: return "install-unfit";
     case EVENT_INSTALL_RETARGET: return "install-retarget";
     case EVENT_INSTALL_DONE: return "install-done";
     case EVENT_OFFER: return "offer";

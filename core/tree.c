@@ -132,6 +132,17 @@ static bool node_fits(const struct replica *replica, const uint8_t *node, uint32
     return node_used(node) + bytes + sizeof(uint16_t) <= node_space(replica);
 }
 
+/* A record of the same size takes the place of the old one and moves nothing: pages that were written differ little
+ * from what they were (pieces.h). */
+static bool cell_replace(uint8_t *node, uint32_t at, struct slice record)
+{
+    const struct cell cell = cell_get(node, at);
+    if (cell.record.count != record.count)
+        return false;
+    memcpy(node + slot_get(node, at) + sizeof(struct cell_header) + cell.key.count, record.bytes, record.count);
+    return true;
+}
+
 /* The caller has checked that it fits. */
 static void cell_insert(const struct replica *replica, uint8_t *node, uint32_t at, const struct cell *cell)
 {
@@ -327,6 +338,8 @@ void tree_put(struct replica *replica, struct slice key, struct slice record)
     tree_descend(replica, key, &path);
     uint8_t *leaf = page_write(replica, path.pages[path.height - 1]);
     const uint32_t at = node_lower_bound(leaf, key, &equal);
+    if (equal && cell_replace(leaf, at, record))
+        return;
     if (equal)
         cell_remove(replica, leaf, at);
     tree_insert(replica, &path, path.height - 1, at, &(struct cell){ .key = key, .record = record });

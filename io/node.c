@@ -240,6 +240,8 @@ static const struct {
     [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_WARN, "at", "level" },
     [EVENT_INSTALL] = { LOG_LEVEL_INFO, "phase", "peer" },
     [EVENT_INSTALL_PAGES] = { LOG_LEVEL_DEBUG, "pages", "wanted" },
+    [EVENT_INSTALL_PATCHED] = { LOG_LEVEL_DEBUG, "pages", "bytes" },
+    [EVENT_INSTALL_UNFIT] = { LOG_LEVEL_INFO, "pages", NULL },
     [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
     [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_OFFER] = { LOG_LEVEL_DEBUG, "peer", "index" },

@@ -218,17 +218,17 @@ static bool save_begin_pages(struct save *save)
 
 static bool pages_ask(struct save *save, uint32_t slot)
 {
-    uint32_t pages[1024];
+    struct pieces_question pages[256];
     const uint32_t count_max =
         u32_min(ARRAY_COUNT(pages), message_pages_max(save->context.frame_bytes_max, save->limits->page_bytes));
     uint32_t count = 0;
     for (; save->scan_next < save->limits->pages_max && count < count_max; save->scan_next++) {
         if (page_is_missing(save, save->scan_next))
-            pages[count++] = save->scan_next;
+            pieces_ask(&pages[count++], save->scan_next, NULL, save->limits->page_bytes);
     }
     if (count == 0)
         return true;
-    save->asked[slot] = pages[0];
+    save->asked[slot] = pages[0].page;
     save->asked_left[slot] = count;
     const struct checkpoint_request request = {
         .ask = CHECKPOINT_ASK_PAGES,
@@ -239,9 +239,28 @@ static bool pages_ask(struct save *save, uint32_t slot)
     return save_send(save, &request);
 }
 
+/* False: the file cannot be written. */
+static bool page_take(struct save *save, const struct pieces_answer *answer)
+{
+    uint8_t bytes[PAGE_BYTES_MAX] = { 0 };
+    const uint32_t page = answer->page;
+    if (page >= save->limits->pages_max || !page_is_missing(save, page))
+        return true;
+    pieces_patch(answer, save->limits->page_bytes, bytes);
+    const struct hash128 hash = page_map_hash(&save->map, bytes);
+    if (!hash128_equal(hash, save->map.levels[0][page].hash))
+        return true;
+    if (!snapshot_put(&save->writer, page, hash, bytes))
+        return save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
+    save->have[page] = hash;
+    save->missing--;
+    save->result->progress.bytes_pulled += answer->bytes.count;
+    save->useful_ns = clock_now_ns();
+    return true;
+}
+
 static bool pages_take(struct save *save, const struct checkpoint_response *response)
 {
-    const uint32_t stride = message_page_bytes(response->page_bytes);
     for (uint32_t slot = 0; slot < ASKS_MAX; slot++) {
         if (save->asked_left[slot] == 0 || save->asked[slot] != response->at)
             continue;
@@ -250,22 +269,15 @@ static bool pages_take(struct save *save, const struct checkpoint_response *resp
     }
     if (response->page_bytes != save->limits->page_bytes)
         return true;
+    struct slice rest = response->payload;
     for (uint32_t at = 0; at < response->page_count; at++) {
-        const uint8_t *bytes = response->payload.bytes + (size_t)at * stride;
-        uint32_t page;
-        memcpy(&page, bytes, sizeof page);
-        bytes += stride - response->page_bytes;
-        if (page >= save->limits->pages_max || !page_is_missing(save, page))
-            continue;
-        const struct hash128 hash = page_map_hash(&save->map, bytes);
-        if (!hash128_equal(hash, save->map.levels[0][page].hash))
-            continue;
-        if (!snapshot_put(&save->writer, page, hash, bytes))
-            return save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
-        save->have[page] = hash;
-        save->missing--;
-        save->result->progress.bytes_pulled += response->page_bytes;
-        save->useful_ns = clock_now_ns();
+        struct pieces_answer answer;
+        const uint32_t bytes = pieces_decode(rest, response->page_bytes, &answer);
+        if (bytes == 0)
+            break; /* never: message_decode() has looked */
+        if (!page_take(save, &answer))
+            return false;
+        rest = (struct slice){ .bytes = rest.bytes + bytes, .count = rest.count - bytes };
     }
     save_progress(save, false);
     return true;

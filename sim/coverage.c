@@ -12,6 +12,7 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_BIT_FLIP] = "bit_flip",
         [FAULT_TRUNCATION] = "truncation",
         [FAULT_FOREIGN_FRAME] = "foreign_frame",
+        [FAULT_PAGE_FALSE] = "page_false",
         [FAULT_SPLIT] = "split",
         [FAULT_ONE_WAY] = "one_way",
         [FAULT_PAIR] = "pair",
@@ -111,7 +112,7 @@ static bool fault_is_rare(enum fault_kind kind)
 {
     return (kind >= FAULT_DISK_SLOW && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
            || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
-           || kind == FAULT_WRITE_FULL || kind == FAULT_DUPLICATE_LATE;
+           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
@@ -125,7 +126,7 @@ static bool world_is_expected(enum liveness_world world, bool rare)
 static bool event_is_rare(enum event_kind kind)
 {
     return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
-           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED);
+           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED) || kind == EVENT_INSTALL_UNFIT;
 }
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)

@@ -20,6 +20,7 @@ enum fault_kind {
     FAULT_BIT_FLIP,
     FAULT_TRUNCATION,
     FAULT_FOREIGN_FRAME, /* intact, but of another cluster, version, type, configuration or receiver */
+    FAULT_PAGE_FALSE,    /* altered in its sender's memory: the frame around it is intact */
     FAULT_SPLIT,         /* two sides that cannot talk */
     FAULT_ONE_WAY,       /* one side hears, the other does not */
     FAULT_PAIR,          /* two nodes cannot talk, both reach the others */

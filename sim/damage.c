@@ -125,6 +125,25 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
     return harmed;
 }
 
+bool disk_harm(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block, enum harm harm, uint32_t byte)
+{
+    struct disk_device *device = &disk->devices[number];
+    ASSERT(harm == HARM_UNREADABLE || harm == HARM_ALTERED);
+    ASSERT((block + 1) * device->block_bytes <= device->bytes && byte < device->block_bytes);
+    if (!damage_may_strike(disk, scene, number, block, harm))
+        return false;
+    if (harm == HARM_UNREADABLE) {
+        damage_unreadable(disk, scene, number, block);
+        return true;
+    }
+    disk_part(device);
+    device->image[block * device->block_bytes + byte] ^= 1;
+    atlas_note(scene, disk, number, block, HARM_ALTERED);
+    disk_set_harm(device, block, HARM_ALTERED);
+    coverage_fire(&scene->coverage, FAULT_BIT_ROT);
+    return true;
+}
+
 void disk_wipe(struct disk *disk, struct scene *scene)
 {
     ASSERT(disk->active == 0);

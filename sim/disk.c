@@ -67,6 +67,8 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
+    disk->fail_write = false;
+    disk->survival = SURVIVE_NONE;
     return device_reset(&disk->devices[DEVICE_WAL], limits_wal_bytes(limits), limits->block_bytes, sector_bytes)
            && device_reset(&disk->devices[DEVICE_DATA], limits_data_bytes(limits), limits->page_bytes,
                            u32_min(sector_bytes, limits->page_bytes));
@@ -171,8 +173,10 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
 
 static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene)
 {
-    if (scene->healed)
-        return DISK_OK;
+    const bool fail = disk->fail_write;
+    disk->fail_write = false;
+    if (scene->healed || fail)
+        return fail ? DISK_ERROR : DISK_OK;
     if (choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full))
         return DISK_FULL;
     const bool error = choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_error);
@@ -231,8 +235,6 @@ static uint32_t disk_land_some(struct disk *disk, struct scene *scene, const str
         disk_land(disk, scene, operation->device, operation->offset + (uint64_t)first * sector, bytes, false);
     return end - first;
 }
-
-enum survival { SURVIVE_NONE, SURVIVE_PREFIX, SURVIVE_SUBSET, SURVIVE_LAST, SURVIVE_ALL, SURVIVAL_KINDS };
 
 /* May the crash leave some of its sectors? Of a superblock or a name it is the atlas's business. */
 static bool disk_may_tear(const struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
@@ -395,8 +397,12 @@ static void disk_count_crash(const struct disk *disk, struct scene *scene)
 void disk_crash(struct disk *disk, struct scene *scene)
 {
     disk_count_crash(disk, scene);
-    const enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
-    const bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
+    enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
+    bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
+    if (scene->script != NULL) {
+        survival = disk->survival;
+        backwards = false;
+    }
     bool cut = false;
     uint32_t newest = 0;
     for (uint64_t left = disk->active; left != 0; left &= left - 1)

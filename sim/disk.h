@@ -29,6 +29,16 @@ enum harm {
     HARM_KINDS,
 };
 
+/* What a crash leaves of the writes in flight. */
+enum survival {
+    SURVIVE_NONE,
+    SURVIVE_PREFIX,
+    SURVIVE_SUBSET,
+    SURVIVE_LAST, /* the last sector of the last write only */
+    SURVIVE_ALL,
+    SURVIVAL_KINDS,
+};
+
 struct disk_operation {
     bool write;
     uint32_t device;
@@ -83,6 +93,8 @@ struct disk {
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
+    bool fail_write;         /* scripts: the next write fails */
+    enum survival survival;  /* scripts: what the next crash leaves */
     bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
     struct disk_device devices[DEVICES];
@@ -113,6 +125,9 @@ bool disk_rot(struct disk *disk, struct scene *scene);
 bool disk_go_bad(struct disk *disk, struct scene *scene);
 /* Up to that many copies of the superblock at once; returns how many. */
 uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies);
+
+/* Harm of that kind to one block; ALTERED: one bit of that byte. False where the atlas does not allow it. */
+bool disk_harm(struct disk *disk, struct scene *scene, uint32_t device, uint64_t block, enum harm harm, uint32_t byte);
 
 /* Everything is gone: the atlas allows it. */
 void disk_wipe(struct disk *disk, struct scene *scene);

@@ -109,6 +109,12 @@ static bool network_selected(const struct network *network, enum selective_kind 
     UNREACHABLE();
 }
 
+static void network_seal(uint8_t *bytes, uint32_t count)
+{
+    const uint64_t checksum = checksum64(bytes + sizeof checksum, count - sizeof checksum, 0);
+    memcpy(bytes, &checksum, sizeof checksum);
+}
+
 /* An intact frame that the receiver must still not believe. The instance stays: another one would be a second data
  * directory under the same id, which rightly ends the node. */
 static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes, struct packet *packet)
@@ -129,9 +135,31 @@ static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes,
         break;
     }
     memcpy(bytes, &header, sizeof header);
-    header.checksum = checksum64(bytes + sizeof header.checksum, packet->bytes - sizeof header.checksum, 0);
-    memcpy(bytes, &header.checksum, sizeof header.checksum);
+    network_seal(bytes, packet->bytes);
     packet->damaged = true;
+}
+
+/* The page was altered in its sender's memory after that had verified it, so nothing is wrong with the frame. False:
+ * the frame holds no piece of a page. */
+static bool network_falsify(struct scene *scene, uint32_t link, uint8_t *bytes, uint32_t count)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const struct frame_context context = { .cluster_id = scene->swarm.configs[0].cluster_id,
+                                           .fingerprint = limits_fingerprint(limits),
+                                           .frame_bytes_max = limits->frame_bytes_max };
+    struct message message;
+    struct pieces_answer answer;
+    if (message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK
+        || message.type != FRAME_CHECKPOINT_RESPONSE || message.checkpoint_response.page_count == 0)
+        return false;
+    const struct slice payload = message.checkpoint_response.payload;
+    pieces_decode(payload, message.checkpoint_response.page_bytes, &answer);
+    if (answer.bytes.count == 0)
+        return false;
+    const uint64_t bit = choose(&scene->choose, CHOOSE_DAMAGE, link, 8ULL * answer.bytes.count);
+    bytes[(size_t)(answer.bytes.bytes - bytes) + bit / 8] ^= (uint8_t)(1U << (bit % 8));
+    network_seal(bytes, count);
+    return true;
 }
 
 static void network_damage(struct network *network, struct scene *scene, struct packet *packet, uint32_t link)
@@ -139,6 +167,12 @@ static void network_damage(struct network *network, struct scene *scene, struct 
     const struct swarm *swarm = &scene->swarm;
     uint8_t *bytes = network->arena + packet->offset;
     const bool between_nodes = packet->from < ENDPOINT_CLIENT && packet->to < ENDPOINT_CLIENT;
+    struct frame_header header;
+    memcpy(&header, bytes, sizeof header);
+    if (between_nodes && header.type == FRAME_CHECKPOINT_RESPONSE
+        && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->falsify)
+        && network_falsify(scene, link, bytes, packet->bytes))
+        coverage_fire(&scene->coverage, FAULT_PAGE_FALSE);
     if (between_nodes && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->foreign)) {
         network_estrange(scene, link, bytes, packet);
         coverage_fire(&scene->coverage, FAULT_FOREIGN_FRAME);
@@ -226,6 +260,8 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
     struct frame_header header;
     ASSERT(frame.count >= sizeof header);
     memcpy(&header, frame.bytes, sizeof header);
+    if (scene->script != NULL && !scene->script->frame(scene->script, from, to, frame))
+        return 0;
     if (network_swallow(network, scene, from, to))
         return 0;
     if (scene->healed)
@@ -251,6 +287,11 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
         coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
     }
     return copies;
+}
+
+bool network_deliver(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
+{
+    return network_post(network, scene, from, to, frame, 0);
 }
 
 void network_cut(struct network *network, uint32_t from, uint32_t to, uint32_t reason)

@@ -40,6 +40,9 @@ void network_reset(struct network *network, struct scene *scene);
 /* Sends a frame; copies are queued as QUEUE_PACKET. Returns how many copies are under way. */
 uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame);
 
+/* The same, past all faults, whatever is cut: what was sent earlier and arrives only now. */
+bool network_deliver(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame);
+
 /* A packet that arrived: its bytes stay until it is released. */
 struct slice network_bytes(const struct network *network, uint32_t slot);
 void network_release(struct network *network, uint32_t slot);

@@ -46,6 +46,8 @@ static void node_schedule_restart(struct world *world, struct node *node)
 {
     struct scene *scene = &world->scene;
     const uint64_t election_ns = scene_election_ns(scene);
+    if (scene->script != NULL)
+        return;
     const bool fast = choose_chance(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.fast_restart);
     uint64_t down_ns = choose_exponential(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.downtime_ns);
     if (fast)
@@ -137,7 +139,7 @@ void node_arm_timer(struct world *world, struct node *node)
     if (node->deadline_ns == UINT64_MAX || (node->timer_armed && node->deadline_ns >= node->timer_deadline_ns))
         return;
     if (node->clock.untimed) {
-        if (node->timer_armed)
+        if (node->timer_armed || (scene->script != NULL && node->deadline_ns > node->shown_ns))
             return;
         at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, CHOOSE_TIMER, node->slot, scene->swarm.timer_ns);
         if (node->deadline_ns <= node->shown_ns)

@@ -18,6 +18,16 @@ enum {
 STATIC_ASSERT(ENDPOINTS *ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
 
 struct disk;
+struct output;
+
+/* A world that follows a script instead of its seed (scenario.h): nothing restarts and no timer goes off by itself, and
+ * the script looks at every frame and every step. */
+struct script {
+    /* Before a frame travels. False: the script has taken it. */
+    bool (*frame)(struct script *script, uint32_t from, uint32_t to, struct slice frame);
+    /* After a step, before its effects are carried out. */
+    void (*step)(struct script *script, uint32_t node, const struct output *output);
+};
 
 struct scene {
     struct choose choose;
@@ -29,6 +39,7 @@ struct scene {
     uint64_t now_ns;                /* true time, which no node sees */
     uint64_t step;                  /* inputs fed so far */
     bool healed;                    /* the liveness phase: no new faults, everything quick */
+    struct script *script;          /* NULL: the seed decides */
 };
 
 static inline uint64_t scene_election_ns(const struct scene *scene)

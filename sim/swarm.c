@@ -247,6 +247,7 @@ static void draw_network(struct swarm *swarm, const struct draw *draw)
         swarm->selective = SELECTIVE_NONE;
         swarm->selective_loss = 0;
     }
+    swarm->falsify = draw_rate(draw, 20000, 300000);
 }
 
 static bool nemesis_wanted(const struct swarm *swarm, enum nemesis_kind kind)
@@ -369,6 +370,12 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->register_again = draw_rate(draw, 5000, 120000);
 }
 
+static void coverage_enable(struct coverage *coverage, const bool *on)
+{
+    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        coverage->enabled[kind] += on[kind];
+}
+
 /* Which faults these parameters allow. Faults of crashes need a crash, and so on: listed as what suffices. */
 static void swarm_count_enabled(const struct swarm *swarm, struct coverage *coverage)
 {
@@ -384,6 +391,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_BIT_FLIP] = swarm->bit_flip,
         [FAULT_TRUNCATION] = swarm->truncation,
         [FAULT_FOREIGN_FRAME] = swarm->foreign,
+        [FAULT_PAGE_FALSE] = swarm->falsify,
         [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
         [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
         [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
@@ -438,8 +446,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_SESSION_LOST] = swarm->client_count > swarm->limits.sessions_max,
         [FAULT_OUTSIDER] = swarm->faults && swarm->node_count >= 3,
     };
-    for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++)
-        coverage->enabled[kind] += on[kind];
+    coverage_enable(coverage, on);
 }
 
 void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *coverage, uint64_t seed,

@@ -96,6 +96,7 @@ struct swarm {
     uint32_t bit_flip;
     uint32_t truncation;
     uint32_t foreign;
+    uint32_t falsify; /* share of answers with pages */
     enum selective_kind selective;
     uint32_t selective_loss;
 

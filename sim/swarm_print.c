@@ -46,10 +46,10 @@ static void swarm_print_network(const struct swarm *swarm, FILE *file)
                                                             "vote_responses" };
     fprintf(file,
             "network   delay_ns=%" PRIu64 " %s per_link=%d loss=%" PRIu32 " duplicate=%" PRIu32 " late=%" PRIu32
-            " hold_back=%" PRIu32 " bit_flip=%" PRIu32 " truncation=%" PRIu32 " foreign=%" PRIu32
+            " hold_back=%" PRIu32 " bit_flip=%" PRIu32 " truncation=%" PRIu32 " foreign=%" PRIu32 " falsify=%" PRIu32
             " selective=%s:%" PRIu32 "\n",
             swarm->delay_ns, delay_texts[swarm->delay_kind], swarm->delay_per_link, swarm->loss, swarm->duplicate,
-            swarm->duplicate_late, swarm->hold_back, swarm->bit_flip, swarm->truncation, swarm->foreign,
+            swarm->duplicate_late, swarm->hold_back, swarm->bit_flip, swarm->truncation, swarm->foreign, swarm->falsify,
             selective[swarm->selective], swarm->selective_loss);
 }
 

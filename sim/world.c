@@ -87,19 +87,16 @@ static bool world_reset_outputs(struct world *world)
     return true;
 }
 
-static bool world_reset(struct world *world, const struct world_options *options)
+/* All but the parameters, which are drawn or given. */
+static bool world_reset(struct world *world, uint64_t seed)
 {
     struct scene *scene = &world->scene;
     const struct swarm *swarm = &scene->swarm;
-    choose_reset(&scene->choose, options->seed);
-    coverage_reset(&scene->coverage);
     queue_reset(&scene->queue);
-    swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
     scene->now_ns = 0;
     scene->step = 0;
     scene->healed = false;
-    world->transcript = options->transcript;
-    world->digest = options->seed;
+    world->digest = seed;
     world->owing = 0;
     const struct check_setup setup = {
         .limits = &swarm->limits,
@@ -112,9 +109,23 @@ static bool world_reset(struct world *world, const struct world_options *options
     if (!world_reset_outputs(world) || !world_reset_nodes(world))
         return false;
     workload_reset(&world->workload, scene);
-    nemesis_start(world);
-    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         node_format(world, &world->nodes[slot], node_instance(world, &world->nodes[slot]));
+    return true;
+}
+
+static bool world_draw(struct world *world, const struct world_options *options)
+{
+    struct scene *scene = &world->scene;
+    scene->script = NULL;
+    world->transcript = options->transcript;
+    choose_reset(&scene->choose, options->seed);
+    coverage_reset(&scene->coverage);
+    swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
+    if (!world_reset(world, options->seed))
+        return false;
+    nemesis_start(world);
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         const bool queued = queue_push(&scene->queue, 0, QUEUE_RESTART, slot, 0, 0);
         ASSERT(queued);
     }
@@ -246,6 +257,8 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     if (world->transcript != NULL)
         transcript_step(world, node, input, from);
     check_step(scene->check, node->slot, node->replica, output);
+    if (scene->script != NULL)
+        scene->script->step(scene->script, node->slot, output);
     world_check_write_failure(world, node, input);
     node->deadline_ns = output->deadline_ns;
     uint32_t crash_at = UINT32_MAX;
@@ -378,7 +391,7 @@ static void world_settle_debt(struct world *world)
     }
 }
 
-static bool world_advance(struct world *world)
+bool world_advance(struct world *world)
 {
     struct scene *scene = &world->scene;
     if (scene->queue.count == 0)
@@ -423,7 +436,7 @@ bool world_run(struct world *world, const struct world_options *options, struct 
 {
     struct scene *scene = &world->scene;
     const struct check_failure *failure = check_result(scene->check);
-    if (!world_reset(world, options))
+    if (!world_draw(world, options))
         return false;
     if (options->transcript != NULL)
         swarm_print(&scene->swarm, options->transcript);
@@ -437,4 +450,31 @@ bool world_run(struct world *world, const struct world_options *options, struct 
             break;
     world_close(world, options, result);
     return true;
+}
+
+bool world_script(struct world *world, const struct swarm *swarm, struct script *script)
+{
+    struct scene *scene = &world->scene;
+    ASSERT(script != NULL);
+    scene->script = script;
+    scene->swarm = *swarm;
+    choose_reset(&scene->choose, swarm->seed);
+    coverage_reset(&scene->coverage);
+    return world_reset(world, swarm->seed);
+}
+
+void world_finish(struct world *world, bool heal)
+{
+    struct scene *scene = &world->scene;
+    const struct check_failure *failure = check_result(scene->check);
+    scene->script = NULL;
+    if (!failure->failed && heal) {
+        liveness_begin(world);
+        while (!failure->failed && !liveness_over(world))
+            if (!world_advance(world))
+                break;
+        workload_close(&world->workload, scene);
+    }
+    if (!failure->failed)
+        check_finish(scene->check, true);
 }

@@ -90,6 +90,15 @@ struct world_options {
 /* Lives one schedule from beginning to end. The counters are in world->scene.coverage afterwards. False: no memory. */
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result);
 
+/* A scripted world, step by step: begins with these parameters and the nodes down, on formatted disks. False: no
+ * memory.
+ */
+bool world_script(struct world *world, const struct swarm *swarm, struct script *script);
+/* Takes what comes next. False: nothing does. */
+bool world_advance(struct world *world);
+/* The script is over: the liveness phase, if wanted, and the checks of the whole history. */
+void world_finish(struct world *world, bool heal);
+
 /* The slot of a node id, which is one. */
 uint32_t world_slot_of(const struct world *world, uint64_t node_id);
 

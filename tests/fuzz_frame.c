@@ -36,8 +36,31 @@ static void inside(struct slice whole, struct slice part)
 static void fuzz_question(struct slice bytes, const struct checkpoint_request *request)
 {
     inside(bytes, request->pages);
-    ASSERT(request->pages.count == request->count * sizeof(uint32_t));
+    ASSERT(request->pages.count == request->count * sizeof(struct pieces_question));
     ASSERT(request->ask == CHECKPOINT_ASK_PAGES || request->count == 0);
+}
+
+/* Whatever the asker has, what came can be put into it, and the same pieces come out again. */
+static void fuzz_pages(const struct checkpoint_response *response)
+{
+    struct slice rest = response->payload;
+    for (uint32_t at = 0; at < response->page_count; at++) {
+        uint8_t page[PAGE_BYTES_MAX] = { 0 };
+        uint8_t again[sizeof(struct pieces_header) + PAGE_BYTES_MAX];
+        struct pieces_answer answer;
+        struct pieces_answer second;
+        struct pieces_question question;
+        const uint32_t bytes = pieces_decode(rest, response->page_bytes, &answer);
+        ASSERT(bytes > 0 && bytes <= rest.count);
+        inside(rest, answer.bytes);
+        pieces_patch(&answer, response->page_bytes, page);
+        pieces_ask(&question, answer.page, NULL, response->page_bytes);
+        const uint32_t used = pieces_encode(&question, page, response->page_bytes, again);
+        ASSERT(pieces_decode((struct slice){ .bytes = again, .count = used }, response->page_bytes, &second) == used);
+        ASSERT((second.present & ~answer.present) == 0);
+        rest = (struct slice){ .bytes = rest.bytes + bytes, .count = rest.count - bytes };
+    }
+    ASSERT(rest.count == 0);
 }
 
 static void fuzz_answer(struct slice bytes, const struct checkpoint_response *response)
@@ -48,7 +71,7 @@ static void fuzz_answer(struct slice bytes, const struct checkpoint_response *re
     case CHECKPOINT_ASK_HASHES: ASSERT(response->payload.count / sizeof(struct hash128) == response->count); return;
     case CHECKPOINT_ASK_PAGES:
         ASSERT(response->page_count <= response->count);
-        ASSERT(response->payload.count == response->page_count * message_page_bytes(response->page_bytes));
+        fuzz_pages(response);
         return;
     }
     ASSERT(false);

@@ -198,6 +198,21 @@ TEST(a_straggler_gets_only_the_pages_that_differ)
     cluster_free(cluster);
 }
 
+/* Values of equal size change where they lie, so most of a page is what it was. */
+TEST(of_a_page_that_differs_only_the_pieces_that_differ_travel)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, 2);
+    cluster->piece_bytes_to[slot] = 0;
+    cluster->cut[slot] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->events[slot][EVENT_INSTALL_PATCHED] > 0);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_INSTALL_UNFIT], 0);
+    EXPECT(cluster->piece_bytes_to[slot] < cluster->pages_to[slot] * cluster->limits.page_bytes * 3 / 4);
+    EXPECT(replica_at(cluster, slot)->install.bytes_pulled > cluster->piece_bytes_to[slot]);
+    cluster_free(cluster);
+}
+
 /* Steps until the puller has got so many pages, and no further. */
 static void run_until_pulled(struct cluster *cluster, uint32_t slot, uint64_t pages)
 {
@@ -465,6 +480,39 @@ TEST(lies_of_one_peer_change_nothing)
     cluster_free(cluster);
 }
 
+/* Alters the first piece of every second answer with pages, behind the back of whoever made it. */
+static bool alter(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[to]);
+    if (message_decode((struct slice){ bytes, count }, &context, &message) != FRAME_OK
+        || message.type != FRAME_CHECKPOINT_RESPONSE)
+        return true;
+    (void)from;
+    const struct checkpoint_response *response = &message.checkpoint_response;
+    struct pieces_answer answer;
+    if (response->page_count == 0 || pieces_decode(response->payload, response->page_bytes, &answer) == 0
+        || answer.bytes.count == 0 || cluster->lost++ % 2 != 0)
+        return true;
+    bytes[answer.bytes.bytes - bytes] ^= 1;
+    reseal(bytes, count);
+    return true;
+}
+
+TEST(a_page_that_fits_not_is_forgotten_and_got_as_a_whole)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    cluster->cut[slot] = false;
+    cluster->hook = alter;
+    expect_equal_states(cluster, slot);
+    EXPECT(cluster->lost > 0);
+    EXPECT(cluster->events[slot][EVENT_INSTALL_UNFIT] > 0);
+    cluster->hook = NULL;
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
 static bool lose_many(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
 {
     struct frame_header header;
@@ -556,13 +604,13 @@ TEST(questions_that_make_no_sense_are_not_answered)
     message.checkpoint_request.at = map_count(&cluster->limits, 1);
     node_message(node, &message);
     message = question(cluster, from, slot, CHECKPOINT_ASK_PAGES);
-    uint32_t pages[64];
-    for (uint32_t i = 0; i < 64; i++)
-        pages[i] = i;
-    message.checkpoint_request.count = 64; /* more than an answer holds */
+    struct pieces_question pages[16];
+    for (uint32_t i = 0; i < ARRAY_COUNT(pages); i++)
+        pages[i] = (struct pieces_question){ .page = i };
+    message.checkpoint_request.count = ARRAY_COUNT(pages); /* more than an answer holds */
     message.checkpoint_request.pages = (struct slice){ .bytes = (const uint8_t *)pages, .count = sizeof pages };
     node_message(node, &message);
-    pages[0] = cluster->limits.pages_max;
+    pages[0].page = cluster->limits.pages_max;
     message.checkpoint_request.count = 1;
     message.checkpoint_request.pages.count = sizeof pages[0];
     node_message(node, &message);
@@ -635,7 +683,7 @@ TEST(a_client_pulls_with_the_frames_of_a_peer)
     EXPECT(message.checkpoint_response.payload.count <= sizeof hashes);
     memcpy(hashes, message.checkpoint_response.payload.bytes, message.checkpoint_response.payload.count);
     EXPECT(hash128_equal(map_hashes_hash(&cluster->limits, hashes), offer.root_hash));
-    const uint32_t page = 0;
+    struct pieces_question page = { .page = 0 };
     request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_PAGES,
                                            .checkpoint = offer.checkpoint,
                                            .count = 1,
@@ -643,8 +691,7 @@ TEST(a_client_pulls_with_the_frames_of_a_peer)
     client_asks(node, &request);
     EXPECT_EQUAL(client_got(node, CHECKPOINT_ASK_PAGES, &message), 1);
     /* What there is not is refused, to it alone. */
-    const uint32_t beyond = cluster->limits.pages_max;
-    request.pages.bytes = (const uint8_t *)&beyond;
+    page.page = cluster->limits.pages_max;
     node->refused = FRAME_OK;
     client_asks(node, &request);
     EXPECT_EQUAL(node->refused, FRAME_BAD_BODY);

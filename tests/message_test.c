@@ -11,7 +11,9 @@ static uint8_t entries[256];
 static const uint32_t page_numbers[] = { 3, 4, 900 };
 static const struct hash128 hashes[] = { { .low = 1 }, { .low = 0 }, { .low = 3, .high = 4 } };
 enum { PAGE_BYTES = 256, PAGES_SENT = 2 };
-static uint8_t pages[PAGES_SENT * (8 + PAGE_BYTES)];
+static struct pieces_question questions[3];
+/* Of the first page all pieces, of the second two. */
+static uint8_t pages[8 + PAGE_BYTES + 8 + 2 * PAGE_BYTES / PIECES];
 
 static struct slice encoded(const struct message *message)
 {
@@ -58,19 +60,21 @@ static struct message checkpoint_question(unsigned which)
             .ask = CHECKPOINT_ASK_PAGES,
             .checkpoint = checkpoint,
             .count = 3,
-            .pages = { .bytes = (const uint8_t *)page_numbers, .count = sizeof page_numbers },
+            .pages = { .bytes = (const uint8_t *)questions, .count = sizeof questions },
         };
+    for (unsigned at = 0; at < ARRAY_COUNT(questions); at++)
+        questions[at] = (struct pieces_question){ .page = page_numbers[at], .hashes = { 7, [PIECES - 1] = 8 } };
     return message;
 }
 
 /* Two of three pages: the last is damaged at the sender. */
 static struct slice pages_payload(void)
 {
+    const struct pieces_header whole = { .page = page_numbers[0], .present = UINT16_MAX };
+    const struct pieces_header part = { .page = page_numbers[1], .present = 0x8001 };
     memset(pages, 0x5a, sizeof pages);
-    for (unsigned at = 0; at < PAGES_SENT; at++) {
-        const uint32_t header[2] = { page_numbers[at], 0 };
-        memcpy(pages + at * (8 + PAGE_BYTES), header, sizeof header);
-    }
+    memcpy(pages, &whole, sizeof whole);
+    memcpy(pages + sizeof whole + PAGE_BYTES, &part, sizeof part);
     return (struct slice){ .bytes = pages, .count = sizeof pages };
 }
 
@@ -255,15 +259,15 @@ TEST(checkpoint_fields_survive_the_round_trip)
     sent = sample(7);
     EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
     EXPECT_EQUAL(got.checkpoint_request.count, 3);
-    EXPECT_EQUAL(got.checkpoint_request.pages.count, sizeof page_numbers);
-    EXPECT(memcmp(got.checkpoint_request.pages.bytes, page_numbers, sizeof page_numbers) == 0);
+    EXPECT_EQUAL(got.checkpoint_request.pages.count, sizeof questions);
+    EXPECT(memcmp(got.checkpoint_request.pages.bytes, questions, sizeof questions) == 0);
     sent = sample(11);
     EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
     EXPECT_EQUAL(got.checkpoint_response.at, 3);
     EXPECT_EQUAL(got.checkpoint_response.count, 3);
     EXPECT_EQUAL(got.checkpoint_response.page_count, PAGES_SENT);
     EXPECT_EQUAL(got.checkpoint_response.page_bytes, PAGE_BYTES);
-    EXPECT_EQUAL(got.checkpoint_response.payload.count, PAGES_SENT * message_page_bytes(PAGE_BYTES));
+    EXPECT_EQUAL(got.checkpoint_response.payload.count, sizeof pages);
     EXPECT(memcmp(got.checkpoint_response.payload.bytes, pages, sizeof pages) == 0);
 }
 
@@ -271,9 +275,12 @@ TEST(the_largest_answer_with_pages_fits_a_frame)
 {
     const uint32_t most = message_pages_max(context.frame_bytes_max, PAGE_BYTES);
     EXPECT(most >= 1);
-    EXPECT(message_checkpoint_bytes(most * message_page_bytes(PAGE_BYTES)) <= context.frame_bytes_max);
-    EXPECT(message_checkpoint_bytes((most + 1) * message_page_bytes(PAGE_BYTES)) > context.frame_bytes_max);
+    EXPECT(message_checkpoint_bytes(most * pieces_bytes_max(PAGE_BYTES)) <= context.frame_bytes_max);
+    EXPECT(message_checkpoint_bytes((most + 1) * pieces_bytes_max(PAGE_BYTES)) > context.frame_bytes_max);
     EXPECT_EQUAL(message_pages_max(100, PAGE_BYTES), 0);
+    struct message ask = checkpoint_question(7);
+    ask.checkpoint_request.pages.count = most * (uint32_t)sizeof(struct pieces_question);
+    EXPECT(message_bytes(&ask) <= context.frame_bytes_max);
 }
 
 /* The verdict on sample `which` when the 32-bit word at `offset` of its body is `value`. */
@@ -317,9 +324,10 @@ TEST(questions_about_checkpoints_that_contradict_themselves_are_malformed)
     EXPECT_EQUAL(forged(6, ASKED_COUNT, 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(7, ASKED_COUNT, 2), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(7, ASKED_COUNT, UINT32_MAX), FRAME_BAD_BODY);
-    EXPECT_EQUAL(forged(7, ASKED_COUNT, 0x40000003), FRAME_BAD_BODY); /* times 4 it is 12 again */
+    EXPECT_EQUAL(forged(7, ASKED_COUNT, 0x40000003), FRAME_BAD_BODY); /* times 36 it is 108 again */
     EXPECT_EQUAL(forged(7, ASKED_PAGES, 4), FRAME_BAD_BODY);          /* twice the same */
     EXPECT_EQUAL(forged(7, ASKED_PAGES, 5), FRAME_BAD_BODY);          /* descending */
+    EXPECT_EQUAL(forged(7, ASKED_PAGES + sizeof(struct pieces_question), 900), FRAME_BAD_BODY);
 }
 
 TEST(answers_about_checkpoints_that_contradict_themselves_are_malformed)
@@ -340,7 +348,11 @@ TEST(answers_about_checkpoints_that_contradict_themselves_are_malformed)
     EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, PAGE_BYTES + 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, UINT32_MAX), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(11, TOLD_PAGES, 4), FRAME_BAD_BODY);
-    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, 1U << 31 | UINT16_MAX), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 4, UINT16_MAX >> 1), FRAME_BAD_BODY);         /* a piece fewer than follow */
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 8 + PAGE_BYTES + 4, 0x8003), FRAME_BAD_BODY); /* one more than follow */
+    EXPECT_EQUAL(forged(11, TOLD_PAGES + 8 + PAGE_BYTES, 3), FRAME_BAD_BODY);          /* twice the same */
+    EXPECT_EQUAL(forged(11, TOLD_PAGE_BYTES, PAGE_BYTES + PIECES), FRAME_BAD_BODY);
 }
 
 static enum frame_verdict verdict_after(uint32_t offset, uint64_t value, uint32_t bytes_changed)

@@ -23,9 +23,10 @@ struct cluster {
     bool cut[NODES]; /* neither sends nor receives */
     on_frame *hook;  /* NULL: none */
     uint64_t events[NODES][EVENT_KINDS];
-    uint64_t pages_to[NODES];  /* that arrived in answers */
-    uint64_t hashes_to[NODES]; /* answers */
-    uint64_t lost;             /* rolls the dice of lose_many() */
+    uint64_t pages_to[NODES];       /* that arrived in answers */
+    uint64_t piece_bytes_to[NODES]; /* of these */
+    uint64_t hashes_to[NODES];      /* answers */
+    uint64_t lost;                  /* rolls the dice of lose_many() */
     uint64_t session;
     uint64_t sequence;
     uint64_t now_ns;
@@ -47,6 +48,8 @@ static inline void count_answer(struct cluster *cluster, uint32_t to, struct sli
     if (message_decode(bytes, &context, &message) != FRAME_OK || message.type != FRAME_CHECKPOINT_RESPONSE)
         return;
     cluster->pages_to[to] += message.checkpoint_response.page_count;
+    if (message.checkpoint_response.ask == CHECKPOINT_ASK_PAGES)
+        cluster->piece_bytes_to[to] += message.checkpoint_response.payload.count;
     cluster->hashes_to[to] += message.checkpoint_response.ask == CHECKPOINT_ASK_HASHES;
 }
 

@@ -210,6 +210,31 @@ TEST(keys_in_order_fill_their_pages)
     store_free(store);
 }
 
+TEST(a_record_of_equal_size_changes_nothing_but_itself)
+{
+    struct prng prng;
+    prng_seed(&prng, 7);
+    struct model_store *store = store_new(256, 512, 300, &prng);
+    const size_t bytes = (size_t)256 * 512;
+    uint8_t *before = malloc(bytes);
+    for (uint32_t i = 0; i < store->key_count; i++)
+        store_put(store, &store->keys[i], &prng);
+    for (uint32_t i = 0; i < store->key_count; i++) {
+        struct model_key *key = &store->keys[i];
+        memcpy(before, page_root(store->replica), bytes);
+        for (uint32_t at = 0; at < key->record_count; at++)
+            key->record[at] ^= 0xff;
+        tree_put(store->replica, key_of(key), (struct slice){ key->record, key->record_count });
+        uint32_t changed = 0;
+        for (size_t at = 0; at < bytes; at++)
+            changed += before[at] != page_raw(store->replica, 0)[at];
+        EXPECT_EQUAL(changed, key->record_count);
+    }
+    EXPECT(store_agrees(store));
+    free(before);
+    store_free(store);
+}
+
 TEST(the_same_calls_make_the_same_pages)
 {
     struct model_store *stores[2];
