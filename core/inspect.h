@@ -32,8 +32,8 @@ struct replica_view {
     uint32_t keys;
     uint32_t sessions;
     uint64_t wal_blocks_used;
-    uint64_t flags;             /* of enum stored_flag, in memory */
-    uint64_t durable_flags;     /* as the core believes */
+    uint64_t flags;         /* of enum stored_flag, in memory */
+    uint64_t durable_flags; /* as the core believes */
     enum rejoin_state rejoin;
     uint32_t rejoin_answers; /* while it asks: of the needed ones so many are in */
     uint32_t rejoin_answers_needed;

@@ -12,22 +12,21 @@
  *   ASKING --enough answers--> CATCHING_UP --all that the leader has is durable here--> WHOLE
  *
  *   ASKING       term 0. It asks all other voters for their terms, and neither says nor hears anything else. An answer
- *                leaves a voter when its disk holds its term and the new instance; one that is itself asking gives none.
- *                n - q + 1 of n voters with quorums of q are enough: of 3 both others, of 5 three.
- *   CATCHING_UP  a follower, in the highest term of the answers, in which its vote counts as given. It gets log or
- *                checkpoint as any other, and acknowledges what it has got; but it abstains (STORED_ABSTAIN): no vote,
- *                no campaign, until it has matched the leader up to where that one's log went when it first heard it
- *                (append.c).
+ *                leaves a voter when its disk holds its term and the new instance; one that is itself asking gives
+ * none. n - q + 1 of n voters with quorums of q are enough: of 3 both others, of 5 three. CATCHING_UP  a follower, in
+ * the highest term of the answers, in which its vote counts as given. It gets log or checkpoint as any other, and
+ * acknowledges what it has got; but it abstains (STORED_ABSTAIN): no vote, no campaign, until it has matched the leader
+ * up to where that one's log went when it first heard it (append.c).
  *
  * Why that is enough. Any quorum with the lost node in it has q - 1 others, so at least one, X, is among those who
  * answered. What the quorum achieved, a leader of term t or an entry committed in t, X had part in before it answered,
  * or else after.
  *
- *   Before:  X was in t then, so the term that is taken over is not below t. A leader of t or later has the entry, which
- *            is in its log before anything that it sends to the new directory: abstention ends with it.
- *   After:   X refuses the old directory. A late vote of that one may still reach a candidate that gave no answer; so a
- *            vote says which directories its voter knows, and a candidate that learns of a younger one drops the old
- *            one's vote (the crash vectors of Michael et al., Recovering Shared Objects Without Stable Storage, 2017).
+ *   Before:  X was in t then, so the term that is taken over is not below t. A leader of t or later has the entry,
+ * which is in its log before anything that it sends to the new directory: abstention ends with it. After:   X refuses
+ * the old directory. A late vote of that one may still reach a candidate that gave no answer; so a vote says which
+ * directories its voter knows, and a candidate that learns of a younger one drops the old one's vote (the crash vectors
+ * of Michael et al., Recovering Shared Objects Without Stable Storage, 2017).
  *
  * What the operator must know: a node counts as failed from the loss of its disk until it is WHOLE. While these and all
  * other failed nodes are a minority, nothing acknowledged is lost. If a majority has lost its disks, the rest is too

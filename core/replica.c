@@ -300,8 +300,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
     output->deadline_ns =
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
-    output->deadline_ns =
-        u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), rejoin_deadline(replica)));
+    output->deadline_ns = u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), rejoin_deadline(replica)));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

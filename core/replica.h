@@ -104,18 +104,18 @@ enum effect_kind {
 
 enum stop_reason {
     STOP_WRITE_FAILED = 1, /* a durable write failed; never retried */
-    STOP_NO_SUPERBLOCK,    /* no two superblock copies agree: the node's promises are lost; rejoin with a new directory */
-    STOP_WRONG_CLUSTER,    /* the data belongs to another cluster; detail: its id */
-    STOP_WRONG_NODE,       /* the data belongs to another node; detail: its id */
-    STOP_WRONG_VERSION,    /* stored format of another version; detail: that version */
-    STOP_WRONG_GEOMETRY,   /* stored limits (block or ring sizes) differ from the configured ones */
-    STOP_WRONG_VOTERS,     /* the stored voters differ from the configured ones */
-    STOP_WAL_DAMAGED,      /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
-    STOP_WAL_FULL,         /* no room for the recovery cut */
-    STOP_DIVERGED,         /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
-    STOP_DUPLICATE_NODE,   /* peers know another data directory under this node id */
-    STOP_REPLACED_NODE,    /* peers know a younger one, which rejoined under this node id; detail: the peer */
-    STOP_DATA_DAMAGED,     /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
+    STOP_NO_SUPERBLOCK,  /* no two superblock copies agree: the node's promises are lost; rejoin with a new directory */
+    STOP_WRONG_CLUSTER,  /* the data belongs to another cluster; detail: its id */
+    STOP_WRONG_NODE,     /* the data belongs to another node; detail: its id */
+    STOP_WRONG_VERSION,  /* stored format of another version; detail: that version */
+    STOP_WRONG_GEOMETRY, /* stored limits (block or ring sizes) differ from the configured ones */
+    STOP_WRONG_VOTERS,   /* the stored voters differ from the configured ones */
+    STOP_WAL_DAMAGED,    /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
+    STOP_WAL_FULL,       /* no room for the recovery cut */
+    STOP_DIVERGED,       /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
+    STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
+    STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
+    STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
 };
 const char *stop_reason_text(enum stop_reason reason);
 

@@ -143,7 +143,8 @@ static int wal_fill(int fd, const struct limits *limits, const uint8_t *superblo
     return result;
 }
 
-/* Of directories that rejoin the younger one must have the larger number: only for that a node looks at the calendar. */
+/* Of directories that rejoin the younger one must have the larger number: only for that a node looks at the calendar.
+ */
 static int instance_draw(bool rejoin, uint64_t *instance)
 {
     struct timespec now;

@@ -157,10 +157,11 @@ static void log_duplicate(struct node *node, const char *event, uint64_t id)
     if (node->now_ns < node->duplicate_next_ns)
         return;
     node->duplicate_next_ns = node->now_ns + DUPLICATE_LOG_NS;
-    snprintf(cause, sizeof cause,
-             "the cluster knows node %llu with another data directory; start it with that one, or, if that one is lost, "
-             "with a new one and --rejoin",
-             (unsigned long long)id);
+    snprintf(
+        cause, sizeof cause,
+        "the cluster knows node %llu with another data directory; start it with that one, or, if that one is lost, "
+        "with a new one and --rejoin",
+        (unsigned long long)id);
     LOG(LOG_LEVEL_WARN, event, FIELD_TEXT("cause", cause));
 }
 
@@ -312,7 +313,8 @@ static void node_watch_rejoin(struct node *node, const struct replica_view *view
     if (view->rejoin != REJOIN_ASKING || node->now_ns < node->rejoin_next_ns)
         return;
     if (node->rejoin_next_ns != 0)
-        LOG(LOG_LEVEL_WARN, "rejoin-waits", FIELD_TEXT("cause", "nodes that have kept their disks must say what term it is"),
+        LOG(LOG_LEVEL_WARN, "rejoin-waits",
+            FIELD_TEXT("cause", "nodes that have kept their disks must say what term it is"),
             FIELD_NUMBER("answers", view->rejoin_answers), FIELD_NUMBER("needed", view->rejoin_answers_needed));
     node->rejoin_next_ns = node->now_ns + REJOIN_LOG_NS;
 }

@@ -145,7 +145,8 @@ static bool superblock_survey(struct survey *survey)
     }
     stored_print(survey);
     if (chosen == SUPERBLOCK_COPIES)
-        printf("NO TWO COPIES AGREE: what this node has promised is lost; remove the directory, and start with --rejoin\n");
+        printf("NO TWO COPIES AGREE: what this node has promised is lost; remove the directory, and start with "
+               "--rejoin\n");
     return true;
 }
 

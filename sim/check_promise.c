@@ -86,7 +86,8 @@ static void audit_rejoin(struct check *check, uint32_t node, const struct messag
 {
     const struct stored *stored = &check->nodes[node].stored;
     if ((stored->flags & STORED_REJOIN) != 0 && stored->hard.term == 0 && message->type != FRAME_REJOIN_REQUEST)
-        check_fail(check, CHECK_PROMISE_TERM, node, "takes part before it knows in which terms it has promised something");
+        check_fail(check, CHECK_PROMISE_TERM, node,
+                   "takes part before it knows in which terms it has promised something");
 }
 
 /* From now on the directory that was lost is refused by this node, whatever comes. */

@@ -128,8 +128,8 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
         survey->voters += (view.flags & STORED_ABSTAIN) == 0;
         survey->log_full |= liveness_log_full(&swarm->limits, &view);
         survey->equal &= view.applied == first.applied && view.state_digest == first.state_digest;
-        survey->caught_up &= node->state == NODE_UP && view.applied == view.last.index
-                             && view.commit == view.last.index && view.rejoin == REJOIN_WHOLE;
+        survey->caught_up &= node->state == NODE_UP && view.applied == view.last.index && view.commit == view.last.index
+                             && view.rejoin == REJOIN_WHOLE;
     }
 }
 

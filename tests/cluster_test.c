@@ -1,5 +1,5 @@
-/* Real nodes under kill -9, and some whose disks are lost: concurrent clients, and the checker that judges the simulator
- * too.
+/* Real nodes under kill -9, and some whose disks are lost: concurrent clients, and the checker that judges the
+ * simulator too.
  *
  * Clients put, get, append, delete, compare-and-set and run transactions on few keys while nodes are killed at random,
  * the leader among them, and restarted on their data; at least three of five stay up, rarely all five. Every call goes
@@ -283,8 +283,7 @@ static bool await_rejoined(const struct cluster *cluster, uint32_t slot, uint64_
             continue;
         whole = status.rejoin == REJOIN_WHOLE && !status.abstains;
         if (!whole && seen++ == 0)
-            printf("node %u rejoins: %s\n", (unsigned)slot + 1,
-                   rejoin_state_text((enum rejoin_state)status.rejoin));
+            printf("node %u rejoins: %s\n", (unsigned)slot + 1, rejoin_state_text((enum rejoin_state)status.rejoin));
     }
     client_close(client);
     return whole;
