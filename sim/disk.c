@@ -266,8 +266,10 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     switch (survival) {
     case SURVIVE_NONE: break;
     case SURVIVE_PREFIX:
-        landed = disk_land_some(disk, scene, operation, 0,
-                                (uint32_t)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, sectors + 1));
+        landed = (uint32_t)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, sectors + 1);
+        if (scene->script != NULL)
+            landed = (sectors + 1) / 2;
+        disk_land_some(disk, scene, operation, 0, landed);
         break;
     case SURVIVE_SUBSET:
         for (uint32_t i = 0; i < sectors; i++)

@@ -40,7 +40,7 @@ static void scenario_hook_step(struct script *script, uint32_t node, const struc
 
 /* ---- time ---- */
 
-static bool scenario_sound(struct scenario *scenario)
+bool scenario_sound(struct scenario *scenario)
 {
     const struct check_failure *failure = check_result(scenario->world->scene.check);
     if (!failure->failed)
@@ -112,18 +112,23 @@ static void scenario_tick(struct scenario *scenario, uint32_t nodes, uint64_t ga
     }
 }
 
-static bool scenario_campaigns(struct scenario *scenario, uint32_t nodes)
+/* Its election timer has gone off: it is in another state or term, or asks for votes. */
+static bool scenario_campaigns(struct scenario *scenario, const struct node *node, enum raft_role role, uint64_t terms)
 {
-    const enum raft_role role = scenario_node(scenario, (uint32_t)__builtin_ctz(nodes))->role;
-    return role == RAFT_PRE_CANDIDATE || role == RAFT_CANDIDATE || role == RAFT_LEADER;
+    return node->role != role || scenario->happened[node->slot][EVENT_TERM] > terms
+           || (scenario->asked >> node->slot & 1) != 0;
 }
 
 bool scenario_pass(struct scenario *scenario, uint32_t nodes, uint64_t ns, bool until_campaign)
 {
     struct scene *scene = &scenario->world->scene;
+    const struct node *only = scenario_node(scenario, (uint32_t)__builtin_ctz(nodes));
+    const enum raft_role role = only->role;
+    const uint64_t terms = scenario->happened[only->slot][EVENT_TERM];
     const uint64_t end_ns = scene->now_ns + ns;
+    scenario->asked = 0;
     while (scenario_advance(scenario, scene->now_ns)) {
-        if (scene->now_ns >= end_ns || (until_campaign && scenario_campaigns(scenario, nodes)))
+        if (scene->now_ns >= end_ns || (until_campaign && scenario_campaigns(scenario, only, role, terms)))
             return scenario_settle(scenario);
         scenario_tick(scenario, nodes, scenario_gap_ns(scenario, nodes, end_ns - scene->now_ns));
         if (!scenario_sound(scenario))
@@ -159,10 +164,7 @@ static bool scenario_campaign(struct scenario *scenario)
         return false;
     if (node->role == RAFT_LEADER)
         return scenario_wrong(scenario, "node %u leads: it has no election timer", node->slot + 1);
-    const uint64_t timeout_ns = scenario->swarm.configs[0].election_timeout_ns;
-    /* A candidate's timer goes off as well: it leaves its state first, to be seen. */
-    const bool again = scenario_campaigns(scenario, 1U << node->slot);
-    return scenario_pass(scenario, 1U << node->slot, 2 * timeout_ns, !again);
+    return scenario_pass(scenario, 1U << node->slot, 2 * scenario->swarm.configs[0].election_timeout_ns, true);
 }
 
 /* heartbeat NODE: the leader's clock alone runs to its next heartbeat. */
@@ -191,11 +193,41 @@ static bool time_line(struct scenario *scenario, const char *verb, bool *known)
 
 /* ---- the script ---- */
 
-static bool scenario_line(struct scenario *scenario)
+/* One command, and all that follows from it. */
+static bool scenario_step(struct scenario *scenario)
 {
     static bool (*const parts[])(struct scenario *, const char *, bool *) = {
         time_line, link_line, client_line, fault_line, expect_line,
     };
+    const char *verb = words_next(scenario);
+    bool known = false;
+    if (verb == NULL)
+        return scenario_wrong(scenario, "repeat what?");
+    for (uint32_t i = 0; i < ARRAY_COUNT(parts) && !known; i++)
+        if (!parts[i](scenario, verb, &known))
+            return false;
+    if (!known)
+        return scenario_wrong(scenario, "'%s' is no command", verb);
+    return words_end(scenario) && scenario_settle(scenario) && scenario_sound(scenario);
+}
+
+/* repeat N COMMAND */
+static bool scenario_repeat(struct scenario *scenario)
+{
+    uint64_t times;
+    if (!words_number(scenario, "how often", &times))
+        return false;
+    const uint32_t first = scenario->word;
+    for (uint64_t i = 0; i < times; i++) {
+        scenario->word = first;
+        if (!scenario_step(scenario))
+            return false;
+    }
+    return true;
+}
+
+static bool scenario_line(struct scenario *scenario)
+{
     const char *verb = words_next(scenario);
     bool known;
     if (strcmp(verb, "show") == 0)
@@ -208,17 +240,12 @@ static bool scenario_line(struct scenario *scenario)
         return false;
     scenario->shown_count = 0;
     scenario->rest_steps = 0;
-    for (uint32_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        if (!parts[i](scenario, verb, &known))
-            return false;
-        if (!known)
-            continue;
-        if (!words_end(scenario) || !scenario_settle(scenario) || !scenario_sound(scenario))
-            return false;
-        show_step(scenario);
-        return true;
-    }
-    return scenario_wrong(scenario, "'%s' is no command", verb);
+    const bool repeat = strcmp(verb, "repeat") == 0;
+    scenario->word = repeat ? 1 : 0;
+    if (!(repeat ? scenario_repeat(scenario) : scenario_step(scenario)))
+        return false;
+    show_step(scenario);
+    return true;
 }
 
 static bool scenario_finish(struct scenario *scenario)

@@ -12,18 +12,21 @@ struct expect_node {
     struct replica_view view; /* when it is up */
 };
 
-static bool expect_failed(const struct expect_node *expect, const char *what, uint64_t is, uint64_t wanted)
+static bool expect_failed(const struct expect_node *expect, const char *what, uint64_t is, const char *wanted)
 {
-    return scenario_wrong(expect->scenario, "node %u: %s is %" PRIu64 ", not %" PRIu64, expect->node->slot + 1, what,
-                          is, wanted);
+    return scenario_wrong(expect->scenario, "node %u: %s is %" PRIu64 ", not %s", expect->node->slot + 1, what, is,
+                          wanted);
 }
 
+/* 3, or >3: at least 4, where a figure depends on how entries are packed. */
 static bool expect_value(const struct expect_node *expect, const char *what, uint64_t is)
 {
+    const char *word = words_next(expect->scenario);
+    const bool above = word != NULL && word[0] == '>';
     uint64_t wanted;
-    if (!words_number(expect->scenario, what, &wanted))
-        return false;
-    return is == wanted || expect_failed(expect, what, is, wanted);
+    if (word == NULL || !text_number(word + above, &wanted))
+        return scenario_wrong(expect->scenario, "'%s' is not a number: %s", word != NULL ? word : "", what);
+    return (above ? is > wanted : is == wanted) || expect_failed(expect, what, is, word);
 }
 
 /* A node id, or another word for 0. */
@@ -31,7 +34,7 @@ static bool expect_id(const struct expect_node *expect, const char *what, const 
 {
     if (!words_take(expect->scenario, zero))
         return expect_value(expect, what, is);
-    return is == 0 || expect_failed(expect, what, is, 0);
+    return is == 0 || expect_failed(expect, what, is, zero);
 }
 
 static bool expect_role(const struct expect_node *expect, enum raft_role role)
@@ -68,7 +71,8 @@ static bool expect_log(const struct expect_node *expect)
                                      words_next(scenario));
     expect_log_text(expect, is, sizeof is);
     if (expect->view.base.index != base)
-        return expect_failed(expect, "the base of its log", expect->view.base.index, base);
+        return scenario_wrong(scenario, "node %u: the base of its log is %" PRIu64 ", not %" PRIu64,
+                              expect->node->slot + 1, expect->view.base.index, base);
     return strcmp(is, wanted) == 0
            || scenario_wrong(scenario, "node %u: its log is %s, not %s", expect->node->slot + 1, is, wanted);
 }
@@ -203,6 +207,16 @@ static bool expect_nodes(struct scenario *scenario, uint32_t nodes)
 }
 
 /* ---- of the cluster ---- */
+
+/* some leader: one node leads, whichever. */
+static bool expect_some_leader(struct scenario *scenario)
+{
+    uint32_t leaders = 0;
+    for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++)
+        leaders +=
+            scenario_node(scenario, slot)->state == NODE_UP && scenario_node(scenario, slot)->role == RAFT_LEADER;
+    return leaders == 1 || scenario_wrong(scenario, "%u nodes lead", leaders);
+}
 
 /* leader N: it leads, and nobody who is up leads, too. no leader: nobody does. */
 static bool expect_leader(struct scenario *scenario, const struct node *wanted)
@@ -357,6 +371,8 @@ bool expect_line(struct scenario *scenario, const char *verb, bool *known)
         return true;
     if (words_take(scenario, "leader"))
         return words_node(scenario, &node) && expect_leader(scenario, node);
+    if (words_take(scenario, "some"))
+        return words_need(scenario, "leader") && expect_some_leader(scenario);
     if (words_take(scenario, "no"))
         return expect_nothing(scenario);
     if (words_take(scenario, "same"))

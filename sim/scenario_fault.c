@@ -23,7 +23,7 @@ static bool fault_crash(struct scenario *scenario, uint32_t nodes)
     if (words_take(scenario, "keeping"))
         survival = SURVIVE_ALL;
     else if (words_take(scenario, "tearing"))
-        survival = SURVIVE_LAST;
+        survival = SURVIVE_PREFIX;
     else
         (void)words_take(scenario, "losing");
     for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++) {
@@ -94,6 +94,35 @@ static bool fault_stall(struct scenario *scenario, uint32_t nodes, bool stall)
     if (!stall)
         queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns);
     return true;
+}
+
+/* Operations of a disk that are over. */
+static uint64_t fault_completed(const struct disk *disk)
+{
+    return disk->order - (uint64_t)__builtin_popcountll(disk->active);
+}
+
+/* unstall NODE for K: so many operations complete, in the order of their submission; then it stands still again. */
+static bool fault_unstall_for(struct scenario *scenario, uint32_t nodes)
+{
+    struct disk *disk = &scenario_node(scenario, (uint32_t)__builtin_ctz(nodes))->disk;
+    struct scene *scene = &scenario->world->scene;
+    uint64_t count;
+    if (!words_number(scenario, "how many operations", &count))
+        return false;
+    if ((nodes & (nodes - 1)) != 0)
+        return scenario_wrong(scenario, "one node at a time");
+    const uint64_t end = fault_completed(disk) + count;
+    disk->stuck_ns = 0;
+    queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns);
+    while (fault_completed(disk) < end && queue_first(&scene->queue) != NULL
+           && queue_first(&scene->queue)->time_ns < SCENARIO_NEVER_NS) {
+        world_advance(scenario->world);
+        if (!scenario_sound(scenario))
+            return false;
+    }
+    disk->stuck_ns = SCENARIO_NEVER_NS;
+    return fault_completed(disk) == end || scenario_wrong(scenario, "its disk has less to do");
 }
 
 /* ---- damage ---- */
@@ -265,7 +294,8 @@ bool fault_line(struct scenario *scenario, const char *verb, bool *known)
     case 2: return fault_pause(scenario, nodes, true);
     case 3: return fault_pause(scenario, nodes, false);
     case 4: return fault_stall(scenario, nodes, true);
-    case 5: return fault_stall(scenario, nodes, false);
+    case 5:
+        return words_take(scenario, "for") ? fault_unstall_for(scenario, nodes) : fault_stall(scenario, nodes, false);
     default: break;
     }
     for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++)

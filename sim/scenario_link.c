@@ -89,6 +89,8 @@ static void link_hold(struct scenario *scenario, enum wire wire, uint32_t from, 
 bool link_frame(struct scenario *scenario, uint32_t from, uint32_t to, struct slice frame)
 {
     const enum wire wire = link_wire(scenario, frame);
+    if (wire == WIRE_VOTE_REQUEST || wire == WIRE_PRE_VOTE_REQUEST)
+        scenario->asked |= 1U << from;
     switch (link_fate(scenario, wire, from, to)) {
     case LINK_DROP: return false;
     case LINK_HOLD: link_hold(scenario, wire, from, to, frame); return false;

@@ -15,8 +15,8 @@ static const char *show_event_text(uint32_t kind) { return event_kind_text((enum
 void show_defaults(struct scenario *scenario)
 {
     static const enum event_kind kinds[] = {
-        EVENT_ROLE,        EVENT_TERM,    EVENT_VOTE,         EVENT_TRUNCATE, EVENT_COMMIT,
-        EVENT_QUORUM_LOST, EVENT_ABSTAIN, EVENT_ABSTAIN_OVER, EVENT_DIVERGED, EVENT_UNRECOVERABLE,
+        EVENT_ROLE,    EVENT_TERM,         EVENT_VOTE,     EVENT_TRUNCATE,      EVENT_QUORUM_LOST,
+        EVENT_ABSTAIN, EVENT_ABSTAIN_OVER, EVENT_DIVERGED, EVENT_UNRECOVERABLE,
     };
     memset(scenario->show, 0, sizeof scenario->show);
     for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++)
@@ -53,6 +53,24 @@ static struct shown *show_add(struct scenario *scenario, uint32_t who, uint32_t 
     return shown;
 }
 
+/* What was shown last of this node or client; NULL: nothing in this line. */
+static struct shown *show_latest(struct scenario *scenario, uint32_t who)
+{
+    for (uint32_t i = scenario->shown_count; i > 0; i--)
+        if (scenario->shown[i - 1].who == who)
+            return &scenario->shown[i - 1];
+    return NULL;
+}
+
+/* The same again says nothing new. */
+static void show_unrepeat(struct scenario *scenario)
+{
+    const struct shown *shown = &scenario->shown[--scenario->shown_count];
+    const struct shown *before = show_latest(scenario, shown->who);
+    if (before == NULL || before->kind != shown->kind || strcmp(before->text, shown->text) != 0)
+        scenario->shown_count++;
+}
+
 void show_text(struct scenario *scenario, uint32_t who, const char *format, ...)
 {
     struct shown *shown = show_add(scenario, who, EVENT_KINDS);
@@ -62,6 +80,7 @@ void show_text(struct scenario *scenario, uint32_t who, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(shown->text, sizeof shown->text, format, arguments);
     va_end(arguments);
+    show_unrepeat(scenario);
 }
 
 static void show_role(const struct event *event, char *to, size_t room)
@@ -120,25 +139,17 @@ static bool show_replaces(enum event_kind kind)
            || kind == EVENT_READ_RETRIED || kind == EVENT_SCRUB_MENDED || kind == EVENT_PAGE_DAMAGED;
 }
 
-static struct shown *show_same(struct scenario *scenario, uint32_t who, enum event_kind kind)
-{
-    for (uint32_t i = scenario->shown_count; i > 0; i--) {
-        struct shown *shown = &scenario->shown[i - 1];
-        if (shown->who == who)
-            return shown->kind == (uint32_t)kind ? shown : NULL;
-    }
-    return NULL;
-}
-
 void show_events(struct scenario *scenario, uint32_t node, const struct output *output)
 {
     for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
         const struct event *event = &output->events[i];
         scenario->happened[node][event->kind]++;
-        if (!scenario->show[event->kind])
+        /* Why it stopped is shown below. */
+        const bool stopped = event->kind == EVENT_ROLE && event->a == RAFT_STOPPED;
+        if (!scenario->show[event->kind] || stopped)
             continue;
-        struct shown *shown = show_replaces(event->kind) ? show_same(scenario, node, event->kind) : NULL;
-        if (shown == NULL)
+        struct shown *shown = show_latest(scenario, node);
+        if (shown == NULL || shown->kind != (uint32_t)event->kind || !show_replaces(event->kind))
             shown = show_add(scenario, node, event->kind);
         if (shown != NULL)
             show_event(event, shown->text, sizeof shown->text);

@@ -108,6 +108,7 @@ struct scenario {
     uint32_t held_count;
     struct scenario_client clients[CLIENTS_MAX];
     uint32_t rest_steps; /* since the line began */
+    uint32_t asked;      /* bit per node that sent requests for votes since then */
 
     bool show[EVENT_KINDS];
     uint64_t happened[VOTERS_MAX][EVENT_KINDS];
@@ -156,10 +157,12 @@ static inline struct node *scenario_node(struct scenario *scenario, uint32_t slo
 {
     return &scenario->world->nodes[slot];
 }
+/* False when a checker has failed, or something went wrong. */
+bool scenario_sound(struct scenario *scenario);
 /* Lets everything happen that needs no time. */
 bool scenario_settle(struct scenario *scenario);
 /* Time passes for these nodes, and all that happens in it happens. until_campaign: it ends early, when the only node
- * campaigns. */
+ * begins to campaign, or campaigns anew. */
 bool scenario_pass(struct scenario *scenario, uint32_t nodes, uint64_t ns, bool until_campaign);
 
 /* ---- what a line may begin with; the others are in scenario.c ---- */
