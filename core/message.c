@@ -319,11 +319,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
-    case FRAME_REJOIN_RESPONSE: {
-        const struct rejoin_response_body body = { .instance = message->rejoin_response.instance };
-        memcpy(to, &body, sizeof body);
-        return;
-    }
+    case FRAME_REJOIN_RESPONSE: memcpy(to, &message->rejoin_response.instance, sizeof(uint64_t)); return;
     case FRAME_REJOIN_REQUEST: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
