@@ -316,10 +316,11 @@ static bool datadir_load(struct datadir *datadir, const struct datadir_options *
     if (fsync(datadir->wal_fd) != 0 || fsync(datadir->directory_fd) != 0)
         return datadir_fail(datadir, "%s/wal: cannot sync: %s", path, strerror(errno));
     if (!wal_summarize(datadir->wal_fd, &summary))
-        return datadir_fail(datadir,
-                            "%s/wal: no intact superblock: a foreign file, or what this node has promised is lost: "
-                            "then remove %s and start with --rejoin",
-                            path, path);
+        return datadir_fail(
+            datadir,
+            "%s/wal: no intact superblock: a foreign or damaged file; if this node wrote it, what it promised "
+            "is lost: remove %s and start with --rejoin",
+            path, path);
     if (!summary_check(datadir, options, config, &summary)
         || !file_check(datadir, path, "/wal", datadir->wal_fd, limits_wal_bytes(&datadir->limits)))
         return false;

@@ -60,6 +60,43 @@ TEST(a_new_directory_is_formatted_once)
     directory_remove(directory);
 }
 
+/* The superblock of the directory as it lies on the disk. */
+static struct superblock formatted(bool rejoin)
+{
+    static uint8_t block[BLOCK];
+    struct datadir datadir;
+    struct superblock superblock;
+    const struct datadir_options options = {
+        .path = directory, .wal_bytes = WAL_BYTES, .buffered = true, .rejoin = rejoin
+    };
+    const struct replica_config config = voter(1, 0);
+    EXPECT(datadir_open(&datadir, &options, &config, 77));
+    EXPECT_EQUAL(pread(datadir.wal_fd, block, sizeof block, 0), BLOCK);
+    EXPECT(superblock_decode((struct slice){ .bytes = block, .count = sizeof block }, &superblock));
+    datadir_close(&datadir);
+    return superblock;
+}
+
+TEST(a_directory_that_rejoins_says_so_and_is_younger_than_any_before)
+{
+    directory_new();
+    const struct superblock first = formatted(false);
+    EXPECT_EQUAL(first.stored.flags, 0);
+    EXPECT_EQUAL(first.instance & INSTANCE_REJOIN, 0);
+    EXPECT_EQUAL(formatted(true).instance, first.instance); /* it is there: nothing happens to it */
+    uint64_t before = first.instance;
+    for (uint32_t times = 0; times < 2; times++) {
+        directory_remove(directory);
+        directory_new();
+        const struct superblock next = formatted(true);
+        EXPECT_EQUAL(next.stored.flags, STORED_REJOIN | STORED_ABSTAIN);
+        EXPECT_EQUAL(next.stored.hard.term, 0);
+        EXPECT(next.instance > before && (next.instance & INSTANCE_REJOIN) != 0);
+        before = next.instance;
+    }
+    directory_remove(directory);
+}
+
 TEST(a_locked_directory_is_refused)
 {
     struct datadir first, second;
