@@ -226,6 +226,7 @@ static void raftd_parse_member(struct raftd *raftd, const char *text, size_t cou
     }
     struct member *voter = &raftd->voters[raftd->voter_count++];
     voter->id = id;
+    voter->roles = MEMBER_VOTER;
     memcpy(voter->address, endpoint->text, sizeof(voter->address));
 }
 
@@ -275,8 +276,8 @@ static uint64_t raftd_default_cluster_id(const struct raftd *raftd)
 static int raftd_bind(const struct raftd *raftd, const struct replica_config *config)
 {
     struct endpoint endpoint = { .address_bytes = 0 };
-    for (uint32_t slot = 0; slot < config->voter_count; slot++) {
-        if (config->voters[slot].id == config->node_id)
+    for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
+        if (raftd->voters[slot].id == config->node_id)
             endpoint = raftd->endpoints[slot];
     }
     ASSERT(endpoint.address_bytes > 0);
@@ -324,14 +325,20 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
         .pre_vote = true,
         .check_quorum = true,
         .strict_naming = raftd->strict_naming,
-        .voter_count = raftd->voter_count,
     };
-    memcpy(config->voters, raftd->voters, sizeof(config->voters));
     struct replica_config checked = *config;
     checked.cluster_id = raftd_default_cluster_id(raftd);
     const char *problem = replica_config_problem(&checked);
     if (problem != NULL)
         raftd_exit(EXIT_USAGE, "%s", problem);
+}
+
+/* What a new directory is formatted with. */
+static struct configuration raftd_configuration(const struct raftd *raftd)
+{
+    struct configuration configuration = { .id = { .term = 0 } };
+    memcpy(configuration.members, raftd->voters, sizeof(raftd->voters));
+    return configuration;
 }
 
 /* raftd restore FILE DIR FLAG... */
@@ -358,6 +365,7 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
     struct restore_options options = {
         .file = argv[2],
         .directory = { .path = raftd->data, .wal_bytes = raftd->wal_bytes, .buffered = raftd->buffered },
+        .configuration = raftd_configuration(raftd),
     };
     raftd_config(raftd, &options.config);
     struct restore_result result;
@@ -420,8 +428,13 @@ int main(int argc, char **argv)
     logger_configure(raftd.log_level, raftd.log_format, raftd.id);
 
     int listen_fd = raftd_bind(&raftd, &config);
+    const struct configuration configuration = raftd_configuration(&raftd);
     struct datadir_options options = {
-        .path = raftd.data, .wal_bytes = raftd.wal_bytes, .buffered = raftd.buffered, .rejoin = raftd.rejoin
+        .path = raftd.data,
+        .wal_bytes = raftd.wal_bytes,
+        .buffered = raftd.buffered,
+        .configuration = &configuration,
+        .rejoin = raftd.rejoin,
     };
     struct datadir datadir;
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))
@@ -431,6 +444,7 @@ int main(int argc, char **argv)
     switch (node_run(&(struct node_options){
         .limits = &datadir.limits,
         .config = &config,
+        .configuration = &configuration,
         .endpoints = raftd.endpoints,
         .data_path = raftd.data,
         .device_fds = { [DEVICE_WAL] = datadir.wal_fd, [DEVICE_DATA] = datadir.data_fd },

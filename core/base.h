@@ -35,6 +35,15 @@ static inline uint64_t u64_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static inline uint32_t u32_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t u32_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+/* How many bits are set. Not the compiler's builtin, which may be a call into its library. */
+static inline uint32_t bits_count(uint32_t bits)
+{
+    uint32_t count = 0;
+    for (; bits != 0; bits &= bits - 1)
+        count++;
+    return count;
+}
+
 /* Rounds up to a multiple of a power of two. */
 static inline uint64_t u64_round_up(uint64_t value, uint64_t power) { return (value + power - 1) & ~(power - 1); }
 

@@ -34,9 +34,9 @@ static uint32_t address_bytes(const struct member *member)
 struct reply client_redirect(const struct replica *replica, uint64_t request_id)
 {
     struct reply reply = { .request_id = request_id, .status = REPLY_NOT_LEADER, .leader = replica->leader };
-    const uint32_t slot = voter_slot(replica, replica->leader);
-    if (slot < replica->config.voter_count) {
-        const struct member *leader = &replica->config.voters[slot];
+    const uint32_t slot = members_slot(replica, replica->leader);
+    if (slot < MEMBERS_MAX) {
+        const struct member *leader = &members_now(replica)->members[slot];
         reply.value = (struct slice){ .bytes = (const uint8_t *)leader->address, .count = address_bytes(leader) };
     }
     return reply;
@@ -92,7 +92,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .scrub_phase = (uint8_t)replica->scrub.phase,
         .store_state = (uint8_t)replica->store.state,
         .checkpoint_busy = !checkpoint_is_idle(replica),
-        .voters = replica->config.voter_count,
+        .voters = bits_count(configuration_voters(members_now(replica))),
         .role = (uint8_t)replica->role,
         .rejoin = (uint8_t)rejoin_state_of(replica),
         .rejoin_answers = (uint8_t)rejoin_answers(replica),

@@ -31,20 +31,21 @@ static void diverge_distrust(struct replica *replica, struct output *output, uin
     install_want(replica, output, index);
 }
 
-/* How many voters have this mark, by what they said last. */
-static uint32_t mark_holders(const struct replica *replica, const struct checkpoint_mark *mark)
+/* Has a quorum this mark, by what they said last? */
+static bool mark_agreed(const struct replica *replica, const struct checkpoint_mark *mark)
 {
     const struct checkpoint_mark own = diverge_mark(replica);
     uint32_t holders = 0;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
-        holders += mark_equal(slot == replica->self ? &own : &replica->peers[slot].checkpoint, mark) ? 1 : 0;
-    return holders;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (mark_equal(slot == replica->self ? &own : &replica->peers[slot].checkpoint, mark))
+            holders |= 1u << slot;
+    return quorum_has(members_now(replica), holders);
 }
 
 struct checkpoint_mark diverge_agreed(const struct replica *replica)
 {
     const struct checkpoint_mark own = diverge_mark(replica);
-    if (own.index != 0 && mark_holders(replica, &own) >= quorum_size(replica))
+    if (own.index != 0 && mark_agreed(replica, &own))
         return own;
     return (struct checkpoint_mark){ .index = 0 };
 }
@@ -56,15 +57,16 @@ void diverge_response(struct replica *replica, struct output *output, uint32_t s
     replica->peers[slot].checkpoint = mark;
     if (own.index == 0 || mark.index != own.index || hash128_equal(mark.hash, own.hash))
         return;
-    if (mark_holders(replica, &mark) >= quorum_size(replica)) {
+    if (mark_agreed(replica, &mark)) {
         diverge_distrust(replica, output, own.index);
         election_become_follower(replica, output, replica->stored.hard.term, 0);
         return;
     }
-    if (mark_holders(replica, &own) >= quorum_size(replica))
+    if (mark_agreed(replica, &own))
         return;
-    for (uint32_t other = 0; other < replica->config.voter_count; other++)
-        if (other != replica->self && replica->peers[other].checkpoint.index != own.index)
+    const uint32_t voters = members_other_voters(replica);
+    for (uint32_t other = 0; other < MEMBERS_MAX; other++)
+        if ((voters & (1u << other)) != 0 && replica->peers[other].checkpoint.index != own.index)
             return;
     replica_stop(replica, output, STOP_DIVERGED, own.index);
 }

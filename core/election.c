@@ -55,14 +55,6 @@ void election_become_follower(struct replica *replica, struct output *output, ui
 
 /* ---- campaigning ---- */
 
-static uint32_t votes_count(uint32_t votes)
-{
-    uint32_t count = 0;
-    for (; votes != 0; votes &= votes - 1)
-        count++;
-    return count;
-}
-
 static void election_campaign(struct replica *replica, struct output *output)
 {
     election_enter_term(replica, output, replica->stored.hard.term + 1, replica->config.node_id);
@@ -74,21 +66,15 @@ static void election_campaign(struct replica *replica, struct output *output)
     election_set_role(replica, output, RAFT_CANDIDATE, 0);
 }
 
-static uint32_t other_voters(const struct replica *replica)
-{
-    const uint32_t all = (1u << replica->config.voter_count) - 1;
-    return all & ~(1u << replica->self);
-}
-
 /* Raft 9.6: asks first whether an election could be won, so that a partitioned node does not raise its term. */
 static void election_pre_campaign(struct replica *replica, struct output *output)
 {
     replica->pre_votes = 1u << replica->self;
     replica->votes = 0;
-    replica->campaign_due = other_voters(replica);
+    replica->campaign_due = members_other_voters(replica);
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_PRE_CANDIDATE, 0);
-    if (votes_count(replica->pre_votes) >= quorum_size(replica))
+    if (quorum_has(members_now(replica), replica->pre_votes))
         election_campaign(replica, output);
 }
 
@@ -98,7 +84,7 @@ void election_tick(struct replica *replica, struct output *output)
     if (replica->now_ns < replica->election_deadline_ns)
         return;
     /* It may have promised entries that it does not know of: to lead without them would lose them (CTRL 3.3). */
-    if (election_abstains(replica)) {
+    if (election_abstains(replica) || !members_may_campaign(replica)) {
         election_reset_timer(replica);
         return;
     }
@@ -114,7 +100,7 @@ static void election_send_request(struct replica *replica, struct output *output
     const struct message message = {
         .type = FRAME_VOTE_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->config.voters[slot].id,
+        .to = members_id(replica, slot),
         .instance = replica->superblock.instance,
         .term = replica->stored.hard.term,
         .vote_request = {
@@ -129,7 +115,7 @@ static void election_send_request(struct replica *replica, struct output *output
 static void election_count(struct replica *replica, struct output *output, uint32_t slot)
 {
     replica->votes |= 1u << slot;
-    if (votes_count(replica->votes) >= quorum_size(replica))
+    if (quorum_has(members_now(replica), replica->votes))
         replicate_become_leader(replica, output);
 }
 
@@ -158,7 +144,7 @@ static void election_send_vote(struct replica *replica, struct output *output)
             .granted = replica->owed.vote_granted,
         },
     };
-    memcpy(message.vote_response.instances, replica->stored.instances, sizeof message.vote_response.instances);
+    memcpy(message.vote_response.directories, replica->stored.directories, sizeof replica->stored.directories);
     output_message(output, &replica->frame, &message);
     replica->owed.vote_to = 0;
 }
@@ -168,16 +154,16 @@ void election_flush(struct replica *replica, struct output *output)
     const struct hard_state *durable = &replica->superblock.durable.hard;
     if (replica->role == RAFT_CANDIDATE && durable->term == replica->stored.hard.term
         && durable->vote == replica->config.node_id && (replica->votes & (1u << replica->self)) == 0) {
-        replica->campaign_due = other_voters(replica);
+        replica->campaign_due = members_other_voters(replica);
         election_count(replica, output, replica->self);
     }
-    if (owed_vote_may_leave(replica) && output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+    if (owed_vote_may_leave(replica) && output_room(output, 1, MESSAGE_VOTE_BYTES))
         election_send_vote(replica, output);
     if (replica->role != RAFT_CANDIDATE && replica->role != RAFT_PRE_CANDIDATE)
         return;
     if (!election_term_durable(replica))
         return;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         if ((replica->campaign_due & (1u << slot)) == 0)
             continue;
         if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
@@ -250,14 +236,16 @@ void election_vote_response(struct replica *replica, struct output *output, cons
         return;
     }
     /* Before the vote counts: it may show that one counted before is of a directory that is no more (rejoin.h). */
-    rejoin_learn(replica, output, response->instances);
+    rejoin_learn(replica, output, response->directories);
     if (!response->granted)
         return;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    /* Whoever answers: only voters count. */
+    const uint32_t slot = members_slot(replica, message->from);
+    if (slot == MEMBERS_MAX)
+        return;
     if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->stored.hard.term + 1) {
         replica->pre_votes |= 1u << slot;
-        if (votes_count(replica->pre_votes) >= quorum_size(replica))
+        if (quorum_has(members_now(replica), replica->pre_votes))
             election_campaign(replica, output);
         return;
     }

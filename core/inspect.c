@@ -38,12 +38,14 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
     };
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         view->match[slot] = replica->peers[slot].match;
         view->next[slot] = replica->peers[slot].next;
         view->round_acked[slot] = replica->peers[slot].round_acked;
     }
 }
+
+const struct configuration *replica_configuration(const struct replica *replica) { return members_now(replica); }
 
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry)
 {
@@ -80,9 +82,10 @@ static const char *leader_invariant(const struct replica *replica)
         return "confirmed round within the rounds begun";
     if (!election_term_durable(replica))
         return "a leader's term is durable";
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+    const uint32_t others = members_others(replica);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         const struct peer *peer = &replica->peers[slot];
-        if (slot == replica->self)
+        if ((others & (1u << slot)) == 0)
             continue;
         if (peer->match >= peer->next)
             return "match < next";
@@ -149,7 +152,7 @@ uint64_t replica_digest(const struct replica *replica)
         { areas->data_runs, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max },
         { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
         { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
-        { areas->inflight, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t) },
+        { areas->inflight, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(uint64_t) },
     };
     uint64_t digest = 0;
     for (size_t i = 0; i < ARRAY_COUNT(live); i++) {

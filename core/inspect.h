@@ -25,7 +25,7 @@ struct replica_view {
     uint64_t state_digest;   /* of the applied state: store and sessions */
     uint64_t read_round;     /* latest ReadIndex round begun, leaders only */
     uint64_t read_confirmed; /* latest round that a majority acknowledged */
-    uint32_t votes;          /* bit per voter slot whose grant this candidate counts */
+    uint32_t votes;          /* bit per slot whose grant this candidate counts */
     uint32_t pre_votes;
     uint32_t pending_writes;
     uint32_t pending_reads;
@@ -37,14 +37,17 @@ struct replica_view {
     enum rejoin_state rejoin;
     uint32_t rejoin_answers; /* while it asks: of the needed ones so many are in */
     uint32_t rejoin_answers_needed;
-    uint64_t install_index;     /* of the checkpoint that is being got from a peer; 0: none */
-    bool store_ready;           /* the applied state is whole */
-    uint64_t match[VOTERS_MAX]; /* leaders: per voter slot, own slot included */
-    uint64_t next[VOTERS_MAX];
-    uint64_t round_acked[VOTERS_MAX];
+    uint64_t install_index;      /* of the checkpoint that is being got from a peer; 0: none */
+    bool store_ready;            /* the applied state is whole */
+    uint64_t match[MEMBERS_MAX]; /* leaders: per slot of the configuration in use, own slot included */
+    uint64_t next[MEMBERS_MAX];
+    uint64_t round_acked[MEMBERS_MAX];
 };
 
 void replica_inspect(const struct replica *replica, struct replica_view *view);
+
+/* The configuration in use: the latest one in the log. Borrows from the region. */
+const struct configuration *replica_configuration(const struct replica *replica);
 
 /* The entry at index, base < index <= last, not faulty; its body borrows from the region. */
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry);
@@ -68,7 +71,7 @@ struct superblock_view {
     struct hash128 parent; /* of the content before */
     struct stored stored;
 };
-bool superblock_inspect(struct slice block, const struct replica_config *config, struct superblock_view *view);
+bool superblock_inspect(struct slice copy, const struct replica_config *config, struct superblock_view *view);
 
 struct wal_batch_view {
     uint64_t sequence;

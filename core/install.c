@@ -22,7 +22,7 @@ static void install_enter(struct replica *replica, struct output *output, enum i
 {
     struct install *install = &replica->install;
     install->phase = phase;
-    output_event(output, EVENT_INSTALL, phase, replica->config.voters[install->source].id);
+    output_event(output, EVENT_INSTALL, phase, install->source);
 }
 
 static void requests_clear(struct install *install) { memset(install->requests, 0, sizeof install->requests); }
@@ -149,13 +149,13 @@ static bool install_may_aim(const struct replica *replica)
     return checkpoint_is_idle(replica) && install_runs_used(replica) == 0 && replica->store.state != STORE_LOADING;
 }
 
-static void install_aim(struct replica *replica, struct output *output, uint32_t source,
+static void install_aim(struct replica *replica, struct output *output, uint64_t source,
                         const struct checkpoint_response *response)
 {
     struct install *install = &replica->install;
-    ASSERT(source != replica->self && replica->store.state != STORE_LOADING);
+    ASSERT(source != replica->config.node_id && replica->store.state != STORE_LOADING);
     if (install->target.id.index != 0 && !hash128_equal(install->target.hash, response->checkpoint))
-        output_event(output, EVENT_INSTALL_RETARGET, response->id.index, replica->config.voters[source].id);
+        output_event(output, EVENT_INSTALL_RETARGET, response->id.index, source);
     install->source = source;
     install->target = (struct checkpoint){
         .id = response->id,
@@ -175,11 +175,11 @@ static void install_aim(struct replica *replica, struct output *output, uint32_t
     install_enter(replica, output, INSTALL_PULL);
 }
 
-static void take_offer(struct replica *replica, struct output *output, uint32_t slot, const struct message *message)
+static void take_offer(struct replica *replica, struct output *output, const struct message *message)
 {
     struct install *install = &replica->install;
     const struct checkpoint_response *response = &message->checkpoint_response;
-    const bool pulled_from = install->phase == INSTALL_PULL && slot == install->source;
+    const bool pulled_from = install->phase == INSTALL_PULL && message->from == install->source;
     if (install->phase == INSTALL_IDLE) {
         const bool leader =
             response->leader && message->from == replica->leader && message->term == replica->stored.hard.term;
@@ -193,23 +193,21 @@ static void take_offer(struct replica *replica, struct output *output, uint32_t 
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK ? !install->shunned || slot != install->source : pulled_from && !known) {
+    if (install->phase == INSTALL_ASK ? !install->shunned || message->from != install->source : pulled_from && !known) {
         if (install_may_aim(replica))
-            install_aim(replica, output, slot, response);
+            install_aim(replica, output, message->from, response);
     }
 }
 
 void install_response(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct checkpoint_response *response = &message->checkpoint_response;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
     replica->install.bytes_pulled += message_bytes(message);
     /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
     if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {
-        take_offer(replica, output, slot, message);
+        take_offer(replica, output, message);
         return;
     }
     if (replica->install.phase != INSTALL_PULL || !hash128_equal(response->checkpoint, replica->install.target.hash))
@@ -232,11 +230,24 @@ static struct message install_question(const struct replica *replica, enum check
     return (struct message){
         .type = FRAME_CHECKPOINT_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->config.voters[replica->install.source].id,
+        .to = replica->install.source,
         .instance = replica->superblock.instance,
         .term = replica->superblock.durable.hard.term,
         .checkpoint_request = { .ask = ask },
     };
+}
+
+/* The member behind the last one asked. Who is no member has only been told of whoever leads. 0: nobody. */
+static uint64_t source_next(struct replica *replica)
+{
+    struct install *install = &replica->install;
+    const uint32_t others = members_others(replica);
+    if (others == 0)
+        return replica->leader;
+    do {
+        install->source_slot = (install->source_slot + 1) % MEMBERS_MAX;
+    } while ((others & (1u << install->source_slot)) == 0);
+    return members_id(replica, install->source_slot);
 }
 
 /* There is room for it. */
@@ -250,15 +261,13 @@ static void install_ask(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
-    if (!due || replica->config.voter_count == 1 || replica->store.state == STORE_LOADING)
+    if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
         return;
-    do {
-        install->source = (install->source + 1) % replica->config.voter_count;
-    } while (install->source == replica->self);
+    install->source = source_next(replica);
     install->shunned = false;
     const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
     install->asked_ns = replica->now_ns;
-    if (output_room(output, 1, message_bytes(&message)))
+    if (install->source != 0 && output_room(output, 1, message_bytes(&message)))
         question_send(replica, output, &message);
 }
 
@@ -516,7 +525,7 @@ uint64_t install_deadline(const struct replica *replica)
     /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
-    if (install->phase == INSTALL_ASK && replica->config.voter_count > 1)
+    if (install->phase == INSTALL_ASK && !members_alone(replica))
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)
         return UINT64_MAX;

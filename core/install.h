@@ -86,7 +86,8 @@ struct install_serve {
 
 struct install {
     uint32_t phase;           /* enum install_phase */
-    uint32_t source;          /* slot of the peer that is asked */
+    uint32_t source_slot;     /* where the next one is looked for: behind this slot of the configuration in use */
+    uint64_t source;          /* id of the peer that is asked; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
     uint64_t asked_ns;        /* ASK: when the source was asked */

@@ -94,7 +94,7 @@ void install_offer(struct replica *replica, struct output *output, uint32_t slot
 {
     ASSERT(replica->role == RAFT_LEADER && slot != replica->self);
     if (serve_ready(replica))
-        serve_offer(replica, output, &(struct install_asker){ .node = replica->config.voters[slot].id }, true);
+        serve_offer(replica, output, &(struct install_asker){ .node = members_id(replica, slot) }, true);
 }
 
 bool install_lease_held(const struct replica *replica)

@@ -54,7 +54,7 @@ const struct limits limits_production = {
 
 const struct limits limits_tiny = {
     .block_bytes = 512,
-    .superblock_stride_blocks = 1,
+    .superblock_stride_blocks = 6,
     .wal_header_blocks = 4,
     .wal_body_blocks = 192,
     .wal_batch_bytes_max = 2048,
@@ -91,7 +91,7 @@ const struct limits limits_tiny = {
 
 const struct limits limits_micro = {
     .block_bytes = 512,
-    .superblock_stride_blocks = 1,
+    .superblock_stride_blocks = 6,
     .wal_header_blocks = 4,
     .wal_body_blocks = 12,
     .wal_batch_bytes_max = 512,
@@ -145,8 +145,8 @@ static const char *limits_storage_problem(const struct limits *limits)
 {
     if (!is_power_of_two(limits->block_bytes) || limits->block_bytes < BLOCK_BYTES_MIN)
         return "block_bytes must be a power of two of at least 512";
-    if (limits->superblock_stride_blocks == 0)
-        return "superblock_stride_blocks must not be 0";
+    if ((uint64_t)limits->superblock_stride_blocks * limits->block_bytes < limits_superblock_bytes(limits))
+        return "superblock_stride_blocks must hold a superblock";
     if (limits->scrub_kib_per_second == 0 || limits->install_kib_per_second == 0)
         return "scrub_kib_per_second and install_kib_per_second must not be 0";
     if (limits->wal_header_blocks < 4)
@@ -255,6 +255,11 @@ uint64_t limits_fingerprint(const struct limits *limits)
     };
     const uint64_t hash = checksum64(agreed, sizeof agreed, 0);
     return hash != 0 ? hash : 1;
+}
+
+uint32_t limits_superblock_bytes(const struct limits *limits)
+{
+    return (uint32_t)u64_round_up(sizeof(struct superblock), limits->block_bytes);
 }
 
 uint64_t limits_wal_bytes(const struct limits *limits)

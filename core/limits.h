@@ -10,7 +10,8 @@
 #include "base.h"
 
 enum {
-    VOTERS_MAX = 7,            /* of one configuration */
+    MEMBERS_MAX = 16,          /* of one configuration: voters of both halves, and learners */
+    VOTERS_MAX = 7,            /* of one half */
     MEMBER_ADDRESS_BYTES = 64, /* "host:port", NUL-padded */
     SUPERBLOCK_COPIES = 4,
     PAGE_BYTES_MAX = 16384,
@@ -20,7 +21,7 @@ enum {
 struct limits {
     /* storage */
     uint32_t block_bytes;              /* unit of durable writes; a power of two, at least BLOCK_BYTES_MIN */
-    uint32_t superblock_stride_blocks; /* distance between the copies of the superblock */
+    uint32_t superblock_stride_blocks; /* distance between the copies of the superblock, each of which fits */
     uint32_t wal_header_blocks;        /* header ring; at least 4 */
     uint32_t wal_body_blocks;          /* body ring; the log of part 1 is full when it is */
     uint32_t wal_batch_bytes_max;      /* one batch with its header and padding; a multiple of block_bytes */
@@ -71,6 +72,9 @@ const char *limits_problem(const struct limits *limits);
 
 /* Hash of what replicas must agree on; never 0. */
 uint64_t limits_fingerprint(const struct limits *limits);
+
+/* One copy of the superblock: whole blocks. */
+uint32_t limits_superblock_bytes(const struct limits *limits);
 
 /* Size of the WAL file, device 0, and of the data file, device 1. */
 uint64_t limits_wal_bytes(const struct limits *limits);

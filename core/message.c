@@ -19,9 +19,10 @@ struct vote_response_body {
     uint8_t pre;
     uint8_t granted;
     uint8_t zero[6];
-    uint64_t instances[VOTERS_MAX];
+    struct directory directories[DIRECTORIES_MAX];
 };
-STATIC_ASSERT(sizeof(struct vote_response_body) == 72, "no padding");
+STATIC_ASSERT(sizeof(struct vote_response_body) == 16 + DIRECTORIES_MAX * 16, "no padding");
+STATIC_ASSERT(sizeof(struct frame_header) + sizeof(struct vote_response_body) <= MESSAGE_VOTE_BYTES, "as promised");
 
 struct append_request_body {
     uint64_t prev_term;
@@ -276,7 +277,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .pre = message->vote_response.pre,
             .granted = message->vote_response.granted,
         };
-        memcpy(body.instances, message->vote_response.instances, sizeof body.instances);
+        memcpy(body.directories, message->vote_response.directories, sizeof body.directories);
         memcpy(to, &body, sizeof body);
         return;
     }
@@ -375,7 +376,7 @@ static enum frame_verdict vote_response_decode(const uint8_t *bytes, struct mess
         .pre = body.pre == 1,
         .granted = body.granted == 1,
     };
-    memcpy(message->vote_response.instances, body.instances, sizeof body.instances);
+    memcpy(message->vote_response.directories, body.directories, sizeof body.directories);
     return FRAME_OK;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base.h"
 #include "checksum.h"
+#include "configuration.h"
 #include "limits.h"
 #include "pieces.h"
 
@@ -61,7 +62,7 @@ enum frame_verdict {
     FRAME_BAD_BODY, /* a field out of range */
     FRAME_WRONG_CLUSTER,
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
-    FRAME_WRONG_NODE,        /* addressed to another node, or from no voter */
+    FRAME_WRONG_NODE,        /* addressed to another node, or from none */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
     FRAME_REPLACED_NODE,     /* a younger data directory has rejoined under this node id */
 };
@@ -85,8 +86,10 @@ struct vote_response {
     uint64_t term; /* the term that was asked for, so that a pre-candidate can match it (header: the voter's term) */
     bool pre;
     bool granted;
-    uint64_t instances[VOTERS_MAX]; /* struct stored: the data directories that the voter knows (rejoin.h) */
+    struct directory directories[DIRECTORIES_MAX]; /* those that the voter knows (rejoin.h) */
 };
+/* No frame of an election is larger. */
+enum { MESSAGE_VOTE_BYTES = 512 };
 
 /* A checkpoint that is durable on its sender: equal on all replicas, or one of them is wrong (diverge.c). */
 struct checkpoint_mark {

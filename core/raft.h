@@ -7,6 +7,7 @@
  *   diverge.c    replicas whose states differ find out
  *   read.c       6.4 linearizable reads by ReadIndex
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
+ *   members.c    4.1 which configuration is in use; configuration.c what one says, quorum.c who is a majority of it
  *   client.c     6.2, 6.3 admission, routing, replies
  *
  * Roles and what moves between them:
@@ -44,6 +45,8 @@ void append_flush(struct replica *replica, struct output *output);
 
 /* replicate.c */
 void replicate_become_leader(struct replica *replica, struct output *output);
+/* Leader: nothing is known of the member in this slot. */
+void replicate_begin_peer(struct replica *replica, uint32_t slot);
 void replicate_response(struct replica *replica, struct output *output, const struct message *message);
 /* Leader: the peer has another data directory, and has confirmed nothing. */
 void replicate_forget(struct replica *replica, uint32_t slot);
@@ -53,8 +56,6 @@ void replicate_flush(struct replica *replica, struct output *output);
 void replicate_advance_commit(struct replica *replica, struct output *output);
 /* Appends an ENTRY_CHECKPOINT when it is time. */
 void replicate_checkpoint(struct replica *replica, struct output *output);
-/* The highest value that a majority of `values` (one per voter) has reached. */
-uint64_t quorum_reached(const uint64_t *values, uint32_t count);
 
 /* repair.c */
 void repair_flush(struct replica *replica, struct output *output);

@@ -56,17 +56,17 @@ void read_begin_round(struct replica *replica, struct output *output)
         read->index = replica->commit;
     }
     replica->reads_assigned = replica->reads_count;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
-        replica->peers[slot].heartbeat_due = slot != replica->self;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        replica->peers[slot].heartbeat_due = true;
     read_acked(replica); /* a single voter is its own majority */
 }
 
 void read_acked(struct replica *replica)
 {
-    uint64_t acked[VOTERS_MAX];
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+    uint64_t acked[MEMBERS_MAX];
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         acked[slot] = slot == replica->self ? replica->round : replica->peers[slot].round_acked;
-    replica->round_confirmed = u64_max(replica->round_confirmed, quorum_reached(acked, replica->config.voter_count));
+    replica->round_confirmed = u64_max(replica->round_confirmed, quorum_reached(members_now(replica), acked));
 }
 
 static void read_pop(struct replica *replica)

@@ -19,7 +19,8 @@ static uint64_t stream_offset(const struct replica *replica, uint64_t position)
 {
     const struct limits *limits = &replica->limits;
     if (replica->recovery.phase == RECOVERY_SUPERBLOCK)
-        return superblock_offset(limits, (uint32_t)(position / limits->block_bytes));
+        return superblock_offset(limits, (uint32_t)(position / limits_superblock_bytes(limits)))
+               + position % limits_superblock_bytes(limits);
     if (replica->recovery.phase == RECOVERY_NAMES)
         return wal_header_offset(limits) + position;
     return wal_body_offset(limits) + position % wal_ring_bytes(limits);
@@ -44,7 +45,7 @@ static uint32_t stream_chunk(const struct replica *replica)
     const struct recovery *recovery = &replica->recovery;
     uint64_t bytes = u64_min(recovery->read_end - recovery->read_next, replica->limits.wal_batch_bytes_max);
     if (recovery->phase == RECOVERY_SUPERBLOCK)
-        bytes = replica->limits.block_bytes;
+        bytes = limits_superblock_bytes(&replica->limits);
     if (recovery->phase >= RECOVERY_BODY) {
         const uint64_t ring = wal_ring_bytes(&replica->limits);
         bytes = u64_min(bytes, ring - recovery->read_next % ring);
@@ -96,25 +97,12 @@ static void stream_begin(struct recovery *recovery, enum recovery_phase phase, u
 
 void recovery_start(struct replica *replica, struct output *output)
 {
-    stream_begin(&replica->recovery, RECOVERY_SUPERBLOCK, 0, (uint64_t)SUPERBLOCK_COPIES * replica->limits.block_bytes);
+    stream_begin(&replica->recovery, RECOVERY_SUPERBLOCK, 0,
+                 (uint64_t)SUPERBLOCK_COPIES * limits_superblock_bytes(&replica->limits));
     stream_read_on(replica, output);
 }
 
 /* ---- superblock ---- */
-
-static bool superblock_voters_equal(const struct superblock *superblock, const struct replica_config *config)
-{
-    if (superblock->voter_count != config->voter_count)
-        return false;
-    for (uint32_t i = 0; i < config->voter_count; i++) {
-        bool found = false;
-        for (uint32_t j = 0; j < config->voter_count; j++)
-            found = found || superblock->voters[i] == config->voters[j].id;
-        if (!found)
-            return false;
-    }
-    return true;
-}
 
 /* Is this the directory that the configuration means? */
 static bool superblock_belongs(struct replica *replica, struct output *output, const struct superblock *superblock)
@@ -135,8 +123,6 @@ static bool superblock_belongs(struct replica *replica, struct output *output, c
              || superblock->page_bytes != limits->page_bytes || superblock->pages_max != limits->pages_max
              || superblock->data_blocks != limits->data_blocks)
         replica_stop(replica, output, STOP_WRONG_GEOMETRY, 0);
-    else if (!superblock_voters_equal(superblock, config))
-        replica_stop(replica, output, STOP_WRONG_VOTERS, superblock->voter_count);
     else
         return true;
     return false;
@@ -158,7 +144,7 @@ static void superblock_repair(struct replica *replica, struct output *output, co
         bad++;
     }
     uint8_t *block = region_at(replica, replica->areas.wal_superblock);
-    memset(block, 0, replica->limits.block_bytes);
+    memset(block, 0, limits_superblock_bytes(&replica->limits));
     memcpy(block, superblock, sizeof *superblock);
     replica->scrub.mended += bad;
     if (bad > 0)
@@ -182,14 +168,28 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     replica->superblock.hash = superblock->hash;
     replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
+    members_changed(replica, &(struct configuration){ .id = { .term = 0 } });
     superblock_repair(replica, output, superblock);
 }
 
-static void superblock_read(struct replica *replica, uint32_t copy, struct slice block)
+/* A piece of a copy, or a block of it that cannot be read (no bytes); the last piece decides. */
+static void superblock_read(struct replica *replica, uint64_t position, struct slice piece)
 {
     struct recovery *recovery = &replica->recovery;
-    recovery->superblock_valid[copy] =
-        block.count > 0 && superblock_decode(block, &recovery->superblocks[copy]) ? 1 : 0;
+    const uint32_t copy_bytes = limits_superblock_bytes(&replica->limits);
+    const uint32_t copy = (uint32_t)(position / copy_bytes);
+    const uint32_t at = (uint32_t)(position % copy_bytes);
+    uint8_t *bytes = region_at(replica, replica->areas.wal_superblock);
+    const uint32_t count = piece.count > 0 ? piece.count : replica->limits.block_bytes;
+    ASSERT(at + count <= copy_bytes);
+    if (piece.count > 0)
+        memcpy(bytes + at, piece.bytes, count);
+    else
+        memset(bytes + at, 0, count);
+    if (at + count < copy_bytes)
+        return;
+    const struct slice whole = { .bytes = bytes, .count = copy_bytes };
+    recovery->superblock_valid[copy] = superblock_decode(whole, &recovery->superblocks[copy]) ? 1 : 0;
     if (recovery->superblock_valid[copy] == 0)
         memset(&recovery->superblocks[copy], 0, sizeof recovery->superblocks[copy]);
 }
@@ -286,7 +286,7 @@ static void log_meet_checkpoint(struct replica *replica)
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
-    if (replica->config.voter_count > 1 || (!unknown && replica->log.first_faulty == 0))
+    if (!members_alone(replica) || (!unknown && replica->log.first_faulty == 0))
         return false;
     replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
     return true;
@@ -350,7 +350,7 @@ static void stream_arrived(struct replica *replica, uint64_t position, struct sl
     const uint32_t block_bytes = replica->limits.block_bytes;
     const uint32_t slot = (uint32_t)(position / block_bytes);
     switch ((enum recovery_phase)replica->recovery.phase) {
-    case RECOVERY_SUPERBLOCK: superblock_read(replica, slot, bytes); return;
+    case RECOVERY_SUPERBLOCK: superblock_read(replica, position, bytes); return;
     case RECOVERY_NAMES:
         if (bytes.count == 0)
             name_read(replica, slot, bytes);

@@ -12,17 +12,21 @@ enum rejoin_state rejoin_state_of(const struct replica *replica)
 
 static bool is_asking(const struct replica *replica) { return rejoin_state_of(replica) == REJOIN_ASKING; }
 
+/* Of n voters with majorities of q: n - q + 1. */
+static uint32_t half_needs(uint32_t voters) { return bits_count(voters) - bits_count(voters) / 2; }
+
 uint32_t rejoin_answers_needed(const struct replica *replica)
 {
-    return replica->config.voter_count - quorum_size(replica) + 1;
+    const struct configuration *now = members_now(replica);
+    return u32_max(half_needs(configuration_voters(now)), half_needs(configuration_voters_old(now)));
 }
 
-uint32_t rejoin_answers(const struct replica *replica)
+uint32_t rejoin_answers(const struct replica *replica) { return bits_count(replica->rejoin.answered); }
+
+/* Is none of the quorums that the lost directory may have been part of without an answer? */
+static bool answers_suffice(const struct replica *replica)
 {
-    uint32_t count = 0;
-    for (uint32_t left = replica->rejoin.answered; left != 0; left &= left - 1)
-        count++;
-    return count;
+    return members_may_campaign(replica) && !quorum_has(members_now(replica), ~replica->rejoin.answered);
 }
 
 void rejoin_start(struct replica *replica, struct output *output)
@@ -33,32 +37,51 @@ void rejoin_start(struct replica *replica, struct output *output)
 
 /* ---- who speaks for a node id ---- */
 
-/* Where it stands among struct stored.instances: not every node need list the voters in the same order. */
-static uint32_t voter_rank(const struct replica *replica, uint32_t slot)
+/* 0: none is known. */
+static uint64_t instance_in(const struct directory *directories, uint64_t node_id)
 {
-    uint32_t rank = 0;
-    for (uint32_t other = 0; other < replica->config.voter_count; other++)
-        rank += replica->config.voters[other].id < replica->config.voters[slot].id;
-    return rank;
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++)
+        if (directories[at].node_id == node_id)
+            return directories[at].instance;
+    return 0;
 }
 
-static uint64_t instance_of(const struct replica *replica, uint32_t slot)
+static uint64_t instance_of(const struct replica *replica, uint64_t node_id)
 {
-    return replica->stored.instances[voter_rank(replica, slot)];
+    return instance_in(replica->stored.directories, node_id);
 }
 
-static uint64_t instance_durable(const struct replica *replica, uint32_t slot)
+static uint64_t instance_durable(const struct replica *replica, uint64_t node_id)
 {
-    return replica->superblock.durable.instances[voter_rank(replica, slot)];
+    return instance_in(replica->superblock.durable.directories, node_id);
+}
+
+/* Where to remember a member's directory: its own place, a free one, or that of a node that is no member any more.
+ * Among fifteen others a member finds one. NULL: this node is none itself, and nobody counts what it says. */
+static struct directory *directory_place(struct replica *replica, uint64_t node_id)
+{
+    struct directory *place = NULL;
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++) {
+        struct directory *directory = &replica->stored.directories[at];
+        if (directory->node_id == node_id)
+            return directory;
+        if (directory->node_id == 0 || members_slot(replica, directory->node_id) == MEMBERS_MAX)
+            place = directory;
+    }
+    return place;
 }
 
 /* What the directory before it promised to this node means nothing any more. */
 static void peer_replace(struct replica *replica, struct output *output, uint32_t slot, uint64_t instance)
 {
-    const uint64_t before = instance_of(replica, slot);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    const uint64_t node_id = members_id(replica, slot);
+    const uint64_t before = instance_of(replica, node_id);
+    ASSERT(node_id != 0 && slot != replica->self);
     ASSERT(instance > before);
-    replica->stored.instances[voter_rank(replica, slot)] = instance;
+    struct directory *place = directory_place(replica, node_id);
+    ASSERT(place != NULL || replica->self == MEMBERS_MAX);
+    if (place != NULL)
+        *place = (struct directory){ .node_id = node_id, .instance = instance };
     if (before == 0)
         return;
     const uint32_t others = ~(1u << slot);
@@ -67,14 +90,15 @@ static void peer_replace(struct replica *replica, struct output *output, uint32_
     replica->repair.dont_have &= others;
     replica->repair.faulty &= others;
     replicate_forget(replica, slot);
-    output_event(output, EVENT_REPLACED, replica->config.voters[slot].id, instance);
+    output_event(output, EVENT_REPLACED, node_id, instance);
 }
 
-enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output, uint32_t slot, uint64_t instance)
+enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output, uint64_t node_id, uint64_t instance)
 {
-    const uint64_t known = instance_of(replica, slot);
+    const uint32_t slot = members_slot(replica, node_id);
+    const uint64_t known = instance_of(replica, node_id);
     ASSERT(instance != 0);
-    if (instance == known)
+    if (instance == known || slot == MEMBERS_MAX)
         return FRAME_OK;
     if (known != 0 && ((instance & INSTANCE_REJOIN) == 0 || instance < known))
         return (known & INSTANCE_REJOIN) != 0 ? FRAME_REPLACED_NODE : FRAME_DUPLICATE_NODE;
@@ -82,45 +106,45 @@ enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output
     return FRAME_OK;
 }
 
-void rejoin_learn(struct replica *replica, struct output *output, const uint64_t *instances)
+void rejoin_learn(struct replica *replica, struct output *output, const struct directory *directories)
 {
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
-        const uint64_t instance = instances[voter_rank(replica, slot)];
-        if (slot != replica->self && (instance & INSTANCE_REJOIN) != 0 && instance > instance_of(replica, slot))
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const uint64_t node_id = members_id(replica, slot);
+        const uint64_t instance = node_id == 0 ? 0 : instance_in(directories, node_id);
+        if (slot != replica->self && (instance & INSTANCE_REJOIN) != 0 && instance > instance_of(replica, node_id))
             peer_replace(replica, output, slot, instance);
     }
 }
 
-bool rejoin_hears(const struct replica *replica, uint32_t slot, enum frame_type type)
+bool rejoin_hears(const struct replica *replica, uint64_t node_id, enum frame_type type)
 {
-    const uint64_t durable = instance_durable(replica, slot);
+    const uint64_t durable = instance_durable(replica, node_id);
     if (type == FRAME_REJOIN_REQUEST)
         return true;
     if (is_asking(replica))
         return type == FRAME_REJOIN_RESPONSE;
-    return durable == 0 || durable == instance_of(replica, slot);
+    return durable == 0 || durable == instance_of(replica, node_id);
 }
 
 /* ---- questions and answers ---- */
 
 void rejoin_request(struct replica *replica, const struct message *message)
 {
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
-    replica->rejoin.owed |= 1u << slot;
+    const uint32_t slot = members_slot(replica, message->from);
+    if (slot < MEMBERS_MAX)
+        replica->rejoin.owed |= 1u << slot;
 }
 
 void rejoin_response(struct replica *replica, struct output *output, const struct message *message)
 {
     struct rejoin *rejoin = &replica->rejoin;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    const uint32_t slot = members_slot(replica, message->from);
     /* What a directory before this one was answered may be older than its last promise. */
-    if (!is_asking(replica) || message->rejoin_response.instance != replica->superblock.instance)
+    if (!is_asking(replica) || slot == MEMBERS_MAX || message->rejoin_response.instance != replica->superblock.instance)
         return;
     rejoin->answered |= 1u << slot;
     rejoin->term = u64_max(rejoin->term, message->term);
-    if (rejoin_answers(replica) < rejoin_answers_needed(replica))
+    if (!answers_suffice(replica))
         return;
     output_event(output, EVENT_REJOIN_KNOWN, rejoin->term, rejoin_answers(replica));
     election_become_follower(replica, output, u64_max(rejoin->term, 1), 0);
@@ -133,19 +157,20 @@ static void rejoin_send(struct replica *replica, struct output *output, uint32_t
     struct message message = {
         .type = type,
         .from = replica->config.node_id,
-        .to = replica->config.voters[slot].id,
+        .to = members_id(replica, slot),
         .instance = replica->superblock.instance,
         .term = replica->stored.hard.term,
     };
     if (type == FRAME_REJOIN_RESPONSE)
-        message.rejoin_response.instance = instance_of(replica, slot);
+        message.rejoin_response.instance = instance_of(replica, message.to);
     output_message(output, &replica->frame, &message);
 }
 
 static bool answer_may_leave(const struct replica *replica, uint32_t slot)
 {
+    const uint64_t node_id = members_id(replica, slot);
     return (replica->rejoin.owed >> slot & 1) != 0 && !is_asking(replica) && election_term_durable(replica)
-           && instance_durable(replica, slot) == instance_of(replica, slot);
+           && instance_durable(replica, node_id) == instance_of(replica, node_id);
 }
 
 static bool questions_are_due(const struct replica *replica)
@@ -158,22 +183,25 @@ static bool questions_are_due(const struct replica *replica)
 void rejoin_flush(struct replica *replica, struct output *output)
 {
     struct rejoin *rejoin = &replica->rejoin;
-    const bool ask = questions_are_due(replica);
-    if (!ask && rejoin->owed == 0)
+    const uint32_t others = members_other_voters(replica);
+    rejoin->owed &= others;
+    const uint32_t asked = questions_are_due(replica) ? others & ~rejoin->answered : 0;
+    const uint32_t frames = bits_count(asked | rejoin->owed);
+    if (frames == 0)
         return;
-    if (!output_room(output, replica->config.voter_count, CLIENT_REPLY_SMALL_BYTES * replica->config.voter_count)) {
+    if (!output_room(output, frames, CLIENT_REPLY_SMALL_BYTES * frames)) {
         replica->wants_tick = true;
         return;
     }
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         if (answer_may_leave(replica, slot)) {
             rejoin_send(replica, output, slot, FRAME_REJOIN_RESPONSE);
             rejoin->owed &= ~(1u << slot);
         }
-        if (ask && slot != replica->self && (rejoin->answered >> slot & 1) == 0)
+        if ((asked >> slot & 1) != 0)
             rejoin_send(replica, output, slot, FRAME_REJOIN_REQUEST);
     }
-    if (!ask)
+    if (asked == 0)
         return;
     rejoin->asked = true;
     rejoin->asked_ns = replica->now_ns;

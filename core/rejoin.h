@@ -35,7 +35,9 @@
  *
  * Invariants:
  *   while ASKING the term is 0, in memory and on the disk, and no frame leaves but questions and refusals
- *   stored.instances never fall; REJOIN implies ABSTAIN */
+ *   a member's number in stored.directories never falls; REJOIN implies ABSTAIN
+ *
+ * The voters are those of the configuration that the new directory was formatted with. */
 #ifndef WW_REJOIN_H
 #define WW_REJOIN_H
 
@@ -48,26 +50,28 @@ struct replica;
 struct rejoin {
     uint64_t term;     /* highest in an answer */
     uint64_t asked_ns; /* when the others were last asked */
-    uint32_t answered; /* bit per voter slot */
-    uint32_t owed;     /* bit per voter slot: it asks, and is answered when the disk allows it */
+    uint32_t answered; /* set of slots */
+    uint32_t owed;     /* set of slots: they ask, and are answered when the disk allows it */
     bool asked;
     uint8_t zero[7];
 };
 
 enum rejoin_state rejoin_state_of(const struct replica *replica);
-/* Of that many other voters the terms must be known. More than there are: it never ends. */
+/* Of that many other voters the terms must be known; in a joint configuration of more, perhaps. More than there are: it
+ * never ends. */
 uint32_t rejoin_answers_needed(const struct replica *replica);
 uint32_t rejoin_answers(const struct replica *replica);
 
 /* The start of a life: the superblock has been read. */
 void rejoin_start(struct replica *replica, struct output *output);
 
-/* Does this directory speak for the voter in `slot`? Remembers one that is new. */
-enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output, uint32_t slot, uint64_t instance);
-/* Does what the voter in `slot` says count now? */
-bool rejoin_hears(const struct replica *replica, uint32_t slot, enum frame_type type);
-/* The directories that another voter knows, VOTERS_MAX of them: those that rejoined take the place of older ones. */
-void rejoin_learn(struct replica *replica, struct output *output, const uint64_t *instances);
+/* Does this directory speak for the node? Remembers one that is new. Nodes that are no members are not remembered. */
+enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output, uint64_t node_id, uint64_t instance);
+/* Does what the node says count now? */
+bool rejoin_hears(const struct replica *replica, uint64_t node_id, enum frame_type type);
+/* The directories that another voter knows, DIRECTORIES_MAX of them: those that rejoined take the place of older ones.
+ */
+void rejoin_learn(struct replica *replica, struct output *output, const struct directory *directories);
 
 void rejoin_request(struct replica *replica, const struct message *message);
 void rejoin_response(struct replica *replica, struct output *output, const struct message *message);

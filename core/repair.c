@@ -5,7 +5,7 @@
  *
  *   HAVE           -> written again as a REPAIR batch; it counts when that is durable
  *   IN_CHECKPOINT  -> it is committed, and a checkpoint has it: install.c gets that
- *   DONT_HAVE      -> from a majority of the voters: the entry was never committed, nor can it be (they all are in this
+ *   DONT_HAVE      -> from a quorum: the entry was never committed, nor can it be (they all are in this
  *                     term, and took no entry that they do not know of). It goes, with all behind it. The leader steps
  *                     down to do so, since leaders append only.
  *   HAVE_FAULTY    -> known by name there, too: wait for somebody else
@@ -22,7 +22,7 @@ static void repair_send(struct replica *replica, struct output *output, uint32_t
     const struct message message = {
         .type = FRAME_REPAIR_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->config.voters[slot].id,
+        .to = members_id(replica, slot),
         .instance = replica->superblock.instance,
         .term = replica->stored.hard.term,
         .repair_request = { .id = replica->repair.id },
@@ -34,7 +34,7 @@ static void repair_send(struct replica *replica, struct output *output, uint32_t
 static void repair_give_up(struct replica *replica, struct output *output)
 {
     const struct repair *repair = &replica->repair;
-    const uint32_t others = ((1u << replica->config.voter_count) - 1) & ~(1u << replica->self);
+    const uint32_t others = members_other_voters(replica);
     if (((repair->dont_have | repair->faulty) & others) == others)
         output_event(output, EVENT_UNRECOVERABLE, repair->id.index, repair->id.term);
     election_become_follower(replica, output, replica->stored.hard.term, 0);
@@ -59,14 +59,15 @@ void repair_flush(struct replica *replica, struct output *output)
     }
     if (repair->asked && replica->now_ns - repair->asked_ns < replica->config.heartbeat_interval_ns)
         return;
-    if (!output_room(output, replica->config.voter_count, CLIENT_REPLY_SMALL_BYTES * replica->config.voter_count)) {
+    const uint32_t others = members_others(replica);
+    if (!output_room(output, bits_count(others), CLIENT_REPLY_SMALL_BYTES * bits_count(others))) {
         replica->wants_tick = true;
         return;
     }
     repair->asked = true;
     repair->asked_ns = replica->now_ns;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
-        if (slot != replica->self)
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if ((others & (1u << slot)) != 0)
             repair_send(replica, output, slot);
 }
 
@@ -105,14 +106,6 @@ void repair_request(struct replica *replica, struct output *output, const struct
     output_message(output, &replica->frame, &answer);
 }
 
-static uint32_t bits_count(uint32_t bits)
-{
-    uint32_t count = 0;
-    for (; bits != 0; bits &= bits - 1)
-        count++;
-    return count;
-}
-
 static void repair_drop(struct replica *replica, struct output *output)
 {
     const uint64_t kept = replica->repair.id.index - 1;
@@ -136,8 +129,9 @@ void repair_response(struct replica *replica, struct output *output, const struc
     if (replica->role != RAFT_LEADER || message->term != replica->stored.hard.term
         || !log_id_equal(response->id, repair->id) || log_lost(replica) != repair->id.index)
         return;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    const uint32_t slot = members_slot(replica, message->from);
+    if (slot == MEMBERS_MAX)
+        return;
     replica->peers[slot].heard_ns = replica->now_ns;
     struct entry entry;
     switch (response->verdict) {
@@ -148,7 +142,7 @@ void repair_response(struct replica *replica, struct output *output, const struc
         return;
     case REPAIR_DONT_HAVE:
         repair->dont_have |= 1u << slot;
-        if (bits_count(repair->dont_have) >= quorum_size(replica))
+        if (quorum_has(members_now(replica), repair->dont_have))
             repair_drop(replica, output);
         return;
     case REPAIR_HAVE_FAULTY: repair->faulty |= 1u << slot; return;

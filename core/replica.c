@@ -8,21 +8,11 @@ const char *replica_config_problem(const struct replica_config *config)
 {
     if (config->cluster_id == 0)
         return "the cluster id must not be 0";
-    if (config->voter_count < 1 || config->voter_count > VOTERS_MAX)
-        return "a cluster has 1 to 7 voters";
+    if (config->node_id == 0 || config->node_id == UINT64_MAX)
+        return "node ids 0 and 2^64-1 are reserved";
     if (config->heartbeat_interval_ns == 0 || config->heartbeat_interval_ns > config->election_timeout_ns / 2)
         return "the heartbeat interval must be positive and at most half the election timeout";
-    bool self_found = false;
-    for (uint32_t i = 0; i < config->voter_count; i++) {
-        const uint64_t id = config->voters[i].id;
-        if (id == 0 || id == UINT64_MAX)
-            return "node ids 0 and 2^64-1 are reserved";
-        self_found = self_found || id == config->node_id;
-        for (uint32_t j = 0; j < i; j++)
-            if (config->voters[j].id == id)
-                return "two voters have the same id";
-    }
-    return self_found ? NULL : "the node id is not among the voters";
+    return NULL;
 }
 
 static uint64_t area_take(uint64_t *end, uint64_t bytes, uint64_t alignment)
@@ -40,7 +30,7 @@ static struct areas areas_of(const struct limits *limits)
     uint64_t end = sizeof(struct replica);
     struct areas areas;
     /* Blocks first and on their own pages: O_DIRECT wants aligned memory. */
-    areas.wal_superblock = area_take(&end, limits->block_bytes, REGION_ALIGNMENT);
+    areas.wal_superblock = area_take(&end, limits_superblock_bytes(limits), REGION_ALIGNMENT);
     areas.wal_name = area_take(&end, limits->block_bytes, limits->block_bytes);
     areas.wal_body = area_take(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes, limits->block_bytes);
     areas.log_slots = area_take(&end, (uint64_t)limits->log_entries_max * sizeof(struct log_slot), 64);
@@ -68,7 +58,7 @@ static struct areas areas_of(const struct limits *limits)
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
     areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
-    areas.inflight = area_take(&end, (uint64_t)VOTERS_MAX * limits->inflight_max * sizeof(uint64_t), 64);
+    areas.inflight = area_take(&end, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(uint64_t), 64);
     areas.end = u64_round_up(end, REGION_ALIGNMENT);
     return areas;
 }
@@ -94,7 +84,7 @@ struct replica *replica_init(void *region, const struct limits *limits, const st
         .frame_bytes_max = limits->frame_bytes_max,
     };
     prng_seed(&replica->prng, config->seed);
-    replica->self = voter_slot(replica, config->node_id);
+    replica->self = MEMBERS_MAX;
     replica->role = RAFT_STARTING;
     page_store_init(replica);
     return replica;
@@ -133,23 +123,22 @@ static void peer_refuse(struct replica *replica, struct output *output, const st
     output_effect(output, &refuse);
 }
 
-/* A node is its data directory: rejoin.h. */
+/* A node is its data directory (rejoin.h). But whoever is of this cluster may speak, member or not: this node's
+ * configuration may be older than the sender's, and it may be this node that joins (Raft 4.1, 4.2.2). */
 static enum frame_verdict peer_verdict(struct replica *replica, struct output *output, const struct message *message)
 {
-    const uint32_t slot = voter_slot(replica, message->from);
-    if (message->to != replica->config.node_id || slot == VOTERS_MAX)
+    if (message->to != replica->config.node_id || message->from == 0)
         return FRAME_WRONG_NODE;
-    if (slot == replica->self)
+    if (message->from == replica->config.node_id)
         return FRAME_DUPLICATE_NODE;
     if (message->instance == 0)
         return FRAME_BAD_BODY;
-    return rejoin_verdict(replica, output, slot, message->instance);
+    return rejoin_verdict(replica, output, message->from, message->instance);
 }
 
 static void peer_refused(struct replica *replica, struct output *output, const struct message *message)
 {
-    const uint32_t slot = voter_slot(replica, message->from);
-    if (message->to != replica->config.node_id || slot == VOTERS_MAX || slot == replica->self)
+    if (message->to != replica->config.node_id || message->from == 0 || message->from == replica->config.node_id)
         return;
     /* Of a frame that an earlier directory of this node sent. */
     if (message->refusal.instance != replica->superblock.instance)
@@ -184,7 +173,7 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
         return;
     }
     replica->accepted |= message.type == FRAME_VOTE_RESPONSE || message.type == FRAME_APPEND_RESPONSE;
-    if (!rejoin_hears(replica, voter_slot(replica, message.from), message.type))
+    if (!rejoin_hears(replica, message.from, message.type))
         return;
     switch (message.type) {
     case FRAME_VOTE_REQUEST: election_vote_request(replica, output, &message); return;

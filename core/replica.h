@@ -19,6 +19,7 @@
 #define WW_REPLICA_H
 
 #include "base.h"
+#include "configuration.h"
 #include "limits.h"
 #include "message.h"
 
@@ -36,14 +37,9 @@ enum raft_role {
 };
 const char *raft_role_text(enum raft_role role);
 
-struct member {
-    uint64_t id;                        /* any value but 0 and UINT64_MAX */
-    char address[MEMBER_ADDRESS_BYTES]; /* opaque to the core; told to redirected clients */
-};
-
 struct replica_config {
     uint64_t cluster_id;            /* not 0 */
-    uint64_t node_id;               /* one of the voters */
+    uint64_t node_id;               /* any value but 0 and UINT64_MAX */
     uint64_t seed;                  /* of this life's random election timeouts */
     uint64_t election_timeout_ns;   /* the minimum; each is drawn from [1, 2) of it (Raft 3.4) */
     uint64_t heartbeat_interval_ns; /* below half the election timeout */
@@ -51,9 +47,7 @@ struct replica_config {
     bool check_quorum;              /* a leader without a majority steps down; voters that hear a leader refuse votes
                                        (Raft 6.2, 4.2.3) */
     bool strict_naming;             /* a batch counts as durable only when it is named, too (storage design 2.6) */
-    uint8_t zero[1];
-    uint32_t voter_count; /* 1..VOTERS_MAX */
-    struct member voters[VOTERS_MAX];
+    uint8_t zero[5];
 };
 
 /* NULL when usable, otherwise the problem as a sentence. */
@@ -109,7 +103,6 @@ enum stop_reason {
     STOP_WRONG_NODE,     /* the data belongs to another node; detail: its id */
     STOP_WRONG_VERSION,  /* stored format of another version; detail: that version */
     STOP_WRONG_GEOMETRY, /* stored limits (block or ring sizes) differ from the configured ones */
-    STOP_WRONG_VOTERS,   /* the stored voters differ from the configured ones */
     STOP_WAL_DAMAGED,    /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
     STOP_WAL_FULL,       /* no room for the recovery cut */
     STOP_DIVERGED,       /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
@@ -217,10 +210,11 @@ void replica_step(struct replica *replica, const struct input *input, struct out
 enum rejoin_state { REJOIN_WHOLE, REJOIN_ASKING, REJOIN_CATCHING_UP }; /* rejoin.h */
 const char *rejoin_state_text(enum rejoin_state state);
 
-/* Format of a data directory: the block that the driver writes to all superblock copies, over a WAL file of zeros,
- * before the first start. block: limits.block_bytes. */
-void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
-                    uint8_t *block);
+/* Format of a data directory: what the driver writes to all superblock copies, over a WAL file of zeros, before the
+ * first start. configuration: of a new cluster, the same for all its nodes, with id 0.0; empty for a node that is to
+ * join one. From then on what the node stores rules. copy: limits_superblock_bytes(). */
+void replica_format(const struct limits *limits, const struct replica_config *config,
+                    const struct configuration *configuration, uint64_t instance, uint8_t *copy);
 uint64_t superblock_offset(const struct limits *limits, uint32_t copy);
 
 /* What a stored superblock says about itself, for a driver that must know limits before it can init.
@@ -236,7 +230,8 @@ struct superblock_summary {
     uint32_t page_bytes;
     uint32_t pages_max;
     uint32_t data_blocks;
+    struct configuration configuration; /* the latest one; empty also when the version is another */
 };
-bool superblock_summarize(struct slice block, struct superblock_summary *summary);
+bool superblock_summarize(struct slice copy, struct superblock_summary *summary);
 
 #endif

@@ -91,8 +91,7 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
     }
 }
 
-/* Nothing is known of the peer's log. */
-static void peer_begin(struct replica *replica, uint32_t slot)
+void replicate_begin_peer(struct replica *replica, uint32_t slot)
 {
     struct peer *peer = &replica->peers[slot];
     peer->match = 0;
@@ -100,6 +99,7 @@ static void peer_begin(struct replica *replica, uint32_t slot)
     peer->round_acked = 0;
     peer->damaged = 0;
     peer->nonce = 0;
+    peer->heard_ns = replica->now_ns;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     peer->heartbeat_due = true;
@@ -110,8 +110,11 @@ void replicate_forget(struct replica *replica, uint32_t slot)
 {
     ASSERT(slot != replica->self);
     replica->peers[slot].checkpoint = (struct checkpoint_mark){ .index = 0 };
-    if (replica->role == RAFT_LEADER)
-        peer_begin(replica, slot);
+    if (replica->role != RAFT_LEADER)
+        return;
+    const uint64_t heard_ns = replica->peers[slot].heard_ns;
+    replicate_begin_peer(replica, slot);
+    replica->peers[slot].heard_ns = heard_ns;
 }
 
 void replicate_become_leader(struct replica *replica, struct output *output)
@@ -129,39 +132,27 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->marker_index = 0;
     replica->marker_asked = false;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
-        peer_begin(replica, slot);
-        replica->peers[slot].heard_ns = replica->now_ns;
-    }
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        replicate_begin_peer(replica, slot);
     output_event(output, EVENT_ROLE, RAFT_LEADER, replica->leader);
     replicate_open_term(replica, output);
     if (replica->log.last.term != replica->stored.hard.term)
         output_event(output, EVENT_BUSY, REPLY_BUSY, 0);
 }
 
-uint64_t quorum_reached(const uint64_t *values, uint32_t count)
-{
-    uint64_t sorted[VOTERS_MAX];
-    ASSERT(count >= 1 && count <= VOTERS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = i;
-        for (; at > 0 && sorted[at - 1] < values[i]; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = values[i];
-    }
-    return sorted[count / 2]; /* descending: count / 2 + 1 values are at least this */
-}
-
 void replicate_advance_commit(struct replica *replica, struct output *output)
 {
     if (replica->role != RAFT_LEADER)
         return;
-    uint64_t match[VOTERS_MAX];
-    /* It counts itself like any other: only what its own disk holds (Raft 10.2.1). */
-    replica->peers[replica->self].match = u64_max(replica->peers[replica->self].match, wal_promised_index(replica));
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
-        match[slot] = replica->peers[slot].match;
-    const uint64_t reached = quorum_reached(match, replica->config.voter_count);
+    uint64_t match[MEMBERS_MAX];
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        struct peer *peer = &replica->peers[slot];
+        /* It counts itself like any other: only what its own disk holds (Raft 10.2.1). */
+        if (slot == replica->self)
+            peer->match = u64_max(peer->match, wal_promised_index(replica));
+        match[slot] = peer->match;
+    }
+    const uint64_t reached = quorum_reached(members_now(replica), match);
     if (reached <= replica->commit)
         return;
     /* Raft 3.6.2 (5.4.2 of the paper, Figure 8): only an entry of the own term commits by counting. */
@@ -206,7 +197,7 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     inflight_clear(replica, slot);
-    output_event(output, EVENT_APPEND_REJECTED, replica->config.voters[slot].id, response->hint.index);
+    output_event(output, EVENT_APPEND_REJECTED, members_id(replica, slot), response->hint.index);
 }
 
 void replicate_response(struct replica *replica, struct output *output, const struct message *message)
@@ -219,8 +210,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     /* What was said in another term, or to another leader, promises nothing to this one. */
     if (replica->role != RAFT_LEADER || message->term != replica->stored.hard.term)
         return;
-    const uint32_t slot = voter_slot(replica, message->from);
-    ASSERT(slot < replica->config.voter_count && slot != replica->self);
+    const uint32_t slot = members_slot(replica, message->from);
+    if (slot == MEMBERS_MAX)
+        return;
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
     peer->nonce = response->nonce;
@@ -260,10 +252,10 @@ static void check_quorum(struct replica *replica, struct output *output)
 {
     if (!replica->config.check_quorum)
         return;
-    uint64_t heard[VOTERS_MAX];
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
+    uint64_t heard[MEMBERS_MAX];
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         heard[slot] = slot == replica->self ? replica->now_ns : replica->peers[slot].heard_ns;
-    const uint64_t majority_heard_ns = quorum_reached(heard, replica->config.voter_count);
+    const uint64_t majority_heard_ns = quorum_reached(members_now(replica), heard);
     if (replica->now_ns - majority_heard_ns < replica->config.election_timeout_ns)
         return;
     output_event(output, EVENT_QUORUM_LOST, replica->now_ns - majority_heard_ns, 0);
@@ -277,8 +269,8 @@ void replicate_tick(struct replica *replica, struct output *output)
     if (replica->role != RAFT_LEADER || replica->now_ns < replica->heartbeat_deadline_ns)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
-        replica->peers[slot].heartbeat_due = slot != replica->self;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        replica->peers[slot].heartbeat_due = true;
         replica->peers[slot].damaged = 0;
     }
 }
@@ -310,7 +302,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     struct message message = {
         .type = FRAME_APPEND_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->config.voters[slot].id,
+        .to = members_id(replica, slot),
         .instance = replica->superblock.instance,
         .term = replica->stored.hard.term,
         .append_request = {
@@ -354,9 +346,10 @@ void replicate_flush(struct replica *replica, struct output *output)
         return;
     ASSERT(election_term_durable(replica));
     replicate_open_term(replica, output);
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++) {
+    const uint32_t others = members_others(replica);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         struct peer *peer = &replica->peers[slot];
-        if (slot == replica->self)
+        if ((others & (1u << slot)) == 0)
             continue;
         if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
             replicate_need_checkpoint(replica, slot);

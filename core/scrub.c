@@ -15,6 +15,8 @@ static bool data_is_quiet(const struct replica *replica)
 
 static uint32_t unit_block_bytes(const struct replica *replica)
 {
+    if (replica->scrub.phase == SCRUB_SUPERBLOCK)
+        return limits_superblock_bytes(&replica->limits); /* a copy is good or bad as a whole */
     return replica->scrub.phase >= SCRUB_MAP ? replica->limits.page_bytes : replica->limits.block_bytes;
 }
 
@@ -95,7 +97,7 @@ static bool unit_find(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
     switch ((enum scrub_phase)scrub->phase) {
-    case SCRUB_SUPERBLOCK: scrub->bytes = replica->limits.block_bytes; return scrub->position < SUPERBLOCK_COPIES;
+    case SCRUB_SUPERBLOCK: scrub->bytes = unit_block_bytes(replica); return scrub->position < SUPERBLOCK_COPIES;
     case SCRUB_NAMES:
         scrub->bytes = replica->limits.block_bytes;
         return scrub->position < replica->limits.wal_header_blocks;
@@ -221,7 +223,7 @@ static void superblock_judge(struct replica *replica, struct output *output, con
     if (writer->due != 0 || writer->in_flight != 0)
         return;
     const uint8_t *right = region_at(replica, replica->areas.wal_superblock);
-    if (block != NULL && memcmp(block, right, replica->limits.block_bytes) == 0)
+    if (block != NULL && memcmp(block, right, unit_block_bytes(replica)) == 0)
         return;
     writer->due = 1u << replica->scrub.position;
     replica->scrub.mended++;

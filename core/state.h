@@ -14,8 +14,10 @@
 #include "limits.h"
 #include "log.h"
 #include "map.h"
+#include "members.h"
 #include "message.h"
 #include "prng.h"
+#include "quorum.h"
 #include "rejoin.h"
 #include "replica.h"
 #include "scrub.h"
@@ -28,7 +30,7 @@
 struct areas {
     uint64_t wal_body;       /* mirror of the body ring: batches are built here and written from here */
     uint64_t wal_name;       /* one block: the header ring's write in flight */
-    uint64_t wal_superblock; /* one block: the superblock write in flight */
+    uint64_t wal_superblock; /* one copy: the superblock write in flight; before, the copy that is being read */
     uint64_t log_slots;
     uint64_t pages; /* the state machine, page.h */
     uint64_t map;   /* map.h: all levels */
@@ -44,7 +46,7 @@ struct areas {
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight;    /* VOTERS_MAX rings of inflight_max indices */
+    uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max indices */
     uint64_t scrub_block; /* one block of either device, being written again */
     uint64_t end;
 };
@@ -57,8 +59,8 @@ struct areas {
  * a repair must not leave fewer copies of what is promised than it found. */
 struct superblock_writer {
     struct stored durable; /* on all copies */
-    struct stored writing; /* in the block of areas.wal_superblock */
-    struct hash128 hash;   /* of that block */
+    struct stored writing; /* in the copy in areas.wal_superblock */
+    struct hash128 hash;   /* of that copy */
     uint64_t sequence;
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
@@ -125,7 +127,7 @@ struct repair {
     struct log_id id; /* index 0: none */
     uint64_t since_ns;
     uint64_t asked_ns;
-    uint32_t dont_have; /* bit per voter slot that answered so */
+    uint32_t dont_have; /* bit per slot that answered so */
     uint32_t faulty;
     bool asked;
     uint8_t zero[7];
@@ -142,7 +144,7 @@ struct replica {
     /* Raft 3.1: every server */
     struct stored stored; /* in memory; superblock.durable is what may be promised */
     uint32_t role;        /* enum raft_role */
-    uint32_t self;        /* slot in config.voters */
+    uint32_t self;        /* slot in the configuration in use; MEMBERS_MAX: no member */
     uint64_t leader;      /* node id, 0: unknown */
     uint64_t commit;
     uint64_t applied;
@@ -170,9 +172,9 @@ struct replica {
 
     /* leader */
     uint64_t heartbeat_deadline_ns;
-    uint64_t round;           /* latest ReadIndex round begun */
-    uint64_t round_confirmed; /* latest one that a majority acknowledged */
-    struct peer peers[VOTERS_MAX];
+    uint64_t round;                 /* latest ReadIndex round begun */
+    uint64_t round_confirmed;       /* latest one that a majority acknowledged */
+    struct peer peers[MEMBERS_MAX]; /* by slot in the configuration in use */
     uint32_t pending_first;
     uint32_t pending_count;
     uint32_t reads_first;
@@ -226,17 +228,6 @@ static inline bool checkpoint_page_dirty(const struct replica *replica, uint32_t
 {
     const uint64_t *dirty = region_at_const(replica, replica->areas.dirty[1 - replica->checkpoint.frozen_set]);
     return set_has(dirty, page);
-}
-
-static inline uint32_t quorum_size(const struct replica *replica) { return replica->config.voter_count / 2 + 1; }
-
-/* Slot of a node id among the voters; VOTERS_MAX when it is none. */
-static inline uint32_t voter_slot(const struct replica *replica, uint64_t node_id)
-{
-    for (uint32_t slot = 0; slot < replica->config.voter_count; slot++)
-        if (replica->config.voters[slot].id == node_id)
-            return slot;
-    return VOTERS_MAX;
 }
 
 #endif

@@ -184,7 +184,7 @@ static void store_finish(struct replica *replica, struct output *output)
     const uint64_t index = replica->stored.checkpoint.id.index;
     if (store->map_damaged || store->pages_damaged > 0) {
         store->state = STORE_DAMAGED;
-        if (replica->config.voter_count == 1)
+        if (members_alone(replica))
             replica_stop(replica, output, STOP_DATA_DAMAGED, store->pages_damaged);
         else
             install_want(replica, output, index);

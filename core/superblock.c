@@ -9,13 +9,13 @@ uint64_t superblock_offset(const struct limits *limits, uint32_t copy)
 }
 
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
-                     uint8_t *block)
+                     uint8_t *copy)
 {
     struct superblock superblock = {
         .parent = writer->hash,
         .magic = SUPERBLOCK_MAGIC,
         .version = STORED_VERSION,
-        .voter_count = (uint16_t)config->voter_count,
+        .blocks = (uint16_t)(limits_superblock_bytes(limits) / limits->block_bytes),
         .cluster_id = config->cluster_id,
         .node_id = config->node_id,
         .instance = writer->instance,
@@ -30,35 +30,37 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
         .data_blocks = limits->data_blocks,
         .stored = writer->writing,
     };
-    for (uint32_t slot = 0; slot < config->voter_count; slot++)
-        superblock.voters[slot] = config->voters[slot].id;
-    memset(block, 0, limits->block_bytes);
-    memcpy(block, &superblock, sizeof superblock);
-    superblock_seal(block, limits->block_bytes);
-    memcpy(&writer->hash, block, sizeof writer->hash);
+    const uint32_t bytes = limits_superblock_bytes(limits);
+    memset(copy, 0, bytes);
+    memcpy(copy, &superblock, sizeof superblock);
+    superblock_seal(copy, bytes);
+    memcpy(&writer->hash, copy, sizeof writer->hash);
 }
 
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
-                       const struct stored *stored, uint8_t *block)
+                       const struct stored *stored, uint8_t *copy)
 {
     ASSERT(limits_problem(limits) == NULL);
     ASSERT(replica_config_problem(config) == NULL);
+    ASSERT(configuration_problem(&stored->members.latest) == NULL);
     ASSERT(instance != 0);
     struct superblock_writer writer = { .sequence = 1, .instance = instance, .writing = *stored };
     if ((instance & INSTANCE_REJOIN) != 0)
         writer.writing.flags |= STORED_REJOIN | STORED_ABSTAIN;
-    superblock_fill(limits, config, &writer, block);
+    superblock_fill(limits, config, &writer, copy);
 }
 
-void replica_format(const struct limits *limits, const struct replica_config *config, uint64_t instance, uint8_t *block)
+void replica_format(const struct limits *limits, const struct replica_config *config,
+                    const struct configuration *configuration, uint64_t instance, uint8_t *copy)
 {
-    superblock_format(limits, config, instance, &(struct stored){ .flags = 0 }, block);
+    const struct stored stored = { .members = { .latest = *configuration, .previous = *configuration } };
+    superblock_format(limits, config, instance, &stored, copy);
 }
 
-bool superblock_summarize(struct slice block, struct superblock_summary *summary)
+bool superblock_summarize(struct slice copy, struct superblock_summary *summary)
 {
     struct superblock superblock;
-    if (!superblock_decode(block, &superblock))
+    if (!superblock_decode(copy, &superblock))
         return false;
     *summary = (struct superblock_summary){
         .cluster_id = superblock.cluster_id,
@@ -72,13 +74,15 @@ bool superblock_summarize(struct slice block, struct superblock_summary *summary
         .pages_max = superblock.pages_max,
         .data_blocks = superblock.data_blocks,
     };
+    if (superblock.version == STORED_VERSION)
+        summary->configuration = superblock.stored.members.latest;
     return true;
 }
 
-bool superblock_inspect(struct slice block, const struct replica_config *config, struct superblock_view *view)
+bool superblock_inspect(struct slice copy, const struct replica_config *config, struct superblock_view *view)
 {
     struct superblock superblock;
-    if (!superblock_decode(block, &superblock) || superblock.version != STORED_VERSION)
+    if (!superblock_decode(copy, &superblock) || superblock.version != STORED_VERSION)
         return false;
     if (superblock.cluster_id != config->cluster_id || superblock.node_id != config->node_id)
         return false;

@@ -25,7 +25,6 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WRONG_NODE: return "the data belongs to another node";
     case STOP_WRONG_VERSION: return "the data has another format version";
     case STOP_WRONG_GEOMETRY: return "the data was formatted with other block or ring sizes";
-    case STOP_WRONG_VOTERS: return "the stored voters are not the configured ones";
     case STOP_WAL_DAMAGED: return "a durable log entry cannot be read";
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";

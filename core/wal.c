@@ -387,7 +387,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
         copy++;
     writer->in_flight = 1;
     wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy), block,
-                   replica->limits.block_bytes);
+                   limits_superblock_bytes(&replica->limits));
 }
 
 bool superblock_is_durable(const struct replica *replica)

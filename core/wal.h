@@ -198,9 +198,9 @@ void wal_head_advance(struct replica *replica);
 /* The batch before the tail is this one. */
 void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 
-/* Fills a block with the superblock of this replica. */
+/* Fills a copy of the superblock of this replica. */
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
-                     uint8_t *block);
+                     uint8_t *copy);
 
 /* Do all copies hold what is stored? */
 bool superblock_is_durable(const struct replica *replica);

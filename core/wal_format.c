@@ -117,13 +117,13 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
     return batch_header_intact(header, cluster_id);
 }
 
-void superblock_seal(uint8_t *block, uint32_t block_bytes)
+void superblock_seal(uint8_t *copy, uint32_t copy_bytes)
 {
     struct superblock superblock;
-    memcpy(&superblock, block, sizeof superblock);
-    ASSERT(superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes);
-    superblock.hash = block_hash(block, block_bytes, 0);
-    memcpy(block, &superblock.hash, sizeof superblock.hash);
+    memcpy(&superblock, copy, sizeof superblock);
+    ASSERT(superblock.magic == SUPERBLOCK_MAGIC && superblock.blocks * superblock.block_bytes == copy_bytes);
+    superblock.hash = block_hash(copy, copy_bytes, 0);
+    memcpy(copy, &superblock.hash, sizeof superblock.hash);
 }
 
 /* What a hash cannot say. The log begins behind an entry that the checkpoint holds. */
@@ -134,27 +134,31 @@ static bool superblock_sane(const struct superblock *superblock)
         return false;
     if (superblock->sequence > SEQUENCE_MAX || stored->head.sequence > SEQUENCE_MAX)
         return false;
+    if (configuration_problem(&stored->members.latest) != NULL
+        || configuration_problem(&stored->members.previous) != NULL)
+        return false;
     return stored->checkpoint.id.index <= INDEX_MAX && stored->head.base.index <= stored->checkpoint.id.index
            && stored->head.lsn <= LSN_MAX && stored->head.lsn % superblock->block_bytes == 0;
 }
 
-bool superblock_decode(struct slice block, struct superblock *superblock)
+bool superblock_decode(struct slice copy, struct superblock *superblock)
 {
-    if (block.count < BLOCK_BYTES_MIN)
+    memset(superblock, 0, sizeof *superblock);
+    memcpy(superblock, copy.bytes, u64_min(sizeof *superblock, copy.count));
+    if (superblock->magic != SUPERBLOCK_MAGIC || superblock->block_bytes < BLOCK_BYTES_MIN)
         return false;
-    memcpy(superblock, block.bytes, sizeof *superblock);
-    if (superblock->magic != SUPERBLOCK_MAGIC)
+    /* Another version may have moved everything behind `block_bytes`: only its hash can be trusted. */
+    const uint64_t bytes = (uint64_t)superblock->blocks * superblock->block_bytes;
+    if (bytes < BLOCK_BYTES_MIN || bytes > copy.count)
         return false;
-    /* Another version may have moved everything behind `version`: its size cannot be trusted, only its hash. */
-    const uint32_t block_bytes = superblock->block_bytes;
-    if (block_bytes < BLOCK_BYTES_MIN || block_bytes > block.count)
-        return false;
-    if (!hash128_equal(superblock->hash, block_hash(block.bytes, block_bytes, 0)))
+    if (!hash128_equal(superblock->hash, block_hash(copy.bytes, (uint32_t)bytes, 0)))
         return false;
     if (superblock->version != STORED_VERSION)
         return true;
-    for (uint32_t at = sizeof *superblock; at < block_bytes; at++)
-        if (block.bytes[at] != 0)
+    if (bytes != u64_round_up(sizeof *superblock, superblock->block_bytes))
+        return false;
+    for (uint64_t at = sizeof *superblock; at < bytes; at++)
+        if (copy.bytes[at] != 0)
             return false;
     return superblock_sane(superblock);
 }

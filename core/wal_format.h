@@ -1,6 +1,6 @@
 /* The stored format of device 0, the WAL file. All integers little-endian; every struct lies at the start of a block.
  *
- *   superblock zone   SUPERBLOCK_COPIES blocks, superblock_stride_blocks apart
+ *   superblock zone   SUPERBLOCK_COPIES copies, superblock_stride_blocks apart, each of limits_superblock_bytes()
  *   header ring       wal_header_blocks blocks; each names the latest durable batches ("named" means "was durable")
  *   body ring         batches behind each other, addressed by lsn: byte position since format, taken modulo the ring
  *
@@ -22,6 +22,7 @@
 #include "base.h"
 #include "checkpoint.h"
 #include "checksum.h"
+#include "configuration.h"
 #include "limits.h"
 
 struct replica_config;
@@ -30,7 +31,7 @@ enum {
     SUPERBLOCK_MAGIC = 0x53425757, /* "WWBS" */
     WAL_BATCH_MAGIC = 0x42575757,  /* "WWWB" */
     WAL_NAME_MAGIC = 0x4e575757,   /* "WWWN" */
-    STORED_VERSION = 2,
+    STORED_VERSION = 3,
 };
 
 enum wal_batch_kind {
@@ -102,22 +103,30 @@ enum stored_flag {
     STORED_REJOIN = 4,  /* the disk was replaced: in term 0 what it promised is not known (rejoin.h) */
 };
 
+/* Raft 4.1: a server uses the latest configuration in its log, committed or not, and goes back to the one before when
+ * that entry is truncated. Both are here, so that a damaged entry never hides who may vote (members.h). */
+struct members {
+    struct configuration latest;
+    struct configuration previous; /* committed, or all that is known */
+};
+
 /* Everything that changes in a superblock: one write makes all of it count at once. */
 struct stored {
     struct hard_state hard;
     struct wal_head head;
     struct checkpoint checkpoint;
-    uint64_t flags;                 /* of enum stored_flag */
-    uint64_t instances[VOTERS_MAX]; /* data directory of each voter, in ascending order of their ids; 0: none yet */
+    uint64_t flags; /* of enum stored_flag */
+    struct members members;
+    struct directory directories[DIRECTORIES_MAX]; /* that speak for other members (rejoin.h) */
 };
-STATIC_ASSERT(sizeof(struct stored) == 192, "no padding");
+STATIC_ASSERT(sizeof(struct stored) == 136 + 2 * sizeof(struct configuration) + DIRECTORIES_MAX * 16, "no padding");
 
 struct superblock {
-    struct hash128 hash;   /* of the rest of the block */
+    struct hash128 hash;   /* of the rest of the copy */
     struct hash128 parent; /* hash of the content before this one; zero at format */
     uint32_t magic;
     uint16_t version;
-    uint16_t voter_count;
+    uint16_t blocks; /* of this copy */
     uint64_t cluster_id;
     uint64_t node_id;
     uint64_t instance; /* names this data directory; replica.h */
@@ -130,11 +139,9 @@ struct superblock {
     uint32_t page_bytes;
     uint32_t pages_max;
     uint32_t data_blocks;
-    uint64_t voters[VOTERS_MAX];
     struct stored stored;
 };
-STATIC_ASSERT(sizeof(struct superblock) == 352, "no padding");
-STATIC_ASSERT(sizeof(struct superblock) <= BLOCK_BYTES_MIN, "fits the smallest block");
+STATIC_ASSERT(sizeof(struct superblock) == 104 + sizeof(struct stored), "no padding");
 
 #define VOTE_UNKNOWN UINT64_MAX
 
@@ -166,12 +173,12 @@ bool wal_name_decode(struct slice block, uint64_t cluster_id, struct wal_name_he
 /* The header named at position `at` of the block, verified by itself; false when it is damaged. */
 bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct wal_batch_header *header);
 
-void superblock_seal(uint8_t *block, uint32_t block_bytes);
-/* Intact by itself, of any version, cluster and node. */
-bool superblock_decode(struct slice block, struct superblock *superblock);
-/* The block of a node whose first life begins with `stored`, for all copies; replica_format() is this with zeros. */
+void superblock_seal(uint8_t *copy, uint32_t copy_bytes);
+/* Intact by itself, of any version, cluster and node. `copy` may be longer. */
+bool superblock_decode(struct slice copy, struct superblock *superblock);
+/* The copy of a node whose first life begins with `stored`; replica_format() is this with zeros and a configuration. */
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
-                       const struct stored *stored, uint8_t *block);
+                       const struct stored *stored, uint8_t *copy);
 /* Which of the copies counts (`valid`: which are intact): the newest content, if another copy vouches for it by holding
  * the same or its parent. Copies are written one after the other, so a crash leaves a prefix with the new content, at
  * most one torn, and the rest with its parent. SUPERBLOCK_COPIES: none, the node's promises are lost. */

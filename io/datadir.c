@@ -137,7 +137,7 @@ static int wal_fill(int fd, const struct limits *limits, const uint8_t *superblo
     for (uint64_t offset = 0; result == 0 && offset < wal_bytes; offset += ZERO_BYTES)
         result = write_all(fd, zeros, u64_min(ZERO_BYTES, wal_bytes - offset), offset);
     for (uint32_t copy = 0; result == 0 && copy < SUPERBLOCK_COPIES; copy++)
-        result = write_all(fd, superblock, limits->block_bytes, superblock_offset(limits, copy));
+        result = write_all(fd, superblock, limits_superblock_bytes(limits), superblock_offset(limits, copy));
     if (result == 0 && fsync(fd) != 0)
         result = -errno;
     return result;
@@ -169,13 +169,13 @@ static int wal_build(int fd, const struct limits *limits, const struct replica_c
     const int drawn = instance_draw(rejoin, &instance);
     if (drawn < 0)
         return drawn;
-    uint8_t *memory =
-        mmap(NULL, ZERO_BYTES + limits->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory = mmap(NULL, ZERO_BYTES + limits_superblock_bytes(limits), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return -errno;
     superblock_format(limits, config, instance, stored, memory + ZERO_BYTES);
     int result = wal_fill(fd, limits, memory + ZERO_BYTES, memory);
-    munmap(memory, ZERO_BYTES + limits->block_bytes);
+    munmap(memory, ZERO_BYTES + limits_superblock_bytes(limits));
     return result;
 }
 
@@ -232,9 +232,12 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
     if (!data_format(datadir, options)
         || !datadir_open_file(datadir, options, "/wal.new", O_CREAT | O_TRUNC, &datadir->wal_fd))
         return false;
-    const struct stored nothing = { .flags = 0 };
-    const struct stored *stored = options->origin != NULL ? &options->origin->stored : &nothing;
-    int result = wal_build(datadir->wal_fd, &datadir->limits, config, stored, options->rejoin);
+    struct stored stored = { .flags = 0 };
+    if (options->origin != NULL)
+        stored = options->origin->stored;
+    stored.members.latest = *options->configuration;
+    stored.members.previous = *options->configuration;
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored, options->rejoin);
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
     if (result == 0) {
@@ -251,7 +254,7 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
 /* Any intact copy tells the geometry; whether enough of them agree is for the core to judge. */
 static bool wal_summarize(int fd, struct superblock_summary *summary)
 {
-    uint32_t block_bytes = limits_production.block_bytes;
+    uint32_t block_bytes = limits_superblock_bytes(&limits_production);
     uint8_t *block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool found = false;
     if (block == MAP_FAILED)

@@ -628,7 +628,7 @@ static bool node_open(struct node *node)
     if (listen(options->listen_fd, LISTEN_BACKLOG) != 0)
         return node_failed("listening", -errno);
     node->now_ns = clock_now_ns();
-    peers_init(&node->peers, &node->connections, options->config, options->endpoints);
+    peers_init(&node->peers, &node->connections, options->config, options->configuration, options->endpoints);
     node_submit(node, &(struct io_request){ .kind = IO_POLL, .fd = node->signal_fd });
     LOG(LOG_LEVEL_INFO, "listening", FIELD_NUMBER("cluster", options->config->cluster_id),
         FIELD_TEXT("data", options->data_path), FIELD_NUMBER("wal_bytes", limits_wal_bytes(options->limits)),

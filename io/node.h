@@ -13,8 +13,9 @@
 struct node_options {
     const struct limits *limits;
     const struct replica_config *config;
-    const struct endpoint *endpoints; /* of the voters, in their order */
-    const char *data_path;            /* for messages */
+    const struct configuration *configuration; /* the voters, in the first slots */
+    const struct endpoint *endpoints;          /* of them, in their order */
+    const char *data_path;                     /* for messages */
     int device_fds[DEVICES];
     int listen_fd; /* bound, not yet listening */
     enum io_choice io;

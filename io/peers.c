@@ -12,16 +12,17 @@
 #define SETTLED_NS (1000 * NS_PER_MS)
 
 void peers_init(struct peers *peers, struct connections *connections, const struct replica_config *config,
-                const struct endpoint *endpoints)
+                const struct configuration *configuration, const struct endpoint *endpoints)
 {
     memset(peers, 0, sizeof(*peers));
     peers->connections = connections;
-    peers->count = config->voter_count;
+    peers->count = bits_count(configuration_voters(configuration));
+    ASSERT(peers->count <= VOTERS_MAX);
     prng_seed(&peers->jitter, config->seed ^ config->node_id);
     for (uint32_t slot = 0; slot < peers->count; slot++) {
         struct peer *peer = &peers->all[slot];
-        bool self = config->voters[slot].id == config->node_id;
-        peer->id = self ? 0 : config->voters[slot].id;
+        bool self = configuration->members[slot].id == config->node_id;
+        peer->id = self ? 0 : configuration->members[slot].id;
         peer->endpoint = endpoints[slot];
         peer->backoff_ns = BACKOFF_NS_MIN;
     }

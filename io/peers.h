@@ -29,7 +29,7 @@ struct peers {
 
 /* endpoints: one per voter of the configuration, in its order. */
 void peers_init(struct peers *peers, struct connections *connections, const struct replica_config *config,
-                const struct endpoint *endpoints);
+                const struct configuration *configuration, const struct endpoint *endpoints);
 
 /* Dials whom it is time to dial. Returns when to be called again at the latest. */
 uint64_t peers_turn(struct peers *peers, uint64_t now_ns);

@@ -107,6 +107,7 @@ static bool restore_directory(struct restore *restore, const struct restore_opti
     struct datadir_options directory = options->directory;
     struct replica_config config = options->config;
     directory.origin = &restore->origin;
+    directory.configuration = &options->configuration;
     config.cluster_id = result->cluster_id;
     if (!datadir_open(&datadir, &directory, &config, result->cluster_id)) {
         const char *error = restore->reader->error[0] != '\0' ? restore->reader->error : datadir.error;
@@ -121,8 +122,7 @@ static bool restore_directory(struct restore *restore, const struct restore_opti
 /* The same on all nodes, and not what the member list alone gives: on the same machines that may be the old cluster. */
 static uint64_t derived_cluster_id(const struct restore_options *options, const struct snapshot_header *header)
 {
-    const uint64_t members =
-        checksum64(options->config.voters, options->config.voter_count * sizeof options->config.voters[0], 0);
+    const uint64_t members = checksum64(options->configuration.members, sizeof options->configuration.members, 0);
     const uint64_t id = checksum64(&header->checkpoint, sizeof header->checkpoint, members);
     return id != 0 ? id : 1;
 }

@@ -13,6 +13,7 @@ struct restore_options {
     const char *file;
     struct datadir_options directory;
     struct replica_config config; /* cluster_id 0: derived from the members and the checkpoint */
+    struct configuration configuration;
 };
 
 struct restore_result {

@@ -132,10 +132,11 @@ static bool superblock_survey(struct survey *survey)
     const uint32_t chosen = superblock_choose(copies, valid);
     if (chosen < SUPERBLOCK_COPIES)
         survey->superblock = copies[chosen];
-    printf("cluster %" PRIu64 ", node %" PRIu64 ", directory %016" PRIx64 ", format %" PRIu32 ", voters",
+    printf("cluster %" PRIu64 ", node %" PRIu64 ", directory %016" PRIx64 ", format %" PRIu32 ", members",
            found->cluster_id, found->node_id, found->instance, found->version);
-    for (uint32_t slot = 0; slot < u32_min(found->voter_count, VOTERS_MAX); slot++)
-        printf(" %" PRIu64, found->voters[slot]);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (found->stored.members.latest.members[slot].id != 0)
+            printf(" %" PRIu64, found->stored.members.latest.members[slot].id);
     printf("\nblocks of %" PRIu32 " bytes: header ring %" PRIu32 ", body %" PRIu32 "\n", found->block_bytes,
            found->wal_header_blocks, found->wal_body_blocks);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {

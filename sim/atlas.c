@@ -71,18 +71,33 @@ static bool atlas_name_is_needed(const struct scene *scene, const struct disk *d
     return false;
 }
 
-/* Blocks of the zone with that harm, any for HARM_KINDS, besides this one. */
+/* Things of the zone with that harm, any for HARM_KINDS, besides the one of this block: names, or copies of the
+ * superblock, which are lost as a whole. */
 static uint32_t atlas_others(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,
                              enum harm harm)
 {
+    const uint32_t blocks = zone == ZONE_HEADER ? 1 : scene->swarm.limits.superblock_stride_blocks;
     uint32_t first, end, others = 0;
     ASSERT(zone == ZONE_SUPERBLOCK || zone == ZONE_HEADER);
     atlas_zone_blocks(&scene->swarm.limits, zone, &first, &end);
-    for (uint32_t other = first; other < end; other++) {
-        const enum harm had = atlas_harm(disk, other);
-        others += other != block && (harm == HARM_KINDS ? had != HARM_NONE : had == harm);
+    for (uint32_t thing = first; thing < end; thing += blocks) {
+        bool harmed = false;
+        for (uint32_t other = thing; other < thing + blocks; other++) {
+            const enum harm had = atlas_harm(disk, other);
+            harmed |= harm == HARM_KINDS ? had != HARM_NONE : had == harm;
+        }
+        others += harmed && block - thing >= blocks;
     }
     return others;
+}
+
+bool atlas_copy_harmed(const struct scene *scene, const struct disk *disk, uint64_t block)
+{
+    const uint32_t blocks = scene->swarm.limits.superblock_stride_blocks;
+    bool harmed = false;
+    for (uint64_t other = block - block % blocks; other < block - block % blocks + blocks; other++)
+        harmed |= atlas_harm(disk, other) != HARM_NONE;
+    return harmed;
 }
 
 /* No name but this one is harmed; or no neighbour of it is, and another one is intact. */
@@ -166,7 +181,7 @@ static bool atlas_map_root(const struct scene *scene, const struct disk *disk, s
     uint8_t valid[SUPERBLOCK_COPIES];
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         const struct slice bytes = { .bytes = device_truth(disk, DEVICE_WAL) + superblock_offset(limits, copy),
-                                     .count = limits->block_bytes };
+                                     .count = limits_superblock_bytes(limits) };
         valid[copy] = superblock_decode(bytes, &copies[copy]);
     }
     const uint32_t chosen = superblock_choose(copies, valid);

@@ -38,6 +38,9 @@ uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, 
 /* It came: the atlas remembers the node. */
 void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
 
+/* Is the copy of the superblock that the block is part of lost already? */
+bool atlas_copy_harmed(const struct scene *scene, const struct disk *disk, uint64_t block);
+
 /* Part of a batch that no intact name proves: whoever loses it with the power cannot know. */
 bool atlas_unproved(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
 

@@ -176,9 +176,8 @@ void check_fail(struct check *check, enum check_kind kind, uint32_t node, const 
 
 uint32_t check_slot(const struct check *check, uint64_t node_id)
 {
-    const struct replica_config *config = &check->setup.configs[0];
     for (uint32_t slot = 0; slot < check->setup.node_count; slot++)
-        if (config->voters[slot].id == node_id)
+        if (check->setup.configs[slot].node_id == node_id)
             return slot;
     return VOTERS_MAX;
 }

@@ -63,7 +63,7 @@ struct check_failure {
 struct check_setup {
     const struct limits *limits;
     uint32_t node_count;
-    const struct replica_config *configs; /* node_count of them; voters are in slot order */
+    const struct replica_config *configs; /* node_count of them; a node has the same number and slot */
     bool check_quorum;                    /* as configured */
 };
 

@@ -351,7 +351,7 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
         for (uint64_t block = offset / block_bytes; block <= (end - 1) / block_bytes; block++)
             block_mark(wal, block, true);
         wal->struck = true;
-        check_superblock_damaged(check, node, offset, end);
+        check_superblock_damaged(check, node, image, offset, end);
         return;
     }
     if (end > body)

@@ -95,8 +95,10 @@ static void audit_rejoin_response(struct check *check, uint32_t node, const stru
 {
     const struct stored *stored = &check->nodes[node].stored;
     bool known = false;
-    for (uint32_t at = 0; at < VOTERS_MAX; at++)
-        known = known || stored->instances[at] == message->rejoin_response.instance;
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++)
+        known = known
+                || (stored->directories[at].node_id == message->to
+                    && stored->directories[at].instance == message->rejoin_response.instance);
     check_count(check, CHECK_PROMISE_TERM);
     if (!known)
         check_fail(check, CHECK_PROMISE_TERM, node, "answers a directory that rejoins, which its disk does not know");

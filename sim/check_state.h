@@ -294,7 +294,8 @@ void check_log_new_leader(struct check *check, uint32_t node, const struct repli
 
 /* check_superblock.c */
 void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end);
-void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end);
+/* image: what the node will read from now on. */
+void check_superblock_damaged(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end);
 /* The node has recovered: does it still know what it promised? */
 void check_superblock_recovered(struct check *check, uint32_t node, const struct replica_view *view);
 

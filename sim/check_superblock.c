@@ -89,7 +89,18 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
 static bool copy_touched(const struct check *check, uint32_t copy, uint64_t offset, uint64_t end)
 {
     const uint64_t at = superblock_offset(&check->limits, copy);
-    return at + check->limits.block_bytes > offset && at < end;
+    return at + limits_superblock_bytes(&check->limits) > offset && at < end;
+}
+
+/* Is a block of the copy gone? */
+static bool copy_bad(const struct check *check, uint32_t node, uint32_t copy)
+{
+    const uint32_t block_bytes = check->limits.block_bytes;
+    const uint64_t first = superblock_offset(&check->limits, copy) / block_bytes;
+    for (uint64_t block = first; block < first + limits_superblock_bytes(&check->limits) / block_bytes; block++)
+        if (check->nodes[node].wal.bad[block] != 0)
+            return true;
+    return false;
 }
 
 void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
@@ -100,10 +111,10 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
         if (!copy_touched(check, copy, offset, end))
             continue;
         const uint64_t at = superblock_offset(&check->limits, copy);
-        const struct slice block = { .bytes = ghost->wal.image + at, .count = check->limits.block_bytes };
+        const struct slice bytes = { .bytes = ghost->wal.image + at, .count = limits_superblock_bytes(&check->limits) };
         struct superblock_view view;
-        ghost->copy_valid[copy] = superblock_inspect(block, &check->setup.configs[node], &view)
-                                  && ghost->wal.bad[at / check->limits.block_bytes] == 0;
+        ghost->copy_valid[copy] =
+            superblock_inspect(bytes, &check->setup.configs[node], &view) && !copy_bad(check, node, copy);
         /* A torn one may stand for what it held before. */
         if (ghost->copy_valid[copy])
             ghost->copies[copy] = view;
@@ -112,22 +123,27 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     if (!changed)
         return;
     stored_choose(check, node, false);
-    /* What a damaged copy named the node cannot know. */
     uint32_t same = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        same += ghost->wal.bad[superblock_offset(&check->limits, copy) / check->limits.block_bytes] != 0
-                || memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint))
-                       == 0;
+        same +=
+            memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint)) == 0;
     if (same == SUPERBLOCK_COPIES)
         check_data_forget(check, node);
 }
 
-void check_superblock_damaged(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
+void check_superblock_damaged(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end)
 {
     bool changed = false;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         if (copy_touched(check, copy, offset, end)) {
-            check->nodes[node].copy_valid[copy] = false;
+            struct ghost_node *ghost = &check->nodes[node];
+            const struct slice bytes = { .bytes = image + superblock_offset(&check->limits, copy),
+                                         .count = limits_superblock_bytes(&check->limits) };
+            struct superblock_view view;
+            ghost->copy_valid[copy] = false;
+            /* A write that never landed: what it should have replaced is still there. */
+            if (superblock_inspect(bytes, &check->setup.configs[node], &view))
+                ghost->copies[copy] = view;
             changed = true;
         }
     if (changed)
@@ -140,7 +156,9 @@ void check_superblock_recovered(struct check *check, uint32_t node, const struct
     const struct hard_state *hard = &ghost->stored.hard;
     check_count(check, CHECK_RECOVERY);
     if (ghost->hard_lost) {
+        /* From now on what it came back with counts, though copies that it misread may still hold more. */
         ghost->hard_lost = false;
+        ghost->stored.hard = (struct hard_state){ .term = view->term, .vote = view->vote };
         ghost->promised_term = u64_min(ghost->promised_term, view->term);
         return;
     }

@@ -119,8 +119,8 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
         const uint32_t block = damage_pick(disk, scene, ZONE_SUPERBLOCK, harm);
         if (block == UINT32_MAX)
             break;
+        harmed += !atlas_copy_harmed(scene, disk, block);
         damage_block(disk, scene, DEVICE_WAL, block, harm);
-        harmed++;
     }
     return harmed;
 }
@@ -165,6 +165,21 @@ void disk_wipe(struct disk *disk, struct scene *scene)
 
 /* ---- lies ---- */
 
+/* Would so many blocks strike two names, or two copies of the superblock? The atlas judges one at a time. */
+static bool damage_spreads(const struct scene *scene, uint32_t device, uint64_t first, uint32_t count)
+{
+    const struct limits *limits = &scene->swarm.limits;
+    const uint64_t last = first + count - 1;
+    const uint32_t stride = limits->superblock_stride_blocks;
+    uint32_t header, end;
+    atlas_zone_blocks(limits, ZONE_HEADER, &header, &end);
+    if (device != DEVICE_WAL || first >= end)
+        return false;
+    if (first < header)
+        return last >= header || first / stride != last / stride;
+    return count > 1;
+}
+
 /* Another place of the same device for as many blocks, where the atlas lets them do harm. UINT64_MAX: none found. */
 static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
 {
@@ -176,7 +191,8 @@ static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const s
     for (uint32_t i = 0; i < TRIES; i++) {
         const uint64_t other = draw(disk, scene, blocks - count + 1);
         const bool apart = other + count <= first || first + count <= other;
-        if (apart && damage_allowed(disk, scene, number, other, count, HARM_REPLACED))
+        if (apart && !damage_spreads(scene, number, other, count)
+            && damage_allowed(disk, scene, number, other, count, HARM_REPLACED))
             return other;
     }
     return UINT64_MAX;

@@ -240,8 +240,10 @@ static uint32_t disk_land_some(struct disk *disk, struct scene *scene, const str
 static bool disk_may_tear(const struct disk *disk, const struct scene *scene, const struct disk_operation *operation)
 {
     const struct disk_device *device = &disk->devices[operation->device];
-    return device->sector_bytes == device->block_bytes
-           || atlas_allows(scene, disk, operation->device, operation->offset / device->block_bytes, HARM_TORN);
+    const uint64_t block = operation->offset / device->block_bytes;
+    const bool whole = device->sector_bytes == device->block_bytes
+                       && atlas_zone(&scene->swarm.limits, operation->device, block) != ZONE_SUPERBLOCK;
+    return whole || atlas_allows(scene, disk, operation->device, block, HARM_TORN);
 }
 
 /* A name has landed, or so the disk says. */

@@ -127,7 +127,7 @@ static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes,
     case 2: header.version++; break;
     case 3: header.type = 12; break;
     case 4: header.to ^= 5; break;
-    case 5: header.from ^= 1ULL << 40; break;
+    case 5: header.from = 0; break; /* of no node; whoever has an id may be a new one */
     default:
         /* No body of any type is a word shorter. */
         header.frame_bytes -= 8;

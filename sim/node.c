@@ -14,12 +14,12 @@ uint64_t node_instance(struct world *world, const struct node *node)
 void node_format(struct world *world, struct node *node, uint64_t instance)
 {
     const struct swarm *swarm = &world->scene.swarm;
-    uint8_t block[8192];
-    ASSERT(swarm->limits.block_bytes <= sizeof block);
-    replica_format(&swarm->limits, &swarm->configs[node->slot], instance, block);
+    uint8_t copy_bytes[8192];
+    const struct slice bytes = { .bytes = copy_bytes, .count = limits_superblock_bytes(&swarm->limits) };
+    ASSERT(bytes.count <= sizeof copy_bytes);
+    replica_format(&swarm->limits, &swarm->configs[node->slot], &swarm->configuration, instance, copy_bytes);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy),
-                 (struct slice){ .bytes = block, .count = swarm->limits.block_bytes });
+        disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy), bytes);
 }
 
 void node_start(struct world *world, struct node *node)
@@ -94,7 +94,6 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_NODE:
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
-    case STOP_WRONG_VOTERS:
     case STOP_DATA_DAMAGED: return node->disk.harm_seen[DEVICE_DATA] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_DIVERGED:
     case STOP_DUPLICATE_NODE:

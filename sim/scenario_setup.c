@@ -119,16 +119,11 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 
 static void setup_configs(struct swarm *swarm)
 {
-    struct replica_config *first = &swarm->configs[0];
-    first->voter_count = swarm->node_count;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
-        const char address[] = { 'n', (char)('1' + slot), '\0' };
-        first->voters[slot].id = slot + 1;
-        memcpy(first->voters[slot].address, address, sizeof address);
-    }
-    for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
-        swarm->configs[slot] = *first;
+        swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;
+        swarm->configuration.members[slot] =
+            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = { 'n', (char)('1' + slot) } };
     }
 }
 

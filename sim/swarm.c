@@ -144,6 +144,7 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
     const bool strict_naming = draw_percent(draw, 25);
     const uint64_t cluster_id = 1 + draw_below(draw, UINT32_MAX);
     memset(swarm->configs, 0, sizeof swarm->configs);
+    memset(&swarm->configuration, 0, sizeof swarm->configuration);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         struct replica_config *config = &swarm->configs[slot];
         config->cluster_id = cluster_id;
@@ -152,19 +153,13 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
         config->pre_vote = pre_vote;
         config->check_quorum = check_quorum;
         config->strict_naming = strict_naming;
-        config->voter_count = swarm->node_count;
         config->node_id = draw_id(draw, plain, slot);
-        const char address[] = { 'n', (char)('1' + slot), ':', '1', '\0' };
-        memcpy(config->voters[slot].address, address, sizeof address);
+        swarm->configuration.members[slot] = (struct member){
+            .id = config->node_id,
+            .roles = MEMBER_VOTER,
+            .address = { 'n', (char)('1' + slot), ':', '1' },
+        };
     }
-    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
-        for (uint32_t other = 0; other < swarm->node_count; other++) {
-            swarm->configs[slot].voters[other].id = swarm->configs[other].node_id;
-            swarm->configs[slot].voters[other].address[0] = 'n';
-            swarm->configs[slot].voters[other].address[1] = (char)('1' + other);
-            swarm->configs[slot].voters[other].address[2] = ':';
-            swarm->configs[slot].voters[other].address[3] = '1';
-        }
 }
 
 /* One knob: kept only if all relations between the limits still hold. */
@@ -466,5 +461,6 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
     swarm->safety_ns = 120 * swarm->configs[0].election_timeout_ns;
     ASSERT(limits_problem(&swarm->limits) == NULL);
     ASSERT(replica_config_problem(&swarm->configs[0]) == NULL);
+    ASSERT(configuration_problem(&swarm->configuration) == NULL);
     swarm_count_enabled(swarm, coverage);
 }

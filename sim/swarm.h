@@ -85,6 +85,7 @@ struct swarm {
 
     struct limits limits;
     struct replica_config configs[VOTERS_MAX]; /* seed is set anew for each life */
+    struct configuration configuration;        /* at format; a node has the same number and slot */
 
     uint64_t delay_ns; /* typical, of a link */
     enum delay_kind delay_kind;

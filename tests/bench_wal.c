@@ -247,10 +247,11 @@ static void log_open(struct log_rig *rig, const char *directory, enum sync_metho
         .seed = 1,
         .election_timeout_ns = 100 * NS_PER_MS,
         .heartbeat_interval_ns = 20 * NS_PER_MS,
-        .voter_count = 1,
-        .voters = { { .id = 1, .address = "nowhere:1" } },
     };
-    const struct datadir_options options = { .path = path, .wal_bytes = FILE_BYTES };
+    const struct configuration configuration = {
+        .members = { { .id = 1, .roles = MEMBER_VOTER, .address = "nowhere:1" } },
+    };
+    const struct datadir_options options = { .path = path, .wal_bytes = FILE_BYTES, .configuration = &configuration };
     if (!datadir_open(&rig->datadir, &options, &rig->config, 1))
         give_up("log", rig->datadir.error);
     rig->config.cluster_id = rig->datadir.cluster_id;

@@ -184,9 +184,9 @@ static inline struct cluster *cluster_new(void)
     EXPECT(c != NULL);
     c->check = check_new();
     for (uint32_t n = 0; n < NODES; n++) {
-        c->configs[n] = node_config(NODES, n + 1);
+        c->configs[n] = node_config(n + 1);
         c->configs[n].check_quorum = false;
-        c->nodes[n] = node_new(&limits_tiny, &c->configs[n]);
+        c->nodes[n] = node_new(&limits_tiny, &c->configs[n], node_voters(NODES));
     }
     check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
     for (uint32_t n = 0; n < NODES; n++) {

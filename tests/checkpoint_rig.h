@@ -113,10 +113,10 @@ static inline void rig_lead(struct rig *rig)
 
 static inline struct rig *rig_new(const struct limits *limits)
 {
-    struct replica_config config = node_config(1, 1);
+    struct replica_config config = node_config(1);
     struct rig *rig = calloc(1, sizeof *rig);
     EXPECT(rig != NULL);
-    rig->node = node_new(limits, &config);
+    rig->node = node_new(limits, &config, node_voters(1));
     rig->frozen = calloc(1, pages_bytes(rig->node));
     rig->durable = calloc(1, pages_bytes(rig->node));
     EXPECT(rig->frozen != NULL && rig->durable != NULL);
@@ -199,7 +199,7 @@ static inline struct rig *probe_new(const struct rig *rig)
 {
     struct rig *probe = calloc(1, sizeof *probe);
     EXPECT(probe != NULL);
-    probe->node = node_new(&rig->node->limits, &rig->node->config);
+    probe->node = node_new(&rig->node->limits, &rig->node->config, node_voters(1));
     probe->frozen = calloc(1, pages_bytes(rig->node));
     probe->durable = calloc(1, pages_bytes(rig->node));
     EXPECT(probe->frozen != NULL && probe->durable != NULL);

@@ -216,7 +216,7 @@ TEST(a_failed_write_stops_the_node)
 /* A follower of leader 1, whose log gets `count` entries; those in the mask are markers. All are committed. */
 static struct rig *follower_with(const struct limits *limits, uint32_t count, uint32_t markers)
 {
-    struct replica_config config = node_config(3, 2);
+    struct replica_config config = node_config(2);
     uint8_t bytes[1024];
     struct message message = {
         .type = FRAME_APPEND_REQUEST,
@@ -234,7 +234,7 @@ static struct rig *follower_with(const struct limits *limits, uint32_t count, ui
     }
     struct rig *rig = calloc(1, sizeof *rig);
     EXPECT(rig != NULL);
-    rig->node = node_new(limits, &config);
+    rig->node = node_new(limits, &config, node_voters(3));
     rig->frozen = calloc(1, pages_bytes(rig->node));
     rig->durable = calloc(1, pages_bytes(rig->node));
     EXPECT(rig->frozen != NULL && rig->durable != NULL);

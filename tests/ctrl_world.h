@@ -61,8 +61,8 @@ static inline struct world *world_new(const struct limits *limits)
     NODE_CHECK(world != NULL, "memory");
     world->limits = *limits;
     for (uint32_t slot = 0; slot < NODES; slot++) {
-        const struct replica_config config = node_config(NODES, slot + 1);
-        struct node *node = node_new(&world->limits, &config);
+        const struct replica_config config = node_config(slot + 1);
+        struct node *node = node_new(&world->limits, &config, node_voters(NODES));
         world->nodes[slot] = node;
         for (uint32_t device = 0; device < DEVICES; device++) {
             struct disk *disk = &world->disks[slot][device];

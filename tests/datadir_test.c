@@ -14,21 +14,23 @@ enum { BLOCK = 4096, WAL_BYTES = 32 << 20 };
 
 static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
 {
-    struct replica_config config = {
+    return (struct replica_config){
         .cluster_id = cluster_id,
         .node_id = node_id,
         .election_timeout_ns = 100 * NS_PER_MS,
         .heartbeat_interval_ns = 20 * NS_PER_MS,
-        .voter_count = 3,
     };
-    for (uint32_t slot = 0; slot < 3; slot++)
-        config.voters[slot] = (struct member){ .id = slot + 1, .address = "127.0.0.1:1" };
-    return config;
 }
 
 static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
 {
-    const struct datadir_options options = { .path = directory, .wal_bytes = WAL_BYTES, .buffered = true };
+    struct configuration configuration = { .id = { .term = 0 } };
+    for (uint32_t slot = 0; slot < 3; slot++)
+        configuration.members[slot] =
+            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = "127.0.0.1:1" };
+    const struct datadir_options options = {
+        .path = directory, .wal_bytes = WAL_BYTES, .buffered = true, .configuration = &configuration
+    };
     const struct replica_config config = voter(node_id, cluster_id);
     return datadir_open(datadir, &options, &config, 77);
 }

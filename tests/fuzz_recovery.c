@@ -45,8 +45,8 @@ static void put(struct node *node, uint64_t session, uint64_t sequence)
 /* A lone voter that has written; the first batches hold one entry each, the later ones several. */
 static struct node *grow_lone_voter(uint64_t writes, bool settled)
 {
-    const struct replica_config config = node_config(1, 1);
-    struct node *node = node_new(&limits_tiny, &config);
+    const struct replica_config config = node_config(1);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(1));
     node_start(node);
     node_settle(node);
     node_tick(node, 1000 * 1000 * 1000);
@@ -102,8 +102,8 @@ static void lead(struct node *node, uint64_t leader, uint64_t term, struct log_i
 /* A follower whose tail was overwritten twice: truncations in the WAL, terms in the superblock. */
 static struct node *grow_follower(bool all)
 {
-    const struct replica_config config = node_config(3, 2);
-    struct node *node = node_new(&limits_tiny, &config);
+    const struct replica_config config = node_config(2);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(3));
     node_start(node);
     node_settle(node);
     lead(node, 1, 1, (struct log_id){ 0 }, 6);
@@ -119,8 +119,8 @@ static struct node *grow_follower(bool all)
 /* A follower whose log wrapped around the ring, and whose head followed it. */
 static struct node *grow_laps(uint32_t batches)
 {
-    const struct replica_config config = node_config(3, 2);
-    struct node *node = node_new(&limits_tiny, &config);
+    const struct replica_config config = node_config(2);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(3));
     node_start(node);
     node_settle(node);
     for (uint32_t batch = 1; batch <= batches; batch++) {
@@ -204,7 +204,7 @@ static void forge_superblock(uint8_t *block, struct input_bytes *in, uint32_t bl
     overwrite(block, in, sizeof superblock);
     memcpy(&superblock, block, sizeof superblock);
     if (superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes)
-        superblock_seal(block, block_bytes);
+        superblock_seal(block, limits_superblock_bytes(&limits_tiny));
 }
 
 static void damage(struct node *node, const struct node *past, struct input_bytes *in)
@@ -304,7 +304,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint32_t base = take(&in) % BASES;
     const uint32_t damages = take(&in) % DAMAGES_MAX;
     if (node == NULL)
-        node = node_new(&bases[base]->limits, &bases[base]->config);
+        node = node_new(&bases[base]->limits, &bases[base]->config, node_voters(3));
     node->config = bases[base]->config;
     node->now_ns = 5;
     memcpy(node->image, bases[base]->image, node->image_bytes);

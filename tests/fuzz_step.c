@@ -310,13 +310,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(world.leaders, 0, sizeof world.leaders);
     const uint8_t choice = take(&world);
     for (uint32_t slot = 0; slot < NODES; slot++) {
-        struct replica_config config = node_config(NODES, slot + 1);
+        struct replica_config config = node_config(slot + 1);
         struct node *node = world.nodes[slot];
         config.pre_vote = choice & 1;
         config.check_quorum = choice & 2;
         if (node == NULL) {
             const struct limits limits = fuzz_limits();
-            node = node_new(&limits, &config);
+            node = node_new(&limits, &config, node_voters(NODES));
             formatted[slot] = malloc(node->image_bytes);
             NODE_CHECK(formatted[slot] != NULL, "memory");
             memcpy(formatted[slot], node->image, node->image_bytes);

@@ -541,8 +541,8 @@ TEST(lost_frames_only_take_longer)
 /* A lone voter that has written until it has a checkpoint. */
 static struct node *lone_node_with_checkpoint(const struct limits *limits)
 {
-    const struct replica_config config = node_config(1, 1);
-    struct node *node = node_new(limits, &config);
+    const struct replica_config config = node_config(1);
+    struct node *node = node_new(limits, &config, node_voters(1));
     node_start(node);
     node_settle(node);
     node_tick(node, 1000 * MS);

@@ -25,12 +25,12 @@ static struct slice key_of(uint32_t key)
 static struct node *lone_leader(uint32_t pages)
 {
     struct limits limits = limits_tiny;
-    struct replica_config config = node_config(1, 1);
+    struct replica_config config = node_config(1);
     limits.wal_body_blocks = 16384;
     limits.log_entries_max = 16384;
     limits.pages_max = page_fixed_count(&limits) + pages;
     limits.data_blocks = 4 * limits.pages_max;
-    struct node *node = node_new(&limits, &config);
+    struct node *node = node_new(&limits, &config, node_voters(1));
     node_start(node);
     node_settle(node);
     node_tick(node, 1000 * 1000 * 1000);

@@ -67,10 +67,9 @@ static inline _Noreturn void node_broken(const char *text, int line)
     abort();
 }
 
-/* Voters 1..voter_count; the node is node_id. */
-static inline struct replica_config node_config(uint32_t voter_count, uint64_t node_id)
+static inline struct replica_config node_config(uint64_t node_id)
 {
-    struct replica_config config = {
+    return (struct replica_config){
         .cluster_id = 7,
         .node_id = node_id,
         .seed = node_id,
@@ -78,30 +77,38 @@ static inline struct replica_config node_config(uint32_t voter_count, uint64_t n
         .heartbeat_interval_ns = 20 * 1000 * 1000,
         .pre_vote = true,
         .check_quorum = true,
-        .voter_count = voter_count,
     };
+}
+
+/* Voters 1..voter_count. */
+static inline struct configuration node_voters(uint32_t voter_count)
+{
+    struct configuration configuration = { .id = { .term = 0 } };
     for (uint32_t slot = 0; slot < voter_count; slot++) {
-        config.voters[slot].id = slot + 1;
-        snprintf(config.voters[slot].address, sizeof config.voters[slot].address, "node%u", slot + 1);
+        struct member *member = &configuration.members[slot];
+        *member = (struct member){ .id = slot + 1, .roles = MEMBER_VOTER };
+        snprintf(member->address, sizeof member->address, "node%u", slot + 1);
     }
-    return config;
+    return configuration;
 }
 
 /* An empty disk, formatted. */
-static inline void node_format(struct node *node, uint64_t instance)
+static inline void node_format(struct node *node, const struct configuration *configuration, uint64_t instance)
 {
-    uint8_t *block = calloc(1, node->limits.block_bytes);
-    NODE_CHECK(block != NULL, "memory");
+    const uint32_t bytes = limits_superblock_bytes(&node->limits);
+    uint8_t *superblock = calloc(1, bytes);
+    NODE_CHECK(superblock != NULL, "memory");
     memset(node->image, 0, node->image_bytes);
     memset(node->data, 0, node->data_bytes);
-    replica_format(&node->limits, &node->config, instance, block);
+    replica_format(&node->limits, &node->config, configuration, instance, superblock);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        memcpy(node->image + superblock_offset(&node->limits, copy), block, node->limits.block_bytes);
-    free(block);
+        memcpy(node->image + superblock_offset(&node->limits, copy), superblock, bytes);
+    free(superblock);
 }
 
 /* A formatted disk and no running replica. */
-static inline struct node *node_new(const struct limits *limits, const struct replica_config *config)
+static inline struct node *node_new(const struct limits *limits, const struct replica_config *config,
+                                    struct configuration configuration)
 {
     struct node *node = calloc(1, sizeof *node);
     NODE_CHECK(node != NULL, "memory");
@@ -115,7 +122,7 @@ static inline struct node *node_new(const struct limits *limits, const struct re
     node->data = calloc(1, node->data_bytes);
     NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL && node->data != NULL,
                "memory");
-    node_format(node, 1000 + config->node_id);
+    node_format(node, &configuration, 1000 + config->node_id);
     return node;
 }
 

@@ -174,8 +174,8 @@ static inline struct cluster *cluster_new(const struct limits *limits, uint32_t 
     EXPECT(cluster != NULL);
     cluster->limits = *limits;
     for (uint32_t slot = 0; slot < NODES; slot++) {
-        const struct replica_config config = node_config(NODES, slot + 1);
-        cluster->nodes[slot] = node_new(&cluster->limits, &config);
+        const struct replica_config config = node_config(slot + 1);
+        cluster->nodes[slot] = node_new(&cluster->limits, &config, node_voters(NODES));
     }
     for (uint32_t slot = 0; slot < NODES; slot++)
         if (started >> slot & 1)

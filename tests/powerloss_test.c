@@ -293,12 +293,12 @@ static void script_begin(const char *name, const struct limits *limits, uint32_t
     after.count = voters;
     world.before_write = power_cut_everywhere;
     for (uint32_t slot = 0; slot < voters; slot++) {
-        struct replica_config config = node_config(voters, slot + 1);
+        struct replica_config config = node_config(slot + 1);
         config.pre_vote = number % 2 == 0;
         config.strict_naming = number % 3 == 2;
         config.check_quorum = false; /* each node's clock passes only when the script says so */
-        world.nodes[slot] = node_new(limits, &config);
-        after.nodes[slot] = node_new(limits, &config);
+        world.nodes[slot] = node_new(limits, &config, node_voters(voters));
+        after.nodes[slot] = node_new(limits, &config, node_voters(voters));
         node_start(world.nodes[slot]);
     }
     settle(&world);

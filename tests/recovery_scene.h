@@ -316,10 +316,10 @@ static inline void write_batch(struct scene *scene, uint32_t at, bool truncating
 static inline struct scene *scene_new(enum past past, uint32_t count, uint32_t truncating, const uint32_t *echo)
 {
     const struct limits limits = test_limits();
-    const struct replica_config config = node_config(3, 2);
+    const struct replica_config config = node_config(2);
     struct scene *scene = calloc(1, sizeof *scene);
     NODE_CHECK(scene != NULL, "memory");
-    struct node *node = node_new(&limits, &config);
+    struct node *node = node_new(&limits, &config, node_voters(3));
     scene->node = node;
     scene->count = count;
     scene->term = 1;

@@ -26,13 +26,13 @@ static void trial_begin(void)
 {
     report_failed_case();
     const struct limits limits = test_limits();
-    const struct replica_config config = node_config(3, 2);
-    struct replica_config alone = node_config(1, 2);
-    alone.voters[0].id = 2;
+    const struct replica_config config = node_config(2);
+    struct configuration alone = node_voters(1);
+    alone.members[0].id = 2;
     memset(&trial, 0, sizeof trial);
     for (uint32_t life = 0; life < IMAGE_CRASHES_MAX; life++)
-        trial.crashes.lives[life] = node_new(&limits, &config);
-    trial.alone = node_new(&limits, &alone);
+        trial.crashes.lives[life] = node_new(&limits, &config, node_voters(3));
+    trial.alone = node_new(&limits, &config, alone);
 }
 
 static void trial_end(void)
@@ -140,11 +140,10 @@ static void judge_alone(const struct scene *scene, const struct expected *expect
         uint8_t *block = node->image + superblock_offset(&node->limits, copy);
         struct superblock superblock;
         memcpy(&superblock, block, sizeof superblock);
-        superblock.voter_count = 1;
-        memset(superblock.voters, 0, sizeof superblock.voters);
-        superblock.voters[0] = node->config.node_id;
+        superblock.stored.members.latest = node_voters(1);
+        superblock.stored.members.latest.members[0].id = node->config.node_id;
         memcpy(block, &superblock, sizeof superblock);
-        superblock_seal(block, BLOCK);
+        superblock_seal(block, limits_superblock_bytes(&node->limits));
     }
     const struct rebirth rebirth = image_boot(node, &faults);
     const uint64_t faulty = kept_log_faulty(&expected->log);

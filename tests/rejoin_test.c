@@ -43,12 +43,18 @@ static void scene_end(struct scene *scene)
     cluster_free(scene->cluster);
 }
 
+static void format(struct node *node, uint64_t instance)
+{
+    const struct configuration voters = node_voters(NODES);
+    node_format(node, &voters, instance);
+}
+
 static void lose_disk(struct scene *scene, uint32_t slot, uint64_t number)
 {
     struct node *node = node_at(scene->cluster, slot);
     if (node->replica != NULL)
         node_crash(node);
-    node_format(node, rejoin_instance(number));
+    format(node, rejoin_instance(number));
     start(scene->cluster, slot);
 }
 
@@ -59,7 +65,11 @@ static struct replica_view view_at(const struct scene *scene, uint32_t slot)
 
 static uint64_t known_instance(const struct scene *scene, uint32_t slot, uint32_t of)
 {
-    return replica_at(scene->cluster, slot)->superblock.durable.instances[of];
+    const struct directory *directories = replica_at(scene->cluster, slot)->superblock.durable.directories;
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++)
+        if (directories[at].node_id == of + 1)
+            return directories[at].instance;
+    return 0;
 }
 
 static uint64_t event_count(const struct scene *scene, uint32_t slot, enum event_kind kind)
@@ -209,7 +219,7 @@ TEST(an_empty_directory_that_does_not_rejoin_is_refused)
 {
     struct scene scene = scene_begin(12);
     struct node *node = node_at(scene.cluster, scene.victim);
-    node_format(node, 5000 + scene.victim);
+    format(node, 5000 + scene.victim);
     start(scene.cluster, scene.victim);
     cluster_run(scene.cluster, 400 * MS);
     EXPECT_EQUAL(node->stop, STOP_DUPLICATE_NODE);
@@ -345,9 +355,9 @@ TEST(a_leader_forgets_what_the_lost_directory_confirmed)
 TEST(a_vote_of_the_lost_directory_goes_when_another_voter_knows_better)
 {
     enum { VOTERS = 5 };
-    struct replica_config config = node_config(VOTERS, 1);
+    struct replica_config config = node_config(1);
     config.pre_vote = false;
-    struct node *node = node_new(&limits_tiny, &config);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(VOTERS));
     node_start(node);
     node_settle(node);
     node_tick(node, 2 * config.election_timeout_ns);
@@ -362,7 +372,7 @@ TEST(a_vote_of_the_lost_directory_goes_when_another_voter_knows_better)
     EXPECT_EQUAL(node_view(node).votes, 3);
     vote.from = 3;
     vote.instance = 1003;
-    vote.vote_response.instances[1] = rejoin_instance(4);
+    vote.vote_response.directories[7] = (struct directory){ .node_id = 2, .instance = rejoin_instance(4) };
     node_message(node, &vote);
     EXPECT_EQUAL(node_view(node).votes, 5); /* its own, and the third node's */
     EXPECT_EQUAL(node_view(node).role, RAFT_CANDIDATE);

@@ -9,10 +9,10 @@ enum { LONG_NS = 1000 * 1000 * 1000 };
 
 static struct node *node_under_test(uint32_t voters, uint64_t node_id)
 {
-    struct replica_config config = node_config(voters, node_id);
+    struct replica_config config = node_config(node_id);
     config.pre_vote = false;
     config.check_quorum = false;
-    struct node *node = node_new(&limits_tiny, &config);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(voters));
     node_start(node);
     node_settle(node);
     return node;
@@ -420,9 +420,9 @@ TEST(a_higher_term_deposes_the_leader)
 
 TEST(a_leader_without_a_majority_steps_down)
 {
-    struct replica_config config = node_config(3, 1);
+    struct replica_config config = node_config(1);
     config.pre_vote = false;
-    struct node *node = node_new(&limits_tiny, &config);
+    struct node *node = node_new(&limits_tiny, &config, node_voters(3));
     node_start(node);
     node_settle(node);
     node_tick(node, LONG_NS);
@@ -661,7 +661,7 @@ TEST(the_disk_of_another_node_is_refused_and_left_alone)
 {
     struct node *node = node_under_test(3, 2);
     node_crash(node);
-    node->config = node_config(3, 3);
+    node->config = node_config(3);
     const uint64_t before = checksum64(node->image, node->image_bytes, 0);
     node_start(node);
     node_settle(node);

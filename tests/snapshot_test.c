@@ -192,13 +192,11 @@ static struct restore_options options_for(const char *file, const char *path, ui
     struct restore_options options = {
         .file = file,
         .directory = { .path = path, .wal_bytes = WAL_BYTES, .buffered = true },
-        .config = { .node_id = node_id,
-                    .election_timeout_ns = 100000000,
-                    .heartbeat_interval_ns = 20000000,
-                    .voter_count = 3 },
+        .config = { .node_id = node_id, .election_timeout_ns = 100000000, .heartbeat_interval_ns = 20000000 },
     };
     for (uint32_t slot = 0; slot < 3; slot++)
-        options.config.voters[slot] = (struct member){ .id = slot + 1, .address = "127.0.0.1:1" };
+        options.configuration.members[slot] =
+            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = "127.0.0.1:1" };
     return options;
 }
 

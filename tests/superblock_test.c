@@ -21,12 +21,12 @@ static void expect_term(const struct node *node, const void *expected)
 
 static void lives_begin(void)
 {
-    const struct replica_config config = node_config(3, 2);
+    const struct replica_config config = node_config(2);
     memset(&crashes, 0, sizeof crashes);
     crashes.deepest = IMAGE_CRASHES_MAX - 1;
     crashes.expect = expect_term;
     for (uint32_t life = 0; life < IMAGE_CRASHES_MAX; life++)
-        crashes.lives[life] = node_new(&limits_tiny, &config);
+        crashes.lives[life] = node_new(&limits_tiny, &config, node_voters(3));
 }
 
 static void lives_end(void)

@@ -42,8 +42,6 @@ static struct model_store *store_new(uint32_t page_bytes, uint32_t pages_max, ui
         .node_id = 1,
         .election_timeout_ns = 100,
         .heartbeat_interval_ns = 10,
-        .voter_count = 1,
-        .voters = { { .id = 1 } },
     };
     void *region = aligned_alloc(REGION_ALIGNMENT, replica_bytes(&store->limits));
     memset(region, 0, replica_bytes(&store->limits));

@@ -83,7 +83,7 @@ static inline struct superblock model_superblock(const struct node *node)
     uint8_t valid[SUPERBLOCK_COPIES];
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         const struct slice block = { .bytes = node->image + superblock_offset(&node->limits, copy),
-                                     .count = node->limits.block_bytes };
+                                     .count = limits_superblock_bytes(&node->limits) };
         valid[copy] = superblock_decode(block, &copies[copy]) ? 1 : 0;
     }
     const uint32_t chosen = superblock_choose(copies, valid);
@@ -98,7 +98,7 @@ static inline void model_expect_free(const struct node *node, const struct wal_b
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         struct superblock superblock;
         const struct slice block = { .bytes = node->image + superblock_offset(&node->limits, copy),
-                                     .count = node->limits.block_bytes };
+                                     .count = limits_superblock_bytes(&node->limits) };
         EXPECT(superblock_decode(block, &superblock));
         EXPECT(header->lsn + header->run_bytes <= superblock.stored.head.lsn + ring);
     }

@@ -138,8 +138,8 @@ static struct limits table_limits(void)
 TEST(the_log_is_what_an_array_would_be)
 {
     const struct limits limits = table_limits();
-    const struct replica_config config = node_config(3, 2);
-    struct node *node = node_new(&limits, &config);
+    const struct replica_config config = node_config(2);
+    struct node *node = node_new(&limits, &config, node_voters(3));
     struct table table = { .base = { 0 } };
     struct prng prng;
     prng_seed(&prng, 11);
@@ -205,7 +205,7 @@ struct ring {
 static struct ring *ring_new(uint64_t seed, uint32_t depth, bool strict)
 {
     struct limits limits = limits_tiny;
-    struct replica_config config = node_config(3, 2);
+    struct replica_config config = node_config(2);
     struct ring *ring = calloc(1, sizeof *ring);
     EXPECT(ring != NULL);
     limits.wal_body_blocks = 61; /* no multiple of anything */
@@ -215,8 +215,8 @@ static struct ring *ring_new(uint64_t seed, uint32_t depth, bool strict)
     limits.wal_depth = depth;
     limits.log_entries_max = 128;
     config.strict_naming = strict;
-    ring->node = node_new(&limits, &config);
-    ring->other = node_new(&limits, &config);
+    ring->node = node_new(&limits, &config, node_voters(3));
+    ring->other = node_new(&limits, &config, node_voters(3));
     for (uint32_t i = 0; i < SNAPSHOTS; i++) {
         ring->snapshots[i] = calloc(1, ring->node->image_bytes);
         EXPECT(ring->snapshots[i] != NULL);
@@ -480,8 +480,12 @@ static void ring_repair(struct ring *ring)
         EXPECT_EQUAL(node->replica->log.first_faulty, batch->first_index);
         EXPECT_EQUAL(node->replica->log.faulty_count, batch->entry_count);
     }
-    if (prev.index >= node->replica->log.base.index)
-        ring_request(ring, prev, batch->entry_count, 0);
+    /* From where the log begins now: it may do so in the middle of the batch. */
+    const struct log_id base = node->replica->log.base;
+    const uint64_t end = batch->first_index + batch->entry_count;
+    if (end > base.index + 1)
+        ring_request(ring, prev.index >= base.index ? prev : base,
+                     (uint32_t)(end - 1 - u64_max(prev.index, base.index)), 0);
     ring_settle(ring);
     EXPECT_EQUAL(node->replica->log.first_faulty, 0);
     ring->repairs++;
@@ -508,7 +512,7 @@ static void ring_expect_head(struct ring *ring, const struct wal_head *head)
         memcpy(&superblock, block, sizeof superblock);
         superblock.stored.head = *head;
         memcpy(block, &superblock, sizeof superblock);
-        superblock_seal(block, other->limits.block_bytes);
+        superblock_seal(block, limits_superblock_bytes(&other->limits));
     }
     ring_expect_start(ring);
     ring->heads++;
