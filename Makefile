@@ -74,7 +74,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-sim mutants fuzz clean
+        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-sim mutants mutants-scenarios fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -208,6 +208,10 @@ bench-sim: programs
 ## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one)
 mutants: build/.deps-build
 	$(Q)tests/mutants/run $(M)
+
+## mutants-scenarios: the same bugs, and the scenarios that claim to catch them (M=L01 for one)
+mutants-scenarios: build/.deps-build
+	$(Q)tests/mutants/scenarios $(M)
 
 ## ctrl: damage every stored block of a cluster of three, one by one and in combinations, and print what came of it
 ctrl: $(EXPERIMENTS)

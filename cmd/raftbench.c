@@ -70,7 +70,7 @@ static void print_help(void)
         "  --quiet              no progress on standard error\n"
         "  -h, --help, --version\n"
         "\n"
-        "When the cluster is full (\"no space\") the run ends, and its rate is that of the time before.\n"
+        "When the store is full (\"no space\") the run ends, and its rate is that of the time before.\n"
         "Exit status: 0 all operations were executed; 1 some were refused; 2 usage; 4 no leader, or full from the "
         "start.\n",
         BENCH_INFLIGHT_MAX, BENCH_CONNECTIONS_MAX, BENCH_KEY_BYTES_MIN);
@@ -337,7 +337,7 @@ static void print_text(const struct settings *settings, const struct outcome *ou
            text_group_digits((uint64_t)(per(operations, outcome->elapsed_ns) * (double)NS_PER_S), number),
            per(outcome->elapsed_ns, NS_PER_S));
     if (outcome->full)
-        printf("stopped: the log or the store of the cluster is full; the rate is of the time before\n");
+        printf("stopped: the store of the cluster is full; the rate is of the time before\n");
     print_latency_text("writes", &bench->writes);
     print_latency_text("reads", &bench->reads);
     printf("%llu operations refused, %llu requests sent again, %llu times looking for the leader\n",
@@ -428,7 +428,7 @@ static void print_progress(const struct settings *settings, const struct bench *
     *last_ns = now_ns;
 }
 
-/* The log never shrinks: when for a while no write has met anything but "no space", none will. */
+/* Nothing here deletes: when for a while no write has met anything but "no space", none will. */
 static bool is_full(const struct bench_report *report)
 {
     return report->full_ns != 0 && clock_now_ns() - report->full_ns >= NS_PER_S / 2;

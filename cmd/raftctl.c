@@ -10,6 +10,7 @@
 #include "../io/txn_text.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -701,6 +702,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a snapshot at the size limit of a file is a full disk: the write fails, and says so */
     struct arguments arguments = { .client.timeout_ns = 5 * NS_PER_S };
     const char *environment = getenv(endpoints_variable);
     arguments.client.endpoints = environment != NULL && environment[0] != '\0' ? environment : endpoints_default;

@@ -8,6 +8,7 @@
 #include "../io/text.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,6 +410,7 @@ static int raftd_inspect(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk: the write fails, and says so */
     if (argc > 1 && strcmp(argv[1], "inspect") == 0)
         return raftd_inspect(argc, argv);
     static struct raftd raftd = {

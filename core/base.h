@@ -47,6 +47,13 @@ static inline uint32_t bits_count(uint32_t bits)
 /* Rounds up to a multiple of a power of two. */
 static inline uint64_t u64_round_up(uint64_t value, uint64_t power) { return (value + power - 1) & ~(power - 1); }
 
+/* count > 0. */
+static inline bool bytes_are_zero(const void *bytes, size_t count)
+{
+    const uint8_t *at = bytes;
+    return at[0] == 0 && memcmp(at, at + 1, count - 1) == 0;
+}
+
 /* A Raft log position. Term and index travel together: either alone names nothing. Both 0 is "before the log". */
 struct log_id {
     uint64_t term;

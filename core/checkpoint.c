@@ -235,7 +235,7 @@ void checkpoint_written(struct replica *replica, struct output *output, uint64_t
 
 /* ---- pages ---- */
 
-static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
+uint8_t *checkpoint_run_buffer(struct replica *replica, uint32_t slot)
 {
     return (uint8_t *)region_at(replica, replica->areas.data_runs) + (size_t)slot * replica->limits.data_run_bytes_max;
 }
@@ -251,7 +251,7 @@ static bool page_gather(struct replica *replica, uint32_t slot, uint32_t page, c
     if (!hash128_equal(now.hash, entry->hash)) {
         uint32_t block = 0;
         if (!map_entry_is_zero(&now)) {
-            uint8_t *to = run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes;
+            uint8_t *to = checkpoint_run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes;
             block = run_extend(replica, run, page + 1);
             if (block == 0)
                 return false;
@@ -347,7 +347,7 @@ static bool checkpoint_write_pages(struct replica *replica, struct output *outpu
             return false;
         pages_gather(replica, slot);
         if (writer->runs[slot].count > 0)
-            run_emit(replica, output, slot, run_buffer(replica, slot));
+            run_emit(replica, output, slot, checkpoint_run_buffer(replica, slot));
         if (writer->page_next == replica->limits.pages_max)
             return true;
     }

@@ -127,6 +127,9 @@ void checkpoint_adopt(struct replica *replica, struct log_id id, bool partial);
 
 /* Emits the writes that may go now, and moves on. Called once per step. */
 void checkpoint_flush(struct replica *replica, struct output *output);
+/* Where a run of pages is gathered: the slot's data_run_bytes_max bytes. install.c uses them while this writer is idle.
+ */
+uint8_t *checkpoint_run_buffer(struct replica *replica, uint32_t slot);
 /* When checkpoint_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t checkpoint_deadline(const struct replica *replica);
 /* A write of device 1 that the checkpoint emitted has completed. */

@@ -14,5 +14,6 @@ uint64_t checksum64(const void *bytes, size_t count, uint64_t seed);
 struct hash128 checksum128(const void *bytes, size_t count, uint64_t seed);
 
 static inline bool hash128_equal(struct hash128 a, struct hash128 b) { return a.low == b.low && a.high == b.high; }
+static inline bool hash128_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
 
 #endif

@@ -36,15 +36,6 @@ bool configuration_is_voter(const struct configuration *configuration, uint64_t 
     return slot < MEMBERS_MAX && (configuration->members[slot].roles & (MEMBER_VOTER | MEMBER_VOTER_OLD)) != 0;
 }
 
-static bool bytes_are_zero(const void *bytes, size_t count)
-{
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < count; i++)
-        if (at[i] != 0)
-            return false;
-    return true;
-}
-
 /* The combinations of configuration.h. */
 static bool roles_valid(uint8_t roles)
 {

@@ -50,11 +50,6 @@ uint32_t install_run_pages_max(const struct replica *replica)
     return replica->limits.data_run_bytes_max / replica->limits.page_bytes;
 }
 
-static uint8_t *run_buffer(struct replica *replica, uint32_t slot)
-{
-    return (uint8_t *)region_at(replica, replica->areas.data_runs) + (size_t)slot * replica->limits.data_run_bytes_max;
-}
-
 uint32_t install_runs_used(const struct replica *replica)
 {
     uint32_t count = 0;
@@ -73,13 +68,14 @@ static bool run_emit(struct replica *replica, struct output *output, uint32_t sl
         return false;
     }
     run->in_flight = true;
-    output_effect(output, &(struct effect){
-                              .kind = EFFECT_WRITE,
-                              .device = DEVICE_DATA,
-                              .op_id = wal_op_id((enum wal_operation)DATA_WRITE_INSTALL, slot),
-                              .offset = (uint64_t)run->first_block * page_bytes,
-                              .bytes = { .bytes = run_buffer(replica, slot), .count = run->count * page_bytes },
-                          });
+    output_effect(output,
+                  &(struct effect){
+                      .kind = EFFECT_WRITE,
+                      .device = DEVICE_DATA,
+                      .op_id = wal_op_id((enum wal_operation)DATA_WRITE_INSTALL, slot),
+                      .offset = (uint64_t)run->first_block * page_bytes,
+                      .bytes = { .bytes = checkpoint_run_buffer(replica, slot), .count = run->count * page_bytes },
+                  });
     return true;
 }
 
@@ -116,7 +112,7 @@ static uint32_t run_add(struct replica *replica, struct output *output, uint32_t
         else if (run->count < install_run_pages_max(replica))
             block = block_take(replica, run->first_block + run->count, page + 1);
         if (block != 0) {
-            memcpy(run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes, bytes,
+            memcpy(checkpoint_run_buffer(replica, slot) + (size_t)run->count * replica->limits.page_bytes, bytes,
                    replica->limits.page_bytes);
             run->first_block = run->count == 0 ? block : run->first_block;
             run->count++;

@@ -123,11 +123,6 @@ uint32_t map_next_wanted(const struct replica *replica, uint32_t level, uint32_t
 
 /* ---- hashes ---- */
 
-static bool bytes_are_zero(const uint8_t *bytes, size_t count)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
-}
-
 struct hash128 map_page_hash_in(const struct limits *limits, uint64_t cluster_id, const uint8_t *bytes)
 {
     if (bytes_are_zero(bytes, limits->page_bytes))
@@ -143,7 +138,7 @@ struct hash128 map_page_hash(const struct replica *replica, const uint8_t *bytes
 struct hash128 map_hashes_hash(const struct limits *limits, const struct hash128 *hashes)
 {
     const size_t bytes = map_fanout(limits) * sizeof *hashes;
-    if (bytes_are_zero((const uint8_t *)hashes, bytes))
+    if (bytes_are_zero(hashes, bytes))
         return (struct hash128){ .low = 0 };
     return checksum128(hashes, bytes, 0);
 }

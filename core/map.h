@@ -31,10 +31,7 @@ enum { MAP_LEVELS_MAX = 8 };
 
 /* Nothing is below it. An entry that is not zero and has no block is one whose content is still to be got from a peer
  * (install.h). */
-static inline bool map_entry_is_zero(const struct map_entry *entry)
-{
-    return entry->hash.low == 0 && entry->hash.high == 0;
-}
+static inline bool map_entry_is_zero(const struct map_entry *entry) { return hash128_is_zero(entry->hash); }
 
 /* Entries of one map block. */
 uint32_t map_fanout(const struct limits *limits);

@@ -443,8 +443,6 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
     return FRAME_OK;
 }
 
-static bool hash128_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
-
 static bool questions_valid(struct slice questions, uint32_t count)
 {
     struct pieces_question last = { .page = 0 };

@@ -196,12 +196,6 @@ static void superblock_read(struct replica *replica, uint64_t position, struct s
 
 /* ---- header ring ---- */
 
-/* The first byte is zero, and each equals the next. */
-static bool block_is_zero(struct slice block)
-{
-    return block.bytes[0] == 0 && memcmp(block.bytes, block.bytes + 1, block.count - 1) == 0;
-}
-
 /* One block of the header ring; no bytes: it cannot be read. */
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
@@ -224,7 +218,7 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
                 recovery_name_batch(recovery, &header);
         return;
     }
-    const bool zero = block.count > 0 && block_is_zero(block);
+    const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);
     const uint8_t state = zero ? NAME_ZERO : NAME_BAD;
     recovery->names_bad += zero ? 0 : 1;
     if (slot < 2)
@@ -272,14 +266,12 @@ static void log_meet_checkpoint(struct replica *replica)
     if (log->last.index < id.index) {
         log_reset(replica, id);
         replica->wal.durable_index = id.index;
-        replica->stored.head = (struct wal_head){
-            .lsn = replica->wal.tail,
-            .sequence = replica->wal.sequence,
-            .prev_hash = replica->wal.prev_hash,
-            .base = id,
-        };
     }
     log_forget_damaged(replica, id.index);
+    /* The next start must not meet again what is given up here: who identifies it now is overwritten as the header ring
+     * goes round. */
+    if (log->base.index > replica->stored.head.base.index)
+        wal_head_follow_base(replica);
 }
 
 /* Nobody else has what this node lost: it must not go on as if it had never been. */
@@ -314,11 +306,11 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));
     recovery->phase = RECOVERY_WRITE;
-    if (recovery->leftovers)
-        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     /* Only an intact header behind the tail could ever be taken for a part of the log; what cannot be read today may be
      * one tomorrow. */
     recovery->cut_due = recovery->chain_ahead || outcome == WALK_UNKNOWN;
+    if (recovery->cut_due)
+        output_event(output, EVENT_TAIL_CUT, replica->log.last.index, wal->tail);
     recovery_advance(replica, output);
 }
 

@@ -268,7 +268,7 @@ static bool tail_proved(struct replica *replica)
     for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= window_end(replica); lsn += block_bytes) {
         const uint8_t *bytes = wal_mirror_const(replica, lsn);
         struct wal_batch_header header;
-        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, block_bytes - 1) != 0)
+        if (!bytes_are_zero(bytes, block_bytes))
             recovery->leftovers = true;
         if (!wal_batch_header_decode((struct slice){ .bytes = bytes, .count = block_bytes }, replica->config.cluster_id,
                                      lsn, &header))

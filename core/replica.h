@@ -143,7 +143,7 @@ enum event_kind {
     EVENT_IMPOSSIBLE,        /* a: peer; it sent what no correct leader sends, and was ignored */
     EVENT_QUORUM_LOST,       /* a: ns without a majority; CheckQuorum steps down */
     EVENT_RECOVERED,         /* a: last index, b: batches */
-    EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; a torn or unacknowledged tail */
+    EVENT_TAIL_CUT,          /* a: last index kept, b: lsn; batches behind it, torn or lost, are cut off for good */
     EVENT_SUPERBLOCK_REPAIR, /* a: copies rewritten */
     EVENT_READ_RETRIED,      /* a: offset; a read error that is tried again by blocks */
     EVENT_INSTALL,           /* a: enum install_phase, b: peer that is asked */

@@ -85,11 +85,11 @@ enum reply_status {
     REPLY_OK = 0,
     REPLY_NOT_FOUND = 1,        /* get, delete: no such key */
     REPLY_CONDITION_FAILED = 2, /* CAS: reply.version is the current one; TXN: the "else" branch was taken */
-    REPLY_NO_SPACE = 3,   /* the store is full: nothing was written (a log outcome), or the log is full: not proposed */
-    REPLY_TOO_LARGE = 4,  /* key, value or result over its limit; nothing was written */
-    REPLY_NOT_LEADER = 5, /* reply.leader and address if known; surely not executed by this attempt */
-    REPLY_BUSY = 6,       /* a queue is full or the node is starting; surely not executed by this attempt */
-    REPLY_UNKNOWN = 7,    /* leadership was lost after the write was appended: it may or may not take effect */
+    REPLY_NO_SPACE = 3,         /* the store is full; nothing was written */
+    REPLY_TOO_LARGE = 4,        /* key, value or result over its limit; nothing was written */
+    REPLY_NOT_LEADER = 5,       /* reply.leader and address if known; surely not executed by this attempt */
+    REPLY_BUSY = 6,    /* a queue or the log is full, or the node is starting; surely not executed by this attempt */
+    REPLY_UNKNOWN = 7, /* leadership was lost after the write was appended: it may or may not take effect */
     REPLY_SESSION_EXPIRED =
         8, /* unknown or evicted session: this attempt was not executed, an earlier one may have been */
     REPLY_STALE_SEQUENCE = 9, /* a later sequence of the session was executed; this attempt was not */

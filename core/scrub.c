@@ -3,6 +3,7 @@
 
 #include "inspect.h"
 #include "output.h"
+#include "page.h"
 #include "raft.h"
 
 /* Entries of the map, or blocks of a log that is not readable, that one step looks at in vain. */
@@ -73,7 +74,6 @@ static bool map_unit(struct replica *replica)
     const struct limits *limits = &replica->limits;
     if (!data_is_quiet(replica))
         return true;
-    scrub->checkpoint_index = replica->superblock.durable.checkpoint.id.index;
     const uint64_t count = map_count(limits, scrub->level);
     uint32_t looks = 0;
     while (scrub->position < count && map_entry(replica, scrub->level, (uint32_t)scrub->position)->block == 0) {
@@ -92,18 +92,45 @@ static bool map_unit(struct replica *replica)
     return true;
 }
 
+/* One block, unless it is being written right now. */
+static bool block_unit(struct replica *replica, uint32_t count, bool busy)
+{
+    if (replica->scrub.position == count)
+        return false;
+    replica->scrub.bytes = busy ? 0 : unit_block_bytes(replica);
+    return true;
+}
+
 /* Finds the next unit of the phase: scrub.bytes, when there is one now. False: the phase is over. */
 static bool unit_find(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
+    const struct wal *wal = &replica->wal;
+    const uint32_t names = replica->limits.wal_header_blocks;
     switch ((enum scrub_phase)scrub->phase) {
-    case SCRUB_SUPERBLOCK: scrub->bytes = unit_block_bytes(replica); return scrub->position < SUPERBLOCK_COPIES;
+    case SCRUB_SUPERBLOCK:
+        return block_unit(replica, SUPERBLOCK_COPIES,
+                          replica->superblock.due != 0 || replica->superblock.in_flight != 0);
     case SCRUB_NAMES:
-        scrub->bytes = replica->limits.block_bytes;
-        return scrub->position < replica->limits.wal_header_blocks;
+        return block_unit(replica, names, wal->name_busy && wal->name_sequence % names == scrub->position);
     case SCRUB_BODY: return body_unit(replica);
     case SCRUB_MAP:
     case SCRUB_PAGES: return map_unit(replica);
+    }
+    UNREACHABLE();
+}
+
+/* Another number whenever what is stored where the unit lies may have been written anew. */
+static uint64_t unit_version(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    const uint64_t names = replica->limits.wal_header_blocks;
+    switch ((enum scrub_phase)scrub->phase) {
+    case SCRUB_SUPERBLOCK: return replica->superblock.sequence;
+    case SCRUB_NAMES: return (replica->wal.name_sequence + names - scrub->position) / names; /* turns of the slot */
+    case SCRUB_BODY: return 0; /* what is durable of the log stays as it is */
+    case SCRUB_MAP:
+    case SCRUB_PAGES: return replica->superblock.durable.checkpoint.id.index;
     }
     UNREACHABLE();
 }
@@ -127,6 +154,13 @@ static void phase_next(struct replica *replica, struct output *output)
     scrub->level = scrub->phase == SCRUB_MAP ? map_root(&replica->limits) : 0;
 }
 
+static void unit_forget(struct scrub *scrub)
+{
+    scrub->bytes = 0;
+    scrub->at = 0;
+    scrub->by_blocks = false;
+}
+
 static void unit_next(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
@@ -135,9 +169,7 @@ static void unit_next(struct replica *replica)
         scrub->position = wal_place(&replica->limits, scrub->position + scrub->bytes);
     else
         scrub->position += blocks;
-    scrub->bytes = 0;
-    scrub->at = 0;
-    scrub->by_blocks = false;
+    unit_forget(scrub);
 }
 
 /* ---- reading and writing ---- */
@@ -181,11 +213,20 @@ static uint64_t pace_ns(const struct replica *replica, uint32_t bytes)
 static bool unit_is_stale(const struct replica *replica)
 {
     const struct scrub *scrub = &replica->scrub;
+    if (unit_version(replica) != scrub->seen)
+        return true;
     if (scrub->phase == SCRUB_BODY)
         return scrub->position < replica->stored.head.lsn || replica->wal.resetting;
-    if (scrub->phase >= SCRUB_MAP)
-        return !data_is_quiet(replica) || replica->superblock.durable.checkpoint.id.index != scrub->checkpoint_index;
-    return false;
+    return scrub->phase >= SCRUB_MAP && !data_is_quiet(replica);
+}
+
+/* A block that was written meanwhile is read again; what else is stale is not there any more. */
+static void unit_give_up(struct replica *replica)
+{
+    if (replica->scrub.phase < SCRUB_BODY)
+        unit_forget(&replica->scrub);
+    else
+        unit_next(replica);
 }
 
 void scrub_flush(struct replica *replica, struct output *output)
@@ -196,9 +237,12 @@ void scrub_flush(struct replica *replica, struct output *output)
     if (!output_room(output, 1, 0))
         return;
     if (scrub->bytes != 0 && unit_is_stale(replica))
-        unit_next(replica);
-    if (scrub->bytes == 0 && !unit_find(replica))
-        phase_next(replica, output);
+        unit_give_up(replica);
+    if (scrub->bytes == 0) {
+        if (!unit_find(replica))
+            phase_next(replica, output);
+        scrub->seen = unit_version(replica);
+    }
     if (scrub->bytes == 0) {
         scrub->due_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
         return;
@@ -220,8 +264,7 @@ uint64_t scrub_deadline(const struct replica *replica)
 static void superblock_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct superblock_writer *writer = &replica->superblock;
-    if (writer->due != 0 || writer->in_flight != 0)
-        return;
+    ASSERT(writer->due == 0 && writer->in_flight == 0);
     const uint8_t *right = region_at(replica, replica->areas.wal_superblock);
     if (block != NULL && memcmp(block, right, unit_block_bytes(replica)) == 0)
         return;
@@ -240,9 +283,9 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     const struct slice bytes = { .bytes = block, .count = replica->limits.block_bytes };
     struct wal_name_header name;
     if (block != NULL
-        && (wal_name_decode(bytes, replica->config.cluster_id, &name)
-            || (block[0] == 0 && memcmp(block, block + 1, bytes.count - 1) == 0)))
+        && (wal_name_decode(bytes, replica->config.cluster_id, &name) || bytes_are_zero(block, bytes.count)))
         return false;
+    /* Names are being written: the ring comes around by itself. */
     if (wal->name_busy)
         return false;
     if (wal->name_sequence < blocks) {
@@ -273,7 +316,7 @@ static const uint8_t *data_right(struct replica *replica, uint32_t at, const uin
     if (checkpoint_page_dirty(replica, at) || map_wanted(replica, 0, at))
         return NULL;
     const struct hash128 hash = map_entry(replica, 0, at)->hash;
-    uint8_t *page = (uint8_t *)region_at(replica, replica->areas.pages) + (size_t)at * replica->limits.page_bytes;
+    uint8_t *page = page_raw(replica, at);
     if (hash128_equal(map_page_hash(replica, page), hash))
         return page;
     /* Memory lies and the disk does not. */
@@ -313,7 +356,7 @@ static void scrub_read(struct replica *replica, struct output *output, const str
     const uint32_t count = scrub->in_flight;
     scrub->in_flight = 0;
     if (unit_is_stale(replica)) {
-        unit_next(replica);
+        unit_give_up(replica);
         return;
     }
     if (input->result != DISK_OK && count > block_bytes) {

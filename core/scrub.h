@@ -15,7 +15,7 @@
  * Invariants:
  *   one read or one write in flight, at most limits.scrub_kib_per_second
  *   a block is written again only with the very bytes that belong there, so that a crash in between loses nothing
- *   what may have changed between a read and its completion is not judged */
+ *   what may have changed between a read and its completion is not judged; what is being written is not read */
 #ifndef WW_SCRUB_H
 #define WW_SCRUB_H
 
@@ -36,8 +36,8 @@ struct scrub {
     bool writing;
     bool by_blocks; /* a read of the unit failed */
     uint8_t zero[2];
-    uint64_t checkpoint_index; /* of the durable checkpoint when the unit was begun */
-    uint64_t due_ns;           /* of the next read */
+    uint64_t seen;   /* when the unit was begun: the version of what lies there */
+    uint64_t due_ns; /* of the next read */
     uint64_t passes;
     uint64_t mended; /* blocks, in this life */
 };

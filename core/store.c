@@ -59,6 +59,16 @@ static void store_claim(struct replica *replica, struct output *output, uint32_t
         checkpoint_touch(replica, at);
 }
 
+/* From where on the log counts towards the next checkpoint: behind the entry of this one, as if nothing had been
+ * restarted, or where the log begins if it has not got that. */
+static uint64_t checkpoint_lsn(const struct replica *replica)
+{
+    const uint64_t index = replica->stored.checkpoint.id.index;
+    if (index <= replica->log.base.index || index > replica->log.last.index || !log_readable(replica, index))
+        return replica->stored.head.lsn;
+    return u64_min(log_entry_lsn(replica, index), replica->wal.tail);
+}
+
 void store_load(struct replica *replica, struct output *output, bool map_known)
 {
     struct store *store = &replica->store;
@@ -72,7 +82,7 @@ void store_load(struct replica *replica, struct output *output, bool map_known)
     }
     replica->wants_tick = true;
     replica->checkpoint.next = replica->stored.checkpoint;
-    replica->checkpoint.frozen_lsn = replica->stored.head.lsn;
+    replica->checkpoint.frozen_lsn = checkpoint_lsn(replica);
     store->phase = STORE_CLEAR;
     if (map_known)
         return;

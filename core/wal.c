@@ -571,6 +571,21 @@ static bool head_reset(struct replica *replica, struct log_id id)
     return true;
 }
 
+void wal_head_follow_base(struct replica *replica)
+{
+    const struct log *log = &replica->log;
+    const struct wal *wal = &replica->wal;
+    ASSERT(wal->durable == wal->sealed && log->base.index > replica->stored.head.base.index);
+    struct wal_head head = {
+        .lsn = wal->tail,
+        .sequence = wal->sequence,
+        .prev_hash = wal->prev_hash,
+        .base = log->base,
+    };
+    if (log->last.index == log->base.index || head_at(replica, log->base.index + 1, &head))
+        replica->stored.head = head;
+}
+
 bool wal_head_search(struct replica *replica, struct log_id id)
 {
     const struct log *log = &replica->log;

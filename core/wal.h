@@ -192,6 +192,9 @@ uint64_t wal_ring_bytes(const struct limits *limits);
  * holds behind id, and some of what lies before it; a log that does not hold id begins anew behind it. False: not yet,
  * ask again in the next step. */
 bool wal_head_search(struct replica *replica, struct log_id id);
+/* Recovery gave up damaged entries that the checkpoint holds, so that the log's base is ahead of stored.head: sets that
+ * to where the log may begin now. Unchanged when the batch there is damaged, too, or holds entries before the base. */
+void wal_head_follow_base(struct replica *replica);
 /* The superblock that holds stored.head is durable: gives up what lies before it. */
 void wal_head_advance(struct replica *replica);
 

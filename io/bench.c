@@ -448,8 +448,7 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
     }
     while (bench_outstanding(bench) > 0) {
         if (bench->report.full_ns != 0) {
-            snprintf(error, BENCH_ERROR_BYTES, "%s: no space: the log or the store of the cluster is full",
-                     bench_leader(bench));
+            snprintf(error, BENCH_ERROR_BYTES, "%s: no space: the store of the cluster is full", bench_leader(bench));
             return false;
         }
         if (clock_now_ns() >= deadline_ns) {

@@ -274,17 +274,12 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_OK:
     case REPLY_NOT_FOUND:
     case REPLY_CONDITION_FAILED:
+    case REPLY_NO_SPACE:
     case REPLY_TOO_LARGE:
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
     case REPLY_WRONG_CLUSTER: return true;
-    case REPLY_NO_SPACE:
-        /* A full log says nothing of earlier attempts. */
-        if (!run->doubtful)
-            return true;
-        client_pause(client, run);
-        return false;
     case REPLY_NOT_LEADER: client_follow(client, run); return false;
     case REPLY_BUSY:
         run->reason = run->doubtful ? run->reason : CLIENT_BUSY;
@@ -391,7 +386,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     const bool unknown = run->doubtful && client_status_local(reply->status);
     result.outcome = unknown ? CLIENT_UNKNOWN : CLIENT_FAILED;
     if (reply->status == REPLY_NO_SPACE)
-        client_error(client, "no space: the log or the store of the cluster is full (see README, Limits of today)");
+        client_error(client, "no space: the store of the cluster is full (see README, Limits of today)");
     else
         client_error(client, "%s (%s)", reply_status_text(reply->status), client->target.text);
     return result;

@@ -44,7 +44,7 @@ enum client_reason {
     CLIENT_DONE,             /* CLIENT_OK has no other */
     CLIENT_NOT_FOUND,        /* get, delete: no such key */
     CLIENT_CONDITION_FAILED, /* cas, put_if_absent: result.version is the current one; txn: "else" was executed */
-    CLIENT_NO_SPACE,         /* the store or the log is full */
+    CLIENT_NO_SPACE,         /* the store is full */
     CLIENT_TOO_LARGE,        /* key, value or result over its limit */
     CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */

@@ -219,8 +219,27 @@ static bool data_format(struct datadir *datadir, const struct datadir_options *o
     if (result == 0)
         return true;
     unlinkat(datadir->directory_fd, "data.new", 0);
+    unlinkat(datadir->directory_fd, "data", 0); /* unused, as was seen, or renamed just now */
     return datadir_fail(datadir, "%s/data: cannot create a sparse file of %llu bytes: %s", options->path,
                         (unsigned long long)data_bytes, strerror(-result));
+}
+
+static bool wal_format(struct datadir *datadir, const struct datadir_options *options,
+                       const struct replica_config *config)
+{
+    struct stored stored = { .flags = 0 };
+    if (!datadir_open_file(datadir, options, "/wal.new", O_CREAT | O_TRUNC, &datadir->wal_fd))
+        return false;
+    if (options->origin != NULL)
+        stored = options->origin->stored;
+    stored.members.latest = *options->configuration;
+    stored.members.previous = *options->configuration;
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored);
+    if (result == 0)
+        result = datadir_rename(datadir, "wal.new", "wal");
+    return result == 0
+           || datadir_fail(datadir, "%s/wal: cannot create %llu bytes: %s", options->path,
+                           (unsigned long long)limits_wal_bytes(&datadir->limits), strerror(-result));
 }
 
 static bool datadir_format(struct datadir *datadir, const struct datadir_options *options,
@@ -229,9 +248,9 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
     if (!datadir_limits(options->wal_bytes, &datadir->limits))
         return datadir_fail(datadir, "%s/wal: no WAL of %llu bytes is possible: its size is out of range",
                             options->path, (unsigned long long)options->wal_bytes);
-    if (!data_format(datadir, options)
-        || !datadir_open_file(datadir, options, "/wal.new", O_CREAT | O_TRUNC, &datadir->wal_fd))
+    if (!data_format(datadir, options))
         return false;
+<<<<<<< HEAD
     struct stored stored = { .flags = 0 };
     if (options->origin != NULL)
         stored = options->origin->stored;
@@ -241,14 +260,18 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
     if (result == 0) {
+=======
+    if (wal_format(datadir, options, config)) {
+>>>>>>> main
         datadir->formatted = true;
         datadir->cluster_id = config->cluster_id;
         return true;
     }
+    /* None of them was there before: the next try finds the directory as this one did. */
     unlinkat(datadir->directory_fd, "wal.new", 0);
-    unlinkat(datadir->directory_fd, "data", 0); /* as new as the WAL would have been */
-    return datadir_fail(datadir, "%s/wal: cannot create %llu bytes: %s", options->path,
-                        (unsigned long long)limits_wal_bytes(&datadir->limits), strerror(-result));
+    unlinkat(datadir->directory_fd, "wal", 0);
+    unlinkat(datadir->directory_fd, "data", 0);
+    return false;
 }
 
 /* Any intact copy tells the geometry; whether enough of them agree is for the core to judge. */

@@ -89,7 +89,7 @@ uint32_t devices_complete(struct devices *devices, const struct io_event *event,
     devices->in_flight--;
     enum disk_result result = DISK_OK;
     if (event->result < 0) {
-        const bool full = event->result == -ENOSPC || event->result == -EDQUOT;
+        const bool full = event->result == -ENOSPC || event->result == -EDQUOT || event->result == -EFBIG;
         result = operation->write && full ? DISK_FULL : DISK_ERROR;
         LOG(operation->write ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, operation->write ? "write-failed" : "read-failed",
             FIELD_TEXT("cause", strerror(-event->result)), FIELD_TEXT("data", devices->path),

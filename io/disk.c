@@ -65,7 +65,7 @@ static int32_t disk_write(const struct io_request *request)
     ssize_t result = pwritev2(request->fd, &vector, 1, (off_t)request->offset, RWF_DSYNC);
     if (result < 0)
         return -errno;
-    return (uint64_t)result == request->count ? 0 : -EIO;
+    return (uint64_t)result == request->count ? 0 : -ENOSPC; /* cut short: the rest finds no room */
 }
 
 int32_t disk_execute(const struct io_request *request)

@@ -73,7 +73,7 @@ struct node {
     bool leaving;
     bool stopped;
     bool ready;         /* recovery is over */
-    bool space_refused; /* a client was told so */
+    bool space_refused; /* a write found the store full */
     bool filling_said;
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
@@ -297,7 +297,7 @@ static void node_log_events(struct node *node)
     uint32_t count = u32_min(node->output.event_count, node->output.event_max);
     for (uint32_t slot = 0; slot < count; slot++) {
         const struct event *event = &node->output.events[slot];
-        node->space_refused |= event->kind == EVENT_BUSY && event->a == REPLY_NO_SPACE;
+        node->space_refused |= event->kind == EVENT_EXECUTED && event->b == REPLY_NO_SPACE;
         if (event->kind == EVENT_ROLE)
             log_role(node, event);
         else if (event->kind == EVENT_INSTALL)
@@ -344,7 +344,7 @@ static void node_watch_log(struct node *node)
         logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
     node->full_said |= full;
     node->filling_said |= percent >= LOG_FILLING_PERCENT;
-    if (node->space_refused && !full && node->now_ns >= node->no_space_next_ns) {
+    if (node->space_refused && node->now_ns >= node->no_space_next_ns) {
         node->no_space_next_ns = node->now_ns + NO_SPACE_LOG_NS;
         LOG(LOG_LEVEL_WARN, "no-space", FIELD_TEXT("cause", "a write found the store full and changed nothing"));
     }

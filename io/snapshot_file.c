@@ -209,7 +209,7 @@ const uint8_t *snapshot_get(struct snapshot_reader *reader, uint64_t slot, uint3
     const uint8_t *content = reader->record + sizeof record;
     const struct hash128 hash = page_map_hash(&reader->map, content);
     if (record.page >= reader->header.pages_max || record.zero != 0 || !hash128_equal(record.hash, hash)
-        || (hash.low == 0 && hash.high == 0)) {
+        || hash128_is_zero(hash)) {
         fail(reader->error, "%s: damaged at byte %llu (page %u)", reader->path,
              (unsigned long long)record_offset(page_bytes, slot), record.page);
         return NULL;

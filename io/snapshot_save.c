@@ -58,8 +58,6 @@ __attribute__((format(printf, 3, 4))) static bool save_fail(struct save *save, e
     return false;
 }
 
-static bool hash_is_zero(struct hash128 hash) { return hash.low == 0 && hash.high == 0; }
-
 static void save_progress(struct save *save, bool last)
 {
     const uint64_t now_ns = clock_now_ns();
@@ -119,6 +117,16 @@ static void save_take_offer(struct save *save, const struct checkpoint_response 
         save->target = *offer;
 }
 
+/* The next answer about the target. False: none comes, or the target is gone. */
+static bool save_receive_of_target(struct save *save, struct checkpoint_response *response)
+{
+    if (!save_receive(save, response))
+        return false;
+    if (response->ask == CHECKPOINT_ASK_OFFER)
+        save_take_offer(save, response);
+    return !save->moved;
+}
+
 /* ---- hashes ---- */
 
 /* Everything below (level, at) is zero in the target. */
@@ -143,16 +151,10 @@ static bool block_ask(struct save *save, uint32_t level, uint32_t at, struct has
     const uint32_t fanout = map_fanout(save->limits);
     if (!save_send(save, &request))
         return false;
-    for (;;) {
-        if (!save_receive(save, &response))
+    do {
+        if (!save_receive_of_target(save, &response))
             return false;
-        if (response.ask == CHECKPOINT_ASK_OFFER)
-            save_take_offer(save, &response);
-        if (save->moved)
-            return false;
-        if (response.ask == CHECKPOINT_ASK_HASHES && response.level == level && response.at == at)
-            break;
-    }
+    } while (response.ask != CHECKPOINT_ASK_HASHES || response.level != level || response.at != at);
     struct hash128 hashes[PAGE_BYTES_MAX / sizeof(struct map_entry)];
     if (response.count != fanout)
         return false;
@@ -161,7 +163,7 @@ static bool block_ask(struct save *save, uint32_t level, uint32_t at, struct has
         return false;
     for (uint32_t child = 0; child < fanout && at * fanout + child < map_count(save->limits, level - 1); child++) {
         struct map_entry *entry = &save->map.levels[level - 1][at * fanout + child];
-        if (hash_is_zero(hashes[child]) && !map_entry_is_zero(entry) && level > 1)
+        if (hash128_is_zero(hashes[child]) && !map_entry_is_zero(entry) && level > 1)
             block_clear(save, level - 1, at * fanout + child);
         entry->hash = hashes[child];
     }
@@ -179,7 +181,7 @@ static bool save_map(struct save *save)
             const struct hash128 expected = save->map.levels[level][at].hash;
             if (hash128_equal(map_block_hash(save->limits, page_map_block(&save->map, level, at)), expected))
                 continue;
-            if (hash_is_zero(expected))
+            if (hash128_is_zero(expected))
                 block_clear(save, level, at);
             else if (!block_ask(save, level, at, expected))
                 return false;
@@ -194,7 +196,7 @@ static bool save_map(struct save *save)
 static bool page_is_missing(const struct save *save, uint32_t page)
 {
     const struct hash128 wanted = save->map.levels[0][page].hash;
-    return !hash_is_zero(wanted) && !hash128_equal(wanted, save->have[page]);
+    return !hash128_is_zero(wanted) && !hash128_equal(wanted, save->have[page]);
 }
 
 /* Counts what is to be pulled, and drops what the target does not have. */
@@ -207,7 +209,7 @@ static bool save_begin_pages(struct save *save)
         const bool zero = map_entry_is_zero(&save->map.levels[0][page]);
         save->missing += page_is_missing(save, page);
         save->result->progress.pages_all += !zero;
-        if (!zero || hash_is_zero(save->have[page]))
+        if (!zero || hash128_is_zero(save->have[page]))
             continue;
         if (!snapshot_drop(&save->writer, page))
             return save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
@@ -297,11 +299,7 @@ static bool save_pages(struct save *save)
         if (in_flight == 0)
             return save->missing == 0;
         struct checkpoint_response response;
-        if (!save_receive(save, &response))
-            return false;
-        if (response.ask == CHECKPOINT_ASK_OFFER)
-            save_take_offer(save, &response);
-        if (save->moved)
+        if (!save_receive_of_target(save, &response))
             return false;
         if (response.ask == CHECKPOINT_ASK_PAGES && hash128_equal(response.checkpoint, save->target.checkpoint)
             && !pages_take(save, &response))

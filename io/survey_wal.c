@@ -74,11 +74,6 @@ static uint64_t body_offset(const struct wal_survey *survey, uint64_t lsn)
     return wal_body_offset(&survey->options->limits) + lsn % survey->ring_bytes;
 }
 
-static bool block_is_zero(const uint8_t *block, uint32_t count)
-{
-    return block[0] == 0 && memcmp(block, block + 1, count - 1) == 0;
-}
-
 /* ---- header ring ---- */
 
 static int name_compare(const void *a, const void *b)
@@ -117,7 +112,7 @@ static void names_survey(struct wal_survey *survey)
         if (wal_name_decode(block, survey->cluster_id, &name)) {
             intact++;
             names_take(survey, block, &name);
-        } else if (!block_is_zero(survey->block, limits->block_bytes)) {
+        } else if (!bytes_are_zero(survey->block, limits->block_bytes)) {
             bad++;
             printf("DAMAGED wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
         }
@@ -294,7 +289,7 @@ static struct tail tail_look(struct wal_survey *survey)
     for (uint64_t lsn = survey->lsn; lsn + limits->block_bytes <= end; lsn += limits->block_bytes) {
         struct wal_batch_header header;
         device_read(survey, body_offset(survey, lsn), survey->block, limits->block_bytes);
-        tail.written += !block_is_zero(survey->block, limits->block_bytes);
+        tail.written += !bytes_are_zero(survey->block, limits->block_bytes);
         if (!wal_batch_header_decode(block, survey->cluster_id, lsn, &header) || header.sequence <= survey->sequence)
             continue;
         tail.durable_sequence = u64_max(tail.durable_sequence, header.durable_sequence);

@@ -157,7 +157,8 @@ static bool uring_disk_complete(struct uring *uring, uint32_t slot, int32_t resu
         }
         outcome = result < 0 ? result : result == 0 ? -EIO : 0;
     } else {
-        outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -EIO : 0;
+        /* A write that is cut short found no room for the rest. */
+        outcome = result < 0 ? result : (uint32_t)result < disk->request.count ? -ENOSPC : 0;
         if (uring->sync == SYNC_ADAPTIVE && !disk->request.bulk)
             uring_adapt(uring, disk->start_ns);
         if (outcome == 0 && uring->sync == SYNC_FDATASYNC && !disk->request.bulk) {

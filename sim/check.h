@@ -4,13 +4,15 @@
  * to what changed. Ghost state is never erased by crashes: it remembers what was promised.
  *
  *   logs       one chain hash per entry, in memory and on disk: equal hashes, equal logs up to there
- *   images     what recovery would find on each disk right now: the hard state, the log as far as batches chain, and
- * the checkpoint with all its pages audit      (sender) nothing leaves a node before it is durable in its image ledger
- * (receiver) no node holds a belief (vote, match, read round, durability) that nobody promised commit     a leader
- * commits entries of its own term, durable on a majority of images; later leaders have them model      key-value store
- * and sessions, executed once per committed index, compared with each replica's witnesses  a reply names the index that
- * executed the call or was read: it lies between invocation and return in the order of commits, and the model gives the
- * same answer there search     linear.h, on a sample: what the clients saw, without any of the above
+ *   images     what recovery would find on each disk right now: the hard state, the log as far as batches chain,
+ *              and the checkpoint with all its pages
+ *   audit      (sender) nothing leaves a node before it is durable in its image
+ *   ledger     (receiver) no node holds a belief (vote, match, read round, durability) that nobody promised
+ *   commit     a leader commits entries of its own term, durable on a majority of images; later leaders have them
+ *   model      key-value store and sessions, executed once per committed index, compared with each replica's
+ *   witnesses  a reply names the index that executed the call or was read: it lies between invocation and return in
+ *              the order of commits, and the model gives the same answer there
+ *   search     linear.h, on a sample: what the clients saw, without any of the above
  *
  * Damage by an injected fault is excused where it hits, and until that block is written again: a node may then lose
  * what lay there, but must say so. README.md lists what that means. */
@@ -44,6 +46,7 @@ enum check_kind {
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
+    CHECK_SCRUB,               /* what is mended was damaged */
     CHECK_LINEAR,              /* black-box search */
     CHECK_LIVENESS,            /* progress after healing within the bound */
     CHECK_STOP,                /* a node stopped for a reason that no injected fault explains */

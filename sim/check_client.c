@@ -113,8 +113,8 @@ static bool reply_is_logged(const struct reply *reply)
     switch (reply->status) {
     case REPLY_OK:
     case REPLY_NOT_FOUND:
-    case REPLY_CONDITION_FAILED: return true;
-    case REPLY_NO_SPACE:
+    case REPLY_CONDITION_FAILED:
+    case REPLY_NO_SPACE: return true;
     case REPLY_TOO_LARGE:
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:

@@ -187,7 +187,7 @@ static void checkpoint_compare(struct check *check, uint32_t node, const struct 
     if (!hash128_equal(checkpoint->hash, checkpoint_hash(checkpoint->id, checkpoint->root.hash)))
         check_fail(check, CHECK_CHECKPOINT, node, "the hash of its checkpoint of entry %llu is not that of its pages",
                    (unsigned long long)index);
-    else if (known->low == 0 && known->high == 0)
+    else if (hash128_is_zero(*known))
         *known = checkpoint->hash;
     else if (!hash128_equal(*known, checkpoint->hash))
         check_fail(check, CHECK_CHECKPOINT, node, "its checkpoint of entry %llu differs from another node's",

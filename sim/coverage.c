@@ -27,6 +27,7 @@ const char *fault_kind_text(enum fault_kind kind)
         [FAULT_READ_ERROR] = "read_error",
         [FAULT_WRITE_ERROR] = "write_error",
         [FAULT_WRITE_FULL] = "write_full",
+        [FAULT_READ_TORN] = "read_torn",
         [FAULT_DISK_SLOW] = "disk_slow",
         [FAULT_DISK_STUCK] = "disk_stuck",
         [FAULT_BIT_ROT] = "bit_rot",
@@ -110,7 +111,7 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
 /* Points that a thousand schedules may miss by chance. */
 static bool fault_is_rare(enum fault_kind kind)
 {
-    return (kind >= FAULT_DISK_SLOW && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
+    return (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
            || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
            || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_DUPLICATE_LATE;
 }

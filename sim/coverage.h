@@ -35,6 +35,7 @@ enum fault_kind {
     FAULT_READ_ERROR, /* transient: gone when tried again */
     FAULT_WRITE_ERROR,
     FAULT_WRITE_FULL,
+    FAULT_READ_TORN, /* overtaken by a write of the same block: of its sectors some are old, some new */
     FAULT_DISK_SLOW,
     FAULT_DISK_STUCK,        /* nothing completes for longer than an election timeout */
     FAULT_BIT_ROT,           /* damage, until the block is written again: altered... */

@@ -61,13 +61,14 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->order = 0;
     disk->misread_in = 0;
     disk->active = 0;
+    disk->overtaken = 0;
     disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
     disk->off = true;
     disk->struck = false;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;
-    disk->fail_write = false;
+    disk->fail_write = 0;
     disk->survival = SURVIVE_NONE;
     return device_reset(&disk->devices[DEVICE_WAL], limits_wal_bytes(limits), limits->block_bytes, sector_bytes)
            && device_reset(&disk->devices[DEVICE_DATA], limits_data_bytes(limits), limits->page_bytes,
@@ -171,10 +172,11 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
     return delay_ns;
 }
 
-static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene)
+static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene, uint32_t device)
 {
-    const bool fail = disk->fail_write;
-    disk->fail_write = false;
+    const bool fail = (disk->fail_write >> device & 1) != 0;
+    if (fail)
+        disk->fail_write = 0;
     if (scene->healed || fail)
         return fail ? DISK_ERROR : DISK_OK;
     if (choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full))
@@ -192,6 +194,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     ASSERT(effect->bytes.count % device->block_bytes == 0);
     ASSERT(effect->offset + effect->bytes.count <= device->bytes);
     ASSERT(disk->active != UINT64_MAX);
+    ASSERT(effect->kind == EFFECT_WRITE || effect->bytes.count <= DISK_READ_BYTES_MAX);
     const uint32_t slot = disk_first(~disk->active);
     struct disk_operation *operation = &disk->operations[slot];
     disk->active |= 1ULL << slot;
@@ -206,7 +209,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     };
     if (operation->write) {
         disk->off = false;
-        operation->result = disk_draw_result(disk, scene);
+        operation->result = disk_draw_result(disk, scene, operation->device);
         operation->digest = checksum64(operation->pinned, operation->bytes, 0);
     }
     const uint64_t at_ns = scene->now_ns + disk_delay(disk, scene);
@@ -322,11 +325,45 @@ static void disk_note_write(struct disk *disk, const struct scene *scene, const 
         disk->wal_full = true;
 }
 
+bool disk_block_is_suspect(const struct disk *disk, uint32_t number, uint64_t offset)
+{
+    const struct disk_device *device = &disk->devices[number];
+    const struct disk_block *block = &device->blocks[offset / device->block_bytes];
+    return block->harm != HARM_NONE || block->erred_in == disk->life;
+}
+
+/* A write lands: keeps for a read of the same blocks what it may have found before. One such read is enough. */
+static void disk_overtake(struct disk *disk, const struct disk_operation *write)
+{
+    const struct disk_device *device = &disk->devices[write->device];
+    for (uint64_t left = disk->overtaken != 0 ? 0 : disk->active; left != 0; left &= left - 1) {
+        const struct disk_operation *read = &disk->operations[disk_first(left)];
+        if (read->write || read->device != write->device || read->offset >= write->offset + write->bytes
+            || write->offset >= read->offset + read->bytes)
+            continue;
+        disk->overtaken = left & -left;
+        memcpy(disk->before, device->image + read->offset, read->bytes);
+        return;
+    }
+}
+
+/* What such a read finds. */
+static struct slice disk_read_overtaken(struct disk *disk, struct scene *scene, const struct disk_operation *read)
+{
+    const struct disk_device *device = &disk->devices[read->device];
+    for (uint32_t at = 0; at < read->bytes; at += device->sector_bytes)
+        if (choose(&scene->choose, CHOOSE_DISK_FAULT, disk->node, 2) == 0)
+            memcpy(disk->before + at, device->image + read->offset + at, device->sector_bytes);
+    coverage_fire(&scene->coverage, FAULT_READ_TORN);
+    return (struct slice){ .bytes = disk->before, .count = read->bytes };
+}
+
 static struct input disk_complete_write(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
 {
     disk_check_pinned(disk, scene, operation);
     disk_note_write(disk, scene, operation);
     if (operation->result == DISK_OK) {
+        disk_overtake(disk, operation);
         disk_write_lands(disk, scene, operation);
         disk_note_name(disk, scene, operation);
     } else {
@@ -366,6 +403,8 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     struct disk_operation operation = disk->operations[slot];
     ASSERT((disk->active & 1ULL << slot) != 0);
     disk->active &= ~(1ULL << slot);
+    const bool overtaken = (disk->overtaken & 1ULL << slot) != 0;
+    disk->overtaken &= ~(1ULL << slot);
     for (uint64_t left = disk->active; left != 0; left &= left - 1)
         if (disk->operations[disk_first(left)].order < operation.order) {
             coverage_fire(&scene->coverage, FAULT_DISK_REORDER);
@@ -380,6 +419,8 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     const uint64_t from = disk_read_from(disk, scene, &operation);
     input.result = DISK_OK;
     input.bytes = (struct slice){ .bytes = disk->devices[operation.device].image + from, .count = operation.bytes };
+    if (overtaken && from == operation.offset && !scene->healed)
+        input.bytes = disk_read_overtaken(disk, scene, &operation);
     return input;
 }
 
@@ -429,6 +470,7 @@ void disk_crash(struct disk *disk, struct scene *scene)
         cut |= landed < operation->bytes / disk->devices[operation->device].sector_bytes;
     }
     disk_spare_unproved(disk, scene);
+    disk->overtaken = 0;
     disk->life++;
     disk->off = true;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);

@@ -1,8 +1,9 @@
 /* The disk of one node: the images of its two devices, by sectors.
  *
- * A write in flight lands when it completes; operations complete in any order, each after its own delay. At a crash any
- * subset of the sectors of the writes in flight lands, in any order. The bytes of a write stay in the node's memory,
- * pinned, and are checked by digest.
+ * A write in flight lands when it completes; operations complete in any order, each after its own delay. A read that
+ * was under way when something landed where it reads finds of each sector what was there before, or after. At a crash
+ * any subset of the sectors of the writes in flight lands, in any order. The bytes of a write stay in the node's
+ * memory, pinned, and are checked by digest.
  *
  * Disks fail, and lie: blocks become unreadable or change, writes that are acknowledged never land, or somewhere else,
  * reads return what lies elsewhere. From the first such harm on a device has two images: what is there, and the truth,
@@ -17,7 +18,7 @@
 #include "scene.h"
 
 /* As many operations as `active` has bits; blocks of one device. */
-enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024 };
+enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024, DISK_READ_BYTES_MAX = 4096 };
 
 enum harm {
     HARM_NONE,
@@ -86,6 +87,7 @@ struct disk {
     uint64_t stalled_ns; /* what is submitted does not complete before */
     uint64_t stuck_ns;   /* nothing completes before */
     uint64_t slow_ns;
+    uint64_t overtaken;     /* the operation in flight, a read, that something landed under: its bit; 0: none */
     uint32_t misread_in;    /* the last life in which a read of the WAL returned something else... */
     uint64_t misread_first; /* ...and which blocks it had asked for */
     uint32_t misread_count;
@@ -93,16 +95,21 @@ struct disk {
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
-    bool fail_write;         /* scripts: the next write fails */
+    uint32_t fail_write;     /* scripts: bit per device whose next write fails */
     enum survival survival;  /* scripts: what the next crash leaves */
     bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
     struct disk_device devices[DEVICES];
+    uint8_t before[DISK_READ_BYTES_MAX]; /* what lay where `overtaken` reads */
 };
 
 /* False when memory runs out. Zeroes what the last schedule left. */
 bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node);
 void disk_free(struct disk *disk);
+
+/* Has anything ever struck the block, so that a node may find there what it did not write: in its place, or once in a
+ * read of this life? */
+bool disk_block_is_suspect(const struct disk *disk, uint32_t device, uint64_t offset);
 
 /* Puts bytes on the WAL device at once: the format of a new node. */
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes);

@@ -125,6 +125,16 @@ static bool fault_unstall_for(struct scenario *scenario, uint32_t nodes)
     return fault_completed(disk) == end || scenario_wrong(scenario, "its disk has less to do");
 }
 
+/* fail-write NODES [data]: the next write, of both devices or of the data device. */
+static bool fault_fail_write(struct scenario *scenario, uint32_t nodes)
+{
+    const uint32_t devices = words_take(scenario, "data") ? 1U << DEVICE_DATA : 1U << DEVICE_DATA | 1U << DEVICE_WAL;
+    for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++)
+        if ((nodes >> slot & 1) != 0)
+            scenario_node(scenario, slot)->disk.fail_write = devices;
+    return true;
+}
+
 /* ---- damage ---- */
 
 /* Which byte of a block: none when it cannot be read at all. */
@@ -197,6 +207,19 @@ static bool fault_superblock(struct scenario *scenario, struct node *node)
     return true;
 }
 
+/* damage NODE data BLOCK: one block of the data device. */
+static bool fault_data_block(struct scenario *scenario, struct node *node)
+{
+    uint64_t block;
+    if (!words_number(scenario, "a block", &block))
+        return false;
+    if (block >= scenario->swarm.limits.data_blocks)
+        return scenario_wrong(scenario, "the data device has %u blocks", scenario->swarm.limits.data_blocks);
+    if (!node->disk.devices[DEVICE_DATA].blocks[block].written)
+        return scenario_wrong(scenario, "nothing was written there yet");
+    return fault_block(scenario, node, DEVICE_DATA, block, &(struct fault_harm){ .harm = HARM_ALTERED, .byte = 40 });
+}
+
 /* damage NODE names: every block of the header ring that was ever written. damage NODE data: every page and map block.
  */
 static bool fault_zone(struct scenario *scenario, struct node *node, enum zone zone)
@@ -228,7 +251,7 @@ static bool fault_damage(struct scenario *scenario)
     if (words_take(scenario, "names"))
         return fault_zone(scenario, node, ZONE_HEADER);
     if (words_take(scenario, "data"))
-        return fault_zone(scenario, node, ZONE_DATA);
+        return words_left(scenario) ? fault_data_block(scenario, node) : fault_zone(scenario, node, ZONE_DATA);
     return scenario_wrong(scenario, "damage what: entry INDEX, superblock COPIES, names or data?");
 }
 
@@ -298,8 +321,5 @@ bool fault_line(struct scenario *scenario, const char *verb, bool *known)
         return words_take(scenario, "for") ? fault_unstall_for(scenario, nodes) : fault_stall(scenario, nodes, false);
     default: break;
     }
-    for (uint32_t slot = 0; slot < scenario->swarm.node_count; slot++)
-        if ((nodes >> slot & 1) != 0)
-            scenario_node(scenario, slot)->disk.fail_write = true;
-    return true;
+    return fault_fail_write(scenario, nodes);
 }

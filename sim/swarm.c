@@ -315,8 +315,14 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         const uint32_t rate = scale * (uint32_t)draw_octave(draw, disk ? 300 : 30, disk ? 30000 : 10000);
         *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
     }
+<<<<<<< HEAD
     const uint64_t wipe_ns = draw_octave(draw, 8 * election_ns, 128 * election_ns);
     swarm->nemesis_ns[NEMESIS_WIPE] = draw_percent(draw, percent / 2) && damaged ? wipe_ns : 0;
+=======
+    swarm->nemesis_ns[NEMESIS_WIPE] = draw_octave(draw, 8 * election_ns, 128 * election_ns);
+    if (!draw_percent(draw, percent / 2) || !damaged || !ATLAS_NODES_REJOIN)
+        swarm->nemesis_ns[NEMESIS_WIPE] = 0;
+>>>>>>> main
     const uint64_t ticket = draw_below(draw, 100);
     swarm->regime = REGIME_MINORITY;
     if (damaged && ticket >= (disk ? 60 : 75))
@@ -372,27 +378,18 @@ static void coverage_enable(struct coverage *coverage, const bool *on)
 }
 
 /* Which faults these parameters allow. Faults of crashes need a crash, and so on: listed as what suffices. */
-static void swarm_count_enabled(const struct swarm *swarm, struct coverage *coverage)
+static bool swarm_crashes(const struct swarm *swarm)
 {
     const uint64_t *nemesis = swarm->nemesis_ns;
-    const bool crashes = nemesis[NEMESIS_CRASH] != 0 || nemesis[NEMESIS_POWER] != 0 || swarm->effect_crash != 0;
+    return nemesis[NEMESIS_CRASH] != 0 || nemesis[NEMESIS_POWER] != 0 || swarm->effect_crash != 0;
+}
+
+static void swarm_count_disks(const struct swarm *swarm, struct coverage *coverage)
+{
+    const uint64_t *nemesis = swarm->nemesis_ns;
+    const bool crashes = swarm_crashes(swarm);
     const bool rots = nemesis[NEMESIS_ROT] != 0 || nemesis[NEMESIS_STICKY] != 0;
     const bool on[FAULT_KINDS] = {
-        [FAULT_LOSS] = swarm->loss,
-        [FAULT_SELECTIVE_LOSS] = swarm->selective != SELECTIVE_NONE,
-        [FAULT_DUPLICATE] = swarm->duplicate,
-        [FAULT_DUPLICATE_LATE] = swarm->duplicate_late,
-        [FAULT_DELAY] = swarm->hold_back,
-        [FAULT_BIT_FLIP] = swarm->bit_flip,
-        [FAULT_TRUNCATION] = swarm->truncation,
-        [FAULT_FOREIGN_FRAME] = swarm->foreign,
-        [FAULT_PAGE_FALSE] = swarm->falsify,
-        [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
-        [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
-        [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
-        [FAULT_ISOLATED_LEADER] = nemesis[NEMESIS_LEADER],
-        [FAULT_CLIENTS_CUT] = nemesis[NEMESIS_CLIENTS],
-        [FAULT_CLOG] = nemesis[NEMESIS_CLOG],
         [FAULT_DISK_REORDER] = swarm->faults && swarm->disk_kind != DELAY_CONSTANT,
         [FAULT_DISK_STALL] = nemesis[NEMESIS_STALL],
         [FAULT_WRITE_LOST] = crashes,
@@ -401,6 +398,7 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_READ_ERROR] = swarm->read_error,
         [FAULT_WRITE_ERROR] = swarm->write_error,
         [FAULT_WRITE_FULL] = swarm->write_full,
+        [FAULT_READ_TORN] = swarm->faults,
         [FAULT_DISK_SLOW] = nemesis[NEMESIS_SLOW],
         [FAULT_DISK_STUCK] = nemesis[NEMESIS_STUCK],
         [FAULT_BIT_ROT] = nemesis[NEMESIS_ROT],
@@ -418,6 +416,30 @@ static void swarm_count_enabled(const struct swarm *swarm, struct coverage *cove
         [FAULT_BAD_DOWN] = rots && crashes,
         [FAULT_BAD_MAJORITY] = rots && swarm->regime == REGIME_UNRESTRICTED,
         [FAULT_HARM_SEEN] = rots && crashes,
+    };
+    coverage_enable(coverage, on);
+}
+
+static void swarm_count_others(const struct swarm *swarm, struct coverage *coverage)
+{
+    const uint64_t *nemesis = swarm->nemesis_ns;
+    const bool crashes = swarm_crashes(swarm);
+    const bool on[FAULT_KINDS] = {
+        [FAULT_LOSS] = swarm->loss,
+        [FAULT_SELECTIVE_LOSS] = swarm->selective != SELECTIVE_NONE,
+        [FAULT_DUPLICATE] = swarm->duplicate,
+        [FAULT_DUPLICATE_LATE] = swarm->duplicate_late,
+        [FAULT_DELAY] = swarm->hold_back,
+        [FAULT_BIT_FLIP] = swarm->bit_flip,
+        [FAULT_TRUNCATION] = swarm->truncation,
+        [FAULT_FOREIGN_FRAME] = swarm->foreign,
+        [FAULT_PAGE_FALSE] = swarm->falsify,
+        [FAULT_SPLIT] = nemesis[NEMESIS_SPLIT],
+        [FAULT_ONE_WAY] = nemesis[NEMESIS_ONE_WAY],
+        [FAULT_PAIR] = nemesis[NEMESIS_PAIR],
+        [FAULT_ISOLATED_LEADER] = nemesis[NEMESIS_LEADER],
+        [FAULT_CLIENTS_CUT] = nemesis[NEMESIS_CLIENTS],
+        [FAULT_CLOG] = nemesis[NEMESIS_CLOG],
         [FAULT_DRIFT] = swarm->drift,
         [FAULT_CLOCK_FORWARD] = nemesis[NEMESIS_FORWARD],
         [FAULT_CLOCK_BACKWARD] = nemesis[NEMESIS_BACKWARD],
@@ -462,5 +484,6 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
     ASSERT(limits_problem(&swarm->limits) == NULL);
     ASSERT(replica_config_problem(&swarm->configs[0]) == NULL);
     ASSERT(configuration_problem(&swarm->configuration) == NULL);
-    swarm_count_enabled(swarm, coverage);
+    swarm_count_disks(swarm, coverage);
+    swarm_count_others(swarm, coverage);
 }

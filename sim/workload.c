@@ -24,7 +24,6 @@ void workload_reset(struct workload *workload, struct scene *scene)
     const struct swarm *swarm = &scene->swarm;
     workload->calls = 0;
     workload->open = 0;
-    workload->no_space = false;
     for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
         struct client *client = &workload->clients[slot];
         memset(client, 0, offsetof(struct client, key));
@@ -146,20 +145,17 @@ static void client_refused(struct workload *workload, struct scene *scene, uint3
     client_finish(workload, scene, slot);
 }
 
-static void prober_advance(struct workload *workload, struct client *client, enum reply_status status)
+/* A store that is full takes a delete. */
+static void prober_advance(struct client *client, enum reply_status status)
 {
-    const enum prober_script script = (enum prober_script)client->script;
-    const bool no_space = status == REPLY_NO_SPACE;
-    switch (script) {
-    case PROBER_REGISTER: client->script = no_space ? PROBER_READ : PROBER_WRITE; break;
-    case PROBER_WRITE: client->script = no_space ? PROBER_DELETE : PROBER_READ; break;
-    case PROBER_DELETE: client->script = PROBER_READ; break;
-    case PROBER_READ: client->script = PROBER_DONE; break;
-    case PROBER_DONE: UNREACHABLE();
+    switch ((enum prober_script)client->script) {
+    case PROBER_REGISTER: client->script = PROBER_WRITE; return;
+    case PROBER_WRITE: client->script = status == REPLY_NO_SPACE ? PROBER_DELETE : PROBER_READ; return;
+    case PROBER_DELETE: client->script = PROBER_READ; return;
+    case PROBER_READ: client->script = PROBER_DONE; return;
+    case PROBER_DONE: break;
     }
-    /* A delete always fits a store, so only a full log refuses it. */
-    if (no_space && script != PROBER_WRITE)
-        workload->no_space = true;
+    UNREACHABLE();
 }
 
 static void client_answered(struct workload *workload, struct scene *scene, uint32_t slot, const struct reply *reply)
@@ -174,7 +170,7 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
         client->versions[client->key_slot] = reply->version;
     }
     if (slot == CLIENT_PROBER && client->script != PROBER_DONE)
-        prober_advance(workload, client, reply->status);
+        prober_advance(client, reply->status);
     client_finish(workload, scene, slot);
 }
 
@@ -238,17 +234,8 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     case REPLY_OK:
     case REPLY_NOT_FOUND:
     case REPLY_CONDITION_FAILED:
-    case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;
     case REPLY_NO_SPACE:
-        /* The log's answer or the queue's, for want of room: with other copies about, only the former is final. */
-        if (client->copies <= 1) {
-            client_answered(workload, scene, slot, reply);
-        } else {
-            if (slot == CLIENT_PROBER)
-                prober_advance(workload, client, reply->status);
-            client_abandon(workload, scene, slot);
-        }
-        return;
+    case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
     case REPLY_UNKNOWN:

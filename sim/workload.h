@@ -39,7 +39,6 @@ struct client {
 struct workload {
     uint32_t calls;
     uint32_t open; /* calls without an outcome yet */
-    bool no_space; /* the prober was told that the log or the store is full */
     struct client clients[CLIENT_SLOTS];
     uint8_t frame[CLIENT_FRAME_BYTES_MAX];
 };

@@ -234,6 +234,29 @@ static void world_check_write_failure(struct world *world, const struct node *no
         check_fail(world->scene.check, CHECK_STOP, node->slot, "a write failed and the node goes on");
 }
 
+/* The scrub writes again what the disk has forgotten, and nothing else. A superblock is written again by recovery, too,
+ * after any crash: before the node speaks. */
+static void world_check_scrub(struct world *world, const struct node *node)
+{
+    const struct output *output = &world->output;
+    const struct limits *limits = &world->scene.swarm.limits;
+    for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
+        const struct event *event = &output->events[i];
+        bool suspect = false;
+        if (event->kind == EVENT_SCRUB_MENDED)
+            suspect = disk_block_is_suspect(&node->disk, (uint32_t)event->a, event->b);
+        else if (event->kind == EVENT_SUPERBLOCK_REPAIR && node->role != RAFT_STARTING)
+            for (uint64_t offset = 0; offset < wal_header_offset(limits); offset += limits->block_bytes)
+                suspect |= disk_block_is_suspect(&node->disk, DEVICE_WAL, offset);
+        else
+            continue;
+        check_count(world->scene.check, CHECK_SCRUB);
+        if (!suspect)
+            check_fail(world->scene.check, CHECK_SCRUB, node->slot, "mends %s, where nothing was ever damaged",
+                       event->kind == EVENT_SCRUB_MENDED ? "a block" : "a superblock");
+    }
+}
+
 void world_owe(struct world *world, struct node *node, bool owed)
 {
     world->owing += owed;
@@ -260,6 +283,7 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     if (scene->script != NULL)
         scene->script->step(scene->script, node->slot, output);
     world_check_write_failure(world, node, input);
+    world_check_scrub(world, node);
     node->deadline_ns = output->deadline_ns;
     uint32_t crash_at = UINT32_MAX;
     if (!scene->healed && choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.effect_crash))

@@ -180,6 +180,31 @@ TEST(equal_logs_give_equal_checkpoints_wherever_their_blocks_lie)
     rig_free(other);
 }
 
+/* The log keeps some of what lies before a checkpoint: that does not count towards the next one. */
+TEST(a_restart_does_not_bring_the_next_checkpoint_forward)
+{
+    struct limits limits = rig_limits();
+    limits.checkpoint_entries = limits.log_entries_max / 4;
+    limits.checkpoint_wal_blocks = 200;
+    limits.wal_retain_blocks = 100;
+    struct rig *rig = rig_new(&limits);
+    while (rig->checkpoints < 3)
+        put(rig, "k", 10, 1), settle(rig, true);
+    for (uint32_t i = 0; i < 150; i++)
+        put(rig, "k", 10, 1), settle(rig, true);
+    struct rig *probe = probe_new(rig);
+    probe_copy(probe, rig);
+    probe_start(probe);
+    const struct replica *replica = probe->node->replica;
+    const uint64_t frozen_lsn = rig->node->replica->checkpoint.frozen_lsn;
+    EXPECT(replica->stored.head.lsn + 90 * limits.block_bytes < frozen_lsn);
+    EXPECT(replica->checkpoint.frozen_lsn < frozen_lsn);
+    EXPECT(replica->checkpoint.frozen_lsn + 2 * limits.block_bytes > frozen_lsn);
+    EXPECT(!checkpoint_is_due(replica));
+    rig_free(probe);
+    rig_free(rig);
+}
+
 TEST(no_block_is_given_up_while_the_scrub_writes_it_again)
 {
     const struct limits limits = rig_limits();

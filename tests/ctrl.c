@@ -219,8 +219,7 @@ static bool wal_damage_lasts(const struct world *world, const struct damage *dam
         return true;
     if (offset < wal_header_offset(&world->limits))
         return !superblock_inspect(block, &node->config, &superblock);
-    const bool zeros = block.bytes[0] == 0 && memcmp(block.bytes, block.bytes + 1, block.count - 1) == 0;
-    return !zeros && !wal_name_decode(block, node->config.cluster_id, &name);
+    return !bytes_are_zero(block.bytes, block.count) && !wal_name_decode(block, node->config.cluster_id, &name);
 }
 
 /* Does the durable checkpoint name the block, and the block not hold what it should? */

@@ -131,7 +131,7 @@ static inline bool damage_harms(const struct history *history, const struct dama
     const struct disk *disk = &history->world->disks[damage->slot][damage->device];
     const uint8_t *block = disk->saved + damage_offset(history, damage);
     if (damage->kind == DAMAGE_ZEROS)
-        return block[0] != 0 || memcmp(block, block + 1, disk->block_bytes - 1) != 0;
+        return !bytes_are_zero(block, disk->block_bytes);
     if (damage->kind == DAMAGE_STALE)
         return memcmp(block, disk->stale + damage_offset(history, damage), disk->block_bytes) != 0;
     return true;

@@ -165,8 +165,7 @@ static inline void world_answered(struct world *world, const struct node_frame *
         call->sent = false;
         if (reply.status == REPLY_NOT_LEADER && reply.leader != 0)
             world->target = (uint32_t)reply.leader - 1;
-        if (reply.status == REPLY_NOT_LEADER || reply.status == REPLY_BUSY || reply.status == REPLY_UNKNOWN
-            || reply.status == REPLY_NO_SPACE)
+        if (reply.status == REPLY_NOT_LEADER || reply.status == REPLY_BUSY || reply.status == REPLY_UNKNOWN)
             continue;
         call->done = true;
         call->reply = reply;

@@ -286,8 +286,7 @@ static uint32_t ring_blocks_damaged(const struct node *node)
             node->image + wal_header_offset(&node->limits) + (size_t)block * node->limits.block_bytes;
         struct wal_name_header name;
         const struct slice slice = { .bytes = bytes, .count = node->limits.block_bytes };
-        const bool zero = bytes[0] == 0 && memcmp(bytes, bytes + 1, slice.count - 1) == 0;
-        damaged += !zero && !wal_name_decode(slice, node->config.cluster_id, &name);
+        damaged += !bytes_are_zero(bytes, slice.count) && !wal_name_decode(slice, node->config.cluster_id, &name);
     }
     return damaged;
 }

@@ -165,10 +165,8 @@ static inline pid_t process_start(const char *const *argv, int in_fd, int out_fd
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        if (file_bytes_max > 0) {
-            signal(SIGXFSZ, SIG_IGN); /* the write fails with EFBIG instead */
+        if (file_bytes_max > 0)
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){ .rlim_cur = file_bytes_max, .rlim_max = file_bytes_max });
-        }
         dup2(in_fd, STDIN_FILENO);
         dup2(out_fd, STDOUT_FILENO);
         dup2(error_fd, STDERR_FILENO);

@@ -443,4 +443,101 @@ TEST(a_repair_survives_a_loss_of_power_at_any_step)
     printf("%10u  steps\n", steps);
 }
 
+/* ---- what a leader may conclude from denials ---- */
+
+/* The bytes of the entry rot where they were appended; the node is down. */
+static void damage_entry(struct node *node, uint64_t index)
+{
+    static struct disk_log log;
+    uint32_t damaged = 0;
+    disk_log_read(node, &log);
+    for (uint32_t i = 0; i < log.count; i++) {
+        const struct wal_batch_header *header = &log.batches[i];
+        if (header->first_index <= index && index < header->first_index + header->entry_count) {
+            damage_batch(node, header, DAMAGE_BODY);
+            damaged++;
+        }
+    }
+    EXPECT(damaged > 0);
+}
+
+static uint64_t events_of(const struct cluster *cluster, enum event_kind kind)
+{
+    uint64_t count = 0;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        count += cluster->events[slot][kind];
+    return count;
+}
+
+/* CTRL 3.4.3: who knows an entry and has lost its bytes does not deny it. A majority of these leaves the entry where it
+ * is: named, unreadable, and never replaced. */
+TEST(an_entry_that_everybody_lost_is_reported_and_never_dropped)
+{
+    struct scene scene = scene_begin();
+    const uint64_t lost = scene.last.index - WRITES / 2;
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        if (slot != scene.victim)
+            node_crash(node_at(scene.cluster, slot));
+        damage_entry(node_at(scene.cluster, slot), lost);
+    }
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(scene.cluster, slot);
+    cluster_run(scene.cluster, 2000 * MS);
+    EXPECT(events_of(scene.cluster, EVENT_UNRECOVERABLE) > 0);
+    EXPECT_EQUAL(events_of(scene.cluster, EVENT_TRUNCATE), 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        const struct replica_view view = node_view(node_at(scene.cluster, slot));
+        EXPECT_EQUAL(view.first_faulty, lost);
+        EXPECT(view.last.index >= scene.last.index);
+        EXPECT(view.applied < lost);
+    }
+    cluster_free(scene.cluster);
+}
+
+/* The entry was committed by a leader and a follower. The one has lost its bytes, the other what its log held from
+ * there on, and a third node never had it: that is one denial, not two. */
+TEST(who_cannot_know_what_it_had_denies_no_entry)
+{
+    const struct limits limits = test_limits();
+    struct scene scene = { .cluster = cluster_new(&limits, 7) };
+    scene.leader = elected(scene.cluster);
+    scene.victim = (scene.leader + 1) % NODES;
+    put(scene.cluster, 0, 1);
+    cluster_run(scene.cluster, 50 * MS);
+    const uint32_t third = (scene.leader + 2) % NODES;
+    scene.cluster->cut[third] = true;
+    for (uint32_t i = 0; i < WRITES; i++) {
+        put(scene.cluster, i % 5, (uint8_t)(i + 1));
+        cluster_run(scene.cluster, 5 * MS);
+    }
+    cluster_run(scene.cluster, 50 * MS);
+    scene.last = node_view(node_at(scene.cluster, scene.leader)).last;
+    const uint64_t lost = scene.last.index - WRITES / 2;
+    EXPECT(node_view(node_at(scene.cluster, third)).last.index < lost);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        node_crash(node_at(scene.cluster, slot));
+
+    damage_entry(node_at(scene.cluster, scene.leader), lost);
+    struct node *victim = node_at(scene.cluster, scene.victim);
+    disk_log_read(victim, &scene.log);
+    uint32_t first = 0;
+    while (scene.log.batches[first].first_index + scene.log.batches[first].entry_count <= lost)
+        first++;
+    damage_batch(victim, &scene.log.batches[first], DAMAGE_ALL);
+    damage_batch(victim, &scene.log.batches[first + 1], DAMAGE_ALL);
+    forget_names(victim);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(scene.cluster, slot);
+    scene.cluster->cut[third] = false;
+    cluster_run(scene.cluster, 2000 * MS);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_ABSTAIN], 1);
+    const struct replica_view view = node_view(node_at(scene.cluster, scene.leader));
+    EXPECT_EQUAL(scene.cluster->events[scene.leader][EVENT_TRUNCATE], 0);
+    EXPECT_EQUAL(view.first_faulty, lost);
+    EXPECT(view.last.index >= scene.last.index);
+    EXPECT(view.term > scene.last.term);
+    EXPECT(events_of(scene.cluster, EVENT_UNRECOVERABLE) > 0);
+    cluster_free(scene.cluster);
+}
+
 TEST_MAIN()
