@@ -11,27 +11,29 @@
  *
  *   ASKING --enough answers--> CATCHING_UP --all that the leader has is durable here--> WHOLE
  *
- *   ASKING       term 0. It asks all other voters for their terms, and neither says nor hears anything else. An answer
- *                leaves a voter when its disk holds its term and the new instance; one that is itself asking gives
- * none. n - q + 1 of n voters with quorums of q are enough: of 3 both others, of 5 three. CATCHING_UP  a follower, in
- * the highest term of the answers, in which its vote counts as given. It gets log or checkpoint as any other, and
- * acknowledges what it has got; but it abstains (STORED_ABSTAIN): no vote, no campaign, until it has matched the leader
- * up to where that one's log went when it first heard it (append.c).
+ * ASKING: its term is 0. It asks all other voters for their terms, and neither says nor hears anything else. An answer
+ * leaves a voter when its disk holds its term and the new instance; one that is itself asking gives none. Enough have
+ * answered when those who have not, this node included, are no quorum: of 3 both others, of 5 three.
  *
- * Why that is enough. Any quorum with the lost node in it has q - 1 others, so at least one, X, is among those who
- * answered. What the quorum achieved, a leader of term t or an entry committed in t, X had part in before it answered,
- * or else after.
+ * CATCHING_UP: it is a follower, in the highest term of the answers, in which its vote counts as given. It gets log or
+ * checkpoint as any other, and acknowledges what it has got. But it abstains (STORED_ABSTAIN): no vote, no campaign,
+ * until it has matched the leader up to where that one's log went when it first heard it (append.c).
  *
- *   Before:  X was in t then, so the term that is taken over is not below t. A leader of t or later has the entry,
- * which is in its log before anything that it sends to the new directory: abstention ends with it. After:   X refuses
- * the old directory. A late vote of that one may still reach a candidate that gave no answer; so a vote says which
- * directories its voter knows, and a candidate that learns of a younger one drops the old one's vote (the crash vectors
- * of Michael et al., Recovering Shared Objects Without Stable Storage, 2017).
+ * Why that is enough. Any quorum with the lost directory in it has another voter in it, X, that has answered. What the
+ * quorum achieved, a leader of term t or an entry committed in t, X had part in before it answered, or after.
+ *
+ * Before: X was in t then, so the term that is taken over is not below t. A leader of t or later has the entry, which
+ * is in its log before anything that it sends to the new directory: abstention ends with it.
+ *
+ * After: X refuses the old directory. A late vote of that one may still reach a candidate that gave no answer; so a
+ * vote says which directories its voter knows, and a candidate that learns of a younger one drops the old one's vote
+ * (the crash vectors of Michael et al., Recovering Shared Objects Without Stable Storage, 2017).
  *
  * What the operator must know: a node counts as failed from the loss of its disk until it is WHOLE. While these and all
  * other failed nodes are a minority, nothing acknowledged is lost. If a majority has lost its disks, the rest is too
  * small to answer or to elect: nodes wait, and nothing is made up. The old directory must not run when the new one is
- * started; from when the new one is WHOLE a quorum refuses it in any case.
+ * started; from when the new one is WHOLE every voter that knows it refuses the old one, and so many do that the old
+ * one is in no quorum any more.
  *
  * Invariants:
  *   while ASKING the term is 0, in memory and on the disk, and no frame leaves but questions and refusals

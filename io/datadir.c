@@ -234,7 +234,7 @@ static bool wal_format(struct datadir *datadir, const struct datadir_options *op
         stored = options->origin->stored;
     stored.members.latest = *options->configuration;
     stored.members.previous = *options->configuration;
-    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored);
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored, options->rejoin);
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
     return result == 0
@@ -250,19 +250,7 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
                             options->path, (unsigned long long)options->wal_bytes);
     if (!data_format(datadir, options))
         return false;
-<<<<<<< HEAD
-    struct stored stored = { .flags = 0 };
-    if (options->origin != NULL)
-        stored = options->origin->stored;
-    stored.members.latest = *options->configuration;
-    stored.members.previous = *options->configuration;
-    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored, options->rejoin);
-    if (result == 0)
-        result = datadir_rename(datadir, "wal.new", "wal");
-    if (result == 0) {
-=======
     if (wal_format(datadir, options, config)) {
->>>>>>> main
         datadir->formatted = true;
         datadir->cluster_id = config->cluster_id;
         return true;

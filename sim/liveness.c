@@ -208,13 +208,8 @@ static bool liveness_progressed(struct world *world)
     const bool whole = workload_settled(&world->workload) && survey.leaders == 1 && survey.equal && survey.caught_up;
     if (!whole && !late)
         return false;
-<<<<<<< HEAD
-    const bool full = whole ? world->workload.no_space : survey.log_full;
-    liveness->world = survey.voters < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
-=======
     const bool full = !whole && survey.log_full;
-    liveness->world = survey.alive < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
->>>>>>> main
+    liveness->world = survey.voters < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
     if (!liveness_demanded(world))
         liveness->world = LIVENESS_DAMAGED;
     scene->coverage.demands[liveness->world][DEMAND_WORLD]++;

@@ -315,14 +315,9 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         const uint32_t rate = scale * (uint32_t)draw_octave(draw, disk ? 300 : 30, disk ? 30000 : 10000);
         *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
     }
-<<<<<<< HEAD
-    const uint64_t wipe_ns = draw_octave(draw, 8 * election_ns, 128 * election_ns);
-    swarm->nemesis_ns[NEMESIS_WIPE] = draw_percent(draw, percent / 2) && damaged ? wipe_ns : 0;
-=======
     swarm->nemesis_ns[NEMESIS_WIPE] = draw_octave(draw, 8 * election_ns, 128 * election_ns);
-    if (!draw_percent(draw, percent / 2) || !damaged || !ATLAS_NODES_REJOIN)
+    if (!draw_percent(draw, percent / 2) || !damaged)
         swarm->nemesis_ns[NEMESIS_WIPE] = 0;
->>>>>>> main
     const uint64_t ticket = draw_below(draw, 100);
     swarm->regime = REGIME_MINORITY;
     if (damaged && ticket >= (disk ? 60 : 75))
