@@ -49,7 +49,7 @@ struct raftd {
 
 static const char help[] =
     "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
-    "       raftd inspect DIR [--dump]\n"
+    "       raftd inspect DIR [--dump] [--json]\n"
     "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
@@ -77,7 +77,8 @@ static const char help[] =
     "  -h, --help, --version\n"
     "\n"
     "inspect prints what DIR holds without changing it: superblock copies, header ring, every batch of the log, all\n"
-    "checksums verified, and with --dump every entry. Exit status 0: whole; 3: damaged; 1: not readable at all.\n"
+    "checksums verified, and with --dump every entry; with --json the same as one JSON object. Exit status 0: whole;\n"
+    "3: damaged; 1: not readable at all.\n"
     "\n"
     "restore makes DIR, a node of a new cluster, from a file that raftctl snapshot save wrote; all its nodes are made\n"
     "from the same file, then started as usual. The id of the new cluster is that of no other: by default a hash of\n"
@@ -291,6 +292,14 @@ static int raftd_bind(const struct raftd *raftd, const struct replica_config *co
     return fd;
 }
 
+/* What a new directory is formatted with. */
+static struct configuration raftd_configuration(const struct raftd *raftd)
+{
+    struct configuration configuration = { .id = { .term = 0 } };
+    memcpy(configuration.members, raftd->voters, sizeof(raftd->voters));
+    return configuration;
+}
+
 /* What an existing directory overrules. */
 static void raftd_compare(const struct raftd *raftd, const struct datadir *datadir)
 {
@@ -299,13 +308,13 @@ static void raftd_compare(const struct raftd *raftd, const struct datadir *datad
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
-    const uint64_t derived = raftd_default_cluster_id(raftd);
     if (raftd->rejoin)
         LOG(LOG_LEVEL_INFO, "rejoin-unused", FIELD_TEXT("note", "--rejoin is for a new directory; this one stands"),
             FIELD_TEXT("data", raftd->data));
-    if (raftd->cluster_id == 0 && derived != datadir->cluster_id) {
-        snprintf(text, sizeof text, "data directory belongs to cluster %llu; the --cluster list given would be %llu",
-                 (unsigned long long)datadir->cluster_id, (unsigned long long)derived);
+    const struct configuration list = raftd_configuration(raftd);
+    if (!configuration_equal(&list, &datadir->configuration)) {
+        snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
+                 (unsigned long long)datadir->cluster_id);
         LOG(LOG_LEVEL_WARN, "cluster-differs", FIELD_TEXT("cause", text), FIELD_TEXT("data", raftd->data));
     }
     const uint64_t stored = limits_wal_bytes(&datadir->limits);
@@ -332,14 +341,6 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
     const char *problem = replica_config_problem(&checked);
     if (problem != NULL)
         raftd_exit(EXIT_USAGE, "%s", problem);
-}
-
-/* What a new directory is formatted with. */
-static struct configuration raftd_configuration(const struct raftd *raftd)
-{
-    struct configuration configuration = { .id = { .term = 0 } };
-    memcpy(configuration.members, raftd->voters, sizeof(raftd->voters));
-    return configuration;
 }
 
 /* raftd restore FILE DIR FLAG... */
@@ -380,7 +381,7 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
     return EXIT_LEFT;
 }
 
-/* raftd inspect DIR [--dump] */
+/* raftd inspect DIR [--dump] [--json] */
 static int raftd_inspect(int argc, char **argv)
 {
     struct survey_options options = { .path = NULL };
@@ -391,6 +392,8 @@ static int raftd_inspect(int argc, char **argv)
         }
         if (strcmp(argv[i], "--dump") == 0)
             options.dump = true;
+        else if (strcmp(argv[i], "--json") == 0)
+            options.json = true;
         else if (argv[i][0] == '-')
             raftd_exit(EXIT_USAGE, "inspect: %s: no such flag (see --help)", argv[i]);
         else if (options.path != NULL)

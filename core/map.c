@@ -225,6 +225,7 @@ uint32_t block_allocate(struct replica *replica, uint32_t use)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
     ASSERT(writer->blocks_used + 1 < replica->limits.data_blocks);
+    ASSERT(replica->install.wanted_blocks == 0);
     const uint32_t end = block_end(replica);
     for (uint32_t done = 0; done < BLOCK_SCAN_MAX; done++) {
         if (writer->block_next == 0 || writer->block_next >= end)

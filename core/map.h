@@ -96,6 +96,10 @@ bool block_is_fresh(const struct replica *replica, uint32_t block);
 /* A block that the durable checkpoint uses, as it is loaded. False: there is no such block, or it is used already. */
 bool block_claim(struct replica *replica, uint32_t block, uint32_t use);
 
+/* What a map block that cannot be read says of the blocks below it is lost: they are free. Nothing is allocated before
+ * the hashes that it held are known again, from a peer; from then on what lies below is wanted whatever lies on the
+ * disk, and a later life that can read the old map block after all finds there pages with the right hash, or none. */
+
 /* The next free block at or behind the cursor, wrapping, fresh from now on; blocks are taken in order, so that a
  * checkpoint's writes are long. limits_problem() holds that there always is one. 0: none among the BLOCK_SCAN_MAX that
  * were looked at; call again, in the next step. */

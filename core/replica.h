@@ -90,7 +90,8 @@ enum effect_kind {
     EFFECT_REPLY,   /* bytes to the client `target`; may be lost */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
-    EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back */
+    EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
+                       or to `place`, whose content means nothing either, before it is written to */
     EFFECT_REFUSE,  /* the input's frame was refused for `verdict`: log it, send bytes (if any) back, close the
                        connection */
     EFFECT_STOP,    /* the node must not go on: `stop`, `detail`. The last effect ever */
@@ -122,6 +123,7 @@ struct effect {
     enum stop_reason stop;
     enum frame_verdict verdict;
     struct slice bytes;
+    const uint8_t *place; /* RELEASE: as many bytes of the region; NULL: none */
 };
 
 /* Typed trace: what happened inside a step, for logs, transcripts, invariants and coverage. */

@@ -396,22 +396,52 @@ bool superblock_is_durable(const struct replica *replica)
     return writer->due == 0 && memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0;
 }
 
-/* The mirror of what was given up means nothing any more. It goes back in pieces, since that takes the driver time. */
+/* In pieces, since that takes the driver time. */
+static uint64_t release_piece_bytes(const struct limits *limits)
+{
+    const uint32_t blocks = u32_min(RELEASE_BYTES_MAX / limits->block_bytes, limits->wal_body_blocks / 32);
+    return (uint64_t)u32_max(blocks, 1) * limits->block_bytes;
+}
+
+/* Where in the mirror memory is wanted next: behind all that the open batch may come to, in whole pieces, and no
+ * further than a log of usual length reaches. New memory costs the kernel more, to find and to zero it, than all else
+ * that is done to a batch. NULL: nowhere. */
+static const uint8_t *release_place(struct replica *replica, uint64_t piece)
+{
+    struct wal *wal = &replica->wal;
+    const uint64_t ring = wal_ring_bytes(&replica->limits);
+    const uint64_t held = (uint64_t)replica->limits.checkpoint_wal_blocks + replica->limits.wal_retain_blocks;
+    const uint64_t lsn = u64_max(wal->placed, wal->tail + replica->limits.wal_batch_bytes_max);
+    uint64_t offset = (lsn % ring + piece - 1) / piece * piece;
+    if (offset + piece > ring)
+        offset = ring;
+    const uint64_t place = lsn - lsn % ring + offset;
+    if (place + piece > u64_min(wal->tail + held * replica->limits.block_bytes, wal->released + ring))
+        return NULL;
+    wal->placed = place + piece;
+    return wal_mirror(replica, place);
+}
+
+/* The mirror of what was given up means nothing any more. */
 static void wal_release(struct replica *replica, struct output *output)
 {
     struct wal *wal = &replica->wal;
     const uint64_t ring = wal_ring_bytes(&replica->limits);
+    const uint64_t piece = release_piece_bytes(&replica->limits);
     ASSERT(wal->released <= wal->release_end && wal->release_end <= wal->tail);
     if (wal->released == wal->release_end)
         return;
     replica->wants_tick = true;
     if (!output_room(output, 1, 0))
         return;
-    const uint64_t left = u64_min(wal->release_end - wal->released, ring - wal->released % ring);
-    const uint32_t bytes = (uint32_t)u64_min(left, RELEASE_BYTES_MAX);
+    const uint64_t offset = wal->released % ring;
+    const uint64_t left = u64_min(wal->release_end - wal->released, ring - offset);
+    const uint64_t bytes = u64_min(left, piece - offset % piece);
+    const uint8_t *place = bytes == piece ? release_place(replica, piece) : NULL;
     output_effect(output, &(struct effect){
                               .kind = EFFECT_RELEASE,
-                              .bytes = { .bytes = wal_mirror(replica, wal->released), .count = bytes },
+                              .bytes = { .bytes = wal_mirror(replica, wal->released), .count = (uint32_t)bytes },
+                              .place = place,
                           });
     wal->released += bytes;
 }

@@ -72,6 +72,7 @@ struct wal {
     uint64_t durable_index;
     uint64_t released;    /* lsn: the mirror before it means nothing, and is not held any more */
     uint64_t release_end; /* lsn: up to here it means nothing */
+    uint64_t placed;      /* lsn: the mirror up to here was offered the memory of what was given up */
     uint64_t naming;      /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */

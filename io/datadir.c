@@ -253,6 +253,7 @@ static bool datadir_format(struct datadir *datadir, const struct datadir_options
     if (wal_format(datadir, options, config)) {
         datadir->formatted = true;
         datadir->cluster_id = config->cluster_id;
+        datadir->configuration = *options->configuration;
         return true;
     }
     /* None of them was there before: the next try finds the directory as this one did. */
@@ -301,6 +302,7 @@ static bool summary_check(struct datadir *datadir, const struct datadir_options 
         return datadir_fail(datadir, "%s/wal: belongs to node %llu, not to node %llu", options->path, stored_node,
                             (unsigned long long)config->node_id);
     datadir->cluster_id = summary->cluster_id;
+    datadir->configuration = summary->configuration;
     return true;
 }
 

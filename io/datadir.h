@@ -41,6 +41,7 @@ struct datadir {
     int data_fd;
     bool formatted; /* by this start */
     uint64_t cluster_id;
+    struct configuration configuration; /* the latest one stored */
     struct limits limits;
     char error[DATADIR_ERROR_BYTES];
 };

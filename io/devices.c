@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const device_names[DEVICES] = { [DEVICE_WAL] = "wal", [DEVICE_DATA] = "data" };
 
@@ -16,6 +17,30 @@ void devices_init(struct devices *devices, struct backend *backend, const int *f
         ASSERT(fds[device] >= 0);
         devices->fds[device] = fds[device];
     }
+}
+
+/* Pages move from one address to the other by their table entries: nothing is copied, found or zeroed, and what they
+ * held shows at the other address. The first address is left without memory. */
+static bool memory_move(uintptr_t from, uintptr_t to, size_t count)
+{
+    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    return mremap((void *)from, count, count, flags, (void *)to) != MAP_FAILED;
+}
+
+void devices_give_back(const struct effect *effect)
+{
+    ASSERT(effect->kind == EFFECT_RELEASE);
+    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (uintptr_t)effect->bytes.bytes, place = (uintptr_t)effect->place;
+    const size_t count = effect->bytes.count;
+    const bool whole = first % page_bytes == 0 && place % page_bytes == 0 && count % page_bytes == 0;
+    if (place != 0 && whole && memory_move(first, place, count))
+        return;
+    /* Only whole pages can be given back. */
+    const uintptr_t start = (first + page_bytes - 1) / page_bytes * page_bytes;
+    const uintptr_t end = (first + count) / page_bytes * page_bytes;
+    if (start < end && madvise((void *)start, end - start, MADV_DONTNEED) != 0)
+        LOG(LOG_LEVEL_DEBUG, "release-failed", FIELD_TEXT("cause", strerror(errno)));
 }
 
 void devices_close(struct devices *devices)

@@ -31,6 +31,8 @@ struct devices {
 
 void devices_init(struct devices *devices, struct backend *backend, const int *fds, const char *path);
 /* Frees the buffers; the back end is closed already. */
+/* EFFECT_RELEASE: the memory goes where it is wanted next, or back to the kernel. */
+void devices_give_back(const struct effect *effect);
 void devices_close(struct devices *devices);
 
 /* EFFECT_WRITE and EFFECT_READ. */

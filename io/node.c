@@ -130,16 +130,6 @@ static void node_accept(struct node *node)
 
 /* Effects --------------------------------------------------------------------------------------------- */
 
-/* Only whole pages can be given back. */
-static void effect_release(const struct effect *effect)
-{
-    const uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t start = ((uintptr_t)effect->bytes.bytes + page_bytes - 1) / page_bytes * page_bytes;
-    const uintptr_t end = ((uintptr_t)effect->bytes.bytes + effect->bytes.count) / page_bytes * page_bytes;
-    if (start < end && madvise((void *)start, end - start, MADV_DONTNEED) != 0)
-        LOG(LOG_LEVEL_DEBUG, "release-failed", FIELD_TEXT("cause", strerror(errno)));
-}
-
 static void effect_reply(struct node *node, const struct effect *effect)
 {
     struct connection *connection = connections_find(&node->connections, effect->target);
@@ -201,7 +191,7 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_REPLY: effect_reply(node, effect); break;
         case EFFECT_WRITE:
         case EFFECT_READ: devices_submit(&node->devices, effect); break;
-        case EFFECT_RELEASE: effect_release(effect); break;
+        case EFFECT_RELEASE: devices_give_back(effect); break;
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }

@@ -1,8 +1,9 @@
 /* `raftd inspect DIR`: what a data directory holds, read offline and never written to.
  *
- * Prints the superblock copies and what they say, every batch of the log (survey_wal.c), the page map and the pages
- * (survey_data.c), and what is damaged: a line each, with device and offset. Every checksum is verified. The directory
- * may belong to a running node: then things may move while they are read, and the output says so. */
+ * Prints, as lines or as one JSON object (survey_report.h), the superblock copies and what they say, every batch of the
+ * log (survey_wal.c), the page map and the pages (survey_data.c), and what is damaged: a line each, with device and
+ * offset. Every checksum is verified. The directory may belong to a running node: then things may move while they are
+ * read, and the output says so. */
 #ifndef WW_SURVEY_H
 #define WW_SURVEY_H
 
@@ -11,6 +12,7 @@
 struct survey_options {
     const char *path;
     bool dump; /* also every entry, decoded */
+    bool json; /* one object, instead of lines */
 };
 
 enum survey_verdict {

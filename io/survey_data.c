@@ -16,6 +16,7 @@
 
 struct data_survey {
     const struct superblock *superblock;
+    struct report *report;
     struct limits limits; /* only the geometry counts */
     int fd;
     uint64_t pages;
@@ -26,14 +27,22 @@ struct data_survey {
     uint8_t *blocks[MAP_LEVELS_MAX]; /* the one being looked at, of each level; page_bytes each */
 };
 
-static void damage_print(struct data_survey *survey, uint32_t level, uint32_t at, const struct map_entry *entry,
-                         const char *cause)
+static void damage_report(struct data_survey *survey, uint32_t level, uint32_t at, const struct map_entry *entry,
+                          const char *cause)
 {
-    printf("DAMAGED data at %" PRIu64 ": ", (uint64_t)entry->block * survey->limits.page_bytes);
+    struct report *report = survey->report;
+    const uint64_t offset = (uint64_t)entry->block * survey->limits.page_bytes;
+    report_text(report, "DAMAGED data at %" PRIu64 ": ", offset);
     if (level == 0)
-        printf("page %" PRIu32 ": %s\n", at, cause);
+        report_text(report, "page %" PRIu32 ": %s\n", at, cause);
     else
-        printf("map block %" PRIu32 ":%" PRIu32 " and all below it: %s\n", level, at, cause);
+        report_text(report, "map block %" PRIu32 ":%" PRIu32 " and all below it: %s\n", level, at, cause);
+    report_object(report, NULL);
+    report_number(report, "offset", offset);
+    report_number(report, "level", level); /* 0: a page */
+    report_number(report, "at", at);
+    report_string(report, "cause", cause);
+    report_close(report);
     survey->damaged++;
 }
 
@@ -73,7 +82,7 @@ static void entry_survey(struct data_survey *survey, uint32_t level, uint32_t at
     *(level > 0 ? &survey->map_blocks : &survey->pages) += 1;
     const char *problem = block_check(survey, level, at, entry);
     if (problem != NULL) {
-        damage_print(survey, level, at, entry, problem);
+        damage_report(survey, level, at, entry, problem);
         return;
     }
     if (level == 0)
@@ -86,17 +95,26 @@ static void entry_survey(struct data_survey *survey, uint32_t level, uint32_t at
     }
 }
 
-static void summary_print(const struct data_survey *survey, uint64_t allocated_bytes)
+static void summary_report(const struct data_survey *survey, uint64_t allocated_bytes)
 {
+    struct report *report = survey->report;
     const uint64_t used = survey->pages + survey->map_blocks, all = survey->limits.data_blocks - 1;
-    printf("data: %" PRIu64 " pages and %" PRIu64 " map blocks in %" PRIu32 " levels; %" PRIu64 " of %" PRIu64
-           " blocks free; %" PRIu64 " bytes on disk\n",
-           survey->pages, survey->map_blocks, map_root(&survey->limits), all - u64_min(used, all), all,
-           allocated_bytes);
+    const uint64_t free_blocks = all - u64_min(used, all);
+    report_text(report,
+                "data: %" PRIu64 " pages and %" PRIu64 " map blocks in %" PRIu32 " levels; %" PRIu64 " of %" PRIu64
+                " blocks free; %" PRIu64 " bytes on disk\n",
+                survey->pages, survey->map_blocks, map_root(&survey->limits), free_blocks, all, allocated_bytes);
     if (survey->wanted > 0)
-        printf("data: %" PRIu64 " pages or map blocks are still to come from a peer\n", survey->wanted);
+        report_text(report, "data: %" PRIu64 " pages or map blocks are still to come from a peer\n", survey->wanted);
     if (survey->damaged > 0)
-        printf("data: %" PRIu64 " blocks DAMAGED\n", survey->damaged);
+        report_text(report, "data: %" PRIu64 " blocks DAMAGED\n", survey->damaged);
+    report_number(report, "pages", survey->pages);
+    report_number(report, "map_blocks", survey->map_blocks);
+    report_number(report, "map_levels", map_root(&survey->limits));
+    report_number(report, "blocks_free", free_blocks);
+    report_number(report, "blocks", all);
+    report_number(report, "bytes_on_disk", allocated_bytes);
+    report_number(report, "wanted", survey->wanted);
 }
 
 static bool data_fail(const char *path, const char *cause)
@@ -123,9 +141,9 @@ static bool survey_levels(struct data_survey *survey, const char *path)
     return memory || data_fail(path, "no memory");
 }
 
-bool survey_data(const char *path, const struct superblock *superblock)
+bool survey_data(const char *path, const struct superblock *superblock, struct report *report)
 {
-    struct data_survey survey = { .superblock = superblock };
+    struct data_survey survey = { .superblock = superblock, .report = report };
     survey.limits.page_bytes = superblock->page_bytes;
     survey.limits.pages_max = superblock->pages_max;
     survey.limits.data_blocks = superblock->data_blocks;
@@ -141,10 +159,14 @@ bool survey_data(const char *path, const struct superblock *superblock)
             close(survey.fd);
         return missing;
     }
+    report_object(report, "data");
+    report_array(report, "damaged");
     bool whole = survey_levels(&survey, path);
     close(survey.fd);
+    report_close(report);
     if (whole)
-        summary_print(&survey, (uint64_t)status.st_blocks * 512);
+        summary_report(&survey, (uint64_t)status.st_blocks * 512);
+    report_close(report);
     if ((uint64_t)status.st_size < limits_data_bytes(&survey.limits))
         whole = data_fail(path, "is shorter than it was formatted");
     return whole && survey.damaged == 0;

@@ -4,9 +4,10 @@
 #define WW_SURVEY_DATA_H
 
 #include "../core/wal_format.h"
+#include "survey_report.h"
 
-/* Prints a summary, and before it a line for each block that is not what its entry says. False: there is one, or the
+/* Reports a summary, and before it a line for each block that is not what its entry says. False: there is one, or the
  * file cannot be read. */
-bool survey_data(const char *path, const struct superblock *superblock);
+bool survey_data(const char *path, const struct superblock *superblock, struct report *report);
 
 #endif

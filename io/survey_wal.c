@@ -37,6 +37,7 @@ struct wal_survey {
     struct log_id last;
     uint64_t batches;
     uint64_t batches_bad;
+    uint64_t tail_blocks; /* written, behind the last batch */
     struct lost_entry *lost;
     size_t lost_count;
     size_t lost_capacity;
@@ -103,7 +104,10 @@ static void names_take(struct wal_survey *survey, struct slice block, const stru
 static void names_survey(struct wal_survey *survey)
 {
     const struct limits *limits = &survey->options->limits;
+    struct report *report = survey->options->report;
     uint32_t intact = 0, bad = 0;
+    report_object(report, "header_ring");
+    report_array(report, "damaged");
     for (uint32_t slot = 0; slot < limits->wal_header_blocks; slot++) {
         const uint64_t offset = wal_header_offset(limits) + (uint64_t)slot * limits->block_bytes;
         const struct slice block = { survey->block, limits->block_bytes };
@@ -114,13 +118,22 @@ static void names_survey(struct wal_survey *survey)
             names_take(survey, block, &name);
         } else if (!bytes_are_zero(survey->block, limits->block_bytes)) {
             bad++;
-            printf("DAMAGED wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
+            report_text(report, "DAMAGED wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
+            report_object(report, NULL);
+            report_number(report, "offset", offset);
+            report_number(report, "block", slot);
+            report_close(report);
         }
     }
     if (survey->name_count > 0)
         qsort(survey->names, survey->name_count, sizeof survey->names[0], name_compare);
-    printf("header ring: %" PRIu32 " blocks intact, %" PRIu32 " damaged; names batches up to %" PRIu64 "\n", intact,
-           bad, survey->named_sequence);
+    report_text(report,
+                "header ring: %" PRIu32 " blocks intact, %" PRIu32 " damaged; names batches up to %" PRIu64 "\n",
+                intact, bad, survey->named_sequence);
+    report_close(report);
+    report_number(report, "blocks_intact", intact);
+    report_number(report, "named_sequence", survey->named_sequence);
+    report_close(report);
 }
 
 /* ---- what was lost ---- */
@@ -150,62 +163,107 @@ static void lost_remove(struct wal_survey *survey, uint64_t first, uint64_t last
 
 /* ---- the walk ---- */
 
-static void entry_print(const struct wal_survey *survey, const struct entry *entry)
+static void command_report(struct report *report, const struct request *request)
 {
     static const char *const kinds[] = { "?", "register", "put", "delete", "append", "cas", "txn" };
+    report_text(report, "%s", kinds[request->kind]);
+    report_string(report, "kind", kinds[request->kind]);
+    if (request->session != 0)
+        report_text(report, "  session %" PRIu64 " sequence %" PRIu64, request->session, request->sequence);
+    report_number(report, "session", request->session);
+    report_number(report, "sequence", request->sequence);
+    if (request->key.count > 0 && !report->json) {
+        printf("  key ");
+        text_write_json(stdout, request->key);
+    }
+    report_bytes(report, "key", request->key);
+    if (request->value.count > 0)
+        report_text(report, "  value of %" PRIu32 " bytes", request->value.count);
+    report_number(report, "value_bytes", request->value.count);
+    report_text(report, "\n");
+}
+
+static void entry_report(const struct wal_survey *survey, const struct entry *entry)
+{
+    struct report *report = survey->options->report;
     struct request request;
     struct limits limits = limits_production;
     limits.block_bytes = survey->options->limits.block_bytes;
-    printf("    entry %" PRIu64 "  term %" PRIu64 "  ", entry->id.index, entry->id.term);
+    report_text(report, "    entry %" PRIu64 "  term %" PRIu64 "  ", entry->id.index, entry->id.term);
+    report_object(report, NULL);
+    report_number(report, "index", entry->id.index);
+    report_number(report, "term", entry->id.term);
     if (entry->kind == ENTRY_NOOP || entry->kind == ENTRY_CHECKPOINT) {
-        printf("%s\n", entry->kind == ENTRY_NOOP ? "no-op" : "checkpoint");
-        return;
+        const char *kind = entry->kind == ENTRY_NOOP ? "no-op" : "checkpoint";
+        report_text(report, "%s\n", kind);
+        report_string(report, "kind", kind);
+    } else if (command_decode(entry->body, &limits, &request) && request.kind <= REQUEST_TXN) {
+        command_report(report, &request);
+    } else {
+        report_text(report, "%" PRIu32 " bytes that are no command\n", entry->body.count);
+        report_string(report, "kind", "unknown");
+        report_number(report, "bytes", entry->body.count);
     }
-    if (!command_decode(entry->body, &limits, &request) || request.kind > REQUEST_TXN) {
-        printf("%" PRIu32 " bytes that are no command\n", entry->body.count);
-        return;
-    }
-    printf("%s", kinds[request.kind]);
-    if (request.session != 0)
-        printf("  session %" PRIu64 " sequence %" PRIu64, request.session, request.sequence);
-    if (request.key.count > 0) {
-        printf("  key ");
-        text_write_json(stdout, request.key);
-    }
-    if (request.value.count > 0)
-        printf("  value of %" PRIu32 " bytes", request.value.count);
-    printf("\n");
+    report_close(report);
 }
 
-static void entries_dump(const struct wal_survey *survey, const struct wal_batch_header *header)
+static void entries_report(const struct wal_survey *survey, const struct wal_batch_header *header)
 {
     struct slice left = { survey->run + sizeof *header, header->body_bytes };
+    report_array(survey->options->report, "dump");
     for (uint32_t at = 0; at < header->entry_count; at++) {
         struct entry entry;
         const uint32_t bytes = entry_decode(left, &entry);
-        entry_print(survey, &entry);
+        entry_report(survey, &entry);
         left.bytes += bytes;
         left.count -= bytes;
     }
+    report_close(survey->options->report);
 }
 
 static void batch_print(const struct wal_survey *survey, const struct wal_batch_header *header, bool good)
 {
+    const struct report *report = survey->options->report;
     if (!good)
-        printf("DAMAGED wal at %" PRIu64 ": ", body_offset(survey, header->lsn));
-    printf("batch %" PRIu64 "  lsn %" PRIu64 "  %" PRIu32 " bytes  term %" PRIu64, header->sequence, header->lsn,
-           header->run_bytes, good ? header->term : header->entry_term);
+        report_text(report, "DAMAGED wal at %" PRIu64 ": ", body_offset(survey, header->lsn));
+    report_text(report, "batch %" PRIu64 "  lsn %" PRIu64 "  %" PRIu32 " bytes  term %" PRIu64, header->sequence,
+                header->lsn, header->run_bytes, good ? header->term : header->entry_term);
     if (header->entry_count == 0)
-        printf("  cut of a recovery");
+        report_text(report, "  cut of a recovery");
     else
-        printf("  entries %" PRIu64 "..%" PRIu64, header->first_index, header->first_index + header->entry_count - 1);
+        report_text(report, "  entries %" PRIu64 "..%" PRIu64, header->first_index,
+                    header->first_index + header->entry_count - 1);
     if (header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index)
-        printf("  in place of all from there on");
+        report_text(report, "  in place of all from there on");
     if (header->kind == WAL_BATCH_REPAIR)
-        printf("  once more");
+        report_text(report, "  once more");
     if (good)
-        printf("  %s", header->sequence <= survey->named_sequence ? "ok, named" : "ok");
-    printf("\n");
+        report_text(report, "  %s", header->sequence <= survey->named_sequence ? "ok, named" : "ok");
+    report_text(report, "\n");
+}
+
+static void batch_report(const struct wal_survey *survey, const struct wal_batch_header *header, bool good)
+{
+    struct report *report = survey->options->report;
+    const bool named = header->sequence <= survey->named_sequence;
+    batch_print(survey, header, good);
+    report_object(report, NULL);
+    report_string(report, "state", !good ? "damaged" : named ? "named" : "ok");
+    report_number(report, "offset", body_offset(survey, header->lsn));
+    report_number(report, "sequence", header->sequence);
+    report_number(report, "lsn", header->lsn);
+    report_number(report, "bytes", header->run_bytes);
+    report_number(report, "term", good ? header->term : header->entry_term);
+    report_string(report, "kind",
+                  header->kind == WAL_BATCH_APPEND   ? "append"
+                  : header->kind == WAL_BATCH_REPAIR ? "repair"
+                                                     : "cut");
+    report_number(report, "first_index", header->first_index);
+    report_number(report, "entries", header->entry_count);
+    report_flag(report, "replaces", header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index);
+    if (good && survey->options->dump)
+        entries_report(survey, header);
+    report_close(report);
 }
 
 /* Recovery's rule for what an intact header must say to belong to the log (its entries' terms apart). */
@@ -221,9 +279,7 @@ static bool batch_follows(const struct wal_survey *survey, const struct wal_batc
 static void batch_take(struct wal_survey *survey, const struct wal_batch_header *header, bool good)
 {
     const uint64_t first = header->first_index, last = first + header->entry_count - 1;
-    batch_print(survey, header, good);
-    if (good && survey->options->dump)
-        entries_dump(survey, header);
+    batch_report(survey, header, good);
     if (header->kind == WAL_BATCH_APPEND) {
         lost_remove(survey, first, UINT64_MAX);
         survey->last = (struct log_id){ .term = header->entry_term, .index = last };
@@ -334,14 +390,18 @@ static bool walk(struct wal_survey *survey)
         const struct tail tail = tail_look(survey);
         if (tail.durable_sequence <= survey->sequence) {
             if (tail.written > 0)
-                printf("tail: %" PRIu64 " written blocks behind the last batch were never acknowledged, or are of an "
-                       "earlier lap\n",
-                       tail.written);
+                report_text(survey->options->report,
+                            "tail: %" PRIu64 " written blocks behind the last batch were never acknowledged, or are of "
+                            "an earlier lap\n",
+                            tail.written);
+            survey->tail_blocks = tail.written;
             return true;
         }
         if (!tail.identified && !names_identify(survey, &header)) {
-            printf("DAMAGED wal at %" PRIu64 ": a batch that was durable; what it held, and what follows, is unknown\n",
-                   body_offset(survey, survey->lsn));
+            report_text(survey->options->report,
+                        "DAMAGED wal at %" PRIu64
+                        ": a batch that was durable; what it held, and what follows, is unknown\n",
+                        body_offset(survey, survey->lsn));
             return false;
         }
         batch_take(survey, tail.identified ? &tail.lost : &header, false);
@@ -351,18 +411,40 @@ static bool walk(struct wal_survey *survey)
 
 /* ---- the whole ---- */
 
-static void summary_print(const struct wal_survey *survey)
+static void summary_report(const struct wal_survey *survey, bool known)
 {
+    struct report *report = survey->options->report;
     const struct stored *stored = &survey->options->superblock->stored;
-    printf("log: %" PRIu64 " batches intact, %" PRIu64 " damaged; entries %" PRIu64 "..%" PRIu64
-           ", the last of term %" PRIu64 "; %" PRIu64 " of %" PRIu64 " bytes used\n",
-           survey->batches, survey->batches_bad, stored->head.base.index + 1, survey->last.index, survey->last.term,
-           survey->lsn - stored->head.lsn, survey->ring_bytes);
+    report_text(report,
+                "log: %" PRIu64 " batches intact, %" PRIu64 " damaged; entries %" PRIu64 "..%" PRIu64
+                ", the last of term %" PRIu64 "; %" PRIu64 " of %" PRIu64 " bytes used\n",
+                survey->batches, survey->batches_bad, stored->head.base.index + 1, survey->last.index,
+                survey->last.term, survey->lsn - stored->head.lsn, survey->ring_bytes);
     if (survey->batches_bad > 0 && survey->lost_count == 0)
-        printf("log: what was damaged is in later batches or in the checkpoint: nothing is lost\n");
-    for (size_t at = 0; at < survey->lost_count; at++)
-        printf("LOST: entry %" PRIu64 " of batch %" PRIu64 ", unless a peer has it\n", survey->lost[at].index,
-               survey->lost[at].sequence);
+        report_text(report, "log: what was damaged is in later batches or in the checkpoint: nothing is lost\n");
+    report_object(report, "log");
+    report_flag(report, "end_known", known);
+    report_number(report, "batches_intact", survey->batches);
+    report_number(report, "batches_damaged", survey->batches_bad);
+    report_number(report, "first_index", stored->head.base.index + 1);
+    report_number(report, "last_index", survey->last.index);
+    report_number(report, "last_term", survey->last.term);
+    report_number(report, "end_lsn", survey->lsn);
+    report_number(report, "bytes_used", survey->lsn - stored->head.lsn);
+    report_number(report, "bytes_max", survey->ring_bytes);
+    report_number(report, "tail_blocks_written", survey->tail_blocks);
+    report_array(report, "lost");
+    for (size_t at = 0; at < survey->lost_count; at++) {
+        const struct lost_entry *lost = &survey->lost[at];
+        report_text(report, "LOST: entry %" PRIu64 " of batch %" PRIu64 ", unless a peer has it\n", lost->index,
+                    lost->sequence);
+        report_object(report, NULL);
+        report_number(report, "index", lost->index);
+        report_number(report, "batch", lost->sequence);
+        report_close(report);
+    }
+    report_close(report);
+    report_close(report);
 }
 
 bool survey_wal(const struct survey_wal_options *options)
@@ -382,9 +464,11 @@ bool survey_wal(const struct survey_wal_options *options)
     bool known = false;
     if (survey.run != NULL && survey.block != NULL) {
         names_survey(&survey);
+        report_array(options->report, "batches");
         known = walk(&survey);
+        report_close(options->report);
         lost_remove(&survey, 0, superblock->stored.checkpoint.id.index);
-        summary_print(&survey);
+        summary_report(&survey, known);
     }
     if (survey.run == NULL || survey.block == NULL || survey.no_memory)
         fprintf(stderr, "raftd: inspect: %s: no memory\n", options->path);

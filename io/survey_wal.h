@@ -5,6 +5,7 @@
 #define WW_SURVEY_WAL_H
 
 #include "../core/wal_format.h"
+#include "survey_report.h"
 
 struct survey_wal_options {
     const char *path; /* of the directory, for messages */
@@ -12,9 +13,10 @@ struct survey_wal_options {
     const struct superblock *superblock;
     struct limits limits; /* only the geometry counts */
     bool dump;            /* also every entry, decoded */
+    struct report *report;
 };
 
-/* Prints every batch, a line for each damaged one, and a summary. False: entries are lost here that only a peer may
+/* Reports every batch, damaged or not, and a summary. False: entries are lost here that only a peer may
  * still have, or there is no memory. */
 bool survey_wal(const struct survey_wal_options *options);
 

@@ -188,11 +188,11 @@ uint32_t world_slot_of(const struct world *world, uint64_t node_id)
 }
 
 /* Nobody may read what a node gave back: it means nothing any more, and here it says so. */
-static void world_release(struct world *world, struct node *node, struct slice bytes)
+static void world_release(struct world *world, struct node *node, const uint8_t *bytes, uint32_t count)
 {
-    const uint64_t first = (uint64_t)(bytes.bytes - (const uint8_t *)node->region);
-    ASSERT(first + bytes.count <= replica_bytes(&world->scene.swarm.limits));
-    memset((uint8_t *)node->region + first, 0xdb, bytes.count);
+    const uint64_t first = (uint64_t)(bytes - (const uint8_t *)node->region);
+    ASSERT(first + count <= replica_bytes(&world->scene.swarm.limits));
+    memset((uint8_t *)node->region + first, 0xdb, count);
 }
 
 static void world_carry_out(struct world *world, struct node *node, const struct effect *effect, uint32_t from)
@@ -210,7 +210,11 @@ static void world_carry_out(struct world *world, struct node *node, const struct
         return;
     case EFFECT_WRITE:
     case EFFECT_READ: disk_submit(&node->disk, scene, effect, node->life); return;
-    case EFFECT_RELEASE: world_release(world, node, effect->bytes); return;
+    case EFFECT_RELEASE:
+        world_release(world, node, effect->bytes.bytes, effect->bytes.count);
+        if (effect->place != NULL)
+            world_release(world, node, effect->place, effect->bytes.count);
+        return;
     case EFFECT_REFUSE:
         ASSERT((uint32_t)effect->verdict < FRAME_VERDICTS);
         scene->coverage.refusals[effect->verdict]++;

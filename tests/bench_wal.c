@@ -3,12 +3,20 @@
  *
  *     bench_wal DIR [SECONDS [ROUNDS]]
  *
- * The plain loop overwrites a file of zeros from end to end, wal_depth writes in flight, each with RWF_DSYNC. The log
- * is that of a node alone in its cluster, driven by the real core, devices and back end: puts are handed to it without
- * a network, as many at once as fill one block, whenever a batch has been answered; so it hashes, names, applies and
- * checkpoints on one thread besides what the plain loop does. Its bytes are those of batches; the header ring is extra.
+ * The plain loop overwrites a file of zeros from end to end, wal_depth writes in flight, each with RWF_DSYNC, always
+ * from the same hot bytes. Beside it the least that any log must do besides: one block more for every NAMES_EVERY
+ * writes, into a ring of its own, and bytes that are new each time: copied from where they came to memory as large as
+ * the file, and hashed. What it loses to the plain loop is the price of having something to write.
  *
- * The two take turns of SECONDS, ROUNDS times, first on the machine as it is, then with a spinning process per core. */
+ * The log is that of a node alone in its cluster, driven by the real core, devices and back end, on one thread. Its
+ * entries come without a network: a command that fills the block and belongs to no session, so that the state machine
+ * has nothing to do. Beside wal_depth batches in flight the next one gathers, as under any load that the log does not
+ * keep up with. So it copies, hashes, names, commits, applies, checkpoints and gives memory back. Its bytes are those
+ * of batches; the header ring is extra.
+ *
+ * Machines change under a measurement, disks of others' machines more so: the loops take turns of a twentieth of a
+ * second, and what is compared is each turn with the turns beside it. SECONDS is for each loop, ROUNDS repeats the
+ * table. First on the machine as it is, then with a spinning process per core. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -17,25 +25,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "../core/checksum.h"
 #include "../core/inspect.h"
+#include "../core/output.h"
 #include "../core/request.h"
+#include "../core/state.h"
 #include "../core/wal.h"
 #include "../io/clock.h"
 #include "../io/datadir.h"
 #include "../io/devices.h"
 
 enum {
-    FILE_BYTES = 256 << 20,
+    FILE_BYTES = 512 << 20,
     BLOCK_BYTES_LARGEST = 256 << 10,
-    SLOTS_MAX = 256,
-    VALUE_BYTES = 3900, /* a block of 4 KiB holds one such put */
-    ROUNDS_MAX = 32,
+    NAME_BLOCKS = 2048,
+    NAMES_EVERY = 5, /* what the log does at the depth of two, or less */
+    ENTRY_BYTES_MAX = 128 << 10,
+    TURNS_MAX = 4096,
     HOGS_MAX = 64,
     EVENTS_MAX = 256,
 };
+#define TURN_NS (50 * NS_PER_MS)
 static const uint32_t block_sizes[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10 };
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -64,7 +79,12 @@ struct plain {
     struct io_uring ring;
     int fd;
     uint8_t *bytes;
+    uint8_t *memory; /* as large as the file */
+    uint64_t hash;
     uint64_t next; /* offset of the next write */
+    uint64_t writes;
+    uint64_t names;
+    bool naming; /* one is in flight */
 };
 
 static void plain_open(struct plain *plain, const char *directory)
@@ -76,7 +96,9 @@ static void plain_open(struct plain *plain, const char *directory)
         give_up(path, strerror(errno));
     plain->bytes = memory_take(BLOCK_BYTES_LARGEST);
     memset(plain->bytes, 'x', BLOCK_BYTES_LARGEST);
-    for (uint64_t offset = 0; offset < FILE_BYTES; offset += BLOCK_BYTES_LARGEST)
+    plain->memory = memory_take(FILE_BYTES);
+    memset(plain->memory, 'x', FILE_BYTES);
+    for (uint64_t offset = 0; offset < FILE_BYTES + NAME_BLOCKS * 4096; offset += BLOCK_BYTES_LARGEST)
         if (pwrite(plain->fd, plain->bytes, BLOCK_BYTES_LARGEST, (off_t)offset) != BLOCK_BYTES_LARGEST)
             give_up(path, strerror(errno));
     if (fsync(plain->fd) != 0)
@@ -86,46 +108,60 @@ static void plain_open(struct plain *plain, const char *directory)
         give_up("io_uring", strerror(-result));
 }
 
-static void plain_submit(struct plain *plain, uint32_t block_bytes)
+static void plain_submit(struct plain *plain, const uint8_t *bytes, uint32_t count, uint64_t offset, bool name)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&plain->ring);
-    io_uring_prep_write(sqe, plain->fd, plain->bytes, block_bytes, plain->next);
+    io_uring_prep_write(sqe, plain->fd, bytes, count, offset);
     sqe->rw_flags = RWF_DSYNC;
-    plain->next = (plain->next + block_bytes) % FILE_BYTES;
+    io_uring_sqe_set_data64(sqe, name);
 }
 
-/* Bytes a second. */
-static uint64_t plain_measure(struct plain *plain, uint32_t block_bytes, uint64_t duration_ns)
+static void plain_block(struct plain *plain, uint32_t block_bytes, bool least)
+{
+    const uint8_t *bytes = plain->bytes;
+    if (least) {
+        uint8_t *place = plain->memory + plain->next;
+        memcpy(place, plain->bytes, block_bytes);
+        memcpy(place, &plain->hash, sizeof plain->hash);
+        plain->hash = checksum128(place, block_bytes, plain->next).low;
+        bytes = place;
+    }
+    plain_submit(plain, bytes, block_bytes, plain->next, false);
+    plain->next = (plain->next + block_bytes) % FILE_BYTES;
+    if (!least || ++plain->writes % NAMES_EVERY != 0 || plain->naming)
+        return;
+    plain_submit(plain, plain->bytes, 4096, FILE_BYTES + plain->names++ % NAME_BLOCKS * 4096, true);
+    plain->naming = true;
+}
+
+/* Bytes written. */
+static uint64_t plain_measure(struct plain *plain, uint32_t block_bytes, bool least)
 {
     const uint64_t start_ns = clock_now_ns();
     uint32_t in_flight = 0;
     uint64_t done_bytes = 0;
     uint64_t now_ns = start_ns;
     plain->next -= plain->next % block_bytes;
-    while (in_flight > 0 || now_ns < start_ns + duration_ns) {
-        for (; in_flight < limits_production.wal_depth && now_ns < start_ns + duration_ns; in_flight++)
-            plain_submit(plain, block_bytes);
+    while (in_flight > 0 || plain->naming || now_ns < start_ns + TURN_NS) {
+        for (; in_flight < limits_production.wal_depth && now_ns < start_ns + TURN_NS; in_flight++)
+            plain_block(plain, block_bytes, least);
         struct io_uring_cqe *cqe;
         io_uring_submit_and_wait(&plain->ring, 1);
         while (io_uring_peek_cqe(&plain->ring, &cqe) == 0) {
-            if (cqe->res != (int)block_bytes)
+            const bool name = io_uring_cqe_get_data64(cqe);
+            if (cqe->res != (name ? 4096 : (int)block_bytes))
                 give_up("plain write", strerror(cqe->res < 0 ? -cqe->res : EIO));
             io_uring_cqe_seen(&plain->ring, cqe);
-            done_bytes += block_bytes;
-            in_flight--;
+            plain->naming = plain->naming && !name;
+            done_bytes += name ? 0 : block_bytes;
+            in_flight -= name ? 0 : 1;
         }
         now_ns = clock_now_ns();
     }
-    return (uint64_t)((double)done_bytes / (double)(now_ns - start_ns) * (double)NS_PER_S);
+    return done_bytes;
 }
 
 /* ---- the log ---- */
-
-struct slot {
-    uint64_t session;
-    uint64_t sequence;
-    bool waiting;
-};
 
 struct log_rig {
     struct datadir datadir;
@@ -134,30 +170,12 @@ struct log_rig {
     struct devices devices;
     struct replica *replica;
     struct output output;
-    struct slot slots[SLOTS_MAX];
-    uint32_t waiting;
     uint64_t batch_bytes; /* emitted */
-    uint64_t name_bytes;
-    uint8_t value[VALUE_BYTES];
-    uint8_t frame[VALUE_BYTES + 256];
+    uint64_t batches;
+    uint64_t names;
+    uint8_t command[ENTRY_BYTES_MAX];
     struct io_event events[EVENTS_MAX];
 };
-
-static void log_reply(struct log_rig *rig, struct slice bytes)
-{
-    struct reply reply;
-    if (reply_decode(bytes, rig->datadir.limits.frame_bytes_max, &reply) != FRAME_OK || reply.request_id >= SLOTS_MAX)
-        give_up("log", "a reply that is none");
-    struct slot *slot = &rig->slots[reply.request_id];
-    if (!slot->waiting)
-        give_up("log", "a reply that nobody waits for");
-    slot->waiting = false;
-    rig->waiting--;
-    if (reply.status == REPLY_OK && slot->session == 0)
-        slot->session = reply.session;
-    else if (reply.status != REPLY_OK && slot->session != 0)
-        give_up("log", reply_status_text(reply.status));
-}
 
 static void log_step(struct log_rig *rig, struct input input)
 {
@@ -166,29 +184,31 @@ static void log_step(struct log_rig *rig, struct input input)
     for (uint32_t at = 0; at < rig->output.effect_count; at++) {
         const struct effect *effect = &rig->output.effects[at];
         switch (effect->kind) {
-        case EFFECT_REPLY: log_reply(rig, effect->bytes); break;
         case EFFECT_WRITE:
-            if (wal_operation_of(effect->op_id) == WAL_WRITE_BATCH)
+            if (effect->device == DEVICE_WAL && wal_operation_of(effect->op_id) == WAL_WRITE_BATCH) {
                 rig->batch_bytes += effect->bytes.count;
-            else if (wal_operation_of(effect->op_id) == WAL_WRITE_NAME)
-                rig->name_bytes += effect->bytes.count;
+                rig->batches++;
+            } else if (effect->device == DEVICE_WAL && wal_operation_of(effect->op_id) == WAL_WRITE_NAME) {
+                rig->names++;
+            }
             devices_submit(&rig->devices, effect);
             break;
         case EFFECT_READ: devices_submit(&rig->devices, effect); break;
-        case EFFECT_RELEASE: madvise((void *)(uintptr_t)effect->bytes.bytes, effect->bytes.count, MADV_DONTNEED); break;
+        case EFFECT_RELEASE: devices_give_back(effect); break;
         case EFFECT_SEND:
+        case EFFECT_REPLY:
         case EFFECT_REFUSE: break;
         case EFFECT_STOP: give_up("log", stop_reason_text(effect->stop));
         }
     }
 }
 
-/* One turn of the node's loop: completions, or the deadline. */
-static void log_turn(struct log_rig *rig)
+/* One turn of the node's loop: what was written goes to the kernel; completions, or the deadline. */
+static void log_turn(struct log_rig *rig, uint64_t wait_ns_max)
 {
     const uint64_t now_ns = clock_now_ns();
     const uint64_t deadline_ns = rig->output.deadline_ns;
-    const uint64_t wait_ns = deadline_ns <= now_ns ? 0 : u64_min(deadline_ns - now_ns, NS_PER_S);
+    const uint64_t wait_ns = deadline_ns <= now_ns ? 0 : u64_min(deadline_ns - now_ns, wait_ns_max);
     const int count = rig->backend->table->collect(rig->backend, wait_ns, rig->events, EVENTS_MAX);
     if (count < 0)
         give_up("log", strerror(-count));
@@ -199,42 +219,35 @@ static void log_turn(struct log_rig *rig)
         log_step(rig, input);
         devices_release(&rig->devices, operation);
     }
-    if (count == 0)
+    if (count == 0 && clock_now_ns() >= deadline_ns)
         log_step(rig, (struct input){ .kind = INPUT_TICK });
 }
 
-/* The slot's next request: its session first. */
-static void log_request(struct log_rig *rig, uint32_t number, bool more)
+/* As many entries as fill a block, whenever as many are durable: besides wal_depth batches in flight, one gathers. */
+static void log_fill(struct log_rig *rig, uint32_t per_block, uint32_t body_bytes)
 {
-    struct slot *slot = &rig->slots[number];
-    struct request request = { .request_id = number, .kind = REQUEST_REGISTER };
-    if (slot->session != 0) {
-        request.kind = REQUEST_PUT;
-        request.session = slot->session;
-        request.sequence = ++slot->sequence;
-        request.key = (struct slice){ .bytes = (const uint8_t *)"key", .count = 3 };
-        request.value = (struct slice){ .bytes = rig->value, .count = VALUE_BYTES };
-    }
-    request_encode(&request, 0, rig->frame);
-    slot->waiting = true;
-    rig->waiting++;
-    log_step(rig, (struct input){
-                      .kind = INPUT_CLIENT_FRAME,
-                      .client = 1,
-                      .more = more,
-                      .bytes = { .bytes = rig->frame, .count = request_bytes(&request) },
-                  });
-}
-
-/* As many puts at once as fill a block, whenever so many slots are idle: batches of that size, two at a time. */
-static void log_fill(struct log_rig *rig, uint32_t per_block)
-{
-    const uint32_t slots = per_block * limits_production.wal_depth;
-    while (rig->waiting + per_block <= slots) {
-        uint32_t left = per_block;
-        for (uint32_t number = 0; number < slots && left > 0; number++)
-            if (!rig->slots[number].waiting)
-                log_request(rig, number, --left > 0);
+    struct replica *replica = rig->replica;
+    const struct request_header header = {
+        .session = 1, /* there is none */
+        .sequence = 1,
+        .value_bytes = body_bytes - (uint32_t)sizeof header - 1,
+        .key_bytes = 1,
+        .kind = REQUEST_PUT,
+    };
+    memcpy(rig->command, &header, sizeof header);
+    while (replica->log.last.index + per_block
+           <= replica->wal.durable_index + per_block * (limits_production.wal_depth + 1)) {
+        for (uint32_t left = per_block; left > 0; left--) {
+            const struct entry entry = {
+                .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
+                .kind = ENTRY_COMMAND,
+                .body = { .bytes = rig->command, .count = body_bytes },
+            };
+            output_reset(&rig->output);
+            if (!wal_append(replica, &rig->output, &entry, replica->limits.wal_reserve_blocks))
+                return; /* the next checkpoint makes room */
+        }
+        log_step(rig, (struct input){ .kind = INPUT_TICK });
     }
 }
 
@@ -261,102 +274,138 @@ static void log_open(struct log_rig *rig, const char *directory, enum sync_metho
     devices_init(&rig->devices, rig->backend, (const int[]){ rig->datadir.wal_fd, rig->datadir.data_fd }, path);
     rig->replica = replica_init(memory_take(replica_bytes(&rig->datadir.limits)), &rig->datadir.limits, &rig->config);
     output_init(&rig->output, memory_take(output_bytes(&rig->datadir.limits)), &rig->datadir.limits);
-    memset(rig->value, 'x', sizeof rig->value);
+    memset(rig->command, 'x', sizeof rig->command);
     log_step(rig, (struct input){ .kind = INPUT_START });
-    for (uint32_t number = 0; number < SLOTS_MAX; number++) {
-        while (rig->slots[number].session == 0) {
-            if (!rig->slots[number].waiting)
-                log_request(rig, number, false);
-            log_turn(rig);
-        }
-    }
+    while (rig->replica->role != RAFT_LEADER || rig->replica->commit == 0)
+        log_turn(rig, NS_PER_S);
 }
 
-static uint64_t log_measure(struct log_rig *rig, uint32_t block_bytes, uint64_t duration_ns)
+/* Bytes written. */
+static uint64_t log_measure(struct log_rig *rig, uint32_t block_bytes)
 {
-    const uint32_t per_block = block_bytes / (4 << 10);
+    const uint32_t per_block = (block_bytes + ENTRY_BYTES_MAX - 1) / ENTRY_BYTES_MAX;
+    const uint64_t room = (block_bytes - sizeof(struct wal_batch_header)) / per_block / 8 * 8;
+    const uint32_t body_bytes = (uint32_t)(room - sizeof(struct entry_header));
     const uint64_t start_ns = clock_now_ns();
-    rig->batch_bytes = 0;
-    rig->name_bytes = 0;
-    while (clock_now_ns() < start_ns + duration_ns) {
-        log_fill(rig, per_block);
-        log_turn(rig);
+    const uint64_t before = rig->batch_bytes;
+    while (clock_now_ns() < start_ns + TURN_NS) {
+        log_turn(rig, 0);
+        log_fill(rig, per_block, body_bytes);
+        log_turn(rig, NS_PER_S);
     }
-    while (rig->waiting > 0)
-        log_turn(rig);
-    return (uint64_t)((double)rig->batch_bytes / (double)(clock_now_ns() - start_ns) * (double)NS_PER_S);
+    while (rig->replica->wal.durable_index < rig->replica->log.last.index)
+        log_turn(rig, NS_PER_S);
+    return rig->batch_bytes - before;
 }
 
 /* ---- the comparison ---- */
 
-static int compare_u64(const void *left, const void *right)
+enum loop { LOOP_PLAIN, LOOP_LEAST, LOOP_DSYNC, LOOP_ADAPTIVE, LOOPS };
+
+static int compare_double(const void *left, const void *right)
 {
-    const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    const double a = *(const double *)left, b = *(const double *)right;
     return a < b ? -1 : a > b;
 }
 
-static uint64_t median(uint64_t *values, uint32_t count)
+static double median(double *values, uint32_t count)
 {
-    qsort(values, count, sizeof values[0], compare_u64);
+    qsort(values, count, sizeof values[0], compare_double);
     return values[count / 2];
 }
 
+/* A process that spins, and ends with this one however that ends. */
 static uint32_t hogs_start(pid_t *hogs)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const pid_t parent = getpid();
     uint32_t count = 0;
     while (count < (uint32_t)cores && count < HOGS_MAX) {
         const pid_t pid = fork();
         if (pid < 0)
             give_up("fork", strerror(errno));
-        if (pid == 0)
-            for (volatile uint64_t spin = 0;; spin++) {}
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (volatile uint64_t spin = 0; spin > 0 || getppid() == parent; spin = (spin + 1) % (1 << 30)) {}
+            _exit(0);
+        }
         hogs[count++] = pid;
     }
     return count;
 }
 
+struct rig {
+    struct plain plain;
+    struct log_rig dsync;
+    struct log_rig adaptive;
+    double speed[LOOPS][TURNS_MAX];
+    double ratio[LOOPS][TURNS_MAX];  /* to the plain loop's turn beside it */
+    double cpu_us[LOOPS][TURNS_MAX]; /* of the loop's thread, for one block */
+};
+
+static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, uint32_t turn)
+{
+    const uint64_t cpu_ns = clock_cpu_ns();
+    struct log_rig *log = loop == LOOP_ADAPTIVE ? &rig->adaptive : &rig->dsync;
+    const bool plain = loop == LOOP_PLAIN || loop == LOOP_LEAST;
+    const uint64_t start_ns = clock_now_ns();
+    const uint64_t bytes =
+        plain ? plain_measure(&rig->plain, block_bytes, loop == LOOP_LEAST) : log_measure(log, block_bytes);
+    const double seconds = (double)(clock_now_ns() - start_ns) / (double)NS_PER_S;
+    rig->speed[loop][turn] = (double)bytes / seconds;
+    rig->ratio[loop][turn] = rig->speed[loop][turn] / rig->speed[LOOP_PLAIN][turn];
+    rig->cpu_us[loop][turn] = (double)(clock_cpu_ns() - cpu_ns) / 1000 * block_bytes / (double)bytes;
+}
+
+/* Over all turns: medians of speeds, of ratios, of CPU time. */
+static void size_measure(struct rig *rig, const char *cores, uint32_t block_bytes, uint32_t turns)
+{
+    const struct log_rig before = rig->dsync;
+    for (uint32_t turn = 0; turn < turns; turn++)
+        for (uint32_t loop = 0; loop < LOOPS; loop++)
+            turn_measure(rig, (enum loop)loop, block_bytes, turn);
+    printf("%-6s %5u", cores, block_bytes >> 10);
+    for (uint32_t loop = 0; loop < LOOPS; loop++) {
+        printf(" %9.1f %6.1f", median(rig->speed[loop], turns) / 1048576, median(rig->cpu_us[loop], turns));
+        if (loop != LOOP_PLAIN)
+            printf(" %5.2f", median(rig->ratio[loop], turns));
+    }
+    const double batches = (double)(rig->dsync.batches - before.batches);
+    printf(" %7.1f %6.2f\n", (double)(rig->dsync.batch_bytes - before.batch_bytes) / batches / 1024,
+           (double)(rig->dsync.names - before.names) / batches);
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
-    static struct log_rig dsync, adaptive;
-    static struct plain plain;
+    static struct rig rig;
     if (argc < 2 || argc > 4) {
         fprintf(stderr, "usage: bench_wal DIR [SECONDS [ROUNDS]]\n");
         return 2;
     }
-    const uint64_t duration_ns = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * NS_PER_S;
-    const uint32_t rounds = argc > 3 ? (uint32_t)strtoull(argv[3], NULL, 10) : 3;
-    if (duration_ns == 0 || rounds == 0 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "bench_wal: SECONDS must be above 0, ROUNDS in 1..%d\n", ROUNDS_MAX);
+    const uint64_t turns = (argc > 2 ? strtoull(argv[2], NULL, 10) : 3) * (NS_PER_S / TURN_NS);
+    const uint64_t rounds = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+    if (turns == 0 || turns > TURNS_MAX || rounds == 0) {
+        fprintf(stderr, "bench_wal: SECONDS must be in 1..%d, ROUNDS above 0\n", TURNS_MAX / 20);
         return 2;
     }
     if (mkdir(argv[1], 0700) != 0 && errno != EEXIST)
         give_up(argv[1], strerror(errno));
-    plain_open(&plain, argv[1]);
-    log_open(&dsync, argv[1], SYNC_DSYNC);
-    log_open(&adaptive, argv[1], SYNC_ADAPTIVE);
-    printf("%-6s %9s %14s %14s %7s %17s %7s %12s\n", "cores", "block KiB", "plain MiB/s", "log dsync", "ratio",
-           "log adaptive", "ratio", "names/batch");
-    for (uint32_t busy = 0; busy < 2; busy++) {
+    plain_open(&rig.plain, argv[1]);
+    log_open(&rig.dsync, argv[1], SYNC_DSYNC);
+    log_open(&rig.adaptive, argv[1], SYNC_ADAPTIVE);
+    printf("%-6s %5s %9s %6s %9s %6s %5s %9s %6s %5s %9s %6s %5s %7s %6s\n", "cores", "KiB", "plain", "us", "least",
+           "us", "ratio", "dsync", "us", "ratio", "adaptive", "us", "ratio", "batch", "names");
+    for (uint64_t round = 0; round < 2 * rounds; round++) {
         pid_t hogs[HOGS_MAX];
+        const bool busy = round % 2 != 0;
         const uint32_t hog_count = busy ? hogs_start(hogs) : 0;
-        for (uint32_t size = 0; size < ARRAY_COUNT(block_sizes); size++) {
-            uint64_t speed[3][ROUNDS_MAX];
-            for (uint32_t round = 0; round < rounds; round++) {
-                speed[0][round] = plain_measure(&plain, block_sizes[size], duration_ns);
-                speed[1][round] = log_measure(&dsync, block_sizes[size], duration_ns);
-                speed[2][round] = log_measure(&adaptive, block_sizes[size], duration_ns);
-            }
-            const double base = (double)median(speed[0], rounds), direct = (double)median(speed[1], rounds),
-                         chosen = (double)median(speed[2], rounds);
-            const double batches = (double)dsync.batch_bytes / block_sizes[size];
-            printf("%-6s %9u %14.1f %14.1f %7.2f %17.1f %7.2f %12.2f\n", busy ? "busy" : "quiet",
-                   block_sizes[size] >> 10, base / 1048576, direct / 1048576, direct / base, chosen / 1048576,
-                   chosen / base, (double)dsync.name_bytes / 4096 / batches);
-            fflush(stdout);
-        }
-        for (uint32_t hog = 0; hog < hog_count; hog++)
+        for (uint32_t size = 0; size < ARRAY_COUNT(block_sizes); size++)
+            size_measure(&rig, busy ? "busy" : "quiet", block_sizes[size], (uint32_t)turns);
+        for (uint32_t hog = 0; hog < hog_count; hog++) {
             kill(hogs[hog], SIGKILL);
+            waitpid(hogs[hog], NULL, 0);
+        }
     }
     return 0;
 }

@@ -95,27 +95,6 @@ static void damage(const char *data, uint64_t offset, const char *bytes, uint64_
     close(fd);
 }
 
-/* Waits until the node's log has a line with this text. */
-static bool log_says(const struct cluster *cluster, uint32_t slot, const char *text, uint64_t timeout_ms)
-{
-    char path[PATH_BYTES + 8];
-    static char log[256 * 1024];
-    snprintf(path, sizeof path, "%s.log", cluster->data[slot]);
-    const uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
-    for (;;) {
-        const int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ASSERT(fd >= 0);
-        const ssize_t count = read(fd, log, sizeof log - 1);
-        close(fd);
-        log[count > 0 ? count : 0] = '\0';
-        if (strstr(log, text) != NULL)
-            return true;
-        if (clock_now_ns() >= deadline_ns)
-            return false;
-        sleep_ms(20);
-    }
-}
-
 /* ---- raftctl and raftbench ---- */
 
 TEST(raftctl_says_what_happened_and_exits_accordingly)
@@ -411,11 +390,11 @@ TEST(peer_with_another_fingerprint_or_cluster_is_refused_and_named)
     send_as_peer(&cluster, &(struct frame_context){ .cluster_id = before.cluster_id,
                                                     .fingerprint = fingerprint + 1,
                                                     .frame_bytes_max = bytes_max });
-    EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_FINGERPRINT), FOREVER_MS));
+    EXPECT(cluster_log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_FINGERPRINT), FOREVER_MS));
     send_as_peer(&cluster, &(struct frame_context){ .cluster_id = before.cluster_id + 1,
                                                     .fingerprint = fingerprint,
                                                     .frame_bytes_max = bytes_max });
-    EXPECT(log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_CLUSTER), FOREVER_MS));
+    EXPECT(cluster_log_says(&cluster, 0, frame_verdict_text(FRAME_WRONG_CLUSTER), FOREVER_MS));
     EXPECT_EQUAL(client_status(client, 0, &after).outcome, CLIENT_OK);
     EXPECT(after.term == before.term);
     client_close(client);
@@ -441,6 +420,29 @@ TEST(second_node_with_the_id_of_another_stops_itself)
     result = CTL(&cluster, "get", "a");
     EXPECT_TEXT(result.out, "1\n");
     small_cluster_end(&cluster);
+}
+
+/* Only its members say that a directory may be of another cluster: the id is anything that somebody once chose. */
+TEST(directory_whose_members_are_others_is_said)
+{
+    struct cluster cluster;
+    process_begin();
+    cluster_init(&cluster, 1);
+    cluster.flags[0] = "--wal-size=40M";
+    cluster.flags[1] = "--cluster-id=77";
+    for (uint32_t start = 0; start < 2; start++) {
+        cluster_start_all(&cluster);
+        EXPECT_EQUAL(cluster_leader(&cluster, FOREVER_MS), 0);
+        EXPECT(!cluster_log_says(&cluster, 0, "cluster-differs", 0));
+        EXPECT_EQUAL(cluster_kill(&cluster, 0, SIGTERM), 0);
+        cluster.flags[1] = NULL;
+    }
+    const size_t bytes = strlen(cluster.members);
+    snprintf(cluster.members + bytes, sizeof cluster.members - bytes, ",2=127.0.0.1:%u", (unsigned)process_free_port());
+    cluster_start_all(&cluster);
+    EXPECT(cluster_log_says(&cluster, 0, "cluster-differs", FOREVER_MS));
+    cluster_kill(&cluster, 0, SIGKILL);
+    process_end();
 }
 
 /* ---- bad input: data and resources ---- */

@@ -217,8 +217,12 @@ static bool wal_damage_lasts(const struct world *world, const struct damage *dam
         return false;
     if (disk->unreadable[damage->block])
         return true;
-    if (offset < wal_header_offset(&world->limits))
-        return !superblock_inspect(block, &node->config, &superblock);
+    if (offset < wal_header_offset(&world->limits)) {
+        const uint64_t stride = (uint64_t)world->limits.superblock_stride_blocks * disk->block_bytes;
+        const struct slice copy = { .bytes = node->image + offset / stride * stride,
+                                    .count = limits_superblock_bytes(&world->limits) };
+        return !superblock_inspect(copy, &node->config, &superblock);
+    }
     return !bytes_are_zero(block.bytes, block.count) && !wal_name_decode(block, node->config.cluster_id, &name);
 }
 

@@ -22,17 +22,26 @@ static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
     };
 }
 
-static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
+static bool open_with(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id, bool rejoin)
 {
     struct configuration configuration = { .id = { .term = 0 } };
     for (uint32_t slot = 0; slot < 3; slot++)
         configuration.members[slot] =
             (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = "127.0.0.1:1" };
     const struct datadir_options options = {
-        .path = directory, .wal_bytes = WAL_BYTES, .buffered = true, .configuration = &configuration
+        .path = directory,
+        .wal_bytes = WAL_BYTES,
+        .buffered = true,
+        .configuration = &configuration,
+        .rejoin = rejoin,
     };
     const struct replica_config config = voter(node_id, cluster_id);
     return datadir_open(datadir, &options, &config, 77);
+}
+
+static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
+{
+    return open_with(datadir, node_id, cluster_id, false);
 }
 
 TEST(a_new_directory_is_formatted_once)
@@ -68,11 +77,7 @@ static struct superblock formatted(bool rejoin)
     static uint8_t block[BLOCK];
     struct datadir datadir;
     struct superblock superblock;
-    const struct datadir_options options = {
-        .path = directory, .wal_bytes = WAL_BYTES, .buffered = true, .rejoin = rejoin
-    };
-    const struct replica_config config = voter(1, 0);
-    EXPECT(datadir_open(&datadir, &options, &config, 77));
+    EXPECT(open_with(&datadir, 1, 0, rejoin));
     EXPECT_EQUAL(pread(datadir.wal_fd, block, sizeof block, 0), BLOCK);
     EXPECT(superblock_decode((struct slice){ .bytes = block, .count = sizeof block }, &superblock));
     datadir_close(&datadir);

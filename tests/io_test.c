@@ -256,6 +256,31 @@ TEST(the_two_devices_are_two_files_and_holes_read_as_zeros)
     munmap(memory, RUN_BYTES + BLOCK);
 }
 
+TEST(released_memory_goes_where_it_is_wanted_and_leaves_zeros)
+{
+    enum { PAGE = 4096, PIECE = 4 * PAGE };
+    uint8_t *memory = mmap(NULL, 4 * PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(memory != MAP_FAILED);
+    memset(memory, 'a', PIECE);
+    memset(memory + PIECE, 'b', PIECE);
+    memset(memory + 2 * PIECE, 'c', PIECE);
+    struct effect release = { .kind = EFFECT_RELEASE, .bytes = { .bytes = memory, .count = PIECE } };
+    release.place = memory + 2 * PIECE;
+    devices_give_back(&release);
+    /* Nothing was allocated for it: the pages themselves moved. */
+    unsigned char resident[16];
+    EXPECT_EQUAL(mincore(memory, 4 * PIECE, resident), 0);
+    EXPECT(!(resident[0] & 1) && (resident[4] & 1) && (resident[8] & 1) && !(resident[12] & 1));
+    EXPECT(memory[0] == 0 && memory[PIECE - 1] == 0);
+    EXPECT(memory[PIECE] == 'b' && memory[2 * PIECE - 1] == 'b' && memory[3 * PIECE] == 0);
+    /* Without a place, and what is not whole pages. */
+    release.place = NULL;
+    release.bytes = (struct slice){ .bytes = memory + PIECE + 1, .count = PIECE - 1 };
+    devices_give_back(&release);
+    EXPECT(memory[PIECE] == 'b' && memory[2 * PIECE - PAGE - 1] == 0 && memory[2 * PIECE - 1] == 0);
+    munmap(memory, 4 * PIECE);
+}
+
 TEST(epoll_refuses_the_ring_only_sync_methods)
 {
     struct backend *backend = NULL;

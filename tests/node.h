@@ -208,6 +208,9 @@ static inline void node_step(struct node *node, const struct input *input)
         case EFFECT_RELEASE: /* must never be read again */
             memset((uint8_t *)node->replica + (effect->bytes.bytes - (const uint8_t *)node->replica), 0xdb,
                    effect->bytes.count);
+            if (effect->place != NULL)
+                memset((uint8_t *)node->replica + (effect->place - (const uint8_t *)node->replica), 0xdb,
+                       effect->bytes.count);
             break;
         case EFFECT_REFUSE: node->refused = effect->verdict; break;
         case EFFECT_STOP: node->stop = effect->stop; break;

@@ -327,6 +327,27 @@ static inline void cluster_start(struct cluster *cluster, uint32_t slot)
     close(null_fd);
 }
 
+/* Waits until the node's log has a line with this text. */
+static inline bool cluster_log_says(const struct cluster *cluster, uint32_t slot, const char *text, uint64_t timeout_ms)
+{
+    char path[PATH_BYTES + 8];
+    static char log[256 * 1024];
+    snprintf(path, sizeof path, "%s.log", cluster->data[slot]);
+    const uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+    for (;;) {
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ASSERT(fd >= 0);
+        const ssize_t count = read(fd, log, sizeof log - 1);
+        close(fd);
+        log[count > 0 ? count : 0] = '\0';
+        if (strstr(log, text) != NULL)
+            return true;
+        if (clock_now_ns() >= deadline_ns)
+            return false;
+        sleep_ms(20);
+    }
+}
+
 static inline void cluster_start_all(struct cluster *cluster)
 {
     for (uint32_t slot = 0; slot < cluster->node_count; slot++)

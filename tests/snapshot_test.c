@@ -278,13 +278,13 @@ TEST(restored_nodes_are_members_of_a_new_cluster_with_equal_stores)
 }
 
 /* What `raftd inspect` prints, and its verdict. */
-static enum survey_verdict inspect(const char *path, char *text, size_t text_bytes)
+static enum survey_verdict inspect(const char *path, bool json, char *text, size_t text_bytes)
 {
     fflush(stdout);
     const int before = dup(STDOUT_FILENO), to = open(in_directory("out"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     EXPECT(before >= 0 && to >= 0);
     dup2(to, STDOUT_FILENO);
-    const enum survey_verdict verdict = survey_print(&(struct survey_options){ .path = path });
+    const enum survey_verdict verdict = survey_print(&(struct survey_options){ .path = path, .json = json });
     fflush(stdout);
     dup2(before, STDOUT_FILENO);
     const ssize_t count = pread(to, text, text_bytes - 1, 0);
@@ -308,6 +308,66 @@ static void flip_on_device(const char *path, uint64_t block)
     close(fd);
 }
 
+/* One object, whose brackets match, with a comma between any two things and nowhere else. */
+static bool json_is_whole(const char *text)
+{
+    char open[16];
+    uint32_t depth = 0, objects = 0;
+    bool begun = false, string = false;
+    for (; *text != '\0'; text++) {
+        if (string || *text == '"') {
+            text += string && *text == '\\';
+            string = string ? *text != '"' : true;
+            begun = true;
+        } else if (*text == '{' || *text == '[') {
+            if (depth == sizeof open || (depth == 0 && objects++ > 0))
+                return false;
+            open[depth++] = *text == '{' ? '}' : ']';
+            begun = false;
+        } else if (*text == '}' || *text == ']') {
+            if (depth == 0 || open[--depth] != *text || (!begun && (text[-1] != '[' || *text != ']')))
+                return false;
+            begun = true;
+        } else if (*text == ',') {
+            if (!begun)
+                return false;
+            begun = false;
+        } else if (*text >= '0' && *text <= 'z') {
+            begun = true;
+        }
+    }
+    return depth == 0 && objects == 1 && !string;
+}
+
+TEST(inspect_says_the_same_in_json)
+{
+    char file[160], path[160], text[4096], expected[160];
+    struct restore_result result;
+    directory_new();
+    text_copy(file, sizeof file, in_directory("snapshot"));
+    text_copy(path, sizeof path, in_directory("node"));
+    file_write(file);
+    const struct restore_options options = options_for(file, path, 1);
+    EXPECT(restore_run(&options, &result));
+    EXPECT_EQUAL(inspect(path, true, text, sizeof text), SURVEY_WHOLE);
+    EXPECT(json_is_whole(text));
+    snprintf(expected, sizeof expected, "\"cluster_id\": %llu,", (unsigned long long)result.cluster_id);
+    EXPECT(strstr(text, expected) != NULL);
+    EXPECT(strstr(text, "\"checkpoint\": {\"index\": 1000, \"term\": 3,") != NULL);
+    snprintf(expected, sizeof expected, "\"data\": {\"damaged\": [], \"pages\": %llu,",
+             (unsigned long long)result.header.page_count);
+    EXPECT(strstr(text, expected) != NULL);
+    EXPECT(strstr(text, "\"verdict\": \"whole\"") != NULL);
+    flip_on_device(path, 1);
+    EXPECT_EQUAL(inspect(path, true, text, sizeof text), SURVEY_DAMAGED);
+    EXPECT(json_is_whole(text));
+    EXPECT(strstr(text, "{\"offset\": 4096, \"level\": 0, ") != NULL);
+    EXPECT(strstr(text, "\"cause\": \"hash\"}") != NULL);
+    EXPECT(strstr(text, "\"verdict\": \"damaged\"") != NULL);
+    directory_remove(path);
+    directory_remove(directory);
+}
+
 TEST(inspect_verifies_the_map_and_every_page)
 {
     char file[160], path[160], text[4096], expected[64];
@@ -318,7 +378,7 @@ TEST(inspect_verifies_the_map_and_every_page)
     file_write(file);
     const struct restore_options options = options_for(file, path, 1);
     EXPECT(restore_run(&options, &result));
-    EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_WHOLE);
+    EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_WHOLE);
     EXPECT(strstr(text, "checkpoint: behind entry 1000 of term 3") != NULL);
     EXPECT(strstr(text, "DAMAGED") == NULL);
     const unsigned long long pages = result.header.page_count;
@@ -332,21 +392,21 @@ TEST(inspect_verifies_the_map_and_every_page)
     EXPECT(snapshot_get(&reader, 0, &page) != NULL);
     snapshot_release(&reader);
     flip_on_device(path, 1);
-    EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_DAMAGED);
+    EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_DAMAGED);
     snprintf(expected, sizeof expected, "DAMAGED data at 4096: page %u: hash", page);
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "data: 1 blocks DAMAGED") != NULL);
     flip_on_device(path, 1);
-    EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_WHOLE);
+    EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_WHOLE);
 
     /* A map block: the pages are followed by those of level 1. */
     flip_on_device(path, 1 + pages);
-    EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_DAMAGED);
+    EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_DAMAGED);
     EXPECT(strstr(text, "map block 1:0 and all below it: checksum") != NULL);
     flip_on_device(path, 1 + pages);
     /* The root. */
     flip_on_device(path, result.checkpoint.root.block);
-    EXPECT_EQUAL(inspect(path, text, sizeof text), SURVEY_DAMAGED);
+    EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_DAMAGED);
     EXPECT(strstr(text, "data: 0 pages and 1 map blocks") != NULL);
     directory_remove(path);
     directory_remove(directory);

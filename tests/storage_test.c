@@ -391,6 +391,8 @@ TEST(a_snapshot_saved_under_load_is_restored_into_a_new_cluster)
     for (uint32_t slot = 0; slot < WRITERS; slot++)
         EXPECT_EQUAL(saved.next[slot], 100400 + slot);
     EXPECT(cluster_agrees(&restored, PATIENCE_MS));
+    for (uint32_t slot = 0; slot < 3; slot++)
+        EXPECT(!cluster_log_says(&restored, slot, "cluster-differs", 0));
     expect_clean(&restored);
     process_end();
 }

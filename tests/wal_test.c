@@ -553,7 +553,7 @@ static void ring_run(uint64_t seed, uint32_t depth, bool strict, uint32_t slowne
 {
     struct ring *ring = ring_new(seed, depth, strict);
     const uint64_t bytes = wal_ring_bytes(&ring->node->limits);
-    const uint32_t settle_steps = slowness > 1 ? 200 : 8;
+    const uint32_t settle_steps = slowness > 1 ? 100 : 8;
     uint64_t fullest = 0;
     ring->superblock_slowness = slowness;
     for (uint32_t step = 0; model_newest(&ring->model)->end < laps * bytes; step++) {
