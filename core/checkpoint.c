@@ -124,6 +124,7 @@ static void checkpoint_begin(struct replica *replica, struct log_id id, enum che
     writer->pages = 0;
     writer->adopted = phase == CHECKPOINT_MAP;
     writer->partial = false;
+    writer->renewal_due = false;
     writer->pages_frozen = 0;
     writer->frozen_lsn = replica->wal.tail;
     writer->frozen_ns = replica->now_ns;
@@ -150,10 +151,18 @@ void checkpoint_relieve(struct replica *replica, struct output *output)
     if (!checkpoint_is_idle(replica) || !store_is_ready(replica)
         || replica->applied <= replica->stored.checkpoint.id.index)
         return;
-    if (wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks))
+    const bool full = !wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks);
+    if (!full && !replica->checkpoint.renewal_due)
         return;
     const struct log_id id = { .term = log_term(replica, replica->applied), .index = replica->applied };
+    output_event(output, full ? EVENT_CHECKPOINT_RELIEF : EVENT_CHECKPOINT_RENEW, id.index, 0);
     checkpoint_freeze(replica, output, id);
+}
+
+void checkpoint_renew(struct replica *replica)
+{
+    replica->checkpoint.renewal_due = true;
+    replica->wants_tick = true;
 }
 
 void checkpoint_adopt(struct replica *replica, struct log_id id, bool partial)

@@ -2,7 +2,8 @@
  *
  * The entry is a marker in the log (ENTRY_CHECKPOINT), which a leader appends when its log has grown enough. So every
  * replica freezes the same pages at the same index, and checkpoint.hash can be compared between replicas. Only one
- * whose log is full freezes by itself (checkpoint_relieve()).
+ * whose log is full, or whose durable checkpoint is not what a peer or its own disk needs, freezes by itself
+ * (checkpoint_relieve(), checkpoint_renew()).
  *
  *   IDLE --marker applied: freeze--> PAGES --> MAP --> HEAD --> SUPERBLOCK --> RETIRE --> IDLE
  *
@@ -82,7 +83,8 @@ struct checkpoint_writer {
     uint32_t blocks_used;  /* not free */
     bool adopted;          /* of an install: from MAP on */
     bool partial;          /* of an install that is not complete */
-    uint8_t zero[2];
+    bool renewal_due;      /* checkpoint_renew() */
+    uint8_t zero;
     uint32_t pages;         /* written for this checkpoint, or for the last one */
     uint32_t pages_frozen;  /* at the freeze */
     uint64_t pages_written; /* in this life */
@@ -113,10 +115,15 @@ bool checkpoint_is_idle(const struct replica *replica);
 /* Has the log grown so much since the last checkpoint that a leader should append the next marker? */
 bool checkpoint_is_due(const struct replica *replica);
 
-/* Freezes where the node is, without a marker, when its log has no room for another command. Logs of equal entries are
- * not equally long, since each node packs its own batches: nobody else can know that this one is full. Such a
- * checkpoint is like any other, but nobody else has one at its index. */
+/* Freezes where the node is, without a marker, when its log has no room for another command, or when the next
+ * checkpoint is wanted early. Logs of equal entries are not equally long, since each node packs its own batches: nobody
+ * else can know that this one is full. Such a checkpoint is like any other, but nobody else has one at its index. */
 void checkpoint_relieve(struct replica *replica, struct output *output);
+
+/* The durable checkpoint does not do, and waiting for the next marker could take for ever: the disk lost a page of it
+ * that memory has changed since, so that only another checkpoint mends that; or a peer needs a newer one. The next one
+ * is made as soon as that may be, if there is anything behind this one. */
+void checkpoint_renew(struct replica *replica);
 
 /* The marker at id is applied: freezes. The writer is idle. */
 void checkpoint_freeze(struct replica *replica, struct output *output, struct log_id id);

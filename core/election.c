@@ -78,6 +78,16 @@ static void election_pre_campaign(struct replica *replica, struct output *output
         election_campaign(replica, output);
 }
 
+/* Who has no whole state could serve nobody, so those who have one go first: their timers end before its second one
+ * does. But it does campaign then, because its log may be the only one that can win, and because all others may lack
+ * pages, too, and get theirs from each other (decision 14). */
+static bool election_stands_back(struct replica *replica)
+{
+    const bool first = !replica->stood_back;
+    replica->stood_back = first && !members_alone(replica) && !store_is_ready(replica);
+    return replica->stood_back;
+}
+
 void election_tick(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role != RAFT_LEADER);
@@ -85,6 +95,10 @@ void election_tick(struct replica *replica, struct output *output)
         return;
     /* It may have promised entries that it does not know of: to lead without them would lose them (CTRL 3.3). */
     if (election_abstains(replica) || !members_may_campaign(replica)) {
+        election_reset_timer(replica);
+        return;
+    }
+    if (election_stands_back(replica)) {
         election_reset_timer(replica);
         return;
     }

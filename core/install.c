@@ -35,12 +35,28 @@ static uint32_t requests_in_flight(const struct install *install)
     return count;
 }
 
-/* At once, or, when the peers had nothing, at the pace of the time-out. */
-static void install_ask_again(struct replica *replica, struct output *output, bool at_once)
+/* Of the sets of peers. Who is no member has none, and is never shunned: maybe it is the only one that this node knows.
+ */
+static uint32_t source_bit(const struct replica *replica, uint64_t node_id)
+{
+    const uint32_t slot = members_slot(replica, node_id);
+    return slot < MEMBERS_MAX ? 1u << slot : 0;
+}
+
+static void install_ask_first(struct replica *replica, struct output *output)
+{
+    replica->install.asked_ns = 0;
+    replica->install.shunned = 0;
+    install_enter(replica, output, INSTALL_ASK);
+}
+
+/* The source did not answer, and others are asked at once; or it had nothing, and they are at the pace of the time-out.
+ */
+static void install_ask_others(struct replica *replica, struct output *output, bool at_once)
 {
     requests_clear(&replica->install);
     replica->install.asked_ns = at_once ? 0 : replica->now_ns;
-    replica->install.shunned = !at_once;
+    replica->install.shunned |= source_bit(replica, replica->install.source);
     install_enter(replica, output, INSTALL_ASK);
 }
 
@@ -49,7 +65,7 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
     struct install *install = &replica->install;
     install->index_min = u64_max(install->index_min, index_min);
     if (install->phase == INSTALL_IDLE)
-        install_ask_again(replica, output, true);
+        install_ask_first(replica, output);
 }
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
@@ -185,15 +201,17 @@ static void take_offer(struct replica *replica, struct output *output, const str
             response->leader && message->from == replica->leader && message->term == replica->stored.hard.term;
         if (!leader || !offer_is_needed(replica, response->id) || !offer_helps(replica, response))
             return;
-        install_want(replica, output, response->id.index);
+        /* If that leader is gone before it is got, an older one does, too: the next leader's log goes on behind it. */
+        install_want(replica, output, replica->applied + 1);
     }
     if (!offer_helps(replica, response)) {
         if (pulled_from)
-            install_ask_again(replica, output, false);
+            install_ask_others(replica, output, false);
         return;
     }
     const bool known = hash128_equal(install->target.hash, response->checkpoint);
-    if (install->phase == INSTALL_ASK ? !install->shunned || message->from != install->source : pulled_from && !known) {
+    if (install->phase == INSTALL_ASK ? (install->shunned & source_bit(replica, message->from)) == 0
+                                      : pulled_from && !known) {
         if (install_may_aim(replica))
             install_aim(replica, output, message->from, response);
     }
@@ -225,12 +243,12 @@ void install_response(struct replica *replica, struct output *output, const stru
 
 /* ---- questions ---- */
 
-static struct message install_question(const struct replica *replica, enum checkpoint_ask ask)
+static struct message install_question(const struct replica *replica, uint64_t to, enum checkpoint_ask ask)
 {
     return (struct message){
         .type = FRAME_CHECKPOINT_REQUEST,
         .from = replica->config.node_id,
-        .to = replica->install.source,
+        .to = to,
         .instance = replica->superblock.instance,
         .term = replica->superblock.durable.hard.term,
         .checkpoint_request = { .ask = ask },
@@ -245,9 +263,9 @@ static uint64_t source_next(struct replica *replica)
     if (others == 0)
         return replica->leader;
     do {
-        install->source_slot = (install->source_slot + 1) % MEMBERS_MAX;
-    } while ((others & (1u << install->source_slot)) == 0);
-    return members_id(replica, install->source_slot);
+        install->asked_slot = (install->asked_slot + 1) % MEMBERS_MAX;
+    } while ((others & (1u << install->asked_slot)) == 0);
+    return members_id(replica, install->asked_slot);
 }
 
 /* There is room for it. */
@@ -257,17 +275,29 @@ static void question_send(struct replica *replica, struct output *output, const 
     output_message(output, &replica->frame, message);
 }
 
+/* Did the log bring what a checkpoint was wanted for? */
+static bool want_has_lapsed(const struct replica *replica)
+{
+    return store_is_ready(replica) && replica->applied >= replica->install.index_min;
+}
+
 static void install_ask(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
+    if (want_has_lapsed(replica)) {
+        install->index_min = 0;
+        install_enter(replica, output, INSTALL_IDLE);
+        return;
+    }
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
     if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
         return;
-    install->source = source_next(replica);
-    install->shunned = false;
-    const struct message message = install_question(replica, CHECKPOINT_ASK_OFFER);
+    const uint64_t asked = source_next(replica);
+    install->shunned &= ~source_bit(replica, asked);
+    struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
+    message.checkpoint_request.id = replica->stored.checkpoint.id;
     install->asked_ns = replica->now_ns;
-    if (install->source != 0 && output_room(output, 1, message_bytes(&message)))
+    if (asked != 0 && output_room(output, 1, message_bytes(&message)))
         question_send(replica, output, &message);
 }
 
@@ -283,7 +313,7 @@ static bool ask_hashes(struct replica *replica, struct output *output, uint32_t 
 {
     struct install *install = &replica->install;
     struct install_request *request = request_free(install);
-    struct message message = install_question(replica, CHECKPOINT_ASK_HASHES);
+    struct message message = install_question(replica, install->source, CHECKPOINT_ASK_HASHES);
     const uint32_t answer_bytes =
         message_checkpoint_bytes(map_fanout(&replica->limits) * (uint32_t)sizeof(struct hash128));
     message.checkpoint_request.checkpoint = install->target.hash;
@@ -319,7 +349,7 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
 {
     struct install *install = &replica->install;
     struct install_request *request = request_free(install);
-    struct message message = install_question(replica, CHECKPOINT_ASK_PAGES);
+    struct message message = install_question(replica, install->source, CHECKPOINT_ASK_PAGES);
     const uint32_t pages_max = request_pages_max(replica);
     const uint32_t fixed = message_bytes(&message);
     const uint32_t answer_bytes = message_checkpoint_bytes(pages_max * pieces_bytes_max(replica->limits.page_bytes));
@@ -364,7 +394,7 @@ static void requests_expire(struct replica *replica, struct output *output)
         expired = true;
     }
     if (expired && replica->now_ns - install->heard_ns >= install_timeout_ns(replica))
-        install_ask_again(replica, output, true);
+        install_ask_others(replica, output, true);
 }
 
 /* ---- the pass ---- */
@@ -415,7 +445,7 @@ static void pass_next_level(struct replica *replica, struct output *output)
     const bool useful = install->scan_useful;
     scan_restart(replica);
     if (!useful && !to_pages)
-        install_ask_again(replica, output, false);
+        install_ask_others(replica, output, false);
 }
 
 /* Before any page is asked for: takes what memory has of it. False: not now. */
@@ -495,7 +525,7 @@ static void install_switched(struct replica *replica, struct output *output)
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };
     if (install->index_min > id.index) {
-        install_ask_again(replica, output, true);
+        install_ask_first(replica, output);
         return;
     }
     install->index_min = 0;

@@ -13,7 +13,8 @@
  *                     ^              |  ^                      |
  *                     +--no answer---+  +--not yet complete----+
  *
- *   ASK     one peer after the other is asked what it has
+ *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile. When
+ *           the log is whole again before anybody offers anything, there is nothing left to ask for
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
  *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
@@ -24,10 +25,14 @@
  *           with a hash and without a block are then wanted after a restart, and all else is kept
  *
  * What is wanted is gone through in passes. A pass in which the peer had nothing ends in ASK, with the next one; what
- * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK.
+ * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK. The question says which
+ * checkpoint the own superblock names: what it holds is committed, so whoever has those entries may apply them, and
+ * when its own checkpoint is older it makes a new one. So an install does not depend on the peer that it began with,
+ * nor on a marker that nobody can commit before it is over.
  *
  * The peer (install_serve.c) answers from its durable checkpoint while its own writer is idle, from memory where the
- * page has not changed since, else from disk. It holds back its own next marker for a while (install_lease_held()) as
+ * page has not changed since, else from disk; when that has lost it, only a new checkpoint has such a page again, and
+ * it makes one. It holds back its own next marker for a while (install_lease_held()) as
  * long as its log has room.
  *
  * Frames of this file promise nothing, and whatever they say is verified by hashes: their terms change no term here.
@@ -81,16 +86,17 @@ struct install_serve {
     uint32_t first; /* page of the request */
     uint32_t block; /* in flight: not 0 */
     bool used;
-    uint8_t zero[3];
+    uint8_t tries; /* reads of it that were wrong */
+    uint8_t zero[2];
 };
 
 struct install {
     uint32_t phase;           /* enum install_phase */
-    uint32_t source_slot;     /* where the next one is looked for: behind this slot of the configuration in use */
-    uint64_t source;          /* id of the peer that is asked; 0: none yet */
+    uint32_t asked_slot;      /* of the configuration in use: of the peer that was asked last, whoever offered since */
+    uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
-    uint64_t asked_ns;        /* ASK: when the source was asked */
+    uint64_t asked_ns;        /* ASK: when the last one was asked */
     uint64_t heard_ns;        /* last useful answer */
     uint64_t tokens;          /* bytes that may still be asked for now */
     uint64_t tokens_ns;       /* when they were last counted */
@@ -101,11 +107,11 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    bool shunned;             /* the source did not have what it offered: its offers are not taken before it is asked */
     bool own_taken;           /* what memory still has of the wanted pages was found */
+    uint8_t zero0;
+    uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;
-    uint32_t serves_used; /* of the slots in `serves` */
-    uint32_t zero;
+    uint32_t serves_used;  /* of the slots in `serves` */
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of all frames that this took, questions included */
     uint64_t served_ns;    /* a peer last asked this node for something */

@@ -225,7 +225,7 @@ static void serve_one(struct replica *replica, struct output *output, const stru
     response->at = serve->first;
     response->count = 1;
     response->page_bytes = page_bytes;
-    if (bytes != NULL && serve_page_is(replica, serve->question.page, bytes)) {
+    if (bytes != NULL) {
         uint8_t *payload = output->arena + output->arena_used + message_checkpoint_bytes(0);
         response->page_count = 1;
         response->payload =
@@ -238,11 +238,24 @@ void install_serve_read(struct replica *replica, struct output *output, const st
 {
     const uint64_t slot = wal_detail_of(input->op_id);
     ASSERT(slot < INSTALL_SERVES_MAX && replica->install.serves[slot].block != 0);
-    const struct install_serve serve = replica->install.serves[slot];
-    serve_drop(replica, slot);
+    struct install_serve *waits = &replica->install.serves[slot];
+    const struct install_serve serve = *waits;
+    const uint8_t *bytes = input->result == DISK_OK ? input->bytes.bytes : NULL;
+    if (!serve_ready(replica) || !serve_knows(replica, 0, serve.question.page)) {
+        serve_drop(replica, slot);
+        return;
+    }
     /* Whatever became of the block meanwhile: what is sent hashes to what the durable checkpoint says. */
-    if (serve_ready(replica) && serve_knows(replica, 0, serve.question.page))
-        serve_one(replica, output, &serve, input->result == DISK_OK ? input->bytes.bytes : NULL);
+    const bool right = bytes != NULL && serve_page_is(replica, serve.question.page, bytes);
+    if (!right && serve.tries + 1 < STORE_READ_TRIES) {
+        waits->block = 0;
+        waits->tries++;
+        return;
+    }
+    serve_drop(replica, slot);
+    if (!right && checkpoint_page_dirty(replica, serve.question.page))
+        checkpoint_renew(replica);
+    serve_one(replica, output, &serve, right ? bytes : NULL);
 }
 
 /* Starts the read, or drops what cannot be answered any more. False: the output is full. */
@@ -288,11 +301,27 @@ void install_serve_flush(struct replica *replica, struct output *output)
     }
 }
 
+/* The asker has a checkpoint in part that nobody else may ever make, when its source is gone: because it was not one of
+ * a marker; or because nobody can know that the marker is committed, as long as the asker cannot confirm anything. But
+ * all that a checkpoint holds is committed (Raft 7), and so is all before an entry that a log shares with it. */
+static void serve_needs_newer(struct replica *replica, struct output *output, struct log_id id)
+{
+    if (id.index > replica->commit && log_holds(replica, id)) {
+        replica->commit = id.index;
+        output_event(output, EVENT_COMMIT, id.index, 0);
+    }
+    if (id.index > replica->superblock.durable.checkpoint.id.index && id.index <= replica->applied
+        && store_is_ready(replica) && checkpoint_is_idle(replica))
+        checkpoint_renew(replica);
+}
+
 void install_request(struct replica *replica, struct output *output, const struct message *message, uint64_t client)
 {
     const struct checkpoint_request *request = &message->checkpoint_request;
     const struct install_asker to = { .node = message->from, .client = message->from == 0 ? client : 0 };
     const bool other = !hash128_equal(request->checkpoint, replica->superblock.durable.checkpoint.hash);
+    if (request->ask == CHECKPOINT_ASK_OFFER && to.node != 0)
+        serve_needs_newer(replica, output, request->id);
     /* Who only asks what there is may be waiting for the next one. */
     if (request->ask != CHECKPOINT_ASK_OFFER)
         replica->install.served_ns = u64_max(replica->now_ns, 1);

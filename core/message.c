@@ -73,12 +73,14 @@ struct rejoin_response_body {
 
 struct checkpoint_request_body {
     struct hash128 checkpoint;
+    uint64_t id_term;
+    uint64_t id_index;
     uint32_t ask;
     uint32_t level;
     uint32_t at;
     uint32_t count;
 };
-STATIC_ASSERT(sizeof(struct checkpoint_request_body) == 32, "no padding");
+STATIC_ASSERT(sizeof(struct checkpoint_request_body) == 48, "no padding");
 
 struct checkpoint_response_body {
     struct hash128 checkpoint;
@@ -232,6 +234,8 @@ static void checkpoint_request_encode(const struct checkpoint_request *request, 
 {
     const struct checkpoint_request_body body = {
         .checkpoint = request->checkpoint,
+        .id_term = request->id.term,
+        .id_index = request->id.index,
         .ask = (uint32_t)request->ask,
         .level = request->level,
         .at = request->at,
@@ -468,6 +472,8 @@ static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct m
     const bool of_pages = body.ask == CHECKPOINT_ASK_PAGES;
     if ((!offer && !hashes && !of_pages) || hash128_is_zero(body.checkpoint) != offer)
         return FRAME_BAD_BODY;
+    if ((body.id_index != 0 || body.id_term != 0) && !offer)
+        return FRAME_BAD_BODY;
     if ((body.level != 0) != hashes || (body.at != 0 && !hashes) || (body.count != 0) != of_pages)
         return FRAME_BAD_BODY;
     if (!questions_valid(pages, body.count))
@@ -475,6 +481,7 @@ static enum frame_verdict checkpoint_request_decode(struct slice bytes, struct m
     message->checkpoint_request = (struct checkpoint_request){
         .ask = (enum checkpoint_ask)body.ask,
         .checkpoint = body.checkpoint,
+        .id = { .term = body.id_term, .index = body.id_index },
         .level = body.level,
         .at = body.at,
         .count = body.count,

@@ -141,6 +141,7 @@ enum checkpoint_ask {
 struct checkpoint_request {
     enum checkpoint_ask ask;
     struct hash128 checkpoint; /* HASHES, PAGES: of which */
+    struct log_id id;          /* OFFER: of the checkpoint that the asker has, maybe in part: none below it helps */
     uint32_t level;            /* HASHES: at least 1 */
     uint32_t at;               /* HASHES */
     uint32_t count;            /* PAGES: at least 1 */

@@ -221,16 +221,18 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);
     const uint8_t state = zero ? NAME_ZERO : NAME_BAD;
     recovery->names_bad += zero ? 0 : 1;
+    recovery->names_gaps = true;
     if (slot < 2)
         recovery->names_first[slot] = state;
     if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
         recovery->names_after[slot - recovery->name_newest - 1] = state;
 }
 
-/* What looks damaged is read twice before that is believed: a read may be misdirected once. */
+/* What looks damaged is read twice before that is believed: a read may be misdirected once, and what it brings instead
+ * of names may well be zeros. */
 static bool names_read_again(struct recovery *recovery)
 {
-    if (recovery->names_bad == 0 || recovery->names_again)
+    if (!recovery->names_gaps || recovery->names_again)
         return false;
     recovery->names_again = true;
     recovery->names_bad = 0;
@@ -274,7 +276,7 @@ static void log_meet_checkpoint(struct replica *replica)
         wal_head_follow_base(replica);
 }
 
-/* Nobody else has what this node lost: it must not go on as if it had never been. */
+/* Nobody else has what this node lost, nor does its checkpoint: it must not go on as if that had never been. */
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
@@ -294,6 +296,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     }
     rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
+    log_meet_checkpoint(replica);
     if (is_alone_and_damaged(replica, output))
         return;
     mirror_clear_behind(replica);
@@ -301,7 +304,6 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     /* The superblock was lost or rolled back: whoever we voted for in that term, we did vote (storage design 2.7). */
     if (recovery->term_max > replica->stored.hard.term)
         replica->stored.hard = (struct hard_state){ .term = recovery->term_max, .vote = VOTE_UNKNOWN };
-    log_meet_checkpoint(replica);
     output_event(output, EVENT_RECOVERED, replica->log.last.index, recovery->batches);
     /* More unnamed batches than can have been in flight: the names were lost. The next block names what it can hold. */
     wal->named = u64_max(wal->named, wal->durable - u64_min(wal->durable, replica->limits.wal_unnamed_max));

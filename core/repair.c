@@ -1,4 +1,4 @@
-/* A leader with damaged entries (CTRL 3.4.3, storage design 3).
+/* A leader with damaged entries, or without its pages (CTRL 3.4.3, storage design 3).
  *
  * Elections compare identities, so a node may win whose log names every committed entry and lacks the bytes of some.
  * Until it has them it appends nothing, accepts no write and answers no read. It asks all others for the first one:
@@ -12,6 +12,10 @@
  *
  * Whoever leads in vain for a while steps down, so that another one may try. When all others have answered and nobody
  * has the bytes, there is nothing left to wait for, and that is said.
+ *
+ * Pages are got by install.c, from leaders and followers alike. Leading does not help with that, and serves nobody
+ * before it is over: so a leader whose pages are damaged steps down after the same while, however well it goes. It
+ * stands back at the next election (election_tick()), and leads again only if nobody else can.
  *
  * A DONT_HAVE counts only from a node that is in the leader's term, durably, and that knows its log to the end: one
  * that abstains answers HAVE_FAULTY. The leader itself never counts. */
@@ -40,10 +44,26 @@ static void repair_give_up(struct replica *replica, struct output *output)
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
+/* While they are only being loaded, that is over soon, and another one would have to load as well. */
+static void repair_without_pages(struct replica *replica, struct output *output)
+{
+    if (replica->role != RAFT_LEADER || replica->store.state != STORE_DAMAGED) {
+        replica->pages_missed_ns = 0;
+        return;
+    }
+    if (replica->pages_missed_ns == 0)
+        replica->pages_missed_ns = u64_max(replica->now_ns, 1);
+    if (replica->now_ns - replica->pages_missed_ns <= 2 * replica->config.election_timeout_ns)
+        return;
+    output_event(output, EVENT_LED_IN_VAIN, replica->stored.checkpoint.id.index, replica->install.wanted_pages);
+    election_become_follower(replica, output, replica->stored.hard.term, 0);
+}
+
 void repair_flush(struct replica *replica, struct output *output)
 {
     struct repair *repair = &replica->repair;
     const uint64_t lost = log_lost(replica);
+    repair_without_pages(replica, output);
     if (replica->role != RAFT_LEADER || lost == 0) {
         *repair = (struct repair){ .asked_ns = 0 };
         return;

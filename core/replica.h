@@ -166,8 +166,11 @@ enum event_kind {
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
     EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
+    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted; steps down */
     EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
+    EVENT_CHECKPOINT_RELIEF, /* a: index; frozen without a marker, since the log is full */
+    EVENT_CHECKPOINT_RENEW,  /* a: index; the same, since the durable one does not do */
     EVENT_CHECKPOINT_FROZEN, /* a: index, b: pages to be looked at; the marker was applied */
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */

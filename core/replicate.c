@@ -80,12 +80,8 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
         .id = { .term = term, .index = replica->log.last.index + 1 },
         .kind = ENTRY_CHECKPOINT,
     };
-    /* A log without room for clients gets some from a checkpoint only. */
-    const bool pressed =
-        replica->log.last.index > replica->checkpoint.next.id.index
-        && !wal_has_room(replica, limits_command_bytes_max(&replica->limits), replica->limits.wal_reserve_blocks);
     const bool due = (checkpoint_is_due(replica) || replica->marker_asked) && !install_lease_held(replica);
-    if ((due || pressed) && wal_append(replica, output, &marker, 1)) {
+    if (due && wal_append(replica, output, &marker, 1)) {
         replica->marker_index = marker.id.index;
         replica->marker_asked = false;
     }

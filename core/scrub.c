@@ -147,6 +147,9 @@ static void phase_next(struct replica *replica, struct output *output)
     if (scrub->phase == SCRUB_PAGES) {
         scrub->phase = SCRUB_SUPERBLOCK;
         scrub->passes++;
+        if (scrub->left != 0 && scrub->left == replica->stored.checkpoint.id.index)
+            checkpoint_renew(replica);
+        scrub->left = 0;
         output_event(output, EVENT_SCRUBBED, scrub->passes, scrub->mended);
         return;
     }
@@ -310,17 +313,19 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
 /* What the block of device 1 should hold; NULL: not known, or not this node's to say. */
 static const uint8_t *data_right(struct replica *replica, uint32_t at, const uint8_t *block)
 {
-    const struct scrub *scrub = &replica->scrub;
+    struct scrub *scrub = &replica->scrub;
     if (scrub->phase == SCRUB_MAP)
         return map_is_dirty(replica, scrub->level, at) ? NULL : map_block(replica, scrub->level, at);
-    if (checkpoint_page_dirty(replica, at) || map_wanted(replica, 0, at))
+    if (map_wanted(replica, 0, at))
         return NULL;
     const struct hash128 hash = map_entry(replica, 0, at)->hash;
     uint8_t *page = page_raw(replica, at);
     if (hash128_equal(map_page_hash(replica, page), hash))
         return page;
-    /* Memory lies and the disk does not. */
-    if (block != NULL && hash128_equal(map_page_hash(replica, block), hash))
+    const bool disk_right = block != NULL && hash128_equal(map_page_hash(replica, block), hash);
+    if (checkpoint_page_dirty(replica, at))
+        scrub->left = disk_right ? scrub->left : scrub->seen;
+    else if (disk_right) /* memory lies */
         memcpy(page, block, replica->limits.page_bytes);
     return NULL;
 }

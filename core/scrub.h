@@ -7,7 +7,8 @@
  *   NAMES       where a block of the header ring is neither a name nor zero, there the next name goes
  *   BODY        the batches of the log must be what the mirror holds; a block that is not is written from there
  *   MAP, PAGES  what the page map names must be what it says; it is written again from memory, where that still is what
- *               the checkpoint holds. A page that has changed since is left to the next checkpoint. A page in memory
+ *               the checkpoint holds. A page that has changed since is left to the next checkpoint, which is then made
+ *               when the pass is over, if it has not been made before: one for all that a pass finds. A page in memory
  *               that is not what it should be is taken from the disk.
  *
  * A phase is a row of units, a unit is read as a whole; after a read error or a bad block, on from that block.
@@ -38,6 +39,7 @@ struct scrub {
     uint8_t zero[2];
     uint64_t seen;   /* when the unit was begun: the version of what lies there */
     uint64_t due_ns; /* of the next read */
+    uint64_t left;   /* index of the checkpoint of which this pass found a page lost that has changed since; 0: none */
     uint64_t passes;
     uint64_t mended; /* blocks, in this life */
 };

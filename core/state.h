@@ -154,8 +154,8 @@ struct replica {
     bool leader_heard;        /* leader_heard_ns means something */
     bool accepted;            /* a peer has answered its votes or entries in this life */
     bool wants_tick;          /* work is left for another step at once */
-    uint8_t zero0;
-    uint32_t votes; /* bit per slot */
+    bool stood_back;          /* it let one election go by, since it has no state to lead with */
+    uint32_t votes;           /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */
 
@@ -186,6 +186,7 @@ struct replica {
 
     struct rejoin rejoin;
     struct repair repair;
+    uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
 
     struct superblock_writer superblock;

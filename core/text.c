@@ -89,8 +89,11 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_SCRUBBED: return "scrubbed";
     case EVENT_DIVERGED: return "diverged";
     case EVENT_UNRECOVERABLE: return "unrecoverable";
+    case EVENT_LED_IN_VAIN: return "led-in-vain";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";
     case EVENT_BUSY: return "busy";
+    case EVENT_CHECKPOINT_RELIEF: return "checkpoint-relief";
+    case EVENT_CHECKPOINT_RENEW: return "checkpoint-renew";
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";
     case EVENT_STORE_LOADED: return "store-loaded";

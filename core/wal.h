@@ -109,13 +109,13 @@ struct recovery_read {
 };
 
 struct recovery {
-    uint32_t phase;   /* enum recovery_phase */
-    bool leftovers;   /* something lies behind the tail, or cannot be read */
-    bool chain_ahead; /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
-    bool cut_due;     /* a cut batch is to be written once the superblock is */
-    bool read_again;  /* the body from the tail on, once nothing is in flight */
-    bool names_again; /* the header ring is being read a second time */
-    uint8_t zero;
+    uint32_t phase;         /* enum recovery_phase */
+    bool leftovers;         /* something lies behind the tail, or cannot be read */
+    bool chain_ahead;       /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
+    bool cut_due;           /* a cut batch is to be written once the superblock is */
+    bool read_again;        /* the body from the tail on, once nothing is in flight */
+    bool names_again;       /* the header ring is being read a second time */
+    bool names_gaps;        /* some block of the header ring is no name */
     uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
     uint32_t name_newest;   /* slot of name_sequence_max */
     uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */

@@ -225,6 +225,8 @@ static const struct {
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
     [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
+    [EVENT_CHECKPOINT_RELIEF] = { LOG_LEVEL_INFO, "index", NULL },
+    [EVENT_CHECKPOINT_RENEW] = { LOG_LEVEL_WARN, "index", NULL },
     [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
     [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
@@ -247,6 +249,7 @@ static const struct {
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
     [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
 };
 

@@ -200,10 +200,11 @@ void check_data_checkpoint(struct check *check, uint32_t node, bool back)
     struct ghost_data *data = &check->nodes[node].data;
     for (uint32_t block = 0; block < check->limits.data_blocks; block++) {
         struct ghost_data_block *ghost = &data->blocks[block];
-        ghost->used = ghost->used != 0 && !ghost->gone ? USED_BEFORE : 0;
+        /* The node knows nothing of the newer one, if damage took it. */
+        ghost->used = ghost->used != 0 && !ghost->gone && !back ? USED_BEFORE : 0;
         ghost->gone = false;
     }
-    data->before = true;
+    data->before = !back;
     if (stored->checkpoint.id.index == 0)
         return;
     checkpoint_compare(check, node, &stored->checkpoint);

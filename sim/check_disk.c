@@ -305,6 +305,16 @@ static void batches_drop(struct ghost_wal *wal, uint32_t count)
     memmove(wal->batches, wal->batches + count, wal->batch_count * sizeof *wal->batches);
 }
 
+/* Is there a whole batch at lsn of this image of the device? */
+static bool batch_lies_at(const struct check *check, uint32_t node, const uint8_t *image, uint64_t lsn)
+{
+    const uint64_t ring = ring_bytes(check);
+    const struct slice rest = { .bytes = image + wal_body_offset(&check->limits) + lsn % ring,
+                                .count = (uint32_t)(ring - lsn % ring) };
+    struct wal_batch_view view;
+    return wal_batch_inspect(rest, check->setup.configs[node].cluster_id, lsn, &view);
+}
+
 /* Bytes are about to land: on top of a batch of the log? Sectors of one may land after those that made it whole, when
  * they say nothing new (padding). Else recovery has ended the log there. */
 static void body_written_over(struct check *check, uint32_t node, const uint8_t *image, uint64_t offset, uint64_t end)
@@ -325,6 +335,9 @@ static void body_written_over(struct check *check, uint32_t node, const uint8_t 
         const uint64_t from = u64_max(first, offset);
         const uint64_t to = u64_min(first + batch->run_bytes, end);
         if (from >= to || memcmp(wal->image + from, image + from, to - from) == 0)
+            continue;
+        /* Recovery ended the log at a damaged one, and crashed while it wrote that down: the next may know its name. */
+        if (batch_damaged(check, wal, batch) && !batch_lies_at(check, node, image, batch->lsn))
             continue;
         if (batch->lsn >= wal->head.lsn) {
             log_cut(check, node, at);
@@ -379,12 +392,13 @@ static void batches_forget(struct ghost_node *ghost)
 }
 
 /* A log that does not hold what the new one begins behind was never that of a leader since: like a truncation, this may
- * take back what was promised in earlier terms. */
+ * take back what was promised in earlier terms. One that did, before damage cut it off there, gives up nothing more. */
 static void log_begins_anew(struct check *check, uint32_t node)
 {
     struct ghost_node *ghost = &check->nodes[node];
     const uint64_t base = ghost->stored.head.base.index;
-    if (base <= ghost->disk.last && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
+    const uint64_t held = u64_max(ghost->disk.last, ghost->wal.lost);
+    if (base <= held && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
         return;
     ghost->wal.hollow = (ghost->stored.flags & STORED_PARTIAL) != 0;
     /* What an empty disk lacks was nobody's truncation. */

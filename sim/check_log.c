@@ -297,7 +297,10 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
     const bool led = ghost->view.role == RAFT_LEADER && ghost->view.term == view->term;
     /* Nobody counts for what its own checkpoint holds, or the one that it gets from a peer. */
     const bool loaded = view->commit <= ghost->stored.checkpoint.id.index || view->commit == view->install_index;
-    if ((view->role == RAFT_LEADER || led) && !loaded) {
+    /* Nor for what a peer's checkpoint holds, which asks for it. */
+    const bool told = view->commit <= check->committed
+                      && !hash128_equal(check->commits[view->commit].checkpoint, (struct hash128){ .low = 0 });
+    if ((view->role == RAFT_LEADER || led) && !loaded && !told) {
         commit_lead(check, node, view->term, view->commit);
         return;
     }

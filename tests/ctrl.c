@@ -211,18 +211,28 @@ static bool wal_damage_lasts(const struct world *world, const struct damage *dam
     const struct disk *disk = &world->disks[damage->slot][DEVICE_WAL];
     const uint64_t offset = (uint64_t)damage->block * disk->block_bytes;
     const struct slice block = { .bytes = node->image + offset, .count = disk->block_bytes };
+    const uint64_t stride = superblock_offset(&world->limits, 1);
+    const struct slice copy = { .bytes = node->image + offset / stride * stride,
+                                .count = limits_superblock_bytes(&world->limits) };
+    const bool of_superblock = offset < wal_header_offset(&world->limits);
     struct wal_name_header name;
     struct superblock_view superblock;
-    if (offset >= wal_body_offset(&world->limits))
+    /* Nothing lies between the copies. */
+    if (offset >= wal_body_offset(&world->limits) || (of_superblock && offset % stride >= copy.count))
         return false;
     if (disk->unreadable[damage->block])
         return true;
+<<<<<<< HEAD
     if (offset < wal_header_offset(&world->limits)) {
         const uint64_t stride = (uint64_t)world->limits.superblock_stride_blocks * disk->block_bytes;
         const struct slice copy = { .bytes = node->image + offset / stride * stride,
                                     .count = limits_superblock_bytes(&world->limits) };
         return !superblock_inspect(copy, &node->config, &superblock);
     }
+=======
+    if (of_superblock)
+        return !superblock_inspect(copy, &node->config, &superblock);
+>>>>>>> main
     return !bytes_are_zero(block.bytes, block.count) && !wal_name_decode(block, node->config.cluster_id, &name);
 }
 
@@ -586,7 +596,7 @@ static struct limits ctrl_limits(void)
     struct limits limits = limits_tiny;
     limits.wal_header_blocks = 8;
     limits.wal_body_blocks = 128;
-    limits.wal_retain_blocks = 16;
+    limits.wal_retain_blocks = 20;
     limits.wal_reserve_blocks = 16;
     limits.checkpoint_wal_blocks = 60;
     limits.checkpoint_entries = 64;

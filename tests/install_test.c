@@ -455,41 +455,6 @@ TEST(lost_frames_only_take_longer)
     cluster_free(cluster);
 }
 
-/* A lone voter that has written until it has a checkpoint. */
-static struct node *lone_node_with_checkpoint(const struct limits *limits)
-{
-    const struct replica_config config = node_config(1);
-    struct node *node = node_new(limits, &config, node_voters(1));
-    node_start(node);
-    node_settle(node);
-    node_tick(node, 1000 * MS);
-    node_settle(node);
-    const struct request request = { .request_id = 1, .kind = REQUEST_REGISTER };
-    for (uint32_t i = 0; i < 200 && node->replica->superblock.durable.checkpoint.id.index == 0; i++) {
-        node_request(node, 1, &request);
-        node_settle(node);
-    }
-    EXPECT(node->replica->superblock.durable.checkpoint.id.index > 0);
-    return node;
-}
-
-TEST(a_lone_voter_with_a_damaged_page_stops_and_says_so)
-{
-    const struct limits limits = test_limits();
-    struct node *node = lone_node_with_checkpoint(&limits);
-    const uint32_t block = map_entry_const(node->replica, 0, 0)->block;
-    node_crash(node);
-    node_start(node);
-    node_settle(node);
-    EXPECT_EQUAL(node->stop, 0);
-    node_crash(node);
-    node->data[(uint64_t)block * limits.page_bytes] ^= 1;
-    node_start(node);
-    node_settle(node);
-    EXPECT_EQUAL(node->stop, STOP_DATA_DAMAGED);
-    node_free(node);
-}
-
 /* ---- the peer's side ---- */
 
 static struct message question(const struct cluster *cluster, uint32_t from, uint32_t to, enum checkpoint_ask ask)

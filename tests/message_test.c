@@ -51,7 +51,8 @@ static struct message checkpoint_question(unsigned which)
     struct message message = envelope(FRAME_CHECKPOINT_REQUEST);
     const struct hash128 checkpoint = { .low = 21, .high = 22 };
     if (which == 5)
-        message.checkpoint_request = (struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER };
+        message.checkpoint_request =
+            (struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER, .id = { .term = 2, .index = 3 } };
     else if (which == 6)
         message.checkpoint_request =
             (struct checkpoint_request){ .ask = CHECKPOINT_ASK_HASHES, .checkpoint = checkpoint, .level = 1, .at = 2 };
@@ -296,11 +297,12 @@ static enum frame_verdict forged(unsigned which, uint32_t offset, uint32_t value
 
 /* Offsets of the words of a checkpoint request and response, see message.c. */
 enum {
-    ASKED_WHAT = 16,
-    ASKED_LEVEL = 20,
-    ASKED_AT = 24,
-    ASKED_COUNT = 28,
-    ASKED_PAGES = 32,
+    ASKED_ID = 16,
+    ASKED_WHAT = 32,
+    ASKED_LEVEL = 36,
+    ASKED_AT = 40,
+    ASKED_COUNT = 44,
+    ASKED_PAGES = 48,
     TOLD_ID_TERM = 32,
     TOLD_WHAT = 48,
     TOLD_LEADER = 52,
@@ -320,6 +322,9 @@ TEST(questions_about_checkpoints_that_contradict_themselves_are_malformed)
     EXPECT_EQUAL(forged(5, ASKED_WHAT, CHECKPOINT_ASK_HASHES), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(5, 0, 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(5, ASKED_AT, 1), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(5, ASKED_ID, 9), FRAME_OK);
+    EXPECT_EQUAL(forged(6, ASKED_ID, 9), FRAME_BAD_BODY);
+    EXPECT_EQUAL(forged(7, ASKED_ID, 9), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(6, ASKED_LEVEL, 0), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(6, ASKED_COUNT, 1), FRAME_BAD_BODY);
     EXPECT_EQUAL(forged(7, ASKED_COUNT, 2), FRAME_BAD_BODY);

@@ -200,4 +200,81 @@ TEST(a_load_with_a_known_map_replaces_what_is_dirty_and_nothing_else)
     rig_free(rig);
 }
 
+/* ---- without anybody who has it, too ---- */
+
+static struct limits lone_limits(void)
+{
+    struct limits limits = limits_tiny;
+    limits.checkpoint_entries = 64;
+    limits.checkpoint_wal_blocks = 120;
+    return limits;
+}
+
+/* A lone voter that has written until it has a checkpoint. */
+static struct node *lone_node_with_checkpoint(const struct limits *limits)
+{
+    const struct replica_config config = node_config(1);
+    struct node *node = node_new(limits, &config, node_voters(1));
+    node_start(node);
+    node_settle(node);
+    node_tick(node, TIMEOUT_NS);
+    node_settle(node);
+    const struct request request = { .request_id = 1, .kind = REQUEST_REGISTER };
+    for (uint32_t i = 0; i < 200 && node->replica->superblock.durable.checkpoint.id.index == 0; i++) {
+        node_request(node, 1, &request);
+        node_settle(node);
+    }
+    EXPECT(node->replica->superblock.durable.checkpoint.id.index > 0);
+    return node;
+}
+
+TEST(a_lone_voter_with_a_damaged_page_stops_and_says_so)
+{
+    const struct limits limits = lone_limits();
+    struct node *node = lone_node_with_checkpoint(&limits);
+    const uint32_t block = map_entry_const(node->replica, 0, 0)->block;
+    node_crash(node);
+    node_start(node);
+    node_settle(node);
+    EXPECT_EQUAL(node->stop, 0);
+    node_crash(node);
+    node->data[(uint64_t)block * limits.page_bytes] ^= 1;
+    node_start(node);
+    node_settle(node);
+    EXPECT_EQUAL(node->stop, STOP_DATA_DAMAGED);
+    node_free(node);
+}
+
+TEST(a_lone_voter_stops_for_a_damaged_entry_only_if_its_checkpoint_lacks_it)
+{
+    const struct limits limits = lone_limits();
+    struct node *node = lone_node_with_checkpoint(&limits);
+    const struct request request = { .request_id = 1, .kind = REQUEST_REGISTER };
+    for (uint32_t i = 0; i < 4; i++) {
+        node_request(node, 1, &request);
+        node_settle(node);
+    }
+    const uint64_t covered = node->replica->stored.checkpoint.id.index;
+    const uint64_t base = node->replica->log.base.index;
+    EXPECT(base + 2 < covered && covered + 2 < node->replica->log.last.index);
+    /* Both are named, and each has an intact batch behind it. */
+    const uint64_t block = limits.block_bytes;
+    const uint64_t ring = wal_body_offset(&limits);
+    const uint64_t inside = log_entry_lsn(node->replica, base + 1) % wal_ring_bytes(&limits) / block * block;
+    const uint64_t behind = log_entry_lsn(node->replica, covered + 1) % wal_ring_bytes(&limits) / block * block;
+    node_crash(node);
+    memset(node->image + ring + inside, 0xff, block);
+    node_start(node);
+    node_settle(node);
+    EXPECT_EQUAL(node->stop, 0);
+    EXPECT_EQUAL(node->replica->stored.checkpoint.id.index, covered);
+    EXPECT(node->replica->log.base.index > base && node->replica->log.first_faulty == 0);
+    node_crash(node);
+    memset(node->image + ring + behind, 0xff, block);
+    node_start(node);
+    node_settle(node);
+    EXPECT_EQUAL(node->stop, STOP_WAL_DAMAGED);
+    node_free(node);
+}
+
 TEST_MAIN()

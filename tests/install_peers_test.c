@@ -1,0 +1,221 @@
+/* Installs whose source is gone, has lost it too, or leads: what the others then do about it (install.h, repair.c). */
+#include "../core/page.h"
+#include "nodes.h"
+
+enum { KEYS = 40 };
+
+static struct limits test_limits(void)
+{
+    struct limits limits = limits_tiny;
+    limits.pages_max = 64;
+    limits.data_blocks = 192;
+    limits.shadow_pages_max = 64;
+    limits.checkpoint_entries = 64;
+    limits.checkpoint_wal_blocks = 120;
+    limits.pending_writes_max = 16;
+    limits.install_kib_per_second = 1024;
+    EXPECT(limits_problem(&limits) == NULL);
+    return limits;
+}
+
+static uint64_t checkpoint_index(const struct cluster *cluster, uint32_t slot)
+{
+    return replica_at(cluster, slot)->superblock.durable.checkpoint.id.index;
+}
+
+static bool caught_up(const struct cluster *cluster, uint32_t slot)
+{
+    const uint32_t leader = leader_of(cluster);
+    if (leader == NODES || !store_is_ready(replica_at(cluster, slot)))
+        return false;
+    const struct replica_view own = node_view(cluster->nodes[slot]);
+    const struct replica_view its = node_view(cluster->nodes[leader]);
+    return own.applied == its.applied && its.applied == its.last.index && own.state_digest == its.state_digest;
+}
+
+static bool run_until_caught_up(struct cluster *cluster, uint32_t slot)
+{
+    for (uint32_t tries = 0; tries < 500 && !caught_up(cluster, slot); tries++)
+        cluster_run(cluster, 20 * MS);
+    return caught_up(cluster, slot);
+}
+
+/* Three nodes; the straggler is cut off, and needs a checkpoint: the log of the others begins behind its last entry. */
+static struct cluster *cluster_with_straggler(uint32_t *straggler)
+{
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    *straggler = (elected(cluster) + 1) % NODES;
+    cluster->cut[*straggler] = true;
+    const uint64_t last = node_view(cluster->nodes[*straggler]).last.index;
+    for (uint32_t i = 0; i < 4 && replica_at(cluster, elected(cluster))->log.base.index <= last; i++)
+        write_until_checkpoint(cluster, KEYS);
+    EXPECT(replica_at(cluster, elected(cluster))->log.base.index > last);
+    return cluster;
+}
+
+/* A page that the last put changed: its bytes as the checkpoint has them are on the disk only. */
+static uint32_t dirty_page(const struct cluster *cluster, uint32_t slot)
+{
+    const struct replica *replica = replica_at(cluster, slot);
+    for (uint32_t page = 0; page < cluster->limits.pages_max; page++) {
+        const struct map_entry *entry = map_entry_const(replica, 0, page);
+        if (checkpoint_page_dirty(replica, page) && entry->block != 0
+            && !hash128_equal(map_page_hash(replica, page_raw_const(replica, page)), entry->hash))
+            return page;
+    }
+    test_fail(__FILE__, __LINE__, "no page is dirty");
+}
+
+static void rot(struct cluster *cluster, uint32_t slot, uint32_t page)
+{
+    const uint32_t block = map_entry_const(replica_at(cluster, slot), 0, page)->block;
+    EXPECT(block > 0);
+    cluster->nodes[slot]->data[(uint64_t)block * cluster->limits.page_bytes + 17] ^= 4;
+}
+
+TEST(a_page_that_the_disk_lost_and_memory_changed_is_given_by_a_new_checkpoint)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot);
+    const uint32_t leader = elected(cluster);
+    put(cluster, 3, 77);
+    const uint64_t before = checkpoint_index(cluster, leader);
+    rot(cluster, leader, dirty_page(cluster, leader));
+    /* Nobody else has it, and without the straggler nothing is committed. */
+    node_crash(cluster->nodes[NODES - slot - leader]);
+    cluster->cut[slot] = false;
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT_EQUAL(cluster->events[leader][EVENT_CHECKPOINT_RENEW], 1);
+    EXPECT(checkpoint_index(cluster, leader) > before);
+    cluster_free(cluster);
+}
+
+/* Once a pass is enough: the writes of the next one change the same pages again. */
+TEST(the_scrub_has_one_checkpoint_made_for_all_that_a_pass_finds)
+{
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    const uint32_t leader = elected(cluster);
+    put(cluster, 3, 77);
+    const uint32_t page = dirty_page(cluster, leader);
+    const uint64_t before = checkpoint_index(cluster, leader);
+    rot(cluster, leader, page);
+    const uint64_t passes = replica_at(cluster, leader)->scrub.passes;
+    for (uint32_t tries = 0; tries < 10000 && replica_at(cluster, leader)->scrub.passes < passes + 4; tries++)
+        cluster_run(cluster, 20 * MS);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_CHECKPOINT_RENEW], 1);
+    EXPECT(checkpoint_index(cluster, leader) > before);
+    const struct map_entry *entry = map_entry_const(replica_at(cluster, leader), 0, page);
+    const uint8_t *bytes = cluster->nodes[leader]->data + (uint64_t)entry->block * limits.page_bytes;
+    EXPECT(hash128_equal(map_page_hash(replica_at(cluster, leader), bytes), entry->hash));
+    cluster_free(cluster);
+}
+
+/* The commit index that a node may hear of: what is above stays with the leader. */
+static uint64_t commit_told;
+static uint32_t commit_listener;
+
+static bool tell_no_commit_above(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    if (to != commit_listener || message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message))
+        return true;
+    return message.type != FRAME_APPEND_REQUEST || message.append_request.commit <= commit_told;
+}
+
+TEST(a_checkpoint_whose_holder_is_gone_is_made_by_who_can_know_that_it_is_committed)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_straggler(&slot);
+    const uint32_t leader = elected(cluster);
+    const uint32_t other = NODES - slot - leader;
+    const uint64_t before = checkpoint_index(cluster, other);
+    /* The other one gets the entries up to the next marker, confirms them, and never hears that they are committed. */
+    commit_told = node_view(cluster->nodes[other]).commit;
+    commit_listener = other;
+    cluster->hook = tell_no_commit_above;
+    replica_at(cluster, leader)->marker_asked = true;
+    for (uint32_t tries = 0; tries < 100 && checkpoint_index(cluster, leader) == before; tries++)
+        cluster_run(cluster, 1 * MS);
+    const uint64_t target = checkpoint_index(cluster, leader);
+    EXPECT(target > before);
+    EXPECT(node_view(cluster->nodes[other]).commit < target);
+    EXPECT(node_view(cluster->nodes[other]).last.index >= target);
+    cluster->cut[other] = true;
+    cluster->cut[slot] = false;
+    const struct stored *durable = &replica_at(cluster, slot)->superblock.durable;
+    for (uint64_t steps = 0; steps < 100000 && durable->checkpoint.id.index < target; steps++)
+        cluster_one_step(cluster, steps);
+    EXPECT_EQUAL(durable->checkpoint.id.index, target);
+    EXPECT((durable->flags & STORED_PARTIAL) != 0);
+    node_crash(cluster->nodes[leader]);
+    cluster->hook = NULL;
+    cluster->cut[other] = false;
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT(checkpoint_index(cluster, other) >= target);
+    cluster_free(cluster);
+}
+
+/* ---- who leads meanwhile ---- */
+
+static uint32_t maimed; /* the node that gets no pages */
+static bool only_it_campaigns;
+
+static bool starve(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    if (header.type == FRAME_VOTE_REQUEST)
+        return from == maimed || !only_it_campaigns;
+    return header.type != FRAME_CHECKPOINT_RESPONSE || to != maimed;
+}
+
+static struct cluster *cluster_with_a_maimed_node(void)
+{
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    maimed = elected(cluster);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        node_crash(cluster->nodes[slot]);
+    const uint32_t page_bytes = limits.page_bytes;
+    /* Any block in use will do: zeros are never what the map names. */
+    memset(cluster->nodes[maimed]->data + page_bytes, 0, (size_t)(limits.data_blocks - 1) * page_bytes);
+    cluster->hook = starve;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(cluster, slot);
+    return cluster;
+}
+
+TEST(who_has_no_whole_state_lets_the_others_lead)
+{
+    only_it_campaigns = false;
+    struct cluster *cluster = cluster_with_a_maimed_node();
+    EXPECT(elected(cluster) != maimed);
+    EXPECT_EQUAL(replica_at(cluster, maimed)->store.state, STORE_DAMAGED);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
+TEST(a_leader_without_its_pages_steps_down_and_another_one_serves)
+{
+    only_it_campaigns = true;
+    struct cluster *cluster = cluster_with_a_maimed_node();
+    EXPECT_EQUAL(elected(cluster), maimed);
+    only_it_campaigns = false;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(cluster->events[maimed][EVENT_LED_IN_VAIN], 1);
+    EXPECT(elected(cluster) != maimed);
+    put(cluster, 1, 1);
+    cluster->hook = NULL;
+    EXPECT(run_until_caught_up(cluster, maimed));
+    cluster_free(cluster);
+}
+
+TEST_MAIN()
