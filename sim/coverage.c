@@ -127,12 +127,8 @@ static bool world_is_expected(enum liveness_world world, bool rare)
 static bool event_is_rare(enum event_kind kind)
 {
     return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
-<<<<<<< HEAD
-           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED) || kind == EVENT_INSTALL_UNFIT;
-=======
-           || kind == EVENT_ABSTAIN_OVER || kind == EVENT_INSTALL_UNFIT || kind == EVENT_LED_IN_VAIN
-           || kind == EVENT_CHECKPOINT_RENEW;
->>>>>>> main
+           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED) || kind == EVENT_INSTALL_UNFIT
+           || kind == EVENT_LED_IN_VAIN || kind == EVENT_CHECKPOINT_RENEW;
 }
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)

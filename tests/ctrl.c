@@ -222,17 +222,8 @@ static bool wal_damage_lasts(const struct world *world, const struct damage *dam
         return false;
     if (disk->unreadable[damage->block])
         return true;
-<<<<<<< HEAD
-    if (offset < wal_header_offset(&world->limits)) {
-        const uint64_t stride = (uint64_t)world->limits.superblock_stride_blocks * disk->block_bytes;
-        const struct slice copy = { .bytes = node->image + offset / stride * stride,
-                                    .count = limits_superblock_bytes(&world->limits) };
-        return !superblock_inspect(copy, &node->config, &superblock);
-    }
-=======
     if (of_superblock)
         return !superblock_inspect(copy, &node->config, &superblock);
->>>>>>> main
     return !bytes_are_zero(block.bytes, block.count) && !wal_name_decode(block, node->config.cluster_id, &name);
 }
 
