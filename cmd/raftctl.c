@@ -58,6 +58,7 @@ static int command_cas(struct client *client, struct arguments *arguments);
 static int command_txn(struct client *client, struct arguments *arguments);
 static int command_status(struct client *client, struct arguments *arguments);
 static int command_snapshot(struct client *client, struct arguments *arguments);
+static int command_transfer(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
@@ -92,6 +93,10 @@ static const struct command commands[] = {
       "passes\n"
       "over everything stored, and where the next one is. store: ready, or why the node does not serve.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
+    { "transfer", 0, 1, 0, command_transfer, "transfer [ID]",
+      "Hands the leadership to the node ID, or to the voter that is best prepared, and prints who leads. Writes wait\n"
+      "meanwhile. Exit status 1 when the node is no voter, or did not take over within an election timeout: then the\n"
+      "old leader goes on.\n" },
     { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
       "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
       "part of any later one without what came before it. FILE is written as FILE.new, verified, and renamed.\n"
@@ -168,7 +173,9 @@ static void print_json(struct client *client, const struct arguments *arguments,
            client_reason_text(result->reason));
     if (ok && arguments->command->run == command_txn)
         printf(", \"branch\": \"%s\"", otherwise ? "else" : "then");
-    if (result->outcome == CLIENT_OK || result->reason == CLIENT_CONDITION_FAILED)
+    if (ok && arguments->command->run == command_transfer)
+        printf(", \"leader\": %llu", (unsigned long long)result->leader);
+    else if (result->outcome == CLIENT_OK || result->reason == CLIENT_CONDITION_FAILED)
         printf(", \"version\": %llu, \"applied\": %llu", (unsigned long long)result->version,
                (unsigned long long)result->applied);
     if (with_value && result->outcome == CLIENT_OK) {
@@ -207,6 +214,8 @@ static int report(struct client *client, const struct arguments *arguments, cons
         putchar('\n');
     } else if (arguments->command->run == command_del) {
         puts("ok, deleted");
+    } else if (arguments->command->run == command_transfer) {
+        printf("ok, node %llu leads\n", (unsigned long long)result->leader);
     } else {
         printf("ok, version %llu\n", (unsigned long long)result->version);
     }
@@ -263,6 +272,15 @@ static int command_get(struct client *client, struct arguments *arguments)
     const struct client_result result =
         (arguments->flags & FLAG_STALE) ? client_get_stale(client, key) : client_get(client, key);
     return report(client, arguments, &result, true);
+}
+
+static int command_transfer(struct client *client, struct arguments *arguments)
+{
+    uint64_t id = 0;
+    if (arguments->word_count > 0 && (!text_parse_u64(arguments->words[0], &id) || id == 0))
+        return usage_error("transfer wants the id of a node, not", arguments->words[0]);
+    const struct client_result result = client_transfer(client, id);
+    return report(client, arguments, &result, false);
 }
 
 static int command_del(struct client *client, struct arguments *arguments)
@@ -685,7 +703,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     if (count == 0)
         return arguments->help
                    ? EXIT_OK
-                   : usage_error("which command? put, get, del, append, cas, txn, status or snapshot", NULL);
+                   : usage_error("which command? put, get, del, append, cas, txn, status, transfer or snapshot", NULL);
     arguments->command = command_find(words[0]);
     if (arguments->command == NULL)
         return usage_error("unknown command", words[0]);

@@ -122,6 +122,9 @@ static enum reply_status client_propose(struct replica *replica, struct output *
 {
     if (replica->pending_count == replica->limits.pending_writes_max || replica->log.first_faulty != 0)
         return REPLY_BUSY;
+    /* Raft 3.10 step 1: or its target would never have everything. */
+    if (transfer_is_under_way(replica))
+        return REPLY_BUSY;
     const uint32_t bytes = command_bytes(request);
     if (!wal_has_room(replica, bytes, replica->limits.wal_reserve_blocks))
         return REPLY_BUSY; /* the next checkpoint makes room */
@@ -160,6 +163,9 @@ static void client_request(struct replica *replica, struct output *output, uint6
         return;
     } else if (request->kind == REQUEST_CHECKPOINT) {
         client_checkpoint(replica, output, client, request->request_id);
+        return;
+    } else if (request->kind == REQUEST_TRANSFER) {
+        transfer_request(replica, output, client, request);
         return;
     } else {
         refusal.status = client_propose(replica, output, client, request);

@@ -15,6 +15,19 @@ void election_reset_timer(struct replica *replica)
     replica->election_deadline_ns = replica->now_ns + minimum + prng_below(&replica->prng, minimum);
 }
 
+/* With PreVote nobody is disturbed who hears a leader (Raft 9.6); so there is no more to wait for than that leader's
+ * heartbeat, and nobody to draw lots with for a lone voter. */
+void election_first_timer(struct replica *replica)
+{
+    const struct replica_config *config = &replica->config;
+    const uint64_t heard_ns = 2 * config->heartbeat_interval_ns;
+    election_reset_timer(replica);
+    if (members_other_voters(replica) == 0)
+        replica->election_deadline_ns = replica->now_ns + heard_ns;
+    else if (config->pre_vote)
+        replica->election_deadline_ns -= config->election_timeout_ns - heard_ns;
+}
+
 static void election_set_role(struct replica *replica, struct output *output, enum raft_role role, uint64_t leader)
 {
     if (replica->role == (uint32_t)role && replica->leader == leader)
@@ -55,13 +68,14 @@ void election_become_follower(struct replica *replica, struct output *output, ui
 
 /* ---- campaigning ---- */
 
-static void election_campaign(struct replica *replica, struct output *output)
+void election_campaign(struct replica *replica, struct output *output, bool transfer)
 {
     election_enter_term(replica, output, replica->stored.hard.term + 1, replica->config.node_id);
     output_event(output, EVENT_VOTE, replica->config.node_id, replica->stored.hard.term);
     replica->votes = 0; /* its own counts when durable: election_flush() */
     replica->pre_votes = 0;
     replica->campaign_due = 0;
+    replica->campaign_transfer = transfer;
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_CANDIDATE, 0);
 }
@@ -75,7 +89,7 @@ static void election_pre_campaign(struct replica *replica, struct output *output
     election_reset_timer(replica);
     election_set_role(replica, output, RAFT_PRE_CANDIDATE, 0);
     if (quorum_has(members_now(replica), replica->pre_votes))
-        election_campaign(replica, output);
+        election_campaign(replica, output, false);
 }
 
 /* Who has no whole state could serve nobody, so those who have one go first: their timers end before its second one
@@ -105,7 +119,7 @@ void election_tick(struct replica *replica, struct output *output)
     if (replica->config.pre_vote)
         election_pre_campaign(replica, output);
     else
-        election_campaign(replica, output);
+        election_campaign(replica, output, false);
 }
 
 static void election_send_request(struct replica *replica, struct output *output, uint32_t slot)
@@ -121,6 +135,7 @@ static void election_send_request(struct replica *replica, struct output *output
             .last = replica->log.last,
             .term = pre ? replica->stored.hard.term + 1 : replica->stored.hard.term,
             .pre = pre,
+            .transfer = !pre && replica->campaign_transfer,
         },
     };
     output_message(output, &replica->frame, &message);
@@ -218,7 +233,8 @@ static void election_owe_vote(struct replica *replica, const struct message *req
 void election_vote_request(struct replica *replica, struct output *output, const struct message *message)
 {
     const struct vote_request *request = &message->vote_request;
-    if (election_leader_is_alive(replica)) {
+    /* Raft 3.10: it is that leader who wants it. */
+    if (election_leader_is_alive(replica) && !request->transfer) {
         if (request->pre)
             election_owe_vote(replica, message, false);
         return;
@@ -260,7 +276,7 @@ void election_vote_response(struct replica *replica, struct output *output, cons
     if (response->pre && replica->role == RAFT_PRE_CANDIDATE && response->term == replica->stored.hard.term + 1) {
         replica->pre_votes |= 1u << slot;
         if (quorum_has(members_now(replica), replica->pre_votes))
-            election_campaign(replica, output);
+            election_campaign(replica, output, false);
         return;
     }
     if (!response->pre && replica->role == RAFT_CANDIDATE && response->term == replica->stored.hard.term)

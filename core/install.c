@@ -14,6 +14,7 @@ enum {
     SWITCHES_MIN = 5,           /* ... nor so many that a small store has no switch in the middle */
     TOKENS_NS_MAX = 1000000000, /* a pause earns no more than that */
     BURSTS_PER_SECOND = 16,
+    TIMEOUTS_MAX = 8, /* of silence, that a request may wait when there is none */
 };
 
 static uint64_t install_timeout_ns(const struct replica *replica) { return 2 * replica->config.heartbeat_interval_ns; }
@@ -92,6 +93,7 @@ static void scan_restart(struct replica *replica)
     install->scan_level = install->wanted_blocks > 0 ? map_root(&replica->limits) : 0;
     install->scan_next = 0;
     install->scan_useful = false;
+    install->own_taken = false;
 }
 
 /* ---- the rate ---- */
@@ -185,7 +187,6 @@ static void install_aim(struct replica *replica, struct output *output, uint64_t
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
     install->distrusted = false;
-    install->own_taken = false;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -382,13 +383,21 @@ static bool ask_pages(struct replica *replica, struct output *output, uint32_t f
     return true;
 }
 
+/* When a request counts as lost: a peer that is slow is not asked twice for the same while it still answers others. */
+static uint64_t request_due_ns(const struct replica *replica, const struct install_request *request)
+{
+    const uint64_t timeout_ns = install_timeout_ns(replica);
+    const uint64_t silent_ns = u64_max(request->sent_ns, replica->install.heard_ns) + timeout_ns;
+    return u64_min(silent_ns, request->sent_ns + TIMEOUTS_MAX * timeout_ns);
+}
+
 static void requests_expire(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
     bool expired = false;
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++) {
         struct install_request *request = &install->requests[slot];
-        if (request->sent_ns == 0 || replica->now_ns - request->sent_ns < install_timeout_ns(replica))
+        if (request->sent_ns == 0 || replica->now_ns < request_due_ns(replica, request))
             continue;
         *request = (struct install_request){ .sent_ns = 0 };
         expired = true;
@@ -448,7 +457,8 @@ static void pass_next_level(struct replica *replica, struct output *output)
         install_ask_others(replica, output, false);
 }
 
-/* Before any page is asked for: takes what memory has of it. False: not now. */
+/* Before any page is asked for: takes what memory has, and what came in the last pass when no write was free. False:
+ * not now. */
 static bool pass_own(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -561,6 +571,6 @@ uint64_t install_deadline(const struct replica *replica)
         return UINT64_MAX;
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
         if (install->requests[slot].sent_ns != 0)
-            deadline_ns = u64_min(deadline_ns, install->requests[slot].sent_ns + install_timeout_ns(replica));
+            deadline_ns = u64_min(deadline_ns, request_due_ns(replica, &install->requests[slot]));
     return install->tokens_due_ns != 0 ? u64_min(deadline_ns, install->tokens_due_ns) : deadline_ns;
 }

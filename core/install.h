@@ -107,7 +107,7 @@ struct install {
     uint32_t scan_next;       /* from here on, is still to be asked for */
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
-    bool own_taken;           /* what memory still has of the wanted pages was found */
+    bool own_taken;           /* this pass has found what memory has of the wanted pages */
     uint8_t zero0;
     uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;

@@ -169,6 +169,7 @@ static bool page_place(struct replica *replica, struct output *output, uint32_t 
     block_release(replica, entry->block);
     entry->block = block;
     checkpoint_clean(replica, page);
+    replica->install.pages_since_switch++;
     map_set_wanted(replica, 0, page, false);
     map_set_dirty(replica, 1, page / map_fanout(&replica->limits), true);
     return true;
@@ -185,7 +186,6 @@ enum install_own install_take_own(struct replica *replica, struct output *output
         replica->wants_tick = replica->wants_tick || install_runs_used(replica) == 0;
         return INSTALL_OWN_LATER;
     }
-    replica->install.pages_since_switch++;
     replica->install.scan_useful = true;
     return INSTALL_OWN_TAKEN;
 }
@@ -205,8 +205,8 @@ static enum take take_page(struct replica *replica, struct output *output, const
         memset(bytes, 0, page_bytes);
         return TAKE_UNFIT;
     }
-    if (!page_place(replica, output, page, bytes))
-        return TAKE_NOT; /* stays wanted: the next pass asks for it again */
+    /* If no write is free it stays wanted, and the next pass finds it in memory. */
+    (void)page_place(replica, output, page, bytes);
     return answer->bytes.count < page_bytes ? TAKE_PATCHED : TAKE_WHOLE;
 }
 
@@ -233,6 +233,5 @@ void install_take_pages(struct replica *replica, struct output *output, const st
         return;
     install_useful(replica);
     install->pages_pulled += taken;
-    install->pages_since_switch += taken;
     output_event(output, EVENT_INSTALL_PAGES, taken, install->wanted_pages);
 }

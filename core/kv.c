@@ -210,11 +210,13 @@ static int64_t chain_pages(const struct replica *replica, struct slice key, uint
     return (int64_t)((value_bytes + chain_page_bytes(replica) - 1) / chain_page_bytes(replica));
 }
 
+/* version: the key's, 0 when absent. */
 static enum reply_status kv_write_check(const struct replica *replica, struct kv_budget *budget, enum kv_write write,
-                                        struct slice key, struct slice value)
+                                        struct slice key, struct slice value, uint64_t *version)
 {
     uint32_t old_bytes = 0;
-    const bool exists = kv_find(replica, key, &old_bytes) != 0;
+    *version = kv_find(replica, key, &old_bytes);
+    const bool exists = *version != 0;
     const uint64_t new_bytes = value.count + (write == KV_APPEND ? (uint64_t)old_bytes : 0);
     if (new_bytes > replica->limits.value_bytes_max)
         return REPLY_TOO_LARGE;
@@ -246,11 +248,10 @@ static struct kv_result kv_execute_single(struct replica *replica, enum kv_write
                                           uint64_t index)
 {
     struct kv_budget budget = kv_budget_now(replica);
-    uint32_t value_bytes;
-    const uint64_t current = kv_find(replica, request->key, &value_bytes);
+    uint64_t current;
+    const enum reply_status status = kv_write_check(replica, &budget, write, request->key, request->value, &current);
     if (write == KV_DELETE && current == 0)
         return (struct kv_result){ .status = REPLY_NOT_FOUND };
-    const enum reply_status status = kv_write_check(replica, &budget, write, request->key, request->value);
     if (status != REPLY_OK)
         return (struct kv_result){ .status = status, .version = current };
     kv_write_do(replica, write, request->key, request->value, index);
@@ -305,7 +306,8 @@ static struct kv_result kv_execute_txn(struct replica *replica, struct slice txn
     struct txn_clause clause;
     enum kv_write write = KV_PUT; /* gcc -O3 does not see that txn_next_write() sets it */
     for (uint32_t offset = 0; txn_next_write(txn, then, &offset, &clause, &write);) {
-        const enum reply_status status = kv_write_check(replica, &budget, write, clause.key, clause.value);
+        uint64_t version;
+        const enum reply_status status = kv_write_check(replica, &budget, write, clause.key, clause.value, &version);
         if (status != REPLY_OK)
             return (struct kv_result){ .status = status };
     }
@@ -332,7 +334,8 @@ struct kv_result kv_execute(struct replica *replica, const struct request *reque
     case REQUEST_GET:
     case REQUEST_GET_STALE:
     case REQUEST_STATUS:
-    case REQUEST_CHECKPOINT: break;
+    case REQUEST_CHECKPOINT:
+    case REQUEST_TRANSFER: break;
     }
     UNREACHABLE();
 }

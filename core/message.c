@@ -10,7 +10,8 @@ struct vote_request_body {
     uint64_t last_index;
     uint64_t term;
     uint8_t pre;
-    uint8_t zero[7];
+    uint8_t transfer;
+    uint8_t zero[6];
 };
 STATIC_ASSERT(sizeof(struct vote_request_body) == 32, "no padding");
 
@@ -164,8 +165,12 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
+<<<<<<< HEAD
     case FRAME_REJOIN_RESPONSE: return sizeof(struct rejoin_response_body);
     case FRAME_REJOIN_REQUEST:
+=======
+    case FRAME_TIMEOUT_NOW: /* the header says it all */
+>>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -197,6 +202,7 @@ static struct slice message_tail(const struct message *message)
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
     case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
     case FRAME_REPAIR_REQUEST:
+    case FRAME_TIMEOUT_NOW:
     case FRAME_VOTE_REQUEST:
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
@@ -271,6 +277,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .last_index = message->vote_request.last.index,
             .term = message->vote_request.term,
             .pre = message->vote_request.pre,
+            .transfer = message->vote_request.transfer,
         };
         memcpy(to, &body, sizeof body);
         return;
@@ -324,8 +331,12 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+<<<<<<< HEAD
     case FRAME_REJOIN_RESPONSE: memcpy(to, &message->rejoin_response.instance, sizeof(uint64_t)); return;
     case FRAME_REJOIN_REQUEST: return;
+=======
+    case FRAME_TIMEOUT_NOW: return;
+>>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -359,12 +370,15 @@ static enum frame_verdict vote_request_decode(const uint8_t *bytes, struct messa
 {
     struct vote_request_body body;
     memcpy(&body, bytes, sizeof body);
-    if (body.pre > 1 || body.term < message->term || body.term > TERM_MAX || body.term == 0)
+    if (body.pre > 1 || body.transfer > 1 || (body.pre == 1 && body.transfer == 1))
+        return FRAME_BAD_BODY;
+    if (body.term < message->term || body.term > TERM_MAX || body.term == 0)
         return FRAME_BAD_BODY;
     message->vote_request = (struct vote_request){
         .last = { .term = body.last_term, .index = body.last_index },
         .term = body.term,
         .pre = body.pre == 1,
+        .transfer = body.transfer == 1,
     };
     return FRAME_OK;
 }
@@ -611,6 +625,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
+<<<<<<< HEAD
     case FRAME_REJOIN_REQUEST: return FRAME_OK;
     case FRAME_REJOIN_RESPONSE: {
         struct rejoin_response_body response;
@@ -618,6 +633,9 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         message->rejoin_response.instance = response.instance;
         return response.instance == 0 ? FRAME_BAD_BODY : FRAME_OK;
     }
+=======
+    case FRAME_TIMEOUT_NOW: return FRAME_OK;
+>>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -635,7 +653,11 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
+<<<<<<< HEAD
     if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REJOIN_RESPONSE)
+=======
+    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_PEER_LAST)
+>>>>>>> main
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;

@@ -17,7 +17,7 @@
 #include "limits.h"
 #include "pieces.h"
 
-enum { WIRE_VERSION = 1 };
+enum { WIRE_VERSION = 2 };
 
 /* No cluster lives long enough for a larger term; what claims one is refused, so that a term can always be raised. */
 #define TERM_MAX (UINT64_MAX / 2)
@@ -32,11 +32,16 @@ enum frame_type {
     FRAME_CHECKPOINT_RESPONSE = 7,
     FRAME_REPAIR_REQUEST = 8,
     FRAME_REPAIR_RESPONSE = 9,
+<<<<<<< HEAD
     FRAME_REJOIN_REQUEST = 10, /* no body: the sender's disk was replaced; what may it have promised? */
     FRAME_REJOIN_RESPONSE = 11,
+=======
+    FRAME_TIMEOUT_NOW = 10,
+>>>>>>> main
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
+enum { FRAME_PEER_LAST = FRAME_TIMEOUT_NOW };
 
 struct frame_header {
     uint64_t checksum;
@@ -80,6 +85,8 @@ struct vote_request {
     struct log_id last; /* the candidate's last log entry */
     uint64_t term;      /* the term asked for */
     bool pre;
+    bool transfer; /* Raft 3.10: its leader told it to campaign, so that hearing from that leader is no reason to refuse
+                    */
 };
 
 struct vote_response {

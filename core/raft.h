@@ -3,6 +3,7 @@
  *   election.c   3.4 leader election, 3.6.1 the vote rule, 3.8 promises wait for the disk, 9.6 PreVote, 6.2 CheckQuorum
  *   append.c     3.5 the follower's side of replication: consistency check, conflict, acknowledgement
  *   replicate.c  3.5, 10.2.1 the leader's side: probing, pipelining, back-off, and 3.6.2 the commit rule
+ *   transfer.c   3.10 handing over the leadership
  *   repair.c     CTRL 3.4.3 a leader that knows some of its entries by name only
  *   diverge.c    replicas whose states differ find out
  *   read.c       6.4 linearizable reads by ReadIndex
@@ -13,7 +14,8 @@
  * Roles and what moves between them:
  *
  *   STARTING --recovered--> FOLLOWER --timeout--> PRE_CANDIDATE --majority--> CANDIDATE --majority--> LEADER
- *   any --higher term, or a leader of this term--> FOLLOWER;  LEADER --no majority heard--> FOLLOWER
+ *   any --higher term, or a leader of this term--> FOLLOWER;  FOLLOWER --FRAME_TIMEOUT_NOW--> CANDIDATE
+ *   LEADER --no majority heard, or its disk takes longer than an election timeout--> FOLLOWER
  *
  * Invariants (I1-I7 of the architecture):
  *   no frame leaves with a term above superblock.durable.term
@@ -29,7 +31,11 @@
 /* election.c */
 void election_become_follower(struct replica *replica, struct output *output, uint64_t term, uint64_t leader);
 void election_reset_timer(struct replica *replica);
+/* The same at the start of a life. */
+void election_first_timer(struct replica *replica);
 void election_tick(struct replica *replica, struct output *output);
+/* transfer: the leader wants it (Raft 3.10). */
+void election_campaign(struct replica *replica, struct output *output, bool transfer);
 void election_vote_request(struct replica *replica, struct output *output, const struct message *message);
 void election_vote_response(struct replica *replica, struct output *output, const struct message *message);
 /* Sends what the disk allows now: vote requests, and the vote that is owed. Counts the own vote once durable. */

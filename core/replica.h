@@ -175,9 +175,19 @@ enum event_kind {
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
+    EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
+    EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */
     EVENT_KINDS,
 };
 const char *event_kind_text(enum event_kind kind);
+
+enum transfer_event {
+    TRANSFER_BEGUN,
+    TRANSFER_ASKED, /* it has the whole log, and is told to campaign */
+    TRANSFER_TAKEN, /* this node is the target, and campaigns */
+    TRANSFER_DONE,  /* it leads */
+    TRANSFER_FAILED,
+};
 
 struct event {
     enum event_kind kind;

@@ -73,6 +73,8 @@ void replicate_checkpoint(struct replica *replica, struct output *output)
 {
     if (replica->role != RAFT_LEADER || !store_is_ready(replica) || !checkpoint_is_idle(replica))
         return;
+    if (transfer_is_under_way(replica))
+        return;
     const uint64_t term = replica->stored.hard.term;
     if (replica->applied < replica->marker_index || log_term(replica, replica->applied) != term)
         return;
@@ -258,10 +260,24 @@ static void check_quorum(struct replica *replica, struct output *output)
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
+/* Its heartbeats would keep the others from electing anybody, while it commits more slowly than they do or accepts what
+ * it cannot even write down. Its own disk counts like a majority's silence: an election timeout, and the heartbeat
+ * interval until the next tick. */
+static void check_disk(struct replica *replica, struct output *output)
+{
+    const uint64_t stalled_ns = wal_stalled_ns(replica);
+    if (stalled_ns < replica->config.election_timeout_ns || members_other_voters(replica) == 0)
+        return;
+    output_event(output, EVENT_DISK_STALLED, stalled_ns, 0);
+    election_become_follower(replica, output, replica->stored.hard.term, 0);
+}
+
 void replicate_tick(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role == RAFT_LEADER);
     check_quorum(replica, output);
+    if (replica->role == RAFT_LEADER)
+        check_disk(replica, output);
     if (replica->role != RAFT_LEADER || replica->now_ns < replica->heartbeat_deadline_ns)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;

@@ -16,6 +16,8 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_STALE_SEQUENCE: return "stale sequence number";
     case REPLY_BAD_REQUEST: return "malformed request";
     case REPLY_WRONG_CLUSTER: return "wrong cluster id";
+    case REPLY_NOT_A_VOTER: return "not a voter";
+    case REPLY_TRANSFER_FAILED: return "the leadership was not transferred";
     }
     return "unknown status";
 }
@@ -75,7 +77,7 @@ static bool command_layout_decode(struct slice body, struct request *request)
     if (body.count < sizeof header)
         return false;
     memcpy(&header, body.bytes, sizeof header);
-    if (header.zero != 0 || header.kind < REQUEST_REGISTER || header.kind > REQUEST_CHECKPOINT)
+    if (header.zero != 0 || header.kind < REQUEST_REGISTER || header.kind > REQUEST_KIND_LAST)
         return false;
     if ((uint64_t)header.key_bytes + header.value_bytes != body.count - sizeof header)
         return false;
@@ -152,7 +154,7 @@ static enum reply_status request_problem(const struct request *request, const st
     const bool write = request_is_write(request->kind);
     if (write != (request->session != 0) || write != (request->sequence != 0))
         return REPLY_BAD_REQUEST;
-    if (request->version != 0 && request->kind != REQUEST_CAS)
+    if (request->version != 0 && request->kind != REQUEST_CAS && request->kind != REQUEST_TRANSFER)
         return REPLY_BAD_REQUEST;
     const bool keyed =
         (write && request->kind != REQUEST_TXN) || request->kind == REQUEST_GET || request->kind == REQUEST_GET_STALE;
@@ -248,7 +250,7 @@ enum frame_verdict reply_decode(struct slice bytes, uint32_t frame_bytes_max, st
     if (bytes.count < sizeof frame + sizeof header)
         return FRAME_BAD_BODY;
     memcpy(&header, bytes.bytes + sizeof frame, sizeof header);
-    if (header.value_bytes != bytes.count - sizeof frame - sizeof header || header.status > REPLY_WRONG_CLUSTER)
+    if (header.value_bytes != bytes.count - sizeof frame - sizeof header || header.status > REPLY_STATUS_LAST)
         return FRAME_BAD_BODY;
     *reply = (struct reply){
         .request_id = frame.instance,

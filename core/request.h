@@ -28,12 +28,15 @@ enum request_kind {
     REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
     REQUEST_STATUS = 9,      /* this node's status */
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
+    REQUEST_TRANSFER = 11,   /* leaders: hand over to the node `version`, 0: to the best one (transfer.h); answered when
+                                it leads, or when this one goes on */
 };
+enum { REQUEST_KIND_LAST = REQUEST_TRANSFER };
 
 struct request_header {
     uint64_t session;     /* 0 for register and reads */
     uint64_t sequence;    /* from 1, growing */
-    uint64_t version;     /* CAS */
+    uint64_t version;     /* CAS; TRANSFER: a node id */
     uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
     uint16_t key_bytes;
     uint8_t kind; /* enum request_kind */
@@ -95,7 +98,10 @@ enum reply_status {
     REPLY_STALE_SEQUENCE = 9, /* a later sequence of the session was executed; this attempt was not */
     REPLY_BAD_REQUEST = 10,   /* malformed */
     REPLY_WRONG_CLUSTER = 11,
+    REPLY_NOT_A_VOTER = 12,     /* TRANSFER: it could not lead */
+    REPLY_TRANSFER_FAILED = 13, /* TRANSFER: nobody took over within an election timeout, or another node did */
 };
+enum { REPLY_STATUS_LAST = REPLY_TRANSFER_FAILED };
 
 const char *reply_status_text(enum reply_status status);
 

@@ -23,6 +23,7 @@
 #include "scrub.h"
 #include "session.h"
 #include "store.h"
+#include "transfer.h"
 #include "wal.h"
 #include "wal_format.h"
 
@@ -181,10 +182,15 @@ struct replica {
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    uint8_t zero1[3];
+    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
+    uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+<<<<<<< HEAD
     struct rejoin rejoin;
+=======
+    struct transfer transfer;
+>>>>>>> main
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */

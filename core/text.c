@@ -98,6 +98,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_CHECKPOINT: return "checkpoint";
     case EVENT_STORE_LOADED: return "store-loaded";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
+    case EVENT_TRANSFER: return "transfer";
+    case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;
     }
     return "unknown event";

@@ -292,8 +292,17 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
         wal_emit_write(output, wal_op_id(WAL_WRITE_BATCH, wal->submitted),
                        wal_body_offset(&replica->limits) + header->lsn % wal_ring_bytes(&replica->limits),
                        wal_mirror(replica, header->lsn), header->run_bytes);
+        wal_batch(replica, wal->submitted)->submitted_ns = replica->now_ns;
         wal->submitted++;
     }
+}
+
+uint64_t wal_stalled_ns(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    if (wal->submitted == wal->durable)
+        return 0;
+    return replica->now_ns - wal->batches[wal->durable % WAL_BATCHES_MAX].submitted_ns;
 }
 
 static bool scrub_writes_a_name(const struct replica *replica)

@@ -45,7 +45,8 @@ enum {
 struct wal_batch {
     struct wal_batch_header header;
     uint64_t last_index; /* what becomes durable with it; lowered by later truncations */
-    bool complete;       /* its own write has completed */
+    uint64_t submitted_ns;
+    bool complete; /* its own write has completed */
     uint8_t zero[7];
 };
 
@@ -171,6 +172,9 @@ void wal_flush(struct replica *replica, struct output *output);
 
 /* When wal_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t wal_deadline(const struct replica *replica);
+
+/* For how long the oldest write of a batch has been under way; 0: none is. */
+uint64_t wal_stalled_ns(const struct replica *replica);
 
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);

@@ -345,6 +345,8 @@ static void bench_take(struct bench *bench, const struct reply *reply)
     case REPLY_TOO_LARGE:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER:
         if (slot->state == SLOT_REGISTERING)
             bench_pause(bench, number);

@@ -41,7 +41,7 @@ enum { BENCH_KEY_BYTES_MIN = 8, BENCH_INFLIGHT_MAX = 8192, BENCH_CONNECTIONS_MAX
 struct bench_report {
     struct histogram reads; /* latencies in ns of operations that were executed, absent keys included */
     struct histogram writes;
-    uint64_t statuses[REPLY_WRONG_CLUSTER + 1]; /* replies by status */
+    uint64_t statuses[REPLY_STATUS_LAST + 1]; /* replies by status */
     uint64_t retries;     /* requests sent again after BUSY, UNKNOWN, NOT_LEADER or a lost connection */
     uint64_t relocations; /* times that the leader had to be looked for again */
     uint64_t failures;    /* operations that ended as anything but executed */

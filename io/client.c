@@ -90,6 +90,8 @@ const char *client_reason_text(enum client_reason reason)
     case CLIENT_TOO_LARGE: return "too large";
     case CLIENT_BAD_REQUEST: return "bad request";
     case CLIENT_WRONG_CLUSTER: return "wrong cluster";
+    case CLIENT_NOT_A_VOTER: return "not a voter";
+    case CLIENT_TRANSFER_FAILED: return "not transferred";
     case CLIENT_BUSY: return "busy";
     case CLIENT_NO_LEADER: return "no leader";
     case CLIENT_UNREACHABLE: return "unreachable";
@@ -279,6 +281,8 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: return true;
     case REPLY_NOT_LEADER: client_follow(client, run); return false;
     case REPLY_BUSY:
@@ -329,6 +333,8 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_TOO_LARGE: return CLIENT_TOO_LARGE;
     case REPLY_BAD_REQUEST: return CLIENT_BAD_REQUEST;
     case REPLY_WRONG_CLUSTER: return CLIENT_WRONG_CLUSTER;
+    case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
+    case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
     case REPLY_BUSY: return CLIENT_BUSY;
     case REPLY_UNKNOWN: return CLIENT_TIMED_OUT;
@@ -377,6 +383,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     result.reason = client_reason_of(reply->status);
     result.version = reply->version;
     result.applied = reply->applied;
+    result.leader = reply->leader;
     result.stale = (reply->flags & REPLY_FLAG_STALE) != 0;
     if (reply->status == REPLY_OK) {
         result.value = reply->value;
@@ -538,6 +545,11 @@ struct client_result client_get_stale(struct client *client, struct slice key)
 struct client_result client_checkpoint(struct client *client)
 {
     return client_ask(client, &(struct request){ .kind = REQUEST_CHECKPOINT });
+}
+
+struct client_result client_transfer(struct client *client, uint64_t node_id)
+{
+    return client_ask(client, &(struct request){ .kind = REQUEST_TRANSFER, .version = node_id });
 }
 
 struct client_result client_put(struct client *client, struct slice key, struct slice value)

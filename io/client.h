@@ -48,6 +48,8 @@ enum client_reason {
     CLIENT_TOO_LARGE,        /* key, value or result over its limit */
     CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
+    CLIENT_NOT_A_VOTER,      /* transfer: it could not lead */
+    CLIENT_TRANSFER_FAILED,  /* transfer: the leader gave up after an election timeout, or another node took over */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
     CLIENT_NO_LEADER,        /* no node led until the deadline */
     CLIENT_UNREACHABLE,      /* no node could be connected to until the deadline */
@@ -61,6 +63,7 @@ struct client_result {
     enum client_reason reason;
     uint64_t
         version; /* of the key after the call, 0: absent; txn: the index of its entry. CLIENT_OK, CONDITION_FAILED */
+    uint64_t leader;    /* transfer: who leads now */
     uint64_t applied;   /* index that executed it, or that was read */
     bool stale;         /* get_stale: an answer of one node's state, perhaps old */
     uint32_t attempts;  /* requests sent, registrations included */
@@ -103,6 +106,9 @@ struct client_result client_txn_commit(struct client *client, const struct clien
 /* Asks the leader for a checkpoint soon, however little has changed since the last one. OK: it will see to it while it
  * leads. */
 struct client_result client_checkpoint(struct client *client);
+
+/* Asks the leader to hand over to a node, 0: to the best one. OK: result.leader leads. */
+struct client_result client_transfer(struct client *client, uint64_t node_id);
 
 /* Asks one node about itself, with one attempt. */
 struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status);

@@ -249,6 +249,8 @@ static const struct {
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
+    [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
     [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
     [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
 };

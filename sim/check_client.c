@@ -37,7 +37,8 @@ static enum linear_kind linear_kind_of(enum request_kind kind)
     case REQUEST_GET_STALE:
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
-    case REQUEST_CHECKPOINT: break;
+    case REQUEST_CHECKPOINT:
+    case REQUEST_TRANSFER: break;
     }
     return LINEAR_GET;
 }
@@ -62,8 +63,7 @@ void check_invoked(struct check *check, uint32_t call, uint32_t client, const st
     op->expected = request->version;
     if (request->kind == REQUEST_TXN)
         invoke_txn(check, op, request->value);
-    else if (request->kind != REQUEST_REGISTER && request->kind != REQUEST_STATUS
-             && request->kind != REQUEST_CHECKPOINT)
+    else if (request->key.count > 0)
         op->key = check_model_key(check, request->key);
     if (op->kind != LINEAR_TXN)
         op->value = linear_value_of(request->value);
@@ -122,6 +122,8 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
     case REPLY_UNKNOWN:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
     }
     return false;
@@ -172,6 +174,8 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
     case REPLY_UNKNOWN:
     case REPLY_STALE_SEQUENCE:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
     }
     return LINEAR_UNKNOWN;
@@ -219,6 +223,22 @@ static void returned_write(struct check *check, uint32_t call, const struct repl
         returned_outcome(check, call, reply);
 }
 
+/* Raft 3.10: who is said to have taken over has been elected. */
+static void returned_transfer(struct check *check, uint32_t call, const struct reply *reply)
+{
+    const uint64_t target = check->calls[call].request.version;
+    bool led = false;
+    if (reply->status != REPLY_OK)
+        return;
+    check_count(check, CHECK_TRANSFER);
+    for (uint32_t i = 0; i < check->term_count; i++)
+        led |= check->terms[i].leader == reply->leader;
+    if (!led || (target != 0 && reply->leader != target))
+        check_fail(check, CHECK_TRANSFER, UINT32_MAX, "call %u is told that %llu leads; it wanted %llu, and %s", call,
+                   (unsigned long long)reply->leader, (unsigned long long)target,
+                   led ? "another was elected" : "nobody was elected");
+}
+
 void check_returned(struct check *check, uint32_t call, const struct reply *reply, uint64_t now)
 {
     ASSERT(call < check->call_count);
@@ -237,6 +257,7 @@ void check_returned(struct check *check, uint32_t call, const struct reply *repl
     case REQUEST_APPEND:
     case REQUEST_CAS:
     case REQUEST_TXN: returned_write(check, call, reply); break;
+    case REQUEST_TRANSFER: returned_transfer(check, call, reply); break;
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT: break;
     }
@@ -262,7 +283,8 @@ static bool call_is_searched(const struct ghost_call *record)
     case REQUEST_GET_STALE:
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
-    case REQUEST_CHECKPOINT: break;
+    case REQUEST_CHECKPOINT:
+    case REQUEST_TRANSFER: break;
     }
     return false;
 }

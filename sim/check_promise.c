@@ -256,6 +256,7 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     case FRAME_CHECKPOINT_REQUEST:
     case FRAME_CHECKPOINT_RESPONSE:
     case FRAME_REPAIR_REQUEST:
+    case FRAME_TIMEOUT_NOW:
     case FRAME_REPAIR_RESPONSE: /* promise nothing */
     case FRAME_REJOIN_REQUEST:
     case FRAME_REFUSAL:

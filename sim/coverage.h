@@ -100,7 +100,11 @@ enum liveness_demand {
 /* "full_read" and so on. */
 const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 
+<<<<<<< HEAD
 enum { REPLY_STATUSES = REPLY_WRONG_CLUSTER + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
+=======
+enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_DUPLICATE_NODE + 1 };
+>>>>>>> main
 
 struct coverage {
     uint64_t schedules;

@@ -52,6 +52,8 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
     case REPLY_WRONG_CLUSTER: client_finish(scenario, client, false); return;
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED: client_finish(scenario, client, true); return;
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
     case REPLY_UNKNOWN: return;
@@ -116,11 +118,13 @@ static bool client_send(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
+static bool value_is_written(enum request_kind kind) { return kind >= REQUEST_PUT && kind <= REQUEST_TXN; }
+
 static bool client_begin(struct scenario *scenario, uint32_t slot)
 {
     struct scenario_client *client = &scenario->clients[slot];
     const enum request_kind kind = client->request.kind;
-    if (kind != REQUEST_REGISTER && kind != REQUEST_GET && kind != REQUEST_GET_STALE) {
+    if (value_is_written(kind)) {
         if (client->session == 0)
             return scenario_wrong(scenario, "client %c has no session: register it first", (char)('a' + slot));
         client->request.session = client->session;
@@ -170,7 +174,7 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] at NODE; transfer CLIENT [to NODE] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -179,8 +183,12 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     struct scenario_client *client = &scenario->clients[slot];
     const bool value = kind == REQUEST_PUT || kind == REQUEST_APPEND || kind == REQUEST_CAS;
     client->request = (struct request){ .kind = kind };
-    if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value))
+    if (kind == REQUEST_TRANSFER) {
+        if (words_take(scenario, "to") && !words_number(scenario, "a node id", &client->request.version))
+            return false;
+    } else if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value)) {
         return false;
+    }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))
         return false;
@@ -228,9 +236,9 @@ bool client_line(struct scenario *scenario, const char *verb, bool *known)
         const char *verb;
         enum request_kind kind;
     } calls[] = {
-        { "register", REQUEST_REGISTER },   { "put", REQUEST_PUT }, { "delete", REQUEST_DELETE },
-        { "append", REQUEST_APPEND },       { "cas", REQUEST_CAS }, { "get", REQUEST_GET },
-        { "get-stale", REQUEST_GET_STALE },
+        { "register", REQUEST_REGISTER },   { "put", REQUEST_PUT },           { "delete", REQUEST_DELETE },
+        { "append", REQUEST_APPEND },       { "cas", REQUEST_CAS },           { "get", REQUEST_GET },
+        { "get-stale", REQUEST_GET_STALE }, { "transfer", REQUEST_TRANSFER },
     };
     *known = true;
     for (uint32_t i = 0; i < ARRAY_COUNT(calls); i++)

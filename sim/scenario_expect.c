@@ -306,6 +306,8 @@ static const struct {
     { "unknown", REPLY_UNKNOWN },
     { "session-expired", REPLY_SESSION_EXPIRED },
     { "stale-sequence", REPLY_STALE_SEQUENCE },
+    { "not-a-voter", REPLY_NOT_A_VOTER },
+    { "transfer-failed", REPLY_TRANSFER_FAILED },
 };
 
 static bool expect_reply(struct scenario *scenario, const struct scenario_client *client, char name)

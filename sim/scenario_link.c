@@ -17,6 +17,7 @@ static const char *wire_text(uint32_t wire)
         [WIRE_CHECKPOINT_RESPONSE] = "checkpoint-response",
         [WIRE_REPAIR_REQUEST] = "repair-request",
         [WIRE_REPAIR_RESPONSE] = "repair-response",
+        [WIRE_TIMEOUT_NOW] = "timeout-now",
         [WIRE_REFUSAL] = "refusal",
         [WIRE_REQUEST] = "request",
         [WIRE_REPLY] = "reply",
@@ -46,8 +47,12 @@ static enum wire link_wire(const struct scenario *scenario, struct slice frame)
     case FRAME_CHECKPOINT_RESPONSE: return WIRE_CHECKPOINT_RESPONSE;
     case FRAME_REPAIR_REQUEST: return WIRE_REPAIR_REQUEST;
     case FRAME_REPAIR_RESPONSE: return WIRE_REPAIR_RESPONSE;
+<<<<<<< HEAD
     case FRAME_REJOIN_REQUEST:
     case FRAME_REJOIN_RESPONSE:
+=======
+    case FRAME_TIMEOUT_NOW: return WIRE_TIMEOUT_NOW;
+>>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }

@@ -123,8 +123,17 @@ static void show_event(const struct event *event, char *to, size_t room)
         [EVENT_READ_ROUND] = "asks round",
         [EVENT_SUPERBLOCK_REPAIR] = "mends superblock copies:",
     };
+    static const char *const transfers[] = {
+        [TRANSFER_BEGUN] = "hands over to",
+        [TRANSFER_ASKED] = "tells to campaign:",
+        [TRANSFER_TAKEN] = "takes over:",
+        [TRANSFER_DONE] = "has handed over to",
+        [TRANSFER_FAILED] = "failed to hand over to",
+    };
     if (event->kind == EVENT_ROLE)
         show_role(event, to, room);
+    else if (event->kind == EVENT_TRANSFER)
+        snprintf(to, room, "%s %" PRIu64, transfers[event->b], event->a);
     else if (phrases[event->kind] != NULL)
         snprintf(to, room, "%s %" PRIu64, phrases[event->kind], event->a);
     else

@@ -364,6 +364,7 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->hedge = draw_rate(draw, 5000, 250000);
     swarm->stubborn = draw_rate(draw, 100000, 900000);
     swarm->register_again = draw_rate(draw, 5000, 120000);
+    swarm->transfers = draw_percent(draw, 40) ? (uint32_t)draw_octave(draw, 10000, 250000) : 0;
 }
 
 static void coverage_enable(struct coverage *coverage, const bool *on)

@@ -139,6 +139,7 @@ struct swarm {
     uint32_t hedge;
     uint32_t stubborn;       /* share of clients that do not follow hints */
     uint32_t register_again; /* opens a new session between two calls */
+    uint32_t transfers;      /* asks that another node lead */
 };
 
 /* Draws all parameters. Fault kinds that they allow are counted in coverage->enabled. */

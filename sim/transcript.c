@@ -18,8 +18,12 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_CHECKPOINT_RESPONSE: return "checkpoint!";
     case FRAME_REPAIR_REQUEST: return "repair?";
     case FRAME_REPAIR_RESPONSE: return "repair!";
+<<<<<<< HEAD
     case FRAME_REJOIN_REQUEST: return "rejoin?";
     case FRAME_REJOIN_RESPONSE: return "rejoin!";
+=======
+    case FRAME_TIMEOUT_NOW: return "timeout-now";
+>>>>>>> main
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";
@@ -34,6 +38,7 @@ static void transcript_request(FILE *file, struct slice frame)
         [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
         [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
         [REQUEST_STATUS] = "status",     [REQUEST_CHECKPOINT] = "checkpoint",
+        [REQUEST_TRANSFER] = "transfer",
     };
     struct request_header request;
     if (frame.count < sizeof(struct frame_header) + sizeof request)

@@ -166,7 +166,7 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
     if (client->request.kind == REQUEST_REGISTER && reply->status == REPLY_OK) {
         client->session = reply->session;
         client->sequence = 0;
-    } else if (client->request.kind != REQUEST_TXN && client->request.kind != REQUEST_REGISTER) {
+    } else if (client->request.key.count > 0) {
         client->versions[client->key_slot] = reply->version;
     }
     if (slot == CLIENT_PROBER && client->script != PROBER_DONE)
@@ -234,6 +234,8 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     case REPLY_OK:
     case REPLY_NOT_FOUND:
     case REPLY_CONDITION_FAILED:
+    case REPLY_NOT_A_VOTER:
+    case REPLY_TRANSFER_FAILED:
     case REPLY_NO_SPACE:
     case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;
     case REPLY_NOT_LEADER:

@@ -124,9 +124,23 @@ static enum request_kind workload_draw_kind(struct workload *workload, struct sc
         const bool stale = choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->stale_reads);
         return stale ? REQUEST_GET_STALE : REQUEST_GET;
     }
+    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->transfers))
+        return REQUEST_TRANSFER;
     if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->register_again))
         client->session = 0;
     return client->session == 0 ? REQUEST_REGISTER : workload_draw_write(scene, client_slot);
+}
+
+/* A node, the best one, or one that does not exist. */
+static uint64_t workload_draw_target(struct scene *scene, uint32_t client)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const uint64_t ticket = draw(scene, client, 8);
+    if (ticket == 7)
+        return 5; /* ids are far apart, or small: sometimes it does */
+    if (ticket == 6)
+        return 0;
+    return swarm->configs[draw(scene, client, swarm->node_count)].node_id;
 }
 
 static void workload_build(struct workload *workload, struct scene *scene, uint32_t client_slot, enum request_kind kind,
@@ -136,13 +150,13 @@ static void workload_build(struct workload *workload, struct scene *scene, uint3
     struct request *request = &client->request;
     const struct slice value = { .bytes = client->value, .count = value_bytes };
     *request = (struct request){ .kind = kind };
-    if (kind != REQUEST_REGISTER && kind != REQUEST_TXN)
+    if (kind != REQUEST_REGISTER && kind != REQUEST_TXN && kind != REQUEST_TRANSFER)
         request->key = workload_key(scene, client->key, client->key_slot);
     if (kind == REQUEST_PUT || kind == REQUEST_APPEND || kind == REQUEST_CAS) {
         workload_fill(client->value, value_bytes, (uint64_t)workload->calls << 8);
         request->value = value;
     }
-    if (kind == REQUEST_REGISTER || kind == REQUEST_GET || kind == REQUEST_GET_STALE)
+    if (kind == REQUEST_REGISTER || kind == REQUEST_GET || kind == REQUEST_GET_STALE || kind == REQUEST_TRANSFER)
         return;
     request->session = client->session;
     request->sequence = ++client->sequence;
@@ -155,6 +169,8 @@ void workload_draw_request(struct workload *workload, struct scene *scene, uint3
     const enum request_kind kind = workload_draw_kind(workload, scene, client_slot);
     client->key_slot = (uint8_t)draw(scene, client_slot, scene->swarm.key_count);
     workload_build(workload, scene, client_slot, kind, workload_value_bytes(scene, client_slot));
+    if (kind == REQUEST_TRANSFER)
+        client->request.version = workload_draw_target(scene, client_slot);
     if (kind == REQUEST_CAS && draw(scene, client_slot, 4) > 0)
         client->request.version = client->versions[client->key_slot];
     if (kind == REQUEST_TXN)
@@ -187,7 +203,7 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     switch (draw(scene, client_slot, 4)) {
     case 0: header.key_bytes ^= (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
     case 1: header.value_bytes = 1 + (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
-    case 2: header.kind = (uint8_t)(REQUEST_CHECKPOINT + 1 + draw(scene, client_slot, 200)); break;
+    case 2: header.kind = (uint8_t)(REQUEST_KIND_LAST + 1 + draw(scene, client_slot, 200)); break;
     default: header.sequence = 0; break;
     }
     memcpy(body, &header, sizeof header);

@@ -16,6 +16,7 @@ TEST(an_honest_cluster_passes_and_every_check_compares)
     get(c, 0);
     EXPECT_EQUAL(c->reply.status, REPLY_OK);
     call(c, 0, (struct request){ .kind = REQUEST_GET_STALE, .key = text("key") });
+    call(c, 0, (struct request){ .kind = REQUEST_TRANSFER, .version = 1 }); /* it leads already */
     for (uint32_t n = 0; n < NODES; n++) {
         restart(c, n);
         settle(c);
@@ -452,6 +453,17 @@ TEST(padding_that_lands_late_changes_nothing)
     EXPECT_EQUAL(node_view(c->nodes[0]).match[1], node_view(c->nodes[0]).last.index);
     EXPECT_TEXT(verdict(c), "none");
     cluster_free(c);
+}
+
+TEST(a_transfer_to_a_node_that_was_never_elected_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct request request = { .kind = REQUEST_TRANSFER, .version = 2 };
+    struct request sent = request;
+    const uint32_t number = invoke(c, &sent);
+    const struct reply reply = { .request_id = sent.request_id, .status = REPLY_OK, .leader = 2 };
+    check_returned(c->check, number, &reply, ++c->now);
+    EXPECT_CAUGHT(c, CHECK_TRANSFER);
 }
 
 /* The hooks are called in an order that the times contradict: only the search looks at the times. */

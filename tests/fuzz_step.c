@@ -188,19 +188,21 @@ static void op_client(struct world *world, uint32_t slot)
     const uint32_t client = take(world) % SESSIONS;
     const uint8_t choice = take(world);
     struct request request = {
-        .kind = (enum request_kind)(1 + choice % 9),
-        .request_id = choice % 9,
+        .kind = (enum request_kind)(1 + choice % REQUEST_KIND_LAST),
+        .request_id = choice % REQUEST_KIND_LAST,
         .key = { .bytes = text + choice % 4, .count = 1 },
         .value = { .bytes = text, .count = take(world) % 170u },
-        .version = choice / 9,
+        .version = choice / REQUEST_KIND_LAST,
     };
     if (request.kind == REQUEST_TXN || !up(world, slot))
         return;
-    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT)
+    const bool transfer = request.kind == REQUEST_TRANSFER;
+    if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT
+        || transfer)
         request.key.count = 0;
     if (request.kind != REQUEST_PUT && request.kind != REQUEST_APPEND && request.kind != REQUEST_CAS)
         request.value.count = 0;
-    if (request.kind != REQUEST_CAS)
+    if (request.kind != REQUEST_CAS && !transfer)
         request.version = 0;
     if (request.kind >= REQUEST_PUT && request.kind <= REQUEST_CAS) {
         request.session = world->sessions[client];

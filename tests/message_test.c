@@ -169,6 +169,22 @@ TEST(vote_fields_survive_the_round_trip)
     EXPECT(got.vote_request.pre);
 }
 
+TEST(a_campaign_for_a_leader_says_so_and_asks_nobody_before)
+{
+    struct message sent = envelope(FRAME_VOTE_REQUEST);
+    struct message got;
+    sent.vote_request = (struct vote_request){ .term = 9, .transfer = true };
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT(got.vote_request.transfer && !got.vote_request.pre);
+    sent.vote_request.pre = true;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_BAD_BODY);
+    sent = envelope(FRAME_TIMEOUT_NOW);
+    const struct slice bytes = encoded(&sent);
+    EXPECT_EQUAL(bytes.count, sizeof(struct frame_header));
+    EXPECT_EQUAL(decode(bytes, &got), FRAME_OK);
+    EXPECT(got.type == FRAME_TIMEOUT_NOW && got.term == 8);
+}
+
 TEST(append_fields_survive_the_round_trip)
 {
     const struct message sent = append_of_two();
@@ -372,7 +388,7 @@ static enum frame_verdict verdict_after(uint32_t offset, uint64_t value, uint32_
 
 TEST(strangers_are_named)
 {
-    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), 2, 2), FRAME_BAD_VERSION);
+    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), 3, 2), FRAME_BAD_VERSION);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, type), 12, 2), FRAME_BAD_TYPE);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, cluster_id), 78, 8), FRAME_WRONG_CLUSTER);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, fingerprint), 98, 8), FRAME_WRONG_FINGERPRINT);

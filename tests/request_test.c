@@ -55,6 +55,7 @@ static struct request sample(enum request_kind kind)
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT: break;
+    case REQUEST_TRANSFER: request.version = 3; break;
     case REQUEST_GET:
     case REQUEST_GET_STALE: request.key = text("key"); break;
     case REQUEST_DELETE:
@@ -96,7 +97,7 @@ static enum reply_status status_of(const struct request *request)
 
 TEST(every_request_survives_the_round_trip)
 {
-    for (int kind = REQUEST_REGISTER; kind <= REQUEST_CHECKPOINT; kind++) {
+    for (int kind = REQUEST_REGISTER; kind <= REQUEST_KIND_LAST; kind++) {
         const struct request sent = sample((enum request_kind)kind);
         struct request got;
         enum reply_status status = REPLY_UNKNOWN;
@@ -284,7 +285,7 @@ TEST(a_command_survives_the_log)
 
 TEST(every_status_has_a_text)
 {
-    for (int status = REPLY_OK; status <= REPLY_WRONG_CLUSTER; status++) {
+    for (int status = REPLY_OK; status <= REPLY_STATUS_LAST; status++) {
         const char *name = reply_status_text((enum reply_status)status);
         EXPECT(name != NULL && name[0] != '\0');
     }

@@ -1,0 +1,144 @@
+/* Handing over the leadership; see transfer.h. */
+#include "transfer.h"
+
+#include "raft.h"
+
+bool transfer_is_under_way(const struct replica *replica)
+{
+    const struct transfer *transfer = &replica->transfer;
+    return transfer->target != 0 && replica->role == RAFT_LEADER && transfer->term == replica->stored.hard.term;
+}
+
+/* ---- the leader ---- */
+
+static bool target_is_well(const struct replica *replica, uint32_t slot)
+{
+    return replica->now_ns - replica->peers[slot].heard_ns < replica->config.election_timeout_ns;
+}
+
+/* Of the other voters that answer: the highest priority, then the one that lacks least. 0: there is none. */
+static uint64_t transfer_best(const struct replica *replica)
+{
+    const struct configuration *now = members_now(replica);
+    uint32_t best = MEMBERS_MAX;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        if ((configuration_voters(now) >> slot & 1) == 0 || slot == replica->self || !target_is_well(replica, slot))
+            continue;
+        const uint8_t priority = now->members[slot].priority;
+        if (best == MEMBERS_MAX || priority > now->members[best].priority
+            || (priority == now->members[best].priority && replica->peers[slot].match > replica->peers[best].match))
+            best = slot;
+    }
+    return best < MEMBERS_MAX ? members_id(replica, best) : 0;
+}
+
+static enum reply_status transfer_begin(struct replica *replica, uint64_t target)
+{
+    const uint32_t slot = members_slot(replica, target);
+    if (target == 0)
+        return REPLY_TRANSFER_FAILED;
+    if (slot == MEMBERS_MAX || (configuration_voters(members_now(replica)) >> slot & 1) == 0)
+        return REPLY_NOT_A_VOTER;
+    if (replica->transfer.target != 0)
+        return REPLY_BUSY;
+    replica->transfer = (struct transfer){
+        .target = target,
+        .term = replica->stored.hard.term,
+        .deadline_ns = replica->now_ns + replica->config.election_timeout_ns,
+        .asked_term = replica->transfer.asked_term,
+    };
+    return REPLY_OK;
+}
+
+void transfer_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request)
+{
+    const uint64_t target = request->version != 0 ? request->version : transfer_best(replica);
+    struct reply reply = { .request_id = request->request_id, .leader = replica->leader };
+    ASSERT(replica->role == RAFT_LEADER);
+    if (target != replica->config.node_id) {
+        reply.status = transfer_begin(replica, target);
+        if (reply.status == REPLY_OK) {
+            replica->transfer.client = client;
+            replica->transfer.request_id = request->request_id;
+            output_event(output, EVENT_TRANSFER, target, TRANSFER_BEGUN);
+            return;
+        }
+    }
+    client_reply(replica, output, client, &reply);
+}
+
+static void transfer_ask(struct replica *replica, struct output *output)
+{
+    const struct message message = {
+        .type = FRAME_TIMEOUT_NOW,
+        .from = replica->config.node_id,
+        .to = replica->transfer.target,
+        .instance = replica->superblock.instance,
+        .term = replica->stored.hard.term,
+    };
+    ASSERT(election_term_durable(replica));
+    if (replica->transfer.asked_ns == 0)
+        output_event(output, EVENT_TRANSFER, replica->transfer.target, TRANSFER_ASKED);
+    output_message(output, &replica->frame, &message);
+    replica->transfer.asked_ns = replica->now_ns;
+    replica->transfer.asked_term = message.term;
+}
+
+/* Is there a reason to ask the target now? With all entries it is as up to date as anybody, and the votes are its own
+ * (Raft 3.10 step 2). */
+static bool transfer_may_ask(const struct replica *replica)
+{
+    const struct transfer *transfer = &replica->transfer;
+    const uint32_t slot = members_slot(replica, transfer->target);
+    if (slot == MEMBERS_MAX || replica->peers[slot].match != replica->log.last.index)
+        return false;
+    return transfer->asked_ns == 0 || replica->now_ns - transfer->asked_ns >= replica->config.heartbeat_interval_ns;
+}
+
+static void transfer_end(struct replica *replica, struct output *output)
+{
+    const struct transfer *transfer = &replica->transfer;
+    const bool done = replica->leader == transfer->target;
+    const struct reply reply = {
+        .request_id = transfer->request_id,
+        .status = done ? REPLY_OK : REPLY_TRANSFER_FAILED,
+        .leader = replica->leader,
+    };
+    output_event(output, EVENT_TRANSFER, transfer->target, done ? TRANSFER_DONE : TRANSFER_FAILED);
+    client_reply(replica, output, transfer->client, &reply);
+    replica->transfer = (struct transfer){ .asked_term = transfer->asked_term };
+}
+
+void transfer_flush(struct replica *replica, struct output *output)
+{
+    const struct transfer *transfer = &replica->transfer;
+    if (transfer->target == 0)
+        return;
+    if (!output_room(output, 2, 2 * CLIENT_REPLY_SMALL_BYTES)) {
+        replica->wants_tick = true;
+        return;
+    }
+    const bool leads = transfer_is_under_way(replica);
+    if (replica->now_ns >= transfer->deadline_ns || (!leads && replica->leader != 0))
+        transfer_end(replica, output);
+    else if (leads && transfer_may_ask(replica))
+        transfer_ask(replica, output);
+}
+
+uint64_t transfer_deadline(const struct replica *replica)
+{
+    return replica->transfer.target != 0 ? replica->transfer.deadline_ns : UINT64_MAX;
+}
+
+/* ---- the target ---- */
+
+void transfer_timeout_now(struct replica *replica, struct output *output, const struct message *message)
+{
+    /* Of an earlier term, it would depose a leader who never wanted that. */
+    if (message->term != replica->stored.hard.term || replica->leader != message->from)
+        return;
+    if (replica->role != RAFT_FOLLOWER || election_abstains(replica) || !members_may_campaign(replica))
+        return;
+    output_event(output, EVENT_TRANSFER, replica->config.node_id, TRANSFER_TAKEN);
+    election_campaign(replica, output, true);
+}

@@ -1,0 +1,49 @@
+/* Handing over the leadership on purpose (Raft 3.10).
+ *
+ * The leader:
+ *   IDLE --REQUEST_TRANSFER--> WAITING    proposals are refused as busy, so that the target can catch up
+ *   WAITING --the target has the whole log--> ASKED    FRAME_TIMEOUT_NOW is sent, and again with each heartbeat
+ *   WAITING, ASKED --an election timeout has passed--> IDLE    it leads on; the client is told that it failed
+ *   WAITING, ASKED --another term--> OVER    it leads no more, and waits to hear who does
+ *   OVER --a leader is known, or the same election timeout has passed--> IDLE    the client is told
+ *
+ * The target campaigns at once, without PreVote. Its requests for votes say `transfer`: who hears from a leader grants
+ * them all the same, since it is that leader who wants it. That holds for one campaign only; another one, should the
+ * first be lost, is like any other.
+ *
+ * Invariants:
+ *   WAITING and ASKED only while leading, OVER only while not
+ *   the frame counts only in its term, from the leader of that term, at a voter: a late one deposes nobody else
+ *   it may arrive at any later moment of the term, so `asked_term` stays when a transfer is given up: in that term this
+ *   leader trusts no lease any more (read.c) */
+#ifndef WW_TRANSFER_H
+#define WW_TRANSFER_H
+
+#include "message.h"
+#include "output.h"
+#include "request.h"
+
+struct replica;
+
+struct transfer {
+    uint64_t target; /* node id; 0: IDLE */
+    uint64_t term;   /* in which it was asked for */
+    uint64_t client;
+    uint64_t request_id;
+    uint64_t deadline_ns;
+    uint64_t asked_ns;   /* when the latest FRAME_TIMEOUT_NOW was sent; 0: not yet */
+    uint64_t asked_term; /* of the latest one ever sent in this life */
+};
+
+/* Leader: a client wants somebody else to lead. Answers at once when that cannot be, or is so already. */
+void transfer_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);
+/* Does a transfer keep this leader from appending? */
+bool transfer_is_under_way(const struct replica *replica);
+/* Asks the target when it is ready, gives up when it is time, tells the client. */
+void transfer_flush(struct replica *replica, struct output *output);
+/* When transfer_flush() has something to do although nothing happened; UINT64_MAX: never. */
+uint64_t transfer_deadline(const struct replica *replica);
+/* The target: campaign now. */
+void transfer_timeout_now(struct replica *replica, struct output *output, const struct message *message);
+
+#endif

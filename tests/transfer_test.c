@@ -1,0 +1,259 @@
+/* Handing over the leadership (Raft 3.10), and a leader whose disk stands still: three nodes, seen from the inside. */
+#include "nodes.h"
+
+static struct cluster *three(void)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 7);
+    put(cluster, 0, 1);
+    cluster_run(cluster, 50 * MS);
+    return cluster;
+}
+
+static enum reply_status answer; /* to the latest request that was answered */
+static uint64_t answer_leader;
+
+/* Takes the replies out of what the node has sent; its frames stay. */
+static bool take_reply(struct node *node)
+{
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        struct reply reply;
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        if (!node->sent[i].reply || reply_decode(bytes, node->limits.frame_bytes_max, &reply) != FRAME_OK)
+            continue;
+        answer = reply.status;
+        answer_leader = reply.leader;
+        memmove(&node->sent[i], &node->sent[i + 1], (--node->sent_count - i) * sizeof node->sent[0]);
+        return true;
+    }
+    return false;
+}
+
+/* Lets time pass until this node has answered. False: it has not. */
+static bool answered_within(struct cluster *cluster, uint32_t slot, uint64_t ns)
+{
+    const uint64_t end_ns = cluster->now_ns + ns;
+    do {
+        for (uint32_t steps = 0; steps < 200; steps++) {
+            if (take_reply(node_at(cluster, slot)))
+                return true;
+            uint32_t quiet = 0;
+            while (quiet < NODES && !cluster_step(cluster, (steps + quiet) % NODES))
+                quiet++;
+            if (quiet == NODES)
+                break;
+        }
+        cluster_advance(cluster, cluster->now_ns + MS);
+    } while (cluster->now_ns < end_ns);
+    return false;
+}
+
+static void ask(struct cluster *cluster, uint32_t slot, uint64_t target)
+{
+    node_request(node_at(cluster, slot), 9,
+                 &(struct request){ .request_id = 5, .kind = REQUEST_TRANSFER, .version = target });
+    observe(cluster, slot);
+}
+
+static enum reply_status status_at(struct cluster *cluster, uint32_t slot, const struct request *request)
+{
+    node_request(node_at(cluster, slot), 8, request);
+    observe(cluster, slot);
+    EXPECT(answered_within(cluster, slot, 5 * MS));
+    return answer;
+}
+
+/* T01: a healthy cluster hands over at once, each time, whoever is asked for; nobody waits for an election timeout. */
+TEST(a_healthy_cluster_hands_over_at_once)
+{
+    struct cluster *cluster = three();
+    for (uint32_t round = 0; round < 20; round++) {
+        const uint32_t leader = elected(cluster);
+        const uint32_t target = (leader + 1 + round % 2) % NODES;
+        const uint64_t term = node_view(node_at(cluster, leader)).term;
+        put(cluster, round, 2);
+        ask(cluster, leader, target + 1);
+        EXPECT(answered_within(cluster, leader, 10 * MS));
+        EXPECT_EQUAL(answer, REPLY_OK);
+        EXPECT_EQUAL(answer_leader, target + 1);
+        EXPECT_EQUAL(leader_of(cluster), target);
+        EXPECT_EQUAL(node_view(node_at(cluster, target)).term, term + 1);
+    }
+    cluster_free(cluster);
+}
+
+TEST(the_best_one_is_found_and_who_leads_already_is_told_so)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster);
+    cluster->cut[(leader + 1) % NODES] = true;
+    cluster_run(cluster, 150 * MS); /* it is not heard any more */
+    EXPECT_EQUAL(leader_of(cluster), leader);
+    ask(cluster, leader, leader + 1);
+    EXPECT(answered_within(cluster, leader, 5 * MS));
+    EXPECT(answer == REPLY_OK && answer_leader == leader + 1);
+    ask(cluster, leader, 0);
+    EXPECT(answered_within(cluster, leader, 30 * MS));
+    EXPECT(answer == REPLY_OK && answer_leader == (leader + 2) % NODES + 1);
+    cluster_free(cluster);
+}
+
+/* T08. */
+TEST(who_is_no_voter_is_refused_and_nothing_stops)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster);
+    ask(cluster, leader, 77);
+    EXPECT(answered_within(cluster, leader, 5 * MS));
+    EXPECT_EQUAL(answer, REPLY_NOT_A_VOTER);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_TRANSFER], 0);
+    put(cluster, 1, 1);
+    ask(cluster, (leader + 1) % NODES, 1);
+    EXPECT(answered_within(cluster, (leader + 1) % NODES, 5 * MS));
+    EXPECT(answer == REPLY_NOT_LEADER && answer_leader == leader + 1);
+    cluster_free(cluster);
+}
+
+/* T02, T03: proposals wait while it lasts, and it lasts an election timeout at most. */
+TEST(a_transfer_that_cannot_succeed_is_given_up_after_an_election_timeout)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    const struct request again = { .request_id = 6, .kind = REQUEST_TRANSFER, .version = (leader + 2) % NODES + 1 };
+    const struct request write = { .request_id = 7, .kind = REQUEST_REGISTER };
+    cluster->cut[target] = true;
+    put(cluster, 1, 1); /* so it lacks something */
+    const uint64_t begun_ns = cluster->now_ns;
+    const uint64_t last = node_view(node_at(cluster, leader)).last.index;
+    ask(cluster, leader, target + 1);
+    EXPECT_EQUAL(status_at(cluster, leader, &write), REPLY_BUSY);
+    EXPECT_EQUAL(status_at(cluster, leader, &again), REPLY_BUSY);
+    EXPECT(answered_within(cluster, leader, 200 * MS));
+    EXPECT_EQUAL(answer, REPLY_TRANSFER_FAILED);
+    EXPECT(cluster->now_ns - begun_ns >= 100 * MS && cluster->now_ns - begun_ns <= 121 * MS);
+    EXPECT_EQUAL(node_view(node_at(cluster, leader)).role, RAFT_LEADER);
+    EXPECT_EQUAL(node_view(node_at(cluster, leader)).last.index, last);
+    put(cluster, 1, 2);
+    cluster_free(cluster);
+}
+
+static struct message timeout_now(uint32_t from, uint32_t to, uint64_t term)
+{
+    return (struct message){
+        .type = FRAME_TIMEOUT_NOW, .from = from + 1, .to = to + 1, .instance = 1001 + from, .term = term
+    };
+}
+
+/* T05, and the other reasons why the frame means nothing. T04: what it leads to is an election. */
+TEST(only_the_leader_of_this_term_can_make_a_voter_campaign)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), other = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    const uint64_t term = node_view(node_at(cluster, leader)).term;
+    struct message message = timeout_now(leader, other, term - 1);
+    node_message(node_at(cluster, other), &message);
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).role, RAFT_FOLLOWER);
+    message = timeout_now(leader, other, term + 1);
+    node_message(node_at(cluster, other), &message);
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).term, term);
+    message = timeout_now(third, other, term);
+    node_message(node_at(cluster, other), &message);
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).role, RAFT_FOLLOWER);
+    message = timeout_now(leader, other, term);
+    node_message(node_at(cluster, other), &message);
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).role, RAFT_CANDIDATE);
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).votes, 0); /* not even its own, which is not durable yet */
+    EXPECT_EQUAL(node_view(node_at(cluster, other)).term, term + 1);
+    cluster_free(cluster);
+}
+
+/* Stickiness gives way to the wish of the leader, and to nothing else. T07: for one campaign. */
+TEST(the_flag_overrides_stickiness_in_one_campaign_only)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), other = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    const uint64_t term = node_view(node_at(cluster, leader)).term;
+    struct message request = {
+        .type = FRAME_VOTE_REQUEST,
+        .from = other + 1,
+        .to = third + 1,
+        .instance = 1001 + other,
+        .term = term + 1,
+        .vote_request = { .last = node_view(node_at(cluster, other)).last, .term = term + 1 },
+    };
+    node_message(node_at(cluster, third), &request);
+    EXPECT_EQUAL(node_view(node_at(cluster, third)).term, term);
+    request.vote_request.transfer = true;
+    node_message(node_at(cluster, third), &request);
+    EXPECT_EQUAL(node_view(node_at(cluster, third)).term, term + 1);
+    EXPECT_EQUAL(node_view(node_at(cluster, third)).vote, other + 1);
+    cluster_free(cluster);
+
+    cluster = three();
+    const uint32_t first = elected(cluster), target = (first + 1) % NODES;
+    struct node *node = node_at(cluster, target);
+    const struct message now = timeout_now(first, target, node_view(node).term);
+    cluster->cut[target] = true;
+    node_message(node, &now);
+    EXPECT(replica_at(cluster, target)->campaign_transfer);
+    cluster_run(cluster, 250 * MS); /* lost: nobody hears it */
+    EXPECT_EQUAL(node_view(node).role, RAFT_PRE_CANDIDATE);
+    EXPECT_EQUAL(node_view(node).term, replica_at(cluster, first)->stored.hard.term + 1);
+    cluster->cut[target] = false;
+    cluster_run(cluster, 500 * MS);
+    EXPECT(leader_of(cluster) < NODES);
+    EXPECT(node_view(node_at(cluster, target)).leader != 0);
+    cluster_free(cluster);
+}
+
+/* The client hears the truth also when the leader is deposed by somebody else meanwhile. */
+TEST(another_one_taking_over_is_no_success)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    cluster->cut[target] = true;
+    put(cluster, 1, 1);
+    ask(cluster, leader, target + 1);
+    const struct message append = {
+        .type = FRAME_APPEND_REQUEST,
+        .from = third + 1,
+        .to = leader + 1,
+        .instance = 1001 + third,
+        .term = node_view(node_at(cluster, leader)).term + 1,
+    };
+    node_message(node_at(cluster, leader), &append);
+    EXPECT(take_reply(node_at(cluster, leader)) || answered_within(cluster, leader, 1 * MS));
+    EXPECT(answer == REPLY_TRANSFER_FAILED && answer_leader == third + 1);
+    cluster_free(cluster);
+}
+
+/* A leader whose disk stands still gives way within an election timeout and a heartbeat interval. */
+TEST(a_leader_steps_down_when_its_disk_stands_still)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster);
+    struct node *node = node_at(cluster, leader);
+    const struct request request = { .request_id = 3, .kind = REQUEST_REGISTER };
+    node_request(node, 4, &request);
+    EXPECT_EQUAL(node->op_count, 1);
+    const uint64_t begun_ns = cluster->now_ns;
+    /* The others answer, all of the time; the write does not end. */
+    while (node_view(node).role == RAFT_LEADER && cluster->now_ns < begun_ns + 200 * MS) {
+        for (uint32_t steps = 0; steps < 50; steps++)
+            for (uint32_t slot = 0; slot < NODES; slot++)
+                if (slot != leader || node->sent_count > 0 || node->deadline_ns <= node->now_ns) {
+                    const uint32_t ops = node->op_count;
+                    if (slot == leader)
+                        node->op_count = 0;
+                    cluster_step(cluster, slot);
+                    if (slot == leader)
+                        node->op_count = ops;
+                }
+        cluster_advance(cluster, cluster->now_ns + MS);
+    }
+    EXPECT_EQUAL(cluster->events[leader][EVENT_DISK_STALLED], 1);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_QUORUM_LOST], 0);
+    EXPECT(cluster->now_ns - begun_ns >= 100 * MS && cluster->now_ns - begun_ns <= 122 * MS);
+    cluster_free(cluster);
+}
+
+TEST_MAIN()
