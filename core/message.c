@@ -165,12 +165,9 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
-<<<<<<< HEAD
     case FRAME_REJOIN_RESPONSE: return sizeof(struct rejoin_response_body);
     case FRAME_REJOIN_REQUEST:
-=======
     case FRAME_TIMEOUT_NOW: /* the header says it all */
->>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
     }
@@ -331,12 +328,9 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
-<<<<<<< HEAD
     case FRAME_REJOIN_RESPONSE: memcpy(to, &message->rejoin_response.instance, sizeof(uint64_t)); return;
     case FRAME_REJOIN_REQUEST: return;
-=======
     case FRAME_TIMEOUT_NOW: return;
->>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -625,7 +619,6 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
-<<<<<<< HEAD
     case FRAME_REJOIN_REQUEST: return FRAME_OK;
     case FRAME_REJOIN_RESPONSE: {
         struct rejoin_response_body response;
@@ -633,9 +626,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         message->rejoin_response.instance = response.instance;
         return response.instance == 0 ? FRAME_BAD_BODY : FRAME_OK;
     }
-=======
     case FRAME_TIMEOUT_NOW: return FRAME_OK;
->>>>>>> main
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -653,11 +644,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     message->to = header.to;
     message->instance = header.instance;
     message->term = header.term;
-<<<<<<< HEAD
-    if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_REJOIN_RESPONSE)
-=======
     if (header.type < FRAME_VOTE_REQUEST || header.type > FRAME_PEER_LAST)
->>>>>>> main
         return FRAME_BAD_TYPE;
     if (header.term > TERM_MAX)
         return FRAME_BAD_BODY;

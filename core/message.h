@@ -32,16 +32,13 @@ enum frame_type {
     FRAME_CHECKPOINT_RESPONSE = 7,
     FRAME_REPAIR_REQUEST = 8,
     FRAME_REPAIR_RESPONSE = 9,
-<<<<<<< HEAD
-    FRAME_REJOIN_REQUEST = 10, /* no body: the sender's disk was replaced; what may it have promised? */
-    FRAME_REJOIN_RESPONSE = 11,
-=======
     FRAME_TIMEOUT_NOW = 10,
->>>>>>> main
+    FRAME_REJOIN_REQUEST = 11, /* no body: the sender's disk was replaced; what may it have promised? */
+    FRAME_REJOIN_RESPONSE = 12,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
-enum { FRAME_PEER_LAST = FRAME_TIMEOUT_NOW };
+enum { FRAME_PEER_LAST = FRAME_REJOIN_RESPONSE };
 
 struct frame_header {
     uint64_t checksum;

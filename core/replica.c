@@ -184,12 +184,9 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_CHECKPOINT_RESPONSE: install_response(replica, output, &message); return;
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
-<<<<<<< HEAD
+    case FRAME_TIMEOUT_NOW: transfer_timeout_now(replica, output, &message); return;
     case FRAME_REJOIN_REQUEST: rejoin_request(replica, &message); return;
     case FRAME_REJOIN_RESPONSE: rejoin_response(replica, output, &message); return;
-=======
-    case FRAME_TIMEOUT_NOW: transfer_timeout_now(replica, output, &message); return;
->>>>>>> main
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -294,12 +291,9 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
     output->deadline_ns =
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
-<<<<<<< HEAD
-    output->deadline_ns = u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), rejoin_deadline(replica)));
-=======
     output->deadline_ns =
         u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), transfer_deadline(replica)));
->>>>>>> main
+    output->deadline_ns = u64_min(output->deadline_ns, rejoin_deadline(replica));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

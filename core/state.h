@@ -186,11 +186,8 @@ struct replica {
     uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
-<<<<<<< HEAD
     struct rejoin rejoin;
-=======
     struct transfer transfer;
->>>>>>> main
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */

@@ -100,11 +100,7 @@ enum liveness_demand {
 /* "full_read" and so on. */
 const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 
-<<<<<<< HEAD
-enum { REPLY_STATUSES = REPLY_WRONG_CLUSTER + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
-=======
-enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_DUPLICATE_NODE + 1 };
->>>>>>> main
+enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
 
 struct coverage {
     uint64_t schedules;
