@@ -14,8 +14,8 @@ static bool serve_ready(const struct replica *replica)
         return false;
     if (!hash128_equal(own->hash, replica->stored.checkpoint.hash))
         return false;
-    const bool pulls = install->phase == INSTALL_PULL || install->phase == INSTALL_SWITCH;
-    return !pulls || hash128_equal(install->target.hash, own->hash);
+    /* Once the map was aimed at another checkpoint it is neither, whether somebody answers at present or not. */
+    return install->target.id.index == 0 || hash128_equal(install->target.hash, own->hash);
 }
 
 /* Are the hashes in this map block known: is neither it wanted nor one above it? */

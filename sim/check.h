@@ -106,6 +106,9 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
 void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                        uint32_t bytes, bool damaged);
 
+/* A node offers a client its checkpoint. */
+void check_offered(struct check *check, uint32_t node, const struct checkpoint_response *offer);
+
 /* Clients. `call` numbers the calls of a schedule from 0; the same call may be sent many times (retries keep session
  * and sequence). now: simulated true time, ns. */
 void check_invoked(struct check *check, uint32_t call, uint32_t client, const struct request *request, uint64_t now);

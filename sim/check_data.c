@@ -194,6 +194,18 @@ static void checkpoint_compare(struct check *check, uint32_t node, const struct 
                    (unsigned long long)index);
 }
 
+void check_offered(struct check *check, uint32_t node, const struct checkpoint_response *offer)
+{
+    if (check->failure.failed)
+        return;
+    checkpoint_compare(check, node,
+                       &(struct checkpoint){
+                           .id = offer->id,
+                           .hash = offer->checkpoint,
+                           .root = { .hash = offer->root_hash },
+                       });
+}
+
 void check_data_checkpoint(struct check *check, uint32_t node, bool back)
 {
     const struct stored *stored = &check->nodes[node].stored;

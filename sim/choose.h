@@ -30,6 +30,7 @@ enum choose_kind {
     CHOOSE_CLIENT_ROUTE, /* who: client; which node it asks */
     CHOOSE_HEAL,         /* the liveness phase */
     CHOOSE_DISK_LIE,     /* who: node; acknowledged writes and reads that did something else */
+    CHOOSE_OPERATOR,     /* who: client; what it does beside its calls */
     CHOOSE_KINDS,
 };
 

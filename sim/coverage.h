@@ -72,6 +72,8 @@ enum fault_kind {
     FAULT_RETRY,
     FAULT_ABANDON,           /* a client goes on without an answer */
     FAULT_MALFORMED_REQUEST, /* over a limit, or not a request at all */
+    FAULT_CHECKPOINT_ASKED,  /* a leader was asked for a checkpoint, and will append a marker */
+    FAULT_SNAPSHOT_SAVED,    /* a client has pulled all of a checkpoint */
     FAULT_STUBBORN_CLIENT,   /* keeps asking a node that is not the leader */
     FAULT_SESSION_LOST,      /* evicted: more clients than slots */
     FAULT_OUTSIDER,          /* stays in its worst state through the liveness phase */

@@ -47,6 +47,14 @@ static inline uint64_t scene_election_ns(const struct scene *scene)
     return scene->swarm.configs[0].election_timeout_ns;
 }
 
+/* Whom a client believes. */
+static inline struct frame_context scene_frame_context(const struct scene *scene)
+{
+    return (struct frame_context){ .cluster_id = scene->swarm.configs[0].cluster_id,
+                                   .fingerprint = limits_fingerprint(&scene->swarm.limits),
+                                   .frame_bytes_max = scene->swarm.limits.frame_bytes_max };
+}
+
 /* One delay from a distribution around `typical`. */
 static inline uint64_t scene_delay(struct scene *scene, enum choose_kind kind, uint32_t who,
                                    enum delay_kind distribution, uint64_t typical_ns)

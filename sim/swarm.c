@@ -364,6 +364,8 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->hedge = draw_rate(draw, 5000, 250000);
     swarm->stubborn = draw_rate(draw, 100000, 900000);
     swarm->register_again = draw_rate(draw, 5000, 120000);
+    swarm->asks = draw_rate(draw, 5000, 120000);
+    swarm->saves = draw_rate(draw, 5000, 120000);
     swarm->transfers = draw_percent(draw, 40) ? (uint32_t)draw_octave(draw, 10000, 250000) : 0;
 }
 
@@ -455,6 +457,8 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_RETRY] = swarm->loss,
         [FAULT_ABANDON] = swarm->loss,
         [FAULT_MALFORMED_REQUEST] = swarm->malformed,
+        [FAULT_CHECKPOINT_ASKED] = swarm->asks,
+        [FAULT_SNAPSHOT_SAVED] = swarm->saves,
         [FAULT_STUBBORN_CLIENT] = swarm->stubborn && swarm->node_count > 1,
         [FAULT_SESSION_LOST] = swarm->client_count > swarm->limits.sessions_max,
         [FAULT_OUTSIDER] = swarm->faults && swarm->node_count >= 3,

@@ -139,6 +139,8 @@ struct swarm {
     uint32_t hedge;
     uint32_t stubborn;       /* share of clients that do not follow hints */
     uint32_t register_again; /* opens a new session between two calls */
+    uint32_t asks;           /* between two calls: asks for a checkpoint */
+    uint32_t saves;          /* between two calls: begins to pull one */
     uint32_t transfers;      /* asks that another node lead */
 };
 

@@ -3,6 +3,9 @@
 
 #include "workload_call.h"
 
+/* Request ids of what is no call: garbage, and the question for a checkpoint. Those of calls are larger. */
+enum { ID_GARBAGE = 0, ID_CHECKPOINT = 1 };
+
 enum prober_script { PROBER_REGISTER, PROBER_WRITE, PROBER_DELETE, PROBER_READ, PROBER_DONE };
 
 static struct client *workload_client(struct workload *workload, uint32_t slot)
@@ -24,6 +27,7 @@ void workload_reset(struct workload *workload, struct scene *scene)
     const struct swarm *swarm = &scene->swarm;
     workload->calls = 0;
     workload->open = 0;
+    memset(workload->savers, 0, sizeof workload->savers);
     for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
         struct client *client = &workload->clients[slot];
         memset(client, 0, offsetof(struct client, key));
@@ -86,6 +90,21 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
     client_attempt(workload, scene, network, slot);
 }
 
+/* What operators do beside the calls: they ask the leader for a checkpoint, and save what some node has. */
+static void client_operate(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
+{
+    const struct swarm *swarm = &scene->swarm;
+    if (choose_chance(&scene->choose, CHOOSE_OPERATOR, slot, swarm->asks)) {
+        const struct request request = { .request_id = ID_CHECKPOINT, .kind = REQUEST_CHECKPOINT };
+        request_encode(&request, swarm->configs[0].cluster_id, workload->frame);
+        network_send(network, scene, ENDPOINT_CLIENT + slot, workload->clients[slot].node,
+                     (struct slice){ .bytes = workload->frame, .count = request_bytes(&request) });
+    }
+    if (choose_chance(&scene->choose, CHOOSE_OPERATOR, slot, swarm->saves))
+        saver_begin(&workload->savers[slot], scene, network, slot,
+                    (uint32_t)choose(&scene->choose, CHOOSE_OPERATOR, slot, swarm->node_count));
+}
+
 static void client_begin(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
@@ -104,6 +123,7 @@ static void client_begin(struct workload *workload, struct scene *scene, struct 
             network_send(network, scene, ENDPOINT_CLIENT + slot, client->node, garbage);
             coverage_fire(&scene->coverage, FAULT_MALFORMED_REQUEST);
         }
+        client_operate(workload, scene, network, slot);
         workload_draw_request(workload, scene, slot);
     }
     client_invoke(workload, scene, network, slot);
@@ -260,21 +280,35 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     UNREACHABLE();
 }
 
+/* The answer to what was no call. */
+static void client_take_other(struct scene *scene, const struct reply *reply)
+{
+    check_count(scene->check, CHECK_FRAME);
+    if (reply->request_id == ID_GARBAGE && reply->status != REPLY_BAD_REQUEST)
+        check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "what is no request was answered: %s",
+                   reply_status_text(reply->status));
+    if (reply->request_id == ID_GARBAGE)
+        return;
+    if (reply->status == REPLY_OK)
+        coverage_fire(&scene->coverage, FAULT_CHECKPOINT_ASKED);
+    else if (reply->status != REPLY_NOT_LEADER && reply->status != REPLY_BUSY)
+        check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "who asked for a checkpoint was answered: %s",
+                   reply_status_text(reply->status));
+}
+
 void workload_receive(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
                       struct slice frame)
 {
     struct client *client = workload_client(workload, slot);
     struct reply reply;
-    (void)network;
-    if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) != FRAME_OK)
+    if (reply_decode(frame, scene->swarm.limits.frame_bytes_max, &reply) != FRAME_OK) {
+        saver_receive(&workload->savers[slot], scene, network, frame);
         return;
+    }
     ASSERT((uint32_t)reply.status < REPLY_STATUSES);
     scene->coverage.replies[reply.status]++;
-    if (reply.request_id == 0) { /* to what workload_draw_garbage() made */
-        check_count(scene->check, CHECK_FRAME);
-        if (reply.status != REPLY_BAD_REQUEST)
-            check_fail(scene->check, CHECK_FRAME, UINT32_MAX, "what is no request was answered: %s",
-                       reply_status_text(reply.status));
+    if (reply.request_id <= ID_CHECKPOINT) {
+        client_take_other(scene, &reply);
         return;
     }
     const bool busy = client->state == CLIENT_WAITING || client->state == CLIENT_PAUSING;

@@ -8,6 +8,7 @@
 #define WW_WORKLOAD_H
 
 #include "network.h"
+#include "saver.h"
 #include "scene.h"
 
 enum { CLIENT_KEY_BYTES_MAX = 64, CLIENT_VALUE_BYTES_MAX = 8192, CLIENT_FRAME_BYTES_MAX = 16384 };
@@ -40,6 +41,7 @@ struct workload {
     uint32_t calls;
     uint32_t open; /* calls without an outcome yet */
     struct client clients[CLIENT_SLOTS];
+    struct saver savers[CLIENT_SLOTS];
     uint8_t frame[CLIENT_FRAME_BYTES_MAX];
 };
 

@@ -8,6 +8,8 @@
  * simulator does far more of this; the fuzzer goes where coverage leads it.
  *
  * Input: one byte for the configuration, then operations of one byte with operands. */
+#include "../core/pieces.h"
+#include "../core/state.h"
 #include "node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,10 +50,16 @@ static uint8_t take(struct world *world)
 
 /* ---- after a step ---- */
 
-static void take_reply(struct world *world, const struct node_frame *frame)
+static void take_reply(struct world *world, uint32_t slot, const struct node_frame *frame)
 {
     struct reply reply;
+    struct message message;
     const struct slice bytes = { .bytes = frame->bytes, .count = frame->count };
+    const struct frame_context context = node_context(world->nodes[slot]);
+    if (message_decode(bytes, &context, &message) == FRAME_OK) {
+        NODE_CHECK(message.type == FRAME_CHECKPOINT_RESPONSE, "a client gets the frame of a peer");
+        return;
+    }
     NODE_CHECK(reply_decode(bytes, NODE_FRAME_BYTES_MAX, &reply) == FRAME_OK, "a reply that does not decode");
     if (reply.status == REPLY_OK && reply.session != 0 && frame->to < SESSIONS && reply.request_id == 0) {
         world->sessions[frame->to] = reply.session;
@@ -65,7 +73,7 @@ static void gather(struct world *world, uint32_t slot)
     for (uint32_t i = 0; i < node->sent_count; i++) {
         const struct node_frame *frame = &node->sent[i];
         if (frame->reply) {
-            take_reply(world, frame);
+            take_reply(world, slot, frame);
             continue;
         }
         if (world->flights == NETWORK_MAX)
@@ -182,6 +190,31 @@ static void op_crash(struct world *world, uint32_t slot)
     node_crash(node);
 }
 
+/* Who saves the store asks with the frames of a peer: for what the node has, or for something else. */
+static void op_save(struct world *world, uint32_t slot, uint32_t client)
+{
+    struct node *node = world->nodes[slot];
+    uint8_t bytes[NODE_FRAME_BYTES_MAX];
+    struct pieces_question question;
+    const uint8_t choice = take(world);
+    pieces_ask(&question, choice / 4, NULL, node->limits.page_bytes);
+    struct checkpoint_request request = { .ask = (enum checkpoint_ask)(CHECKPOINT_ASK_OFFER + choice % 3) };
+    if (request.ask != CHECKPOINT_ASK_OFFER)
+        request.checkpoint = node->replica->superblock.durable.checkpoint.hash;
+    if (request.ask == CHECKPOINT_ASK_HASHES) {
+        request.level = 1 + choice / 3 % 4;
+        request.at = choice / 12;
+    } else if (request.ask == CHECKPOINT_ASK_PAGES) {
+        request.count = 1;
+        request.pages = (struct slice){ .bytes = (const uint8_t *)&question, .count = sizeof question };
+    }
+    const struct message message = { .type = FRAME_CHECKPOINT_REQUEST, .checkpoint_request = request };
+    const struct frame_context context = node_context(node);
+    message_encode(&message, &context, bytes);
+    node_client_frame(node, client, (struct slice){ .bytes = bytes, .count = message_bytes(&message) });
+    gather(world, slot);
+}
+
 static void op_client(struct world *world, uint32_t slot)
 {
     static const uint8_t text[200] = "a value that is long enough for every length that is asked for here";
@@ -194,8 +227,12 @@ static void op_client(struct world *world, uint32_t slot)
         .value = { .bytes = text, .count = take(world) % 170u },
         .version = choice / REQUEST_KIND_LAST,
     };
-    if (request.kind == REQUEST_TXN || !up(world, slot))
+    if (!up(world, slot))
         return;
+    if (request.kind == REQUEST_TXN) {
+        op_save(world, slot, client);
+        return;
+    }
     const bool transfer = request.kind == REQUEST_TRANSFER;
     if (request.kind == REQUEST_REGISTER || request.kind == REQUEST_STATUS || request.kind == REQUEST_CHECKPOINT
         || transfer)

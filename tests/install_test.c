@@ -581,6 +581,27 @@ TEST(a_client_pulls_with_the_frames_of_a_peer)
     cluster_free(cluster);
 }
 
+TEST(whose_map_is_aimed_at_another_checkpoint_has_none_to_offer)
+{
+    uint32_t slot;
+    struct message message;
+    struct cluster *cluster = cluster_with_straggler(&slot, KEYS);
+    struct replica *replica = replica_at(cluster, slot);
+    replica->limits.install_kib_per_second = 1;
+    cluster->cut[slot] = false;
+    run_until_pulled(cluster, slot, 1);
+    cluster->cut[slot] = true;
+    replica->limits.install_kib_per_second = cluster->limits.install_kib_per_second;
+    cluster_run(cluster, 500 * MS);
+    EXPECT_EQUAL(replica->install.phase, INSTALL_ASK);
+    EXPECT(replica->superblock.durable.checkpoint.id.index > 0);
+    EXPECT(!hash128_equal(replica->superblock.durable.checkpoint.hash, replica->install.target.hash));
+    client_asks(cluster->nodes[slot], &(struct checkpoint_request){ .ask = CHECKPOINT_ASK_OFFER });
+    client_got(cluster->nodes[slot], CHECKPOINT_ASK_OFFER, &message);
+    EXPECT_EQUAL(message.checkpoint_response.id.index, 0);
+    cluster_free(cluster);
+}
+
 TEST(pages_that_changed_since_are_read_from_the_disk)
 {
     uint32_t slot;
