@@ -375,7 +375,7 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
         raftd_exit(EXIT_FAILED, "restore: %s", result.error);
     printf("restored %llu pages, the state behind entry %llu of cluster %llu, into %s\n"
            "node %llu of cluster %llu: start it and the others, restored from the same file, as usual\n",
-           (unsigned long long)result.header.page_count, (unsigned long long)result.header.id.index,
+           (unsigned long long)result.pages, (unsigned long long)result.header.id.index,
            (unsigned long long)result.header.cluster_id, raftd->data, (unsigned long long)raftd->id,
            (unsigned long long)result.cluster_id);
     return EXIT_LEFT;

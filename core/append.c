@@ -45,12 +45,13 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
 /* What no leader of this cluster sends: an entry beyond the limits, or another one in the place of a committed one. */
 static bool append_acceptable(const struct replica *replica, const struct append_request *request)
 {
-    const uint32_t body_bytes_max = limits_command_bytes_max(&replica->limits);
+    const uint32_t command_bytes_max = limits_command_bytes_max(&replica->limits);
+    const uint32_t config_bytes_max = replica->limits.members_max * (uint32_t)sizeof(struct member);
     struct slice left = request->entries;
     for (uint32_t i = 0; i < request->entry_count; i++) {
         struct entry entry;
         const uint32_t bytes = entry_decode(left, &entry);
-        if (entry.body.count > body_bytes_max)
+        if (entry.body.count > (entry.kind == ENTRY_CONFIG ? config_bytes_max : command_bytes_max))
             return false;
         if (entry.id.index <= replica->commit && !log_holds(replica, entry.id))
             return false;

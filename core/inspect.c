@@ -37,6 +37,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .rejoin_answers_needed = rejoin_answers_needed(replica),
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
+        .slot = replica->self,
+        .configuration = members_now(replica)->id,
     };
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         view->match[slot] = replica->peers[slot].match;
@@ -46,6 +48,11 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
 }
 
 const struct configuration *replica_configuration(const struct replica *replica) { return members_now(replica); }
+
+const struct configuration *replica_configuration_committed(const struct replica *replica)
+{
+    return members_committed(replica);
+}
 
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry)
 {
@@ -176,7 +183,7 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
         .hash = header.hash,
         .prev_hash = header.prev_hash,
         .repair = header.kind == WAL_BATCH_REPAIR,
-        .truncate_after = header.kind == WAL_BATCH_APPEND ? header.first_index - 1 : UINT64_MAX,
+        .truncate_after = wal_batch_appends(header.kind) ? header.first_index - 1 : UINT64_MAX,
         .first_index = header.first_index,
         .entry_term = header.entry_term,
         .entry_count = header.entry_count,

@@ -64,12 +64,15 @@ struct repair_response_body {
 STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
+    uint64_t index;
     uint64_t reason;
     uint64_t instance;
 };
 
 struct rejoin_response_body {
     uint64_t instance;
+    uint64_t id_term;
+    uint64_t id_index;
 };
 
 struct checkpoint_request_body {
@@ -113,6 +116,7 @@ const char *frame_verdict_text(enum frame_verdict verdict)
     case FRAME_WRONG_FINGERPRINT: return "other limits (fingerprint differs)";
     case FRAME_WRONG_NODE: return "not from a voter, or not for this node";
     case FRAME_DUPLICATE_NODE: return "another data directory already uses this node id";
+    case FRAME_REMOVED: return "the node is not a member of the cluster any more";
     case FRAME_REPLACED_NODE: return "a younger data directory has rejoined under this node id";
     }
     return "unknown verdict";
@@ -198,6 +202,7 @@ static struct slice message_tail(const struct message *message)
     case FRAME_CHECKPOINT_REQUEST: return message->checkpoint_request.pages;
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
     case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
+    case FRAME_REJOIN_RESPONSE: return message->rejoin_response.members;
     case FRAME_REPAIR_REQUEST:
     case FRAME_TIMEOUT_NOW:
     case FRAME_VOTE_REQUEST:
@@ -205,7 +210,6 @@ static struct slice message_tail(const struct message *message)
     case FRAME_APPEND_RESPONSE:
     case FRAME_REFUSAL:
     case FRAME_REJOIN_REQUEST:
-    case FRAME_REJOIN_RESPONSE:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -265,6 +269,26 @@ static void checkpoint_response_encode(const struct checkpoint_response *respons
     memcpy(to, &body, sizeof body);
 }
 
+static void rejoin_response_encode(const struct rejoin_response *response, uint8_t *to)
+{
+    const struct rejoin_response_body body = {
+        .instance = response->instance,
+        .id_term = response->id.term,
+        .id_index = response->id.index,
+    };
+    memcpy(to, &body, sizeof body);
+}
+
+static void refusal_encode(const struct refusal *refusal, uint8_t *to)
+{
+    const struct refusal_body body = {
+        .index = refusal->index,
+        .reason = refusal->reason,
+        .instance = refusal->instance,
+    };
+    memcpy(to, &body, sizeof body);
+}
+
 static void body_encode(const struct message *message, uint8_t *to)
 {
     switch (message->type) {
@@ -304,11 +328,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
-    case FRAME_REFUSAL: {
-        const struct refusal_body body = { .reason = message->refusal.reason, .instance = message->refusal.instance };
-        memcpy(to, &body, sizeof body);
-        return;
-    }
+    case FRAME_REFUSAL: refusal_encode(&message->refusal, to); return;
     case FRAME_CHECKPOINT_REQUEST: checkpoint_request_encode(&message->checkpoint_request, to); return;
     case FRAME_CHECKPOINT_RESPONSE: checkpoint_response_encode(&message->checkpoint_response, to); return;
     case FRAME_REPAIR_REQUEST: {
@@ -328,7 +348,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
-    case FRAME_REJOIN_RESPONSE: memcpy(to, &message->rejoin_response.instance, sizeof(uint64_t)); return;
+    case FRAME_REJOIN_RESPONSE: rejoin_response_encode(&message->rejoin_response, to); return;
     case FRAME_REJOIN_REQUEST: return;
     case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
@@ -599,6 +619,22 @@ static enum frame_verdict repair_response_decode(struct slice bytes, struct mess
     return FRAME_OK;
 }
 
+static enum frame_verdict rejoin_response_decode(struct slice bytes, struct message *message)
+{
+    struct rejoin_response_body body;
+    struct configuration configuration;
+    memcpy(&body, bytes.bytes, sizeof body);
+    const struct slice members = { .bytes = bytes.bytes + sizeof body, .count = bytes.count - (uint32_t)sizeof body };
+    if (body.instance == 0 || body.id_term > message->term || !configuration_decode(members, &configuration))
+        return FRAME_BAD_BODY;
+    message->rejoin_response = (struct rejoin_response){
+        .instance = body.instance,
+        .id = { .term = body.id_term, .index = body.id_index },
+        .members = members,
+    };
+    return FRAME_OK;
+}
+
 static enum frame_verdict body_decode(struct slice body, struct message *message)
 {
     switch (message->type) {
@@ -611,8 +647,13 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         memcpy(&refusal, body.bytes, sizeof refusal);
         if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REPLACED_NODE)
             return FRAME_BAD_BODY;
-        message->refusal =
-            (struct refusal){ .reason = (enum frame_verdict)refusal.reason, .instance = refusal.instance };
+        if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
+            return FRAME_BAD_BODY;
+        message->refusal = (struct refusal){
+            .reason = (enum frame_verdict)refusal.reason,
+            .index = refusal.index,
+            .instance = refusal.instance,
+        };
         return FRAME_OK;
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
@@ -620,12 +661,7 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
     case FRAME_REJOIN_REQUEST: return FRAME_OK;
-    case FRAME_REJOIN_RESPONSE: {
-        struct rejoin_response_body response;
-        memcpy(&response, body.bytes, sizeof response);
-        message->rejoin_response.instance = response.instance;
-        return response.instance == 0 ? FRAME_BAD_BODY : FRAME_OK;
-    }
+    case FRAME_REJOIN_RESPONSE: return rejoin_response_decode(body, message);
     case FRAME_TIMEOUT_NOW: return FRAME_OK;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -652,7 +688,8 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     const uint32_t fixed = body_bytes(message->type);
     const uint32_t body_count = bytes.count - (uint32_t)sizeof header;
     const bool has_tail = message->type == FRAME_APPEND_REQUEST || message->type == FRAME_CHECKPOINT_REQUEST
-                          || message->type == FRAME_CHECKPOINT_RESPONSE || message->type == FRAME_REPAIR_RESPONSE;
+                          || message->type == FRAME_CHECKPOINT_RESPONSE || message->type == FRAME_REPAIR_RESPONSE
+                          || message->type == FRAME_REJOIN_RESPONSE;
     if (body_count < fixed || (body_count > fixed && !has_tail))
         return FRAME_BAD_BODY;
     /* A refusal explains that these two differ, so it must pass with either. */

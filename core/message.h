@@ -66,6 +66,7 @@ enum frame_verdict {
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
     FRAME_WRONG_NODE,        /* addressed to another node, or from none */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
+    FRAME_REMOVED,           /* the sender is no member of the committed configuration, nor of a later one known here */
     FRAME_REPLACED_NODE,     /* a younger data directory has rejoined under this node id */
 };
 
@@ -126,12 +127,15 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
+    uint64_t index;    /* REMOVED: of the committed configuration here; else 0 */
     uint64_t instance; /* whose frame it was */
 };
 
 /* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */
 struct rejoin_response {
-    uint64_t instance; /* that asked */
+    uint64_t instance;    /* that asked */
+    struct log_id id;     /* of the configuration that the sender uses */
+    struct slice members; /* of it, as configuration_encode() writes them */
 };
 
 /* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. What a kind of question

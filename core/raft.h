@@ -8,8 +8,9 @@
  *   diverge.c    replicas whose states differ find out
  *   read.c       6.4 linearizable reads by ReadIndex
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
- *   members.c    4.1 which configuration is in use; configuration.c what one says, quorum.c who is a majority of it
- *   client.c     6.2, 6.3 admission, routing, replies
+ *   members.c    4.1 the latest configuration in the log is in use; configuration.c what one says, quorum.c 4.3 who is
+ * a majority of it members_change.c  4.2, 4.3 what a leader refuses, appends, and when it goes client.c     6.2, 6.3
+ * admission, routing, replies
  *
  * Roles and what moves between them:
  *

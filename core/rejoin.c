@@ -17,20 +17,26 @@ static uint32_t half_needs(uint32_t voters) { return bits_count(voters) - bits_c
 
 uint32_t rejoin_answers_needed(const struct replica *replica)
 {
-    const struct configuration *now = members_now(replica);
-    return u32_max(half_needs(configuration_voters(now)), half_needs(configuration_voters_old(now)));
+    const struct configuration *latest = &replica->rejoin.latest;
+    return u32_max(half_needs(configuration_voters(latest)), half_needs(configuration_voters_old(latest)));
 }
 
 uint32_t rejoin_answers(const struct replica *replica) { return bits_count(replica->rejoin.answered); }
 
-/* Is none of the quorums that the lost directory may have been part of without an answer? */
+/* Is somebody who has answered in every majority? Of either half: the one that is left, or the one that comes, may be
+ * acting alone by now. */
 static bool answers_suffice(const struct replica *replica)
 {
-    return members_may_campaign(replica) && !quorum_has(members_now(replica), ~replica->rejoin.answered);
+    const struct configuration *latest = &replica->rejoin.latest;
+    const uint32_t answered = replica->rejoin.answered;
+    const uint32_t voters = configuration_voters(latest), old = configuration_voters_old(latest);
+    return voters != 0 && bits_count(voters & answered) >= half_needs(voters)
+           && bits_count(old & answered) >= half_needs(old);
 }
 
 void rejoin_start(struct replica *replica, struct output *output)
 {
+    replica->rejoin.latest = *members_now(replica);
     if (is_asking(replica))
         output_event(output, EVENT_REJOIN, rejoin_answers_needed(replica), replica->superblock.instance);
 }
@@ -135,12 +141,28 @@ void rejoin_request(struct replica *replica, const struct message *message)
         replica->rejoin.owed |= 1u << slot;
 }
 
+/* A later configuration is told: answers count for those who are still in their places. */
+static void latest_told(struct rejoin *rejoin, const struct rejoin_response *response)
+{
+    struct configuration told;
+    if (log_id_compare(response->id, rejoin->latest.id) <= 0 || !configuration_decode(response->members, &told))
+        return;
+    told.id = response->id;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (told.members[slot].id != rejoin->latest.members[slot].id)
+            rejoin->answered &= ~(1u << slot);
+    rejoin->latest = told;
+}
+
 void rejoin_response(struct replica *replica, struct output *output, const struct message *message)
 {
     struct rejoin *rejoin = &replica->rejoin;
-    const uint32_t slot = members_slot(replica, message->from);
     /* What a directory before this one was answered may be older than its last promise. */
-    if (!is_asking(replica) || slot == MEMBERS_MAX || message->rejoin_response.instance != replica->superblock.instance)
+    if (!is_asking(replica) || message->rejoin_response.instance != replica->superblock.instance)
+        return;
+    latest_told(rejoin, &message->rejoin_response);
+    const uint32_t slot = configuration_slot(&rejoin->latest, message->from);
+    if (slot == MEMBERS_MAX)
         return;
     rejoin->answered |= 1u << slot;
     rejoin->term = u64_max(rejoin->term, message->term);
@@ -152,24 +174,46 @@ void rejoin_response(struct replica *replica, struct output *output, const struc
     ASSERT(election_abstains(replica));
 }
 
-static void rejoin_send(struct replica *replica, struct output *output, uint32_t slot, enum frame_type type)
+static struct message rejoin_frame(const struct replica *replica, enum frame_type type, uint64_t to)
 {
-    struct message message = {
+    return (struct message){
         .type = type,
         .from = replica->config.node_id,
-        .to = members_id(replica, slot),
+        .to = to,
         .instance = replica->superblock.instance,
         .term = replica->stored.hard.term,
     };
-    if (type == FRAME_REJOIN_RESPONSE)
-        message.rejoin_response.instance = instance_of(replica, message.to);
-    output_message(output, &replica->frame, &message);
 }
 
+static struct message rejoin_answer(const struct replica *replica, uint64_t to)
+{
+    const struct configuration *now = members_now(replica);
+    struct message message = rejoin_frame(replica, FRAME_REJOIN_RESPONSE, to);
+    message.rejoin_response = (struct rejoin_response){
+        .instance = instance_of(replica, to),
+        .id = now->id,
+        .members = { .bytes = (const uint8_t *)now->members, .count = configuration_bytes(now) },
+    };
+    return message;
+}
+
+/* False: the output is full. */
+static bool rejoin_send(struct replica *replica, struct output *output, const struct message *message)
+{
+    if (!output_room(output, 1, message_bytes(message))) {
+        replica->wants_tick = true;
+        return false;
+    }
+    output_message(output, &replica->frame, message);
+    return true;
+}
+
+/* Who does not know the members (members.h) cannot say who else must be asked. */
 static bool answer_may_leave(const struct replica *replica, uint32_t slot)
 {
     const uint64_t node_id = members_id(replica, slot);
     return (replica->rejoin.owed >> slot & 1) != 0 && !is_asking(replica) && election_term_durable(replica)
+           && (replica->stored.flags & STORED_STRANGER) == 0
            && instance_durable(replica, node_id) == instance_of(replica, node_id);
 }
 
@@ -180,31 +224,40 @@ static bool questions_are_due(const struct replica *replica)
                || replica->now_ns - replica->rejoin.asked_ns >= replica->config.heartbeat_interval_ns);
 }
 
-void rejoin_flush(struct replica *replica, struct output *output)
+static void answers_send(struct replica *replica, struct output *output)
+{
+    for (uint32_t slot = 0; slot < MEMBERS_MAX && replica->rejoin.owed != 0; slot++) {
+        if (!answer_may_leave(replica, slot))
+            continue;
+        const struct message answer = rejoin_answer(replica, members_id(replica, slot));
+        if (!rejoin_send(replica, output, &answer))
+            return;
+        replica->rejoin.owed &= ~(1u << slot);
+    }
+}
+
+/* Those that did not find room are asked next time. */
+static void questions_send(struct replica *replica, struct output *output)
 {
     struct rejoin *rejoin = &replica->rejoin;
-    const uint32_t others = members_other_voters(replica);
-    rejoin->owed &= others;
-    const uint32_t asked = questions_are_due(replica) ? others & ~rejoin->answered : 0;
-    const uint32_t frames = bits_count(asked | rejoin->owed);
-    if (frames == 0)
-        return;
-    if (!output_room(output, frames, CLIENT_REPLY_SMALL_BYTES * frames)) {
-        replica->wants_tick = true;
-        return;
-    }
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        if (answer_may_leave(replica, slot)) {
-            rejoin_send(replica, output, slot, FRAME_REJOIN_RESPONSE);
-            rejoin->owed &= ~(1u << slot);
-        }
-        if ((asked >> slot & 1) != 0)
-            rejoin_send(replica, output, slot, FRAME_REJOIN_REQUEST);
-    }
-    if (asked == 0)
-        return;
+    const uint32_t voters = configuration_voters(&rejoin->latest) | configuration_voters_old(&rejoin->latest);
     rejoin->asked = true;
     rejoin->asked_ns = replica->now_ns;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const uint64_t node_id = rejoin->latest.members[slot].id;
+        if (((voters & ~rejoin->answered) >> slot & 1) == 0 || node_id == replica->config.node_id)
+            continue;
+        const struct message question = rejoin_frame(replica, FRAME_REJOIN_REQUEST, node_id);
+        if (!rejoin_send(replica, output, &question))
+            return;
+    }
+}
+
+void rejoin_flush(struct replica *replica, struct output *output)
+{
+    answers_send(replica, output);
+    if (questions_are_due(replica))
+        questions_send(replica, output);
 }
 
 uint64_t rejoin_deadline(const struct replica *replica)

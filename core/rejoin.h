@@ -13,7 +13,7 @@
  *
  * ASKING: its term is 0. It asks all other voters for their terms, and neither says nor hears anything else. An answer
  * leaves a voter when its disk holds its term and the new instance; one that is itself asking gives none. Enough have
- * answered when those who have not, this node included, are no quorum: of 3 both others, of 5 three.
+ * answered when those who have not, this node included, are no majority: of 3 both others, of 5 three.
  *
  * CATCHING_UP: it is a follower, in the highest term of the answers, in which its vote counts as given. It gets log or
  * checkpoint as any other, and acknowledges what it has got. But it abstains (STORED_ABSTAIN): no vote, no campaign,
@@ -39,7 +39,10 @@
  *   while ASKING the term is 0, in memory and on the disk, and no frame leaves but questions and refusals
  *   a member's number in stored.directories never falls; REJOIN implies ABSTAIN
  *
- * The voters are those of the configuration that the new directory was formatted with. */
+ * Whom it asks: at first the voters that it was formatted with; answers bring the configuration that their sender uses,
+ * and the latest of these counts from then on (Raft 4.1). Of a joint one each half must be known by itself. That finds
+ * every change before it can hide anything: it is committed by a majority of the configuration before it, which has an
+ * answer from somebody in it; who took it over after the answer did so when the lost directory was refused already. */
 #ifndef WW_REJOIN_H
 #define WW_REJOIN_H
 
@@ -50,10 +53,11 @@
 struct replica;
 
 struct rejoin {
-    uint64_t term;     /* highest in an answer */
-    uint64_t asked_ns; /* when the others were last asked */
-    uint32_t answered; /* set of slots */
-    uint32_t owed;     /* set of slots: they ask, and are answered when the disk allows it */
+    struct configuration latest; /* in an answer, or as formatted: these are asked */
+    uint64_t term;               /* highest in an answer */
+    uint64_t asked_ns;           /* when the others were last asked */
+    uint32_t answered;           /* set of slots of `latest` */
+    uint32_t owed; /* set of slots of the configuration in use: they ask, and are answered when the disk allows it */
     bool asked;
     uint8_t zero[7];
 };

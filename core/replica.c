@@ -152,6 +152,12 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }
+    /* Of a peer that has heard less than this node a refusal means nothing (Raft 4.2.3). */
+    if (message->refusal.reason == FRAME_REMOVED) {
+        if (message->refusal.index > members_now(replica)->id.index)
+            replica_stop(replica, output, STOP_REMOVED, message->refusal.index);
+        return;
+    }
     output_effect(
         output, &(struct effect){ .kind = EFFECT_REFUSE, .target = message->from, .verdict = message->refusal.reason });
 }
@@ -176,7 +182,10 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     if (!rejoin_hears(replica, message.from, message.type))
         return;
     switch (message.type) {
-    case FRAME_VOTE_REQUEST: election_vote_request(replica, output, &message); return;
+    case FRAME_VOTE_REQUEST:
+        election_vote_request(replica, output, &message);
+        members_tell_removed(replica, output, &message);
+        return;
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
@@ -260,6 +269,7 @@ static void step_flush(struct replica *replica, struct output *output)
     checkpoint_relieve(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
+    members_flush(replica, output);
     wal_flush(replica, output);
     rejoin_flush(replica, output);
     append_flush(replica, output);

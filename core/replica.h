@@ -110,6 +110,7 @@ enum stop_reason {
     STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
     STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
     STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
+    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: index of the configuration */
 };
 const char *stop_reason_text(enum stop_reason reason);
 
@@ -175,11 +176,19 @@ enum event_kind {
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
+    EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
     EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */
     EVENT_KINDS,
 };
 const char *event_kind_text(enum event_kind kind);
+
+enum configuration_event {
+    CONFIGURATION_JOINT,       /* appended */
+    CONFIGURATION_FINAL,       /* appended: the only half, or the one that leaves the joint state */
+    CONFIGURATION_ROLLED_BACK, /* the entry of the one before was truncated */
+    CONFIGURATION_LOADED,      /* found in a checkpoint that was installed */
+};
 
 enum transfer_event {
     TRANSFER_BEGUN,

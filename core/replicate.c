@@ -98,6 +98,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->damaged = 0;
     peer->nonce = 0;
     peer->heard_ns = replica->now_ns;
+    peer->heard = false;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     peer->heartbeat_due = true;
@@ -213,6 +214,7 @@ void replicate_response(struct replica *replica, struct output *output, const st
         return;
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    peer->heard = true;
     peer->nonce = response->nonce;
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)

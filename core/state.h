@@ -91,7 +91,8 @@ struct peer {
     bool probe_sent;
     bool probe_entries; /* the probe carried entries */
     bool heartbeat_due;
-    uint8_t zero[4];
+    bool heard; /* heard_ns means something: it did answer in this term */
+    uint8_t zero[3];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
@@ -109,6 +110,13 @@ struct owed {
 /* A proposal whose client waits. FIFO, indices ascending. */
 struct pending {
     struct log_id id;
+    uint64_t client;
+    uint64_t request_id;
+};
+
+/* The client whose change of the members waits until it is over (members.c). */
+struct change {
+    struct log_id id; /* of the entry that began it; index 0: nobody waits */
     uint64_t client;
     uint64_t request_id;
 };
@@ -186,6 +194,7 @@ struct replica {
     uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct change change;
     struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;

@@ -29,6 +29,7 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";
     case STOP_DATA_DAMAGED: return "the checkpoint cannot be read, and there is no peer to get it from";
+    case STOP_REMOVED: return "this node has been removed from the cluster";
     case STOP_DUPLICATE_NODE:
         return "another data directory already uses this node id; if that one is lost for good, "
                "remove this one and start with --rejoin";
@@ -97,6 +98,7 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";
     case EVENT_STORE_LOADED: return "store-loaded";
+    case EVENT_CONFIGURATION: return "configuration";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
     case EVENT_TRANSFER: return "transfer";
     case EVENT_DISK_STALLED: return "disk-stalled";

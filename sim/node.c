@@ -95,6 +95,7 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
     case STOP_DATA_DAMAGED: return node->disk.harm_seen[DEVICE_DATA] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
+    case STOP_REMOVED:
     case STOP_DIVERGED:
     case STOP_DUPLICATE_NODE:
     case STOP_REPLACED_NODE: return UNEXPLAINED;

@@ -35,7 +35,7 @@ static void transcript_request(FILE *file, struct slice frame)
         [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
         [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
         [REQUEST_STATUS] = "status",     [REQUEST_CHECKPOINT] = "checkpoint",
-        [REQUEST_TRANSFER] = "transfer",
+        [REQUEST_TRANSFER] = "transfer", [REQUEST_MEMBERS] = "members",
     };
     struct request_header request;
     if (frame.count < sizeof(struct frame_header) + sizeof request)

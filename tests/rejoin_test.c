@@ -189,6 +189,9 @@ TEST(the_highest_term_of_the_answers_counts)
     struct node *node = node_at(scene.cluster, scene.victim);
     const uint64_t instance = rejoin_instance(1);
     static const uint64_t terms[NODES] = { 40, 70, 55 };
+    const struct configuration voters = node_voters(NODES);
+    uint8_t members[sizeof voters.members];
+    configuration_encode(&voters, members);
     scene.cluster->cut[scene.victim] = true;
     lose_disk(&scene, scene.victim, 1);
     node_settle(node);
@@ -199,6 +202,7 @@ TEST(the_highest_term_of_the_answers_counts)
             .type = FRAME_REJOIN_RESPONSE, .from = slot + 1, .to = scene.victim + 1, .instance = 1000 + slot + 1
         };
         answer.term = terms[slot];
+        answer.rejoin_response.members = (struct slice){ .bytes = members, .count = configuration_bytes(&voters) };
         answer.rejoin_response.instance = instance + 1; /* to another directory of this node: older than its end */
         node_message(node, &answer);
         EXPECT_EQUAL(node_view(node).term, 0);
