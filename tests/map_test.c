@@ -11,8 +11,8 @@ TEST(a_map_has_a_level_for_every_power_of_its_fanout)
     EXPECT_EQUAL(map_count(&limits_production, 2), 32);
     EXPECT_EQUAL(map_count(&limits_production, 3), 1);
     EXPECT_EQUAL(map_blocks(&limits_production), 4096 + 32 + 1);
-    EXPECT_EQUAL(map_root(&limits_micro), 1);
-    EXPECT_EQUAL(map_blocks(&limits_micro), 1);
+    EXPECT_EQUAL(map_root(&limits_micro), 2);
+    EXPECT_EQUAL(map_blocks(&limits_micro), 2 + 1);
 }
 
 TEST(hashes_depend_on_the_pages_alone_and_checksums_on_the_place_as_well)
