@@ -130,6 +130,12 @@ static bool world_is_expected(enum liveness_world world, bool rare)
     return world == LIVENESS_WHOLE || (rare && world == LIVENESS_DAMAGED);
 }
 
+/* What no correct replica does, and changes of members, which no schedule asks for yet. */
+static bool event_is_expected(enum event_kind kind)
+{
+    return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED && kind != EVENT_CONFIGURATION;
+}
+
 static bool event_is_rare(enum event_kind kind)
 {
     return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
@@ -153,8 +159,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         if (coverage->checks[kind] == 0 && (rare || !check_is_rare(kind)))
             return check_kind_text(kind);
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
-        if (coverage->events[kind] == 0 && kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED
-            && (rare || !event_is_rare(kind)))
+        if (coverage->events[kind] == 0 && event_is_expected(kind) && (rare || !event_is_rare(kind)))
             return event_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
