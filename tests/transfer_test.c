@@ -81,6 +81,24 @@ TEST(a_healthy_cluster_hands_over_at_once)
     cluster_free(cluster);
 }
 
+/* T01. It was away, and is told to campaign once it has what it missed: told before, it would lose. */
+TEST(the_target_has_everything_before_it_is_told_to_campaign)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    const uint64_t term = node_view(node_at(cluster, leader)).term;
+    cluster->cut[target] = true;
+    put(cluster, 1, 1);
+    put(cluster, 2, 1);
+    ask(cluster, leader, target + 1);
+    cluster_run(cluster, 1 * MS);
+    cluster->cut[target] = false;
+    EXPECT(answered_within(cluster, leader, 60 * MS));
+    EXPECT(answer == REPLY_OK && answer_leader == target + 1);
+    EXPECT_EQUAL(node_view(node_at(cluster, target)).term, term + 1);
+    cluster_free(cluster);
+}
+
 TEST(the_best_one_is_found_and_who_leads_already_is_told_so)
 {
     struct cluster *cluster = three();
