@@ -39,6 +39,7 @@ struct raftd {
     enum io_choice io;
     enum sync_method sync;
     bool buffered;
+    bool rejoin;
     bool strict_naming;
     enum logger_level log_level;
     enum logger_format log_format;
@@ -60,6 +61,9 @@ static const char help[] =
     "  --listen HOST:PORT        where to listen, if not at this node's address in --cluster\n"
     "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
     "                            a new DIR a hash of MEMBERS)\n"
+    "  --rejoin                  when DIR is new: this node has been a member and lost its disk. It asks the others "
+    "what\n"
+    "                            it may have promised, and votes again when it has caught up\n"
     "  --wal-size SIZE           of a new data directory: bytes, or with K, M, G (default 1G)\n"
     "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
     "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
@@ -194,8 +198,8 @@ static void raftd_parse(struct raftd *raftd, int argc, char **argv)
             puts("raftd " RAFTD_VERSION);
             exit(EXIT_LEFT);
         }
-        if (strcmp(argv[at], "--unsafe-buffered") == 0) {
-            raftd->buffered = true;
+        if (strcmp(argv[at], "--unsafe-buffered") == 0 || strcmp(argv[at], "--rejoin") == 0) {
+            *(argv[at][2] == 'r' ? &raftd->rejoin : &raftd->buffered) = true;
             continue;
         }
         const char *value = equals != NULL ? equals + 1 : at + 1 < argc ? argv[++at] : NULL;
@@ -261,6 +265,8 @@ static void raftd_parse_cluster(struct raftd *raftd)
         text += count + 1;
     }
     raftd_sort_members(raftd);
+    if (raftd->rejoin && raftd->voter_count == 1)
+        raftd_exit(EXIT_USAGE, "--rejoin: a cluster of one has nobody else who knows what it held");
     for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
         if (raftd->voters[slot].id == raftd->id)
             return;
@@ -308,6 +314,9 @@ static void raftd_compare(const struct raftd *raftd, const struct datadir *datad
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
+    if (raftd->rejoin)
+        LOG(LOG_LEVEL_INFO, "rejoin-unused", FIELD_TEXT("note", "--rejoin is for a new directory; this one stands"),
+            FIELD_TEXT("data", raftd->data));
     const struct configuration list = raftd_configuration(raftd);
     if (!configuration_equal(&list, &datadir->configuration)) {
         snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
@@ -437,6 +446,7 @@ int main(int argc, char **argv)
         .wal_bytes = raftd.wal_bytes,
         .buffered = raftd.buffered,
         .configuration = &configuration,
+        .rejoin = raftd.rejoin,
     };
     struct datadir datadir;
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))

@@ -95,7 +95,9 @@ static void append_abstain(struct replica *replica, struct output *output, const
     }
     if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
         return;
-    replica->stored.flags &= ~(uint64_t)STORED_ABSTAIN;
+    if (rejoin_state_of(replica) != REJOIN_WHOLE)
+        output_event(output, EVENT_REJOINED, replica->abstain_until, message->term);
+    replica->stored.flags &= ~(uint64_t)(STORED_ABSTAIN | STORED_REJOIN);
     output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, message->term);
 }
 

@@ -94,6 +94,10 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .checkpoint_busy = !checkpoint_is_idle(replica),
         .configuration_index = members_now(replica)->id.index,
         .role = (uint8_t)replica->role,
+        .rejoin = (uint8_t)rejoin_state_of(replica),
+        .rejoin_answers = (uint8_t)rejoin_answers(replica),
+        .rejoin_answers_needed = (uint8_t)rejoin_answers_needed(replica),
+        .abstains = election_abstains(replica),
     };
     uint8_t value[sizeof status + MEMBERS_MAX * sizeof(struct member_status)];
     status.members = members_status(replica, value + sizeof status);

@@ -38,6 +38,13 @@ struct member {
 };
 STATIC_ASSERT(sizeof(struct member) == 80, "no padding");
 
+/* Who speaks for a member: the number of its data directory (replica.h). */
+struct directory {
+    uint64_t node_id; /* 0: free, and all is zero */
+    uint64_t instance;
+};
+enum { DIRECTORIES_MAX = MEMBERS_MAX - 1 }; /* of the others */
+
 struct configuration {
     struct log_id id; /* of the entry that made it; 0.0: of the format */
     struct member members[MEMBERS_MAX];

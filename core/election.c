@@ -165,7 +165,7 @@ static bool owed_vote_may_leave(const struct replica *replica)
 
 static void election_send_vote(struct replica *replica, struct output *output)
 {
-    const struct message message = {
+    struct message message = {
         .type = FRAME_VOTE_RESPONSE,
         .from = replica->config.node_id,
         .to = replica->owed.vote_to,
@@ -177,6 +177,7 @@ static void election_send_vote(struct replica *replica, struct output *output)
             .granted = replica->owed.vote_granted,
         },
     };
+    memcpy(message.vote_response.directories, replica->stored.directories, sizeof replica->stored.directories);
     output_message(output, &replica->frame, &message);
     replica->owed.vote_to = 0;
 }
@@ -189,7 +190,7 @@ void election_flush(struct replica *replica, struct output *output)
         replica->campaign_due = members_other_voters(replica);
         election_count(replica, output, replica->self);
     }
-    if (owed_vote_may_leave(replica) && output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+    if (owed_vote_may_leave(replica) && output_room(output, 1, MESSAGE_VOTE_BYTES))
         election_send_vote(replica, output);
     if (replica->role != RAFT_CANDIDATE && replica->role != RAFT_PRE_CANDIDATE)
         return;
@@ -272,6 +273,8 @@ void election_vote_response(struct replica *replica, struct output *output, cons
         election_become_follower(replica, output, message->term, 0);
         return;
     }
+    /* Before the vote counts: it may show that one counted before is of a directory that is no more (rejoin.h). */
+    rejoin_learn(replica, output, response->directories);
     if (!response->granted)
         return;
     /* Whoever answers: only voters count. */

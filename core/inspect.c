@@ -32,6 +32,9 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
         .flags = replica->stored.flags,
         .durable_flags = replica->superblock.durable.flags,
+        .rejoin = rejoin_state_of(replica),
+        .rejoin_answers = rejoin_answers(replica),
+        .rejoin_answers_needed = rejoin_answers_needed(replica),
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
         .lease_end_ns = read_lease_end_ns(replica),
@@ -122,6 +125,8 @@ const char *replica_invariant(const struct replica *replica)
         return "store within its pages";
     if (replica->stored.hard.term < replica->superblock.durable.hard.term)
         return "the term in memory is not behind the durable one";
+    if ((replica->stored.flags & STORED_REJOIN) != 0 && (replica->stored.flags & STORED_ABSTAIN) == 0)
+        return "who rejoins abstains";
     const char *problem = wal_invariant(replica);
     if (problem == NULL)
         problem = checkpoint_invariant(replica);

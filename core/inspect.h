@@ -32,8 +32,11 @@ struct replica_view {
     uint32_t keys;
     uint32_t sessions;
     uint64_t wal_blocks_used;
-    uint64_t flags;              /* of enum stored_flag, in memory */
-    uint64_t durable_flags;      /* as the core believes */
+    uint64_t flags;         /* of enum stored_flag, in memory */
+    uint64_t durable_flags; /* as the core believes */
+    enum rejoin_state rejoin;
+    uint32_t rejoin_answers; /* while it asks: of the needed ones so many are in */
+    uint32_t rejoin_answers_needed;
     uint64_t install_index;      /* of the checkpoint that is being got from a peer; 0: none */
     bool store_ready;            /* the applied state is whole */
     uint32_t slot;               /* of this node in the configuration in use; MEMBERS_MAX: no member */

@@ -75,6 +75,7 @@ static void members_changed(struct replica *replica, const struct configuration 
         replica->campaign_due &= kept;
         replica->repair.dont_have &= kept;
         replica->repair.faulty &= kept;
+        replica->rejoin.owed &= kept;
         replica->peers[slot] = (struct peer){ .match = 0 };
         if (replica->role == RAFT_LEADER)
             replicate_begin_peer(replica, slot);

@@ -181,7 +181,7 @@ void members_tell_removed(struct replica *replica, struct output *output, const 
         .from = replica->config.node_id,
         .to = message->from,
         .instance = replica->superblock.instance,
-        .refusal = { .reason = FRAME_REMOVED, .index = committed->id.index },
+        .refusal = { .reason = FRAME_REMOVED, .index = committed->id.index, .instance = message->instance },
     };
     output_message(output, &replica->frame, &refusal);
 }

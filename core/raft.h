@@ -55,6 +55,8 @@ void replicate_become_leader(struct replica *replica, struct output *output);
 /* Leader: nothing is known of the member in this slot. */
 void replicate_begin_peer(struct replica *replica, uint32_t slot);
 void replicate_response(struct replica *replica, struct output *output, const struct message *message);
+/* Leader: the peer has another data directory, and has confirmed nothing. */
+void replicate_forget(struct replica *replica, uint32_t slot);
 void replicate_tick(struct replica *replica, struct output *output);
 void replicate_flush(struct replica *replica, struct output *output);
 /* The leader's own durability, or a follower's, may have moved the commit index. */

@@ -294,6 +294,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
         replica->stored.flags |= STORED_ABSTAIN;
         output_event(output, EVENT_ABSTAIN, replica->log.last.index, wal->tail);
     }
+    rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
     log_meet_checkpoint(replica);
     members_recovered(replica, output);

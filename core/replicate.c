@@ -16,7 +16,7 @@
  * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
- * says that it lost an entry. */
+ * says that it lost an entry, or has another data directory (rejoin.h). */
 #include "raft.h"
 
 static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
@@ -104,6 +104,17 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->probe_sent = false;
     peer->heartbeat_due = true;
     inflight_clear(replica, slot);
+}
+
+void replicate_forget(struct replica *replica, uint32_t slot)
+{
+    ASSERT(slot != replica->self);
+    replica->peers[slot].checkpoint = (struct checkpoint_mark){ .index = 0 };
+    if (replica->role != RAFT_LEADER)
+        return;
+    const uint64_t heard_ns = replica->peers[slot].heard_ns;
+    replicate_begin_peer(replica, slot);
+    replica->peers[slot].heard_ns = heard_ns;
 }
 
 void replicate_become_leader(struct replica *replica, struct output *output)

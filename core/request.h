@@ -186,8 +186,13 @@ struct node_status {
     bool checkpoint_busy;           /* one is being written */
     uint8_t scrub_phase;            /* enum scrub_phase, scrub.h */
     uint64_t configuration_index;   /* of the entry that made the configuration in use; 0: of the format */
+    uint8_t rejoin;                 /* enum rejoin_state, replica.h */
+    uint8_t rejoin_answers;
+    uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
+    bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
+    uint8_t zero[4];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 240, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 248, "no padding");
 
 /* One member of the configuration in use; progress as the leader sees it, zeros elsewhere. */
 struct member_status {

@@ -18,6 +18,7 @@
 #include "message.h"
 #include "prng.h"
 #include "quorum.h"
+#include "rejoin.h"
 #include "replica.h"
 #include "scrub.h"
 #include "session.h"
@@ -82,7 +83,6 @@ struct peer {
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
     uint64_t lease_ns;                 /* highest sent_ns of this term echoed by it; 0: none */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
-    uint64_t instance;                 /* its data directory, once seen; 0: not yet */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
@@ -162,7 +162,7 @@ struct replica {
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns; /* last contact of a current leader */
     bool leader_heard;        /* leader_heard_ns means something */
-    bool peer_heard;          /* any valid peer frame in this life */
+    bool accepted;            /* a peer has answered its votes or entries in this life */
     bool wants_tick;          /* work is left for another step at once */
     bool stood_back;          /* it let one election go by, since it has no state to lead with */
     uint32_t votes;           /* bit per slot */
@@ -199,6 +199,7 @@ struct replica {
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct change change;
+    struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */

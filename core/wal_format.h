@@ -105,6 +105,7 @@ enum stored_flag {
     STORED_PARTIAL = 2, /* pages of the checkpoint are still to be got from peers (install.h) */
     /* The log began anew behind a checkpoint that was installed: who the members are is known when its pages are. */
     STORED_STRANGER = 4,
+    STORED_REJOIN = 8, /* the disk was replaced: in term 0 what it promised is not known (rejoin.h) */
 };
 
 /* Raft 4.1: a server uses the latest configuration in its log, committed or not, and goes back to the one before when
@@ -121,8 +122,9 @@ struct stored {
     struct checkpoint checkpoint;
     uint64_t flags; /* of enum stored_flag */
     struct members members;
+    struct directory directories[DIRECTORIES_MAX]; /* that speak for other members (rejoin.h) */
 };
-STATIC_ASSERT(sizeof(struct stored) == 136 + 2 * sizeof(struct configuration), "no padding");
+STATIC_ASSERT(sizeof(struct stored) == 136 + 2 * sizeof(struct configuration) + DIRECTORIES_MAX * 16, "no padding");
 
 struct superblock {
     struct hash128 hash;   /* of the rest of the copy */
@@ -132,7 +134,7 @@ struct superblock {
     uint16_t blocks; /* of this copy */
     uint64_t cluster_id;
     uint64_t node_id;
-    uint64_t instance; /* names this data directory */
+    uint64_t instance; /* names this data directory; replica.h */
     uint64_t sequence; /* grows with every new content */
     uint32_t block_bytes;
     uint32_t superblock_stride_blocks;

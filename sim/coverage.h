@@ -104,7 +104,7 @@ enum liveness_demand {
 /* "full_read" and so on. */
 const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 
-enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REMOVED + 1 };
+enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
 
 struct coverage {
     uint64_t schedules;

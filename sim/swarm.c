@@ -316,7 +316,7 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
     }
     swarm->nemesis_ns[NEMESIS_WIPE] = draw_octave(draw, 8 * election_ns, 128 * election_ns);
-    if (!draw_percent(draw, percent / 2) || !damaged || !ATLAS_NODES_REJOIN)
+    if (!draw_percent(draw, percent / 2) || !damaged)
         swarm->nemesis_ns[NEMESIS_WIPE] = 0;
     const uint64_t ticket = draw_below(draw, 100);
     swarm->regime = REGIME_MINORITY;
@@ -427,7 +427,7 @@ static void swarm_count_disks(const struct swarm *swarm, struct coverage *covera
         [FAULT_READ_MISDIRECTED] = swarm->read_misdirected,
         [FAULT_SUPERBLOCK_SOME] = nemesis[NEMESIS_SUPERBLOCK],
         [FAULT_SUPERBLOCK_ALL] = nemesis[NEMESIS_SUPERBLOCK],
-        [FAULT_DISK_WIPED] = nemesis[NEMESIS_WIPE],
+        [FAULT_DISK_WIPED] = nemesis[NEMESIS_WIPE] != 0 && swarm->regime != REGIME_PLACES && swarm->node_count > 2,
         [FAULT_BAD_SUPERBLOCK] = rots,
         [FAULT_BAD_HEADER] = rots,
         [FAULT_BAD_BODY] = rots,

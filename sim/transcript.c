@@ -19,6 +19,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_REPAIR_REQUEST: return "repair?";
     case FRAME_REPAIR_RESPONSE: return "repair!";
     case FRAME_TIMEOUT_NOW: return "timeout-now";
+    case FRAME_REJOIN_REQUEST: return "rejoin?";
+    case FRAME_REJOIN_RESPONSE: return "rejoin!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";

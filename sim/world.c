@@ -110,7 +110,7 @@ static bool world_reset(struct world *world, uint64_t seed)
         return false;
     workload_reset(&world->workload, scene);
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
-        node_format(world, &world->nodes[slot]);
+        node_format(world, &world->nodes[slot], node_instance(world, &world->nodes[slot]));
     return true;
 }
 

@@ -63,6 +63,18 @@ static inline void count_answer(struct cluster *cluster, uint32_t to, struct sli
     cluster->hashes_to[to] += message.checkpoint_response.ask == CHECKPOINT_ASK_HASHES;
 }
 
+/* They go back the way that the frame came. */
+static inline void deliver_refusals(struct cluster *cluster, uint32_t from, uint32_t to)
+{
+    const struct output *output = &cluster->nodes[from]->output;
+    for (uint32_t i = 0; i < output->effect_count && cluster->nodes[to]->stop == 0; i++) {
+        if (output->effects[i].kind != EFFECT_REFUSE || output->effects[i].bytes.count == 0)
+            continue;
+        node_peer_frame(cluster->nodes[to], output->effects[i].bytes);
+        observe(cluster, to);
+    }
+}
+
 static inline void deliver(struct cluster *cluster, uint32_t from)
 {
     static struct node_frame frames[NODE_SENT_MAX];
@@ -91,6 +103,7 @@ static inline void deliver(struct cluster *cluster, uint32_t from)
         count_answer(cluster, to, bytes);
         node_peer_frame(receiver, bytes);
         observe(cluster, to);
+        deliver_refusals(cluster, to, from);
     }
 }
 
