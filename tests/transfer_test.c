@@ -81,6 +81,104 @@ TEST(a_healthy_cluster_hands_over_at_once)
     cluster_free(cluster);
 }
 
+static uint32_t starved; /* gets no entries */
+
+static bool starve(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    EXPECT(count >= sizeof header);
+    memcpy(&header, bytes, sizeof header);
+    return to != starved || header.type != FRAME_APPEND_REQUEST;
+}
+
+/* T01. Told to campaign before it has everything, it would lose. */
+TEST(the_target_has_everything_before_it_is_told_to_campaign)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    const uint64_t term = node_view(node_at(cluster, leader)).term;
+    starved = target;
+    cluster->hook = starve;
+    put(cluster, 1, 1);
+    ask(cluster, leader, target + 1);
+    EXPECT(!answered_within(cluster, leader, 30 * MS));
+    EXPECT_EQUAL(node_view(node_at(cluster, target)).term, term);
+    cluster->hook = NULL;
+    EXPECT(answered_within(cluster, leader, 30 * MS));
+    EXPECT(answer == REPLY_OK && answer_leader == target + 1);
+    EXPECT_EQUAL(node_view(node_at(cluster, target)).term, term + 1);
+    cluster_free(cluster);
+}
+
+/* ---- leases (Raft 6.4.1) ---- */
+
+static struct cluster *three_with_leases(void)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
+        start(cluster, slot);
+    }
+    put(cluster, 0, 1);
+    cluster_run(cluster, 50 * MS);
+    return cluster;
+}
+
+/* R06. */
+TEST(a_lease_counts_from_the_question_however_late_the_answer)
+{
+    struct cluster *cluster = three_with_leases();
+    const uint32_t leader = elected(cluster), other = (leader + 1) % NODES;
+    struct node *node = node_at(cluster, leader);
+    const uint64_t cut_ns = cluster->now_ns;
+    cluster->cut[leader] = true;
+    cluster_run(cluster, 60 * MS);
+    EXPECT(node_view(node).lease_end_ns <= cut_ns + 100 * MS);
+    const struct message late = {
+        .type = FRAME_APPEND_RESPONSE,
+        .from = other + 1,
+        .to = leader + 1,
+        .instance = 1001 + other,
+        .term = node_view(node).term,
+        .append_response = { .match = 1, .echo_ns = cut_ns + 10 * MS },
+    };
+    node_message(node, &late);
+    EXPECT(node_view(node).lease_end_ns > cut_ns + 108 * MS);
+    EXPECT(node_view(node).lease_end_ns < cut_ns + 110 * MS);
+    cluster_free(cluster);
+}
+
+/* R09. */
+TEST(a_voter_that_starts_again_votes_for_nobody_for_an_election_timeout)
+{
+    struct cluster *cluster = three_with_leases();
+    const uint32_t leader = elected(cluster), voter = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    struct node *node = node_at(cluster, voter);
+    cluster->cut[leader] = true;
+    cluster->cut[voter] = true;
+    node_crash(node);
+    start(cluster, voter);
+    cluster_run(cluster, 1 * MS);
+    const struct message request = {
+        .type = FRAME_VOTE_REQUEST,
+        .from = third + 1,
+        .to = voter + 1,
+        .instance = 1001 + third,
+        .term = node_view(node).term + 5,
+        .vote_request = { .last = { .term = 9, .index = 99 }, .term = node_view(node).term + 5 },
+    };
+    node_message(node, &request);
+    EXPECT(node_view(node).vote != third + 1);
+    node_tick(node, 100 * MS);
+    node_message(node, &request);
+    EXPECT_EQUAL(node_view(node).vote, third + 1);
+    cluster_free(cluster);
+}
+
+/* ---- transfers ---- */
+
 TEST(the_best_one_is_found_and_who_leads_already_is_told_so)
 {
     struct cluster *cluster = three();
