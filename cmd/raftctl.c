@@ -377,6 +377,18 @@ static const char *scrub_phase_text(uint8_t phase)
 
 static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
 
+static const char *rejoin_text(uint8_t state)
+{
+    return state <= REJOIN_CATCHING_UP ? rejoin_state_text((enum rejoin_state)state) : "?";
+}
+
+/* A node that rejoins is a follower that does not count yet. */
+static const char *status_role_text(const struct node_status *status)
+{
+    const bool follows = status->role == RAFT_FOLLOWER && status->rejoin != REJOIN_WHOLE;
+    return follows ? "rejoining" : role_text(status->role);
+}
+
 static void print_status_json(const char *endpoint, const struct node_status *status)
 {
     printf("{\"endpoint\": ");
@@ -400,7 +412,8 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "store_bytes_used", status->store_bytes_used },
         { "store_bytes_max", status->store_bytes_max },
         { "sessions", status->sessions },
-        { "voters", status->voters },
+        { "members", status->members },
+        { "configuration_index", status->configuration_index },
         { "checkpoint_index", status->checkpoint.index },
         { "checkpoint_term", status->checkpoint.term },
         { "first_index", status->first_index },
@@ -411,6 +424,8 @@ static void print_status_json(const char *endpoint, const struct node_status *st
         { "blocks_mended", status->blocks_mended },
         { "scrub_passes", status->scrub_passes },
         { "scrub_position", status->scrub_position },
+        { "rejoin_answers", status->rejoin_answers },
+        { "rejoin_answers_needed", status->rejoin_answers_needed },
     };
     printf(", \"role\": \"%s\"", role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
@@ -418,7 +433,8 @@ static void print_status_json(const char *endpoint, const struct node_status *st
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\"", scrub_phase_text(status->scrub_phase));
+    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s", scrub_phase_text(status->scrub_phase),
+           rejoin_text(status->rejoin), status->abstains ? "true" : "false");
     printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
 }
 
@@ -426,7 +442,7 @@ static void print_status_json(const char *endpoint, const struct node_status *st
 static void print_status_row(const char *endpoint, const struct node_status *status)
 {
     printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %9llu  %016llx\n", endpoint,
-           (unsigned long long)status->node_id, role_text(status->role), (unsigned long long)status->leader,
+           (unsigned long long)status->node_id, status_role_text(status), (unsigned long long)status->leader,
            (unsigned long long)status->term, (unsigned long long)status->commit_index,
            (unsigned long long)status->applied_index, (unsigned long long)status->keys,
            (unsigned long long)status->state_digest);
@@ -436,7 +452,7 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
 {
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], repaired[64], store[48];
+    char log[48], ring[32], checkpoint[64], repaired[64], store[48], rejoin[96] = "";
     snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
              (unsigned long long)status->last_index);
     snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
@@ -448,11 +464,16 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
     else
         snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
                  (unsigned long long)status->pages_wanted);
+    if (status->rejoin == REJOIN_ASKING)
+        snprintf(rejoin, sizeof rejoin, "; rejoining: %u of %u answers from nodes that kept their disks",
+                 (unsigned)status->rejoin_answers, (unsigned)status->rejoin_answers_needed);
+    else if (status->rejoin == REJOIN_CATCHING_UP)
+        snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
     snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
              (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
-    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s\n", endpoint, log, ring,
+    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s\n", endpoint, log, ring,
            status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
-           scrub_phase_text(status->scrub_phase), store);
+           scrub_phase_text(status->scrub_phase), store, rejoin);
 }
 
 struct status_answer {

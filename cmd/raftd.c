@@ -32,12 +32,14 @@ struct raftd {
     bool wal_given;
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
+    uint64_t lease_drift_ppm;
     const char *cluster;
     const char *data;
     const char *listen;
     enum io_choice io;
     enum sync_method sync;
     bool buffered;
+    bool rejoin;
     bool strict_naming;
     enum logger_level log_level;
     enum logger_format log_format;
@@ -59,9 +61,15 @@ static const char help[] =
     "  --listen HOST:PORT        where to listen, if not at this node's address in --cluster\n"
     "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
     "                            a new DIR a hash of MEMBERS)\n"
+    "  --rejoin                  when DIR is new: this node has been a member and lost its disk. It asks the others "
+    "what\n"
+    "                            it may have promised, and votes again when it has caught up\n"
     "  --wal-size SIZE           of a new data directory: bytes, or with K, M, G (default 1G)\n"
     "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
     "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
+    "  --lease-drift-ppm N       leaders answer reads without asking the others, relying on it that no clock of the\n"
+    "                            cluster is wrong by more than N parts per million, such as 1000; the same on all\n"
+    "                            nodes (default 0: off)\n"
     "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
     "  --sync auto|thread|dsync|fdatasync|adaptive\n"
     "                            how WAL writes become durable; the last three need io_uring\n"
@@ -123,6 +131,8 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd_parse_number(flag, value, 10, 600000, &raftd->election_timeout_ms);
     else if (strcmp(flag, "--heartbeat-ms") == 0)
         raftd_parse_number(flag, value, 1, 300000, &raftd->heartbeat_ms);
+    else if (strcmp(flag, "--lease-drift-ppm") == 0)
+        raftd_parse_number(flag, value, 0, LEASE_DRIFT_PPM_MAX, &raftd->lease_drift_ppm);
     else if (strcmp(flag, "--cluster") == 0)
         raftd->cluster = value;
     else if (strcmp(flag, "--data") == 0)
@@ -188,8 +198,8 @@ static void raftd_parse(struct raftd *raftd, int argc, char **argv)
             puts("raftd " RAFTD_VERSION);
             exit(EXIT_LEFT);
         }
-        if (strcmp(argv[at], "--unsafe-buffered") == 0) {
-            raftd->buffered = true;
+        if (strcmp(argv[at], "--unsafe-buffered") == 0 || strcmp(argv[at], "--rejoin") == 0) {
+            *(argv[at][2] == 'r' ? &raftd->rejoin : &raftd->buffered) = true;
             continue;
         }
         const char *value = equals != NULL ? equals + 1 : at + 1 < argc ? argv[++at] : NULL;
@@ -255,6 +265,8 @@ static void raftd_parse_cluster(struct raftd *raftd)
         text += count + 1;
     }
     raftd_sort_members(raftd);
+    if (raftd->rejoin && raftd->voter_count == 1)
+        raftd_exit(EXIT_USAGE, "--rejoin: a cluster of one has nobody else who knows what it held");
     for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
         if (raftd->voters[slot].id == raftd->id)
             return;
@@ -302,6 +314,9 @@ static void raftd_compare(const struct raftd *raftd, const struct datadir *datad
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
+    if (raftd->rejoin)
+        LOG(LOG_LEVEL_INFO, "rejoin-unused", FIELD_TEXT("note", "--rejoin is for a new directory; this one stands"),
+            FIELD_TEXT("data", raftd->data));
     const struct configuration list = raftd_configuration(raftd);
     if (!configuration_equal(&list, &datadir->configuration)) {
         snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
@@ -326,6 +341,7 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
         .pre_vote = true,
         .check_quorum = true,
         .strict_naming = raftd->strict_naming,
+        .lease_drift_ppm = (uint32_t)raftd->lease_drift_ppm,
     };
     struct replica_config checked = *config;
     checked.cluster_id = raftd_default_cluster_id(raftd);
@@ -366,7 +382,7 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
         raftd_exit(EXIT_FAILED, "restore: %s", result.error);
     printf("restored %llu pages, the state behind entry %llu of cluster %llu, into %s\n"
            "node %llu of cluster %llu: start it and the others, restored from the same file, as usual\n",
-           (unsigned long long)result.header.page_count, (unsigned long long)result.header.id.index,
+           (unsigned long long)result.pages, (unsigned long long)result.header.id.index,
            (unsigned long long)result.header.cluster_id, raftd->data, (unsigned long long)raftd->id,
            (unsigned long long)result.cluster_id);
     return EXIT_LEFT;
@@ -430,6 +446,7 @@ int main(int argc, char **argv)
         .wal_bytes = raftd.wal_bytes,
         .buffered = raftd.buffered,
         .configuration = &configuration,
+        .rejoin = raftd.rejoin,
     };
     struct datadir datadir;
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))

@@ -62,6 +62,7 @@ static bool apply_may(const struct replica *replica, const struct entry *entry)
     case ENTRY_NOOP: return true;
     case ENTRY_COMMAND: return checkpoint_has_room(replica) && store_prefetch(replica, entry);
     case ENTRY_CHECKPOINT: return checkpoint_is_idle(replica);
+    case ENTRY_CONFIG: return checkpoint_has_room(replica);
     }
     UNREACHABLE();
 }
@@ -87,6 +88,8 @@ void apply_committed(struct replica *replica, struct output *output)
             checkpoint_freeze(replica, output, entry.id);
         if (entry.kind == ENTRY_COMMAND)
             outcome = apply_command(replica, output, &entry);
+        if (entry.kind == ENTRY_CONFIG)
+            members_applied(replica, output, &entry);
         replica->applied = entry.id.index;
         output_event(output, EVENT_APPLY, entry.id.index, apply_digest(replica));
         client_applied(replica, output, entry.id, &outcome);

@@ -61,7 +61,7 @@ void client_read(struct replica *replica, struct output *output, uint64_t client
 
 static void client_status(struct replica *replica, struct output *output, uint64_t client, uint64_t request_id)
 {
-    const struct node_status status = {
+    struct node_status status = {
         .cluster_id = replica->config.cluster_id,
         .node_id = replica->config.node_id,
         .leader = replica->leader,
@@ -92,14 +92,24 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .scrub_phase = (uint8_t)replica->scrub.phase,
         .store_state = (uint8_t)replica->store.state,
         .checkpoint_busy = !checkpoint_is_idle(replica),
-        .voters = bits_count(configuration_voters(members_now(replica))),
+        .configuration_index = members_now(replica)->id.index,
         .role = (uint8_t)replica->role,
+        .rejoin = (uint8_t)rejoin_state_of(replica),
+        .rejoin_answers = (uint8_t)rejoin_answers(replica),
+        .rejoin_answers_needed = (uint8_t)rejoin_answers_needed(replica),
+        .abstains = election_abstains(replica),
     };
+    uint8_t value[sizeof status + MEMBERS_MAX * sizeof(struct member_status)];
+    status.members = members_status(replica, value + sizeof status);
+    memcpy(value, &status, sizeof status);
     const struct reply reply = {
         .request_id = request_id,
         .leader = replica->leader,
         .applied = replica->applied,
-        .value = { .bytes = (const uint8_t *)&status, .count = sizeof status },
+        .value = {
+            .bytes = value,
+            .count = (uint32_t)(sizeof status + status.members * sizeof(struct member_status)),
+        },
     };
     client_reply(replica, output, client, &reply);
 }
@@ -159,6 +169,9 @@ static void client_request(struct replica *replica, struct output *output, uint6
         return;
     } else if (request->kind == REQUEST_CHECKPOINT) {
         client_checkpoint(replica, output, client, request->request_id);
+        return;
+    } else if (request->kind == REQUEST_MEMBERS) {
+        members_request(replica, output, client, request);
         return;
     } else if (request->kind == REQUEST_TRANSFER) {
         transfer_request(replica, output, client, request);
@@ -236,5 +249,6 @@ bool client_fail_pending(struct replica *replica, struct output *output)
         client_reply(replica, output, pending->client, &unknown);
         pending_pop(replica);
     }
+    members_fail_change(replica, output);
     return true;
 }

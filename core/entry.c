@@ -1,6 +1,8 @@
 /* Log entries to bytes and back; see entry.h. */
 #include "entry.h"
 
+#include "configuration.h"
+
 void entry_encode(const struct entry *entry, uint8_t *to)
 {
     ASSERT(entry->id.index > 0 && entry->id.term > 0);
@@ -30,14 +32,18 @@ uint32_t entry_decode(struct slice bytes, struct entry *entry)
         return 0;
     if (header.index == 0 || header.term == 0)
         return 0;
-    if (header.kind < ENTRY_NOOP || header.kind > ENTRY_CHECKPOINT)
+    if (header.kind < ENTRY_NOOP || header.kind > ENTRY_CONFIG)
         return 0;
-    if (header.kind != ENTRY_COMMAND && header.body_bytes != 0)
+    if ((header.kind == ENTRY_NOOP || header.kind == ENTRY_CHECKPOINT) && header.body_bytes != 0)
+        return 0;
+    struct configuration configuration;
+    const struct slice body = { .bytes = bytes.bytes + sizeof header, .count = header.body_bytes };
+    if (header.kind == ENTRY_CONFIG && !configuration_decode(body, &configuration))
         return 0;
     *entry = (struct entry){
         .id = { .term = header.term, .index = header.index },
         .kind = (enum entry_kind)header.kind,
-        .body = { .bytes = bytes.bytes + sizeof header, .count = header.body_bytes },
+        .body = body,
     };
     return (uint32_t)whole;
 }

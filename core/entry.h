@@ -10,6 +10,7 @@ enum entry_kind {
     ENTRY_NOOP = 1,       /* opens a leader's term (Raft 6.4); no body */
     ENTRY_COMMAND = 2,    /* a client command, request.h */
     ENTRY_CHECKPOINT = 3, /* whoever applies it freezes a checkpoint (checkpoint.h); no body */
+    ENTRY_CONFIG = 4,     /* a configuration, in use from when it is appended (members.h) */
 };
 
 struct entry_header {

@@ -32,8 +32,14 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
         .flags = replica->stored.flags,
         .durable_flags = replica->superblock.durable.flags,
+        .rejoin = rejoin_state_of(replica),
+        .rejoin_answers = rejoin_answers(replica),
+        .rejoin_answers_needed = rejoin_answers_needed(replica),
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
+        .lease_end_ns = read_lease_end_ns(replica),
+        .slot = replica->self,
+        .configuration = members_now(replica)->id,
     };
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         view->match[slot] = replica->peers[slot].match;
@@ -43,6 +49,11 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
 }
 
 const struct configuration *replica_configuration(const struct replica *replica) { return members_now(replica); }
+
+const struct configuration *replica_configuration_committed(const struct replica *replica)
+{
+    return members_committed(replica);
+}
 
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry)
 {
@@ -114,6 +125,8 @@ const char *replica_invariant(const struct replica *replica)
         return "store within its pages";
     if (replica->stored.hard.term < replica->superblock.durable.hard.term)
         return "the term in memory is not behind the durable one";
+    if ((replica->stored.flags & STORED_REJOIN) != 0 && (replica->stored.flags & STORED_ABSTAIN) == 0)
+        return "who rejoins abstains";
     const char *problem = wal_invariant(replica);
     if (problem == NULL)
         problem = checkpoint_invariant(replica);
@@ -171,7 +184,7 @@ bool wal_batch_inspect(struct slice bytes, uint64_t cluster_id, uint64_t lsn, st
         .hash = header.hash,
         .prev_hash = header.prev_hash,
         .repair = header.kind == WAL_BATCH_REPAIR,
-        .truncate_after = header.kind == WAL_BATCH_APPEND ? header.first_index - 1 : UINT64_MAX,
+        .truncate_after = wal_batch_appends(header.kind) ? header.first_index - 1 : UINT64_MAX,
         .first_index = header.first_index,
         .entry_term = header.entry_term,
         .entry_count = header.entry_count,

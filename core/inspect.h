@@ -32,19 +32,27 @@ struct replica_view {
     uint32_t keys;
     uint32_t sessions;
     uint64_t wal_blocks_used;
-    uint64_t flags;              /* of enum stored_flag, in memory */
-    uint64_t durable_flags;      /* as the core believes */
+    uint64_t flags;         /* of enum stored_flag, in memory */
+    uint64_t durable_flags; /* as the core believes */
+    enum rejoin_state rejoin;
+    uint32_t rejoin_answers; /* while it asks: of the needed ones so many are in */
+    uint32_t rejoin_answers_needed;
     uint64_t install_index;      /* of the checkpoint that is being got from a peer; 0: none */
     bool store_ready;            /* the applied state is whole */
+    uint32_t slot;               /* of this node in the configuration in use; MEMBERS_MAX: no member */
+    struct log_id configuration; /* the entry that made the one in use; index 0: the format */
     uint64_t match[MEMBERS_MAX]; /* leaders: per slot of the configuration in use, own slot included */
     uint64_t next[MEMBERS_MAX];
     uint64_t round_acked[MEMBERS_MAX];
+    uint64_t lease_end_ns; /* leaders with leases, by their clock; 0: none */
 };
 
 void replica_inspect(const struct replica *replica, struct replica_view *view);
 
-/* The configuration in use: the latest one in the log. Borrows from the region. */
+/* The configuration in use: the latest one in the log; and the latest one that is committed as far as this node knows.
+ * Both borrow from the region. */
 const struct configuration *replica_configuration(const struct replica *replica);
+const struct configuration *replica_configuration_committed(const struct replica *replica);
 
 /* The entry at index, base < index <= last, not faulty; its body borrows from the region. */
 void replica_entry(const struct replica *replica, uint64_t index, struct entry *entry);

@@ -335,6 +335,7 @@ struct kv_result kv_execute(struct replica *replica, const struct request *reque
     case REQUEST_GET_STALE:
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT:
+    case REQUEST_MEMBERS:
     case REQUEST_TRANSFER: break;
     }
     UNREACHABLE();

@@ -42,6 +42,8 @@ const struct limits limits_production = {
     .page_bytes = 4 * KIB,
     .pages_max = 512 * KIB,
     .sessions_max = 8192,
+    .members_max = MEMBERS_MAX,
+    .promote_lag_entries_max = 4096,
     .pending_writes_max = 8192,
     .pending_reads_max = 8192,
     .inflight_max = 64,
@@ -77,8 +79,10 @@ const struct limits limits_tiny = {
     .txn_compares_max = 4,
     .txn_writes_max = 4,
     .page_bytes = 256,
-    .pages_max = 20,
+    .pages_max = 24,
     .sessions_max = 8,
+    .members_max = 10,
+    .promote_lag_entries_max = 4,
     .pending_writes_max = 8,
     .pending_reads_max = 8,
     .inflight_max = 4,
@@ -114,8 +118,10 @@ const struct limits limits_micro = {
     .txn_compares_max = 1,
     .txn_writes_max = 1,
     .page_bytes = 256,
-    .pages_max = 8,
+    .pages_max = 9,
     .sessions_max = 2,
+    .members_max = 3,
+    .promote_lag_entries_max = 1,
     .pending_writes_max = 2,
     .pending_reads_max = 2,
     .inflight_max = 2,
@@ -123,7 +129,7 @@ const struct limits limits_micro = {
     .append_bytes_max = 128,
     .apply_per_step_max = 4,
     .effects_max = 32,
-    .frame_bytes_max = 512,
+    .frame_bytes_max = 768,
 };
 
 static bool is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
@@ -139,6 +145,11 @@ uint32_t limits_command_bytes_max(const struct limits *limits)
 {
     const uint32_t single = limits->key_bytes_max + limits->value_bytes_max;
     return (uint32_t)sizeof(struct request_header) + u32_max(single, limits_txn_bytes_max(limits));
+}
+
+uint32_t limits_entry_bytes_max(const struct limits *limits)
+{
+    return u32_max(limits_command_bytes_max(limits), limits->members_max * (uint32_t)sizeof(struct member));
 }
 
 static const char *limits_storage_problem(const struct limits *limits)
@@ -158,7 +169,7 @@ static const char *limits_storage_problem(const struct limits *limits)
         return "wal_unnamed_max must be above wal_depth, below 32 and fit one header block";
     if (limits->wal_batch_bytes_max % limits->block_bytes != 0)
         return "wal_batch_bytes_max must be a multiple of block_bytes";
-    if (limits->wal_batch_bytes_max < sizeof(struct wal_batch_header) + entry_bytes(limits_command_bytes_max(limits)))
+    if (limits->wal_batch_bytes_max < sizeof(struct wal_batch_header) + entry_bytes(limits_entry_bytes_max(limits)))
         return "wal_batch_bytes_max must hold the largest entry";
     if (limits->wal_reserve_blocks < 4 || limits->wal_body_blocks <= limits->wal_reserve_blocks
         || (uint64_t)(limits->wal_body_blocks - limits->wal_reserve_blocks) * limits->block_bytes
@@ -212,8 +223,10 @@ const char *limits_problem(const struct limits *limits)
         return "a quarter of page_bytes must hold the largest key and a record";
     if (limits->sessions_max == 0)
         return "sessions_max must not be 0";
+    if (limits->members_max < 3 || limits->members_max > MEMBERS_MAX)
+        return "members_max must be in 3..16";
     if (limits->pages_max < page_fixed_count(limits) + 2)
-        return "pages_max must hold the root, the bitmap, the sessions and a tree";
+        return "pages_max must hold the root, the bitmap, the sessions, the configuration and a tree";
     problem = limits_checkpoint_problem(limits);
     if (problem != NULL)
         return problem;
@@ -227,12 +240,13 @@ const char *limits_problem(const struct limits *limits)
         return "effects_max must be at least 28";
     if (limits->frame_bytes_max > 16 * MIB)
         return "frame_bytes_max must be at most 16 MiB";
-    if (limits->frame_bytes_max < message_append_bytes(entry_bytes(limits_command_bytes_max(limits)))
+    if (limits->frame_bytes_max < message_append_bytes(entry_bytes(limits_entry_bytes_max(limits)))
         || limits->frame_bytes_max < message_append_bytes(limits->append_bytes_max))
         return "frame_bytes_max must hold an append request with append_bytes_max or the largest entry";
     if (limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header) + limits->value_bytes_max
-        || limits->frame_bytes_max
-               < sizeof(struct frame_header) + sizeof(struct reply_header) + sizeof(struct node_status))
+        || limits->frame_bytes_max < sizeof(struct frame_header) + sizeof(struct reply_header)
+                                         + sizeof(struct node_status)
+                                         + limits->members_max * sizeof(struct member_status))
         return "frame_bytes_max must hold the largest reply";
     if (message_pages_max(limits->frame_bytes_max, limits->page_bytes) == 0)
         return "frame_bytes_max must hold an answer with one page";
@@ -243,15 +257,9 @@ const char *limits_problem(const struct limits *limits)
 uint64_t limits_fingerprint(const struct limits *limits)
 {
     const uint32_t agreed[] = {
-        WIRE_VERSION,
-        limits->key_bytes_max,
-        limits->value_bytes_max,
-        limits->txn_compares_max,
-        limits->txn_writes_max,
-        limits->page_bytes,
-        limits->pages_max,
-        limits->sessions_max,
-        limits->frame_bytes_max,
+        WIRE_VERSION,           limits->key_bytes_max,   limits->value_bytes_max, limits->txn_compares_max,
+        limits->txn_writes_max, limits->page_bytes,      limits->pages_max,       limits->sessions_max,
+        limits->members_max,    limits->frame_bytes_max,
     };
     const uint64_t hash = checksum64(agreed, sizeof agreed, 0);
     return hash != 0 ? hash : 1;

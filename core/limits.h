@@ -47,6 +47,8 @@ struct limits {
     uint32_t page_bytes;     /* of the state machine's memory; a power of two, 256..PAGE_BYTES_MAX */
     uint32_t pages_max;      /* of them */
     uint32_t sessions_max;
+    uint32_t members_max;             /* slots of a configuration that are used, 3..MEMBERS_MAX */
+    uint32_t promote_lag_entries_max; /* a learner that is further behind is not promoted (Raft 4.2.1) */
     /* queues */
     uint32_t pending_writes_max; /* proposals with a waiting client; a power of two */
     uint32_t pending_reads_max;  /* a power of two */
@@ -64,8 +66,9 @@ extern const struct limits limits_production;
 extern const struct limits limits_tiny;
 extern const struct limits limits_micro;
 
-/* The largest encoded command (the body of one entry) that these limits allow. */
+/* The largest encoded command that these limits allow, and the largest body of any entry. */
 uint32_t limits_command_bytes_max(const struct limits *limits);
+uint32_t limits_entry_bytes_max(const struct limits *limits);
 
 /* NULL when the limits are consistent, otherwise the relation that does not hold, as a sentence. */
 const char *limits_problem(const struct limits *limits);

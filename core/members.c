@@ -1,9 +1,18 @@
-/* The configuration in use; see members.h. */
+/* The configuration in use: appended, rolled back, recovered, installed; see members.h. */
 #include "members.h"
 
+#include "output.h"
+#include "page.h"
+#include "raft.h"
 #include "state.h"
 
 const struct configuration *members_now(const struct replica *replica) { return &replica->stored.members.latest; }
+
+const struct configuration *members_committed(const struct replica *replica)
+{
+    const struct members *members = &replica->stored.members;
+    return members->latest.id.index <= replica->commit ? &members->latest : &members->previous;
+}
 
 uint32_t members_slot(const struct replica *replica, uint64_t node_id)
 {
@@ -39,10 +48,22 @@ bool members_alone(const struct replica *replica)
 
 bool members_may_campaign(const struct replica *replica)
 {
-    return configuration_is_voter(members_now(replica), replica->config.node_id);
+    return (replica->stored.flags & STORED_STRANGER) == 0
+           && configuration_is_voter(members_now(replica), replica->config.node_id);
 }
 
-void members_changed(struct replica *replica, const struct configuration *before)
+bool members_heard(const struct replica *replica, uint32_t slot)
+{
+    const struct peer *peer = &replica->peers[slot];
+    if (slot == replica->self)
+        return true;
+    return peer->heard && replica->now_ns - peer->heard_ns < replica->config.election_timeout_ns;
+}
+
+/* ---- what is kept per slot ---- */
+
+/* Another configuration is in use: what is kept per slot begins anew where a slot changed hands. */
+static void members_changed(struct replica *replica, const struct configuration *before)
 {
     replica->self = members_slot(replica, replica->config.node_id);
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
@@ -54,6 +75,161 @@ void members_changed(struct replica *replica, const struct configuration *before
         replica->campaign_due &= kept;
         replica->repair.dont_have &= kept;
         replica->repair.faulty &= kept;
+        replica->rejoin.owed &= kept;
         replica->peers[slot] = (struct peer){ .match = 0 };
+        if (replica->role == RAFT_LEADER)
+            replicate_begin_peer(replica, slot);
     }
+}
+
+static void members_use(struct replica *replica, const struct configuration *next)
+{
+    const struct configuration before = *members_now(replica);
+    replica->stored.members.latest = *next;
+    members_changed(replica, &before);
+}
+
+void members_adopted(struct replica *replica)
+{
+    const struct configuration nobody = { .id = { .term = 0 } };
+    members_changed(replica, &nobody);
+}
+
+/* ---- Raft 4.1: the latest one in the log ---- */
+
+void members_appended(struct replica *replica, struct output *output, const struct entry *entry)
+{
+    struct configuration next;
+    const bool valid = configuration_decode(entry->body, &next);
+    ASSERT(entry->kind == ENTRY_CONFIG && valid);
+    ASSERT(entry->id.index > members_now(replica)->id.index);
+    next.id = entry->id;
+    replica->stored.members.previous = *members_now(replica);
+    members_use(replica, &next);
+    output_event(output, EVENT_CONFIGURATION, entry->id.index,
+                 configuration_is_joint(&next) ? CONFIGURATION_JOINT : CONFIGURATION_FINAL);
+}
+
+void members_truncated(struct replica *replica, struct output *output, uint64_t index)
+{
+    const struct configuration previous = replica->stored.members.previous;
+    if (members_now(replica)->id.index <= index)
+        return;
+    members_use(replica, &previous);
+    output_event(output, EVENT_CONFIGURATION, previous.id.index, CONFIGURATION_ROLLED_BACK);
+}
+
+/* ---- what may be promised, and what recovery finds ---- */
+
+static bool members_hold(const struct members *members, struct log_id id)
+{
+    return id.index == 0 || log_id_equal(id, members->latest.id) || log_id_equal(id, members->previous.id);
+}
+
+bool members_know(const struct replica *replica, struct log_id id)
+{
+    const struct members *durable = &replica->superblock.durable.members;
+    return id.index <= durable->previous.id.index || members_hold(durable, id);
+}
+
+uint64_t members_promised_index(const struct replica *replica)
+{
+    const struct members *durable = &replica->superblock.durable.members;
+    const struct members *members = &replica->stored.members;
+    uint64_t index = UINT64_MAX;
+    if (!members_hold(durable, members->latest.id))
+        index = members->latest.id.index - 1;
+    if (!members_hold(durable, members->previous.id))
+        index = u64_min(index, members->previous.id.index - 1);
+    return index;
+}
+
+/* The entries behind the latest configuration that the superblock held: never promised, but in the log. */
+static void members_read_log(struct replica *replica, struct output *output)
+{
+    const uint64_t first = u64_max(members_now(replica)->id.index, replica->log.base.index) + 1;
+    for (uint64_t index = first; index <= replica->log.last.index; index++) {
+        struct entry entry;
+        if (!log_readable(replica, index))
+            continue;
+        log_entry(replica, index, &entry);
+        if (entry.kind == ENTRY_CONFIG)
+            members_appended(replica, output, &entry);
+    }
+}
+
+void members_recovered(struct replica *replica, struct output *output)
+{
+    const uint64_t lost = replica->recovery.config_lost;
+    if (!log_holds(replica, members_now(replica)->id))
+        members_truncated(replica, output, members_now(replica)->id.index - 1);
+    /* Its bytes are gone, and nobody was ever told that they were here, nor what lies behind them. */
+    if (lost > replica->commit && lost <= replica->log.last.index && !log_readable(replica, lost)) {
+        log_truncate(replica, lost - 1);
+        replica->wal.durable_index = u64_min(replica->wal.durable_index, lost - 1);
+        output_event(output, EVENT_TRUNCATE, lost - 1, 0);
+    }
+    members_read_log(replica, output);
+}
+
+/* ---- the configuration as a part of the replicated state ---- */
+
+static void members_write_pages(struct replica *replica, const struct configuration *configuration)
+{
+    const struct limits *limits = &replica->limits;
+    const uint32_t first = page_configuration(limits);
+    ASSERT(configuration_bytes(configuration) <= limits->members_max * sizeof(struct member));
+    for (uint32_t page = 1; page < page_configuration_count(limits); page++)
+        page_write(replica, first + page);
+    /* The pages are consecutive. */
+    memcpy(page_write(replica, first), configuration,
+           sizeof configuration->id + limits->members_max * sizeof(struct member));
+}
+
+static void members_read_pages(const struct replica *replica, struct configuration *configuration)
+{
+    const struct limits *limits = &replica->limits;
+    *configuration = (struct configuration){ .id = { .term = 0 } };
+    memcpy(configuration, page_read(replica, page_configuration(limits)),
+           sizeof configuration->id + limits->members_max * sizeof(struct member));
+}
+
+void members_loaded(struct replica *replica, struct output *output)
+{
+    struct members *members = &replica->stored.members;
+    struct configuration found;
+    if ((replica->stored.flags & STORED_STRANGER) == 0)
+        return;
+    replica->stored.flags &= ~(uint64_t)STORED_STRANGER;
+    members_read_pages(replica, &found);
+    if (configuration_problem(&found) != NULL || members_hold(members, found.id))
+        return;
+    if (found.id.index > members->previous.id.index)
+        members->previous = found;
+    /* One that came with the log behind the checkpoint is later than what the checkpoint says. */
+    if (members->latest.id.index > replica->stored.checkpoint.id.index)
+        return;
+    const struct configuration next = members->previous;
+    members_use(replica, &next);
+    output_event(output, EVENT_CONFIGURATION, next.id.index, CONFIGURATION_LOADED);
+}
+
+void members_applied(struct replica *replica, struct output *output, const struct entry *entry)
+{
+    struct configuration applied;
+    struct change *change = &replica->change;
+    const bool valid = configuration_decode(entry->body, &applied);
+    ASSERT(valid);
+    applied.id = entry->id;
+    members_write_pages(replica, &applied);
+    /* The client waits for the one that leaves the joint state, whoever appended it. */
+    if (change->id.index == 0 || entry->id.index < change->id.index || configuration_is_joint(&applied))
+        return;
+    const struct reply reply = {
+        .request_id = change->request_id,
+        .version = entry->id.index,
+        .applied = entry->id.index,
+    };
+    client_reply(replica, output, change->client, &reply);
+    *change = (struct change){ .client = 0 };
 }

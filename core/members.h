@@ -1,18 +1,44 @@
-/* Which configuration a replica uses (Raft 4.1, 4.3).
+/* Which configuration a replica uses, and how it changes (Raft 4.1, 4.3).
  *
- * It is the latest one in its log, committed or not; stored.members.latest, in memory with the entry, on the disk with
- * the superblock. Per slot of it a leader keeps a struct peer, so what is kept per slot begins anew for a slot that
- * changes hands. */
+ * A replica uses the latest configuration in its log, committed or not, from the moment it is appended, and goes back
+ * to the one before when that entry is truncated (4.1). Both are in stored.members: in memory with the entry, on the
+ * disk with the superblock, and the entry is promised to nobody before that (members_promised_index()). So recovery
+ * knows who may vote even when the entry is damaged.
+ *
+ *   FINAL --REQUEST_MEMBERS: the voters stay--> FINAL
+ *   FINAL --REQUEST_MEMBERS: the voters change--> JOINT --committed and applied: its leader of that moment--> FINAL
+ *
+ * A leader appends an ENTRY_CONFIG only when the latest one in its log is committed, and an entry of its own term (the
+ * bug of 2015: "bug in single-server membership changes", raft-dev). So at most one configuration of any log is not
+ * committed, and `previous` always is.
+ *
+ * Who is no voter never campaigns; but every node answers whoever asks, grants votes, and takes what a leader sends
+ * (4.2.2): its own configuration may be older than the sender's. A node that joins begins with an empty configuration.
+ * A leader that is not in the new configuration leads until that is committed, does not count itself, and steps down
+ * (4.2.2).
+ *
+ * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
+ * installed (STORED_STRANGER) does not campaign before it has read them there.
+ *
+ * Invariants:
+ *   latest.id is an entry of the log, or not above its base
+ *   previous is committed, and previous.id.index <= latest.id.index
+ *   the configuration in use may be newer than the log only where it is committed: then this node cannot be elected */
 #ifndef WW_MEMBERS_H
 #define WW_MEMBERS_H
 
 #include "base.h"
 #include "configuration.h"
+#include "entry.h"
+#include "message.h"
+#include "replica.h"
+#include "request.h"
 
 struct replica;
 
-/* The configuration in use. */
+/* The configuration in use; and the latest one known to be committed. */
 const struct configuration *members_now(const struct replica *replica);
+const struct configuration *members_committed(const struct replica *replica);
 
 /* Slot of a node id in it; MEMBERS_MAX when it is no member. */
 uint32_t members_slot(const struct replica *replica, uint64_t node_id);
@@ -25,8 +51,41 @@ uint32_t members_other_voters(const struct replica *replica);
 bool members_alone(const struct replica *replica);
 /* May this node campaign (Raft 4.2.2: who is no voter never does)? */
 bool members_may_campaign(const struct replica *replica);
+/* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
+bool members_heard(const struct replica *replica, uint32_t slot);
 
-/* The configuration in use has changed: what is kept per slot begins anew where a slot changed hands. */
-void members_changed(struct replica *replica, const struct configuration *before);
+/* ---- the configuration in use changes ---- */
+
+/* An ENTRY_CONFIG was appended to the log, by this leader or for another one. */
+void members_appended(struct replica *replica, struct output *output, const struct entry *entry);
+/* The log ends with index now. */
+void members_truncated(struct replica *replica, struct output *output, uint64_t index);
+/* What was adopted from the superblock is used from now on. */
+void members_adopted(struct replica *replica);
+/* The log has been recovered. May cut it before a configuration that is lost, and was never promised. */
+void members_recovered(struct replica *replica, struct output *output);
+/* A checkpoint is in memory: who the members are, if that was not known. */
+void members_loaded(struct replica *replica, struct output *output);
+
+/* Is this one of the two that the superblock held? For recovery. */
+bool members_know(const struct replica *replica, struct log_id id);
+/* Entries above are promised to nobody yet; UINT64_MAX: no limit. */
+uint64_t members_promised_index(const struct replica *replica);
+
+/* ---- changes ---- */
+
+/* REQUEST_MEMBERS, to a leader. */
+void members_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);
+/* Applies an ENTRY_CONFIG: into the replicated state, and to the client that waits for it. */
+void members_applied(struct replica *replica, struct output *output, const struct entry *entry);
+/* Leaves the joint state, and the leadership, when it is time. Called once per step. */
+void members_flush(struct replica *replica, struct output *output);
+/* A lost leadership: the client that waits learns that the outcome is unknown. */
+void members_fail_change(struct replica *replica, struct output *output);
+/* The sender of a vote request may not know that it is no member any more (Raft 4.2.3). */
+void members_tell_removed(struct replica *replica, struct output *output, const struct message *message);
+
+/* Fills in a struct member_status for each member; returns how many. */
+uint32_t members_status(const struct replica *replica, uint8_t *to);
 
 #endif

@@ -20,8 +20,10 @@ struct vote_response_body {
     uint8_t pre;
     uint8_t granted;
     uint8_t zero[6];
+    struct directory directories[DIRECTORIES_MAX];
 };
-STATIC_ASSERT(sizeof(struct vote_response_body) == 16, "no padding");
+STATIC_ASSERT(sizeof(struct vote_response_body) == 16 + DIRECTORIES_MAX * 16, "no padding");
+STATIC_ASSERT(sizeof(struct frame_header) + sizeof(struct vote_response_body) <= MESSAGE_VOTE_BYTES, "as promised");
 
 struct append_request_body {
     uint64_t prev_term;
@@ -30,11 +32,12 @@ struct append_request_body {
     uint64_t round;
     uint64_t last;
     uint64_t echo;
+    uint64_t sent_ns;
     struct checkpoint_mark agreed;
     uint32_t entry_count;
     uint32_t entries_bytes;
 };
-STATIC_ASSERT(sizeof(struct append_request_body) == 80, "no padding");
+STATIC_ASSERT(sizeof(struct append_request_body) == 88, "no padding");
 
 struct append_response_body {
     uint64_t match;
@@ -44,9 +47,10 @@ struct append_response_body {
     uint64_t rejected;
     uint64_t damaged;
     uint64_t nonce;
+    uint64_t echo_ns;
     struct checkpoint_mark checkpoint;
 };
-STATIC_ASSERT(sizeof(struct append_response_body) == 80, "no padding");
+STATIC_ASSERT(sizeof(struct append_response_body) == 88, "no padding");
 
 struct repair_request_body {
     uint64_t term;
@@ -62,7 +66,15 @@ struct repair_response_body {
 STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
+    uint64_t index;
     uint64_t reason;
+    uint64_t instance;
+};
+
+struct rejoin_response_body {
+    uint64_t instance;
+    uint64_t id_term;
+    uint64_t id_index;
 };
 
 struct checkpoint_request_body {
@@ -106,6 +118,8 @@ const char *frame_verdict_text(enum frame_verdict verdict)
     case FRAME_WRONG_FINGERPRINT: return "other limits (fingerprint differs)";
     case FRAME_WRONG_NODE: return "not from a voter, or not for this node";
     case FRAME_DUPLICATE_NODE: return "another data directory already uses this node id";
+    case FRAME_REMOVED: return "the node is not a member of the cluster any more";
+    case FRAME_REPLACED_NODE: return "a younger data directory has rejoined under this node id";
     }
     return "unknown verdict";
 }
@@ -157,6 +171,8 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_CHECKPOINT_RESPONSE: return sizeof(struct checkpoint_response_body);
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
+    case FRAME_REJOIN_RESPONSE: return sizeof(struct rejoin_response_body);
+    case FRAME_REJOIN_REQUEST:
     case FRAME_TIMEOUT_NOW: /* the header says it all */
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: return 0;
@@ -188,12 +204,14 @@ static struct slice message_tail(const struct message *message)
     case FRAME_CHECKPOINT_REQUEST: return message->checkpoint_request.pages;
     case FRAME_CHECKPOINT_RESPONSE: return message->checkpoint_response.payload;
     case FRAME_REPAIR_RESPONSE: return message->repair_response.entry;
+    case FRAME_REJOIN_RESPONSE: return message->rejoin_response.members;
     case FRAME_REPAIR_REQUEST:
     case FRAME_TIMEOUT_NOW:
     case FRAME_VOTE_REQUEST:
     case FRAME_VOTE_RESPONSE:
     case FRAME_APPEND_RESPONSE:
     case FRAME_REFUSAL:
+    case FRAME_REJOIN_REQUEST:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -214,6 +232,7 @@ static void append_request_encode(const struct append_request *request, uint8_t 
         .round = request->round,
         .last = request->last,
         .echo = request->echo,
+        .sent_ns = request->sent_ns,
         .agreed = request->agreed,
         .entry_count = request->entry_count,
         .entries_bytes = request->entries.count,
@@ -253,6 +272,26 @@ static void checkpoint_response_encode(const struct checkpoint_response *respons
     memcpy(to, &body, sizeof body);
 }
 
+static void rejoin_response_encode(const struct rejoin_response *response, uint8_t *to)
+{
+    const struct rejoin_response_body body = {
+        .instance = response->instance,
+        .id_term = response->id.term,
+        .id_index = response->id.index,
+    };
+    memcpy(to, &body, sizeof body);
+}
+
+static void refusal_encode(const struct refusal *refusal, uint8_t *to)
+{
+    const struct refusal_body body = {
+        .index = refusal->index,
+        .reason = refusal->reason,
+        .instance = refusal->instance,
+    };
+    memcpy(to, &body, sizeof body);
+}
+
 static void body_encode(const struct message *message, uint8_t *to)
 {
     switch (message->type) {
@@ -268,11 +307,12 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_VOTE_RESPONSE: {
-        const struct vote_response_body body = {
+        struct vote_response_body body = {
             .term = message->vote_response.term,
             .pre = message->vote_response.pre,
             .granted = message->vote_response.granted,
         };
+        memcpy(body.directories, message->vote_response.directories, sizeof body.directories);
         memcpy(to, &body, sizeof body);
         return;
     }
@@ -286,16 +326,13 @@ static void body_encode(const struct message *message, uint8_t *to)
             .rejected = message->append_response.rejected,
             .damaged = message->append_response.damaged,
             .nonce = message->append_response.nonce,
+            .echo_ns = message->append_response.echo_ns,
             .checkpoint = message->append_response.checkpoint,
         };
         memcpy(to, &body, sizeof body);
         return;
     }
-    case FRAME_REFUSAL: {
-        const struct refusal_body body = { .reason = message->refusal.reason };
-        memcpy(to, &body, sizeof body);
-        return;
-    }
+    case FRAME_REFUSAL: refusal_encode(&message->refusal, to); return;
     case FRAME_CHECKPOINT_REQUEST: checkpoint_request_encode(&message->checkpoint_request, to); return;
     case FRAME_CHECKPOINT_RESPONSE: checkpoint_response_encode(&message->checkpoint_response, to); return;
     case FRAME_REPAIR_REQUEST: {
@@ -315,6 +352,8 @@ static void body_encode(const struct message *message, uint8_t *to)
         memcpy(to, &body, sizeof body);
         return;
     }
+    case FRAME_REJOIN_RESPONSE: rejoin_response_encode(&message->rejoin_response, to); return;
+    case FRAME_REJOIN_REQUEST: return;
     case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -373,6 +412,7 @@ static enum frame_verdict vote_response_decode(const uint8_t *bytes, struct mess
         .pre = body.pre == 1,
         .granted = body.granted == 1,
     };
+    memcpy(message->vote_response.directories, body.directories, sizeof body.directories);
     return FRAME_OK;
 }
 
@@ -414,6 +454,7 @@ static enum frame_verdict append_request_decode(struct slice bytes, struct messa
         .round = body.round,
         .last = body.last,
         .echo = body.echo,
+        .sent_ns = body.sent_ns,
         .agreed = body.agreed,
         .entry_count = body.entry_count,
         .entries = { .bytes = bytes.bytes + sizeof body, .count = body.entries_bytes },
@@ -434,6 +475,7 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .rejected = body.rejected,
         .damaged = body.damaged,
         .nonce = body.nonce,
+        .echo_ns = body.echo_ns,
         .checkpoint = body.checkpoint,
     };
     return FRAME_OK;
@@ -583,6 +625,22 @@ static enum frame_verdict repair_response_decode(struct slice bytes, struct mess
     return FRAME_OK;
 }
 
+static enum frame_verdict rejoin_response_decode(struct slice bytes, struct message *message)
+{
+    struct rejoin_response_body body;
+    struct configuration configuration;
+    memcpy(&body, bytes.bytes, sizeof body);
+    const struct slice members = { .bytes = bytes.bytes + sizeof body, .count = bytes.count - (uint32_t)sizeof body };
+    if (body.instance == 0 || body.id_term > message->term || !configuration_decode(members, &configuration))
+        return FRAME_BAD_BODY;
+    message->rejoin_response = (struct rejoin_response){
+        .instance = body.instance,
+        .id = { .term = body.id_term, .index = body.id_index },
+        .members = members,
+    };
+    return FRAME_OK;
+}
+
 static enum frame_verdict body_decode(struct slice body, struct message *message)
 {
     switch (message->type) {
@@ -593,15 +651,23 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_REFUSAL: {
         struct refusal_body refusal;
         memcpy(&refusal, body.bytes, sizeof refusal);
-        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_DUPLICATE_NODE)
+        if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REPLACED_NODE)
             return FRAME_BAD_BODY;
-        message->refusal = (struct refusal){ .reason = (enum frame_verdict)refusal.reason };
+        if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
+            return FRAME_BAD_BODY;
+        message->refusal = (struct refusal){
+            .reason = (enum frame_verdict)refusal.reason,
+            .index = refusal.index,
+            .instance = refusal.instance,
+        };
         return FRAME_OK;
     }
     case FRAME_CHECKPOINT_REQUEST: return checkpoint_request_decode(body, message);
     case FRAME_CHECKPOINT_RESPONSE: return checkpoint_response_decode(body, message);
     case FRAME_REPAIR_REQUEST: return repair_request_decode(body.bytes, message);
     case FRAME_REPAIR_RESPONSE: return repair_response_decode(body, message);
+    case FRAME_REJOIN_REQUEST: return FRAME_OK;
+    case FRAME_REJOIN_RESPONSE: return rejoin_response_decode(body, message);
     case FRAME_TIMEOUT_NOW: return FRAME_OK;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -628,7 +694,8 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     const uint32_t fixed = body_bytes(message->type);
     const uint32_t body_count = bytes.count - (uint32_t)sizeof header;
     const bool has_tail = message->type == FRAME_APPEND_REQUEST || message->type == FRAME_CHECKPOINT_REQUEST
-                          || message->type == FRAME_CHECKPOINT_RESPONSE || message->type == FRAME_REPAIR_RESPONSE;
+                          || message->type == FRAME_CHECKPOINT_RESPONSE || message->type == FRAME_REPAIR_RESPONSE
+                          || message->type == FRAME_REJOIN_RESPONSE;
     if (body_count < fixed || (body_count > fixed && !has_tail))
         return FRAME_BAD_BODY;
     /* A refusal explains that these two differ, so it must pass with either. */
@@ -641,7 +708,7 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     const enum frame_verdict body =
         body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
     /* One that may stop its receiver must come from the same cluster. */
-    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason == FRAME_DUPLICATE_NODE;
+    const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason >= FRAME_DUPLICATE_NODE;
     if (body == FRAME_OK && grave && header.cluster_id != context->cluster_id)
         return FRAME_WRONG_CLUSTER;
     return body;

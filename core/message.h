@@ -13,6 +13,7 @@
 
 #include "base.h"
 #include "checksum.h"
+#include "configuration.h"
 #include "limits.h"
 #include "pieces.h"
 
@@ -32,10 +33,12 @@ enum frame_type {
     FRAME_REPAIR_REQUEST = 8,
     FRAME_REPAIR_RESPONSE = 9,
     FRAME_TIMEOUT_NOW = 10,
+    FRAME_REJOIN_REQUEST = 11, /* no body: the sender's disk was replaced; what may it have promised? */
+    FRAME_REJOIN_RESPONSE = 12,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
-enum { FRAME_PEER_LAST = FRAME_TIMEOUT_NOW };
+enum { FRAME_PEER_LAST = FRAME_REJOIN_RESPONSE };
 
 struct frame_header {
     uint64_t checksum;
@@ -63,6 +66,8 @@ enum frame_verdict {
     FRAME_WRONG_FINGERPRINT, /* the peer runs with other limits */
     FRAME_WRONG_NODE,        /* addressed to another node, or from none */
     FRAME_DUPLICATE_NODE,    /* another data directory already speaks for this node id */
+    FRAME_REMOVED,           /* the sender is no member of the committed configuration, nor of a later one known here */
+    FRAME_REPLACED_NODE,     /* a younger data directory has rejoined under this node id */
 };
 
 /* A sentence for logs and errors. */
@@ -86,7 +91,10 @@ struct vote_response {
     uint64_t term; /* the term that was asked for, so that a pre-candidate can match it (header: the voter's term) */
     bool pre;
     bool granted;
+    struct directory directories[DIRECTORIES_MAX]; /* those that the voter knows (rejoin.h) */
 };
+/* No frame of an election is larger. */
+enum { MESSAGE_VOTE_BYTES = 512 };
 
 /* A checkpoint that is durable on its sender: equal on all replicas, or one of them is wrong (diverge.c). */
 struct checkpoint_mark {
@@ -97,18 +105,21 @@ struct checkpoint_mark {
 /* Raft 3.5. Empty `entries` is the heartbeat. */
 struct append_request {
     struct log_id prev;
-    uint64_t commit; /* the leader's commit index */
-    uint64_t round;  /* ReadIndex round (Raft 6.4); echoed; grows within a term */
-    uint64_t echo;   /* the nonce that the receiver sent last: this request is younger than that (CTRL 3.3) */
-    uint64_t last;   /* the leader's last index: who does not know what it promised waits until it has that */
+    uint64_t commit;  /* the leader's commit index */
+    uint64_t round;   /* ReadIndex round (Raft 6.4); echoed; grows within a term */
+    uint64_t sent_ns; /* by the leader's clock; echoed (Raft 6.4.1) */
+    uint64_t echo;    /* the nonce that the receiver sent last: this request is younger than that (CTRL 3.3) */
+    uint64_t last;    /* the leader's last index: who does not know what it promised waits until it has that */
     struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
 
 struct append_response {
-    uint64_t match;     /* success: highest index known durable here and equal to the leader's log */
-    uint64_t round;     /* highest round of this term seen from this leader */
+    uint64_t match; /* success: highest index known durable here and equal to the leader's log */
+    uint64_t round; /* highest round of this term seen from this leader */
+    uint64_t
+        echo_ns; /* highest sent_ns of this term seen from this leader: since then it is not deposed by this voter */
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
     struct checkpoint_mark checkpoint;
@@ -119,6 +130,15 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
+    uint64_t index;    /* REMOVED: of the committed configuration here; else 0 */
+    uint64_t instance; /* whose frame it was */
+};
+
+/* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */
+struct rejoin_response {
+    uint64_t instance;    /* that asked */
+    struct log_id id;     /* of the configuration that the sender uses */
+    struct slice members; /* of it, as configuration_encode() writes them */
 };
 
 /* Getting a checkpoint by page difference (Raft 7; install.h). Promises nothing, in any term. What a kind of question
@@ -188,6 +208,7 @@ struct message {
         struct refusal refusal;
         struct repair_request repair_request;
         struct repair_response repair_response;
+        struct rejoin_response rejoin_response;
         struct checkpoint_request checkpoint_request;
         struct checkpoint_response checkpoint_response;
     };

@@ -15,9 +15,20 @@ uint32_t page_session_count(const struct limits *limits)
     return (uint32_t)((bytes + limits->page_bytes - 1) / limits->page_bytes);
 }
 
-uint32_t page_fixed_count(const struct limits *limits)
+uint32_t page_configuration_count(const struct limits *limits)
+{
+    const uint64_t bytes = sizeof(struct log_id) + limits->members_max * sizeof(struct member);
+    return (uint32_t)((bytes + limits->page_bytes - 1) / limits->page_bytes);
+}
+
+uint32_t page_configuration(const struct limits *limits)
 {
     return 1 + page_bitmap_count(limits) + page_session_count(limits);
+}
+
+uint32_t page_fixed_count(const struct limits *limits)
+{
+    return page_configuration(limits) + page_configuration_count(limits);
 }
 
 uint8_t *page_raw(struct replica *replica, uint32_t page)

@@ -3,6 +3,7 @@
  *   page 0                 the root: sizes, digests, where the tree begins (struct page_root)
  *   pages 1..bitmap        one bit per page, set while it is in use
  *   the next pages         the session table, as one array (session.c)
+ *   the next pages         the configuration that was applied last (members.c); zeros: that of the format
  *   all others             nodes of the tree (tree.c) and overflow chains of long values (kv.c), on demand
  *
  * Pages are changed in place; numbers are logical, so nothing moves when a page is written elsewhere on a disk. What is
@@ -39,9 +40,10 @@ struct page_root {
 };
 STATIC_ASSERT(sizeof(struct page_root) == 56, "no padding");
 
-/* Pages that the bitmap and the session table take. */
+/* Pages that the bitmap, the session table and the configuration take. */
 uint32_t page_bitmap_count(const struct limits *limits);
 uint32_t page_session_count(const struct limits *limits);
+uint32_t page_configuration_count(const struct limits *limits);
 /* All that are in use in an empty state. */
 uint32_t page_fixed_count(const struct limits *limits);
 
@@ -67,5 +69,7 @@ const uint8_t *page_raw_const(const struct replica *replica, uint32_t page);
 
 /* First page of the session table: the array lies in page_session_count() consecutive pages. */
 uint32_t page_sessions(const struct replica *replica);
+/* First page of the configuration: struct log_id, then members_max struct member. */
+uint32_t page_configuration(const struct limits *limits);
 
 #endif

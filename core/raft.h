@@ -6,10 +6,11 @@
  *   transfer.c   3.10 handing over the leadership
  *   repair.c     CTRL 3.4.3 a leader that knows some of its entries by name only
  *   diverge.c    replicas whose states differ find out
- *   read.c       6.4 linearizable reads by ReadIndex
+ *   read.c       6.4 linearizable reads by ReadIndex, 6.4.1 and by leases
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
- *   members.c    4.1 which configuration is in use; configuration.c what one says, quorum.c who is a majority of it
- *   client.c     6.2, 6.3 admission, routing, replies
+ *   members.c    4.1 the latest configuration in the log is in use; configuration.c what one says, quorum.c 4.3 who is
+ * a majority of it members_change.c  4.2, 4.3 what a leader refuses, appends, and when it goes client.c     6.2, 6.3
+ * admission, routing, replies
  *
  * Roles and what moves between them:
  *
@@ -54,6 +55,8 @@ void replicate_become_leader(struct replica *replica, struct output *output);
 /* Leader: nothing is known of the member in this slot. */
 void replicate_begin_peer(struct replica *replica, uint32_t slot);
 void replicate_response(struct replica *replica, struct output *output, const struct message *message);
+/* Leader: the peer has another data directory, and has confirmed nothing. */
+void replicate_forget(struct replica *replica, uint32_t slot);
 void replicate_tick(struct replica *replica, struct output *output);
 void replicate_flush(struct replica *replica, struct output *output);
 /* The leader's own durability, or a follower's, may have moved the commit index. */
@@ -79,6 +82,8 @@ void read_request(struct replica *replica, struct output *output, uint64_t clien
 void read_begin_round(struct replica *replica, struct output *output);
 void read_acked(struct replica *replica);
 void read_serve(struct replica *replica, struct output *output);
+/* Until then nobody else is elected, by this node's clock; in the past, or 0: there is no lease. */
+uint64_t read_lease_end_ns(const struct replica *replica);
 /* Answers what a deposed leader may no longer answer. */
 void read_fail_all(struct replica *replica, struct output *output);
 

@@ -168,7 +168,7 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     replica->superblock.hash = superblock->hash;
     replica->superblock.sequence = superblock->sequence;
     replica->superblock.instance = superblock->instance;
-    members_changed(replica, &(struct configuration){ .id = { .term = 0 } });
+    members_adopted(replica);
     superblock_repair(replica, output, superblock);
 }
 
@@ -299,8 +299,10 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
         replica->stored.flags |= STORED_ABSTAIN;
         output_event(output, EVENT_ABSTAIN, replica->log.last.index, wal->tail);
     }
+    rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
     log_meet_checkpoint(replica);
+    members_recovered(replica, output);
     if (is_alone_and_damaged(replica, output))
         return;
     mirror_clear_behind(replica);

@@ -129,7 +129,7 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
 {
     const struct wal_batch_header taken = *header;
     const uint8_t *run = wal_mirror_const(replica, taken.lsn);
-    if (taken.kind == WAL_BATCH_APPEND && taken.first_index <= replica->log.last.index)
+    if (wal_batch_appends(taken.kind) && taken.first_index <= replica->log.last.index)
         log_truncate(replica, taken.first_index - 1);
     uint32_t offset = (uint32_t)sizeof taken;
     for (uint32_t i = 0; i < taken.entry_count; i++) {
@@ -138,13 +138,20 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
         const uint64_t lsn = good ? taken.lsn + offset : LOG_FAULTY;
         if (good)
             offset += entry_decode((struct slice){ .bytes = run + offset, .count = taken.run_bytes - offset }, &entry);
-        if (taken.kind == WAL_BATCH_APPEND)
+        if (wal_batch_appends(taken.kind))
             log_push(replica, id, lsn);
         else if (good && id.index > replica->log.base.index)
             log_repair(replica, id.index, lsn);
     }
     struct recovery *recovery = &replica->recovery;
     struct wal *wal = &replica->wal;
+    const struct log_id last = { .term = taken.entry_term, .index = taken.first_index + taken.entry_count - 1 };
+    /* Truncated, or repaired. */
+    if (recovery->config_lost >= taken.first_index
+        && (wal_batch_appends(taken.kind) || (good && recovery->config_lost <= last.index)))
+        recovery->config_lost = 0;
+    if (taken.kind == WAL_BATCH_CONFIG && !good && recovery->config_lost == 0 && !members_know(replica, last))
+        recovery->config_lost = last.index;
     wal_follow(replica, &taken);
     recovery->sequence_max = u64_max(recovery->sequence_max, taken.sequence);
     recovery->term_max = u64_max(recovery->term_max, taken.term);

@@ -157,7 +157,7 @@ void repair_response(struct replica *replica, struct output *output, const struc
     switch (response->verdict) {
     case REPAIR_HAVE:
         if (entry_decode(response->entry, &entry) > 0 && log_id_equal(entry.id, repair->id)
-            && entry.body.count <= limits_command_bytes_max(&replica->limits))
+            && entry.body.count <= limits_entry_bytes_max(&replica->limits))
             wal_repair(replica, output, &entry);
         return;
     case REPAIR_DONT_HAVE:

@@ -12,6 +12,10 @@ const char *replica_config_problem(const struct replica_config *config)
         return "node ids 0 and 2^64-1 are reserved";
     if (config->heartbeat_interval_ns == 0 || config->heartbeat_interval_ns > config->election_timeout_ns / 2)
         return "the heartbeat interval must be positive and at most half the election timeout";
+    if (config->lease_drift_ppm != 0 && !config->check_quorum)
+        return "leases need voters that do not depose a leader they hear";
+    if (config->lease_drift_ppm > LEASE_DRIFT_PPM_MAX)
+        return "the drift of the clocks must be at most 500000 ppm";
     return NULL;
 }
 
@@ -113,7 +117,7 @@ static void peer_refuse(struct replica *replica, struct output *output, const st
             .from = replica->config.node_id,
             .to = message->from,
             .instance = replica->superblock.instance,
-            .refusal = { .reason = verdict },
+            .refusal = { .reason = verdict, .instance = message->instance },
         };
         const uint32_t bytes = message_bytes(&refusal);
         uint8_t *frame = output_take(output, bytes);
@@ -123,33 +127,39 @@ static void peer_refuse(struct replica *replica, struct output *output, const st
     output_effect(output, &refuse);
 }
 
-/* A node is its data directory: the first one that speaks for an id is the one, since another has promised nothing. But
- * whoever is of this cluster may speak, member or not: this node's configuration may be older than the sender's, and it
- * may be this node that joins (Raft 4.1, 4.2.2). */
-static enum frame_verdict peer_verdict(struct replica *replica, const struct message *message)
+/* A node is its data directory (rejoin.h). But whoever is of this cluster may speak, member or not: this node's
+ * configuration may be older than the sender's, and it may be this node that joins (Raft 4.1, 4.2.2). */
+static enum frame_verdict peer_verdict(struct replica *replica, struct output *output, const struct message *message)
 {
-    const uint32_t slot = members_slot(replica, message->from);
     if (message->to != replica->config.node_id || message->from == 0)
         return FRAME_WRONG_NODE;
     if (message->from == replica->config.node_id)
         return FRAME_DUPLICATE_NODE;
     if (message->instance == 0)
         return FRAME_BAD_BODY;
-    if (slot == MEMBERS_MAX)
-        return FRAME_OK;
-    struct peer *peer = &replica->peers[slot];
-    if (peer->instance == 0)
-        peer->instance = message->instance;
-    return peer->instance == message->instance ? FRAME_OK : FRAME_DUPLICATE_NODE;
+    return rejoin_verdict(replica, output, message->from, message->instance);
 }
 
 static void peer_refused(struct replica *replica, struct output *output, const struct message *message)
 {
     if (message->to != replica->config.node_id || message->from == 0 || message->from == replica->config.node_id)
         return;
-    /* Later it may be the other one who is wrong; a node that nobody ever listened to is the newcomer. */
-    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->peer_heard) {
+    /* Of a frame that an earlier directory of this node sent. */
+    if (message->refusal.instance != replica->superblock.instance)
+        return;
+    if (message->refusal.reason == FRAME_REPLACED_NODE) {
+        replica_stop(replica, output, STOP_REPLACED_NODE, message->from);
+        return;
+    }
+    /* One whom anybody listens to may be right, and the one before it wrong. */
+    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->accepted) {
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
+        return;
+    }
+    /* Of a peer that has heard less than this node a refusal means nothing (Raft 4.2.3). */
+    if (message->refusal.reason == FRAME_REMOVED) {
+        if (message->refusal.index > members_now(replica)->id.index)
+            replica_stop(replica, output, STOP_REMOVED, message->refusal.index);
         return;
     }
     output_effect(
@@ -167,14 +177,19 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
         return;
     }
     if (verdict == FRAME_OK)
-        verdict = peer_verdict(replica, &message);
+        verdict = peer_verdict(replica, output, &message);
     if (verdict != FRAME_OK) {
         peer_refuse(replica, output, &message, verdict);
         return;
     }
-    replica->peer_heard = true;
+    replica->accepted |= message.type == FRAME_VOTE_RESPONSE || message.type == FRAME_APPEND_RESPONSE;
+    if (!rejoin_hears(replica, message.from, message.type))
+        return;
     switch (message.type) {
-    case FRAME_VOTE_REQUEST: election_vote_request(replica, output, &message); return;
+    case FRAME_VOTE_REQUEST:
+        election_vote_request(replica, output, &message);
+        members_tell_removed(replica, output, &message);
+        return;
     case FRAME_VOTE_RESPONSE: election_vote_response(replica, output, &message); return;
     case FRAME_APPEND_REQUEST: append_request(replica, output, &message); return;
     case FRAME_APPEND_RESPONSE: replicate_response(replica, output, &message); return;
@@ -183,6 +198,8 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
     case FRAME_TIMEOUT_NOW: transfer_timeout_now(replica, output, &message); return;
+    case FRAME_REJOIN_REQUEST: rejoin_request(replica, &message); return;
+    case FRAME_REJOIN_RESPONSE: rejoin_response(replica, output, &message); return;
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -256,7 +273,9 @@ static void step_flush(struct replica *replica, struct output *output)
     checkpoint_relieve(replica, output);
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
+    members_flush(replica, output);
     wal_flush(replica, output);
+    rejoin_flush(replica, output);
     append_flush(replica, output);
     replicate_flush(replica, output);
     transfer_flush(replica, output);
@@ -288,6 +307,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     output->deadline_ns =
         u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), transfer_deadline(replica)));
+    output->deadline_ns = u64_min(output->deadline_ns, rejoin_deadline(replica));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

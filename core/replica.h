@@ -47,8 +47,13 @@ struct replica_config {
     bool check_quorum;              /* a leader without a majority steps down; voters that hear a leader refuse votes
                                        (Raft 6.2, 4.2.3) */
     bool strict_naming;             /* a batch counts as durable only when it is named, too (storage design 2.6) */
-    uint8_t zero[5];
+    uint8_t zero;
+    uint32_t lease_drift_ppm; /* above 0: a leader answers reads from its lease, without asking anybody, and relies
+                                 on it that no clock of the cluster is faster or slower than that, in parts per
+                                 million (Raft 6.4.1; read.c). The same on all nodes; needs check_quorum */
 };
+
+enum { LEASE_DRIFT_PPM_MAX = 500000 };
 
 /* NULL when usable, otherwise the problem as a sentence. */
 const char *replica_config_problem(const struct replica_config *config);
@@ -79,7 +84,8 @@ struct input {
     enum input_kind kind;
     bool more; /* another input follows at once: sealing and sending may wait for it */
     enum disk_result result;
-    uint64_t now_ns; /* monotonic clock of this node; a value behind the last one counts as the last one */
+    uint64_t now_ns; /* monotonic clock of this node, read when the input was there; a value behind the last one counts
+                        as the last one */
     uint64_t client; /* opaque to the core */
     uint64_t op_id;
     struct slice bytes;
@@ -87,7 +93,8 @@ struct input {
 
 enum effect_kind {
     EFFECT_SEND,    /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY,   /* bytes to the client `target`; may be lost */
+    EFFECT_REPLY,   /* bytes to the client `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
+                       now, is there already (Raft 6.4.1) */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
     EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
@@ -99,16 +106,18 @@ enum effect_kind {
 
 enum stop_reason {
     STOP_WRITE_FAILED = 1, /* a durable write failed; never retried */
-    STOP_NO_SUPERBLOCK,    /* no two superblock copies agree: the node's promises are lost; rejoin under a new id */
-    STOP_WRONG_CLUSTER,    /* the data belongs to another cluster; detail: its id */
-    STOP_WRONG_NODE,       /* the data belongs to another node; detail: its id */
-    STOP_WRONG_VERSION,    /* stored format of another version; detail: that version */
-    STOP_WRONG_GEOMETRY,   /* stored limits (block or ring sizes) differ from the configured ones */
-    STOP_WAL_DAMAGED,      /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
-    STOP_WAL_FULL,         /* no room for the recovery cut */
-    STOP_DIVERGED,         /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
-    STOP_DUPLICATE_NODE,   /* peers know another data directory under this node id */
-    STOP_DATA_DAMAGED,     /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
+    STOP_NO_SUPERBLOCK,  /* no two superblock copies agree: the node's promises are lost; rejoin with a new directory */
+    STOP_WRONG_CLUSTER,  /* the data belongs to another cluster; detail: its id */
+    STOP_WRONG_NODE,     /* the data belongs to another node; detail: its id */
+    STOP_WRONG_VERSION,  /* stored format of another version; detail: that version */
+    STOP_WRONG_GEOMETRY, /* stored limits (block or ring sizes) differ from the configured ones */
+    STOP_WAL_DAMAGED,    /* an entry that was durable cannot be read; detail: its index (part 2 repairs it) */
+    STOP_WAL_FULL,       /* no room for the recovery cut */
+    STOP_DIVERGED,       /* the voters' states differ and no majority agrees; detail: the checkpoint's index */
+    STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
+    STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
+    STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
+    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: index of the configuration */
 };
 const char *stop_reason_text(enum stop_reason reason);
 
@@ -119,6 +128,7 @@ struct effect {
     uint64_t op_id;
     uint64_t offset;
     uint64_t detail;
+    uint64_t deadline_ns;
     enum stop_reason stop;
     enum frame_verdict verdict;
     struct slice bytes;
@@ -157,6 +167,10 @@ enum event_kind {
     EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
     EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
     EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */
+    EVENT_REJOIN,            /* a: answers needed, b: instance; the disk was replaced: asks what it may have promised */
+    EVENT_REJOIN_KNOWN,      /* a: highest term, b: answers; it may have promised something up to that term */
+    EVENT_REJOINED,          /* a: index, b: term; it is a voter like any other again */
+    EVENT_REPLACED,          /* a: peer, b: instance; another directory speaks for it now, the one before is refused */
     EVENT_SCRUB_MENDED,      /* a: device, b: offset; the disk had lost what memory still has */
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
@@ -170,11 +184,20 @@ enum event_kind {
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
+    EVENT_LEASE_READ,        /* a: applied index, b: ns that are left of the lease */
+    EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
     EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */
     EVENT_KINDS,
 };
 const char *event_kind_text(enum event_kind kind);
+
+enum configuration_event {
+    CONFIGURATION_JOINT,       /* appended */
+    CONFIGURATION_FINAL,       /* appended: the only half, or the one that leaves the joint state */
+    CONFIGURATION_ROLLED_BACK, /* the entry of the one before was truncated */
+    CONFIGURATION_LOADED,      /* found in a checkpoint that was installed */
+};
 
 enum transfer_event {
     TRANSFER_BEGUN,
@@ -213,10 +236,16 @@ void output_init(struct output *output, void *region, const struct limits *limit
 
 void replica_step(struct replica *replica, const struct input *input, struct output *output);
 
-/* Format of a new node: what the driver writes to all superblock copies, over a WAL file of zeros, before the first
- * start. configuration: of a new cluster, the same for all its nodes, with id 0.0; empty for a node that is to join
- * one. From then on what the node stores rules. instance: random, not 0: it names this data directory for ever. copy:
- * limits_superblock_bytes(). */
+/* Names a data directory for ever. Of a new node: random, not 0, without this bit. Of a node that lost its disk: with
+ * it, and larger than that of any earlier directory of the node; a clock gives such numbers. */
+#define INSTANCE_REJOIN (1ULL << 63)
+
+enum rejoin_state { REJOIN_WHOLE, REJOIN_ASKING, REJOIN_CATCHING_UP }; /* rejoin.h */
+const char *rejoin_state_text(enum rejoin_state state);
+
+/* Format of a data directory: what the driver writes to all superblock copies, over a WAL file of zeros, before the
+ * first start. configuration: of a new cluster, the same for all its nodes, with id 0.0; empty for a node that is to
+ * join one. From then on what the node stores rules. copy: limits_superblock_bytes(). */
 void replica_format(const struct limits *limits, const struct replica_config *config,
                     const struct configuration *configuration, uint64_t instance, uint8_t *copy);
 uint64_t superblock_offset(const struct limits *limits, uint32_t copy);

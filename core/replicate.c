@@ -16,7 +16,7 @@
  * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
- * says that it lost an entry. */
+ * says that it lost an entry, or has another data directory (rejoin.h). */
 #include "raft.h"
 
 static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
@@ -95,13 +95,26 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->match = 0;
     peer->next = replica->log.last.index + 1;
     peer->round_acked = 0;
+    peer->lease_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
     peer->heard_ns = replica->now_ns;
+    peer->heard = false;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
     peer->heartbeat_due = true;
     inflight_clear(replica, slot);
+}
+
+void replicate_forget(struct replica *replica, uint32_t slot)
+{
+    ASSERT(slot != replica->self);
+    replica->peers[slot].checkpoint = (struct checkpoint_mark){ .index = 0 };
+    if (replica->role != RAFT_LEADER)
+        return;
+    const uint64_t heard_ns = replica->peers[slot].heard_ns;
+    replicate_begin_peer(replica, slot);
+    replica->peers[slot].heard_ns = heard_ns;
 }
 
 void replicate_become_leader(struct replica *replica, struct output *output)
@@ -202,10 +215,13 @@ void replicate_response(struct replica *replica, struct output *output, const st
         return;
     struct peer *peer = &replica->peers[slot];
     peer->heard_ns = replica->now_ns;
+    peer->heard = true;
     peer->nonce = response->nonce;
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)
         return;
+    if (response->echo_ns > peer->lease_ns && response->echo_ns <= replica->now_ns)
+        peer->lease_ns = response->echo_ns;
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -312,6 +328,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .round = replica->round,
             .last = replica->log.last.index,
             .echo = peer->nonce,
+            .sent_ns = replica->now_ns,
             .agreed = diverge_agreed(replica),
         },
     };

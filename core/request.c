@@ -16,6 +16,15 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_STALE_SEQUENCE: return "stale sequence number";
     case REPLY_BAD_REQUEST: return "malformed request";
     case REPLY_WRONG_CLUSTER: return "wrong cluster id";
+    case REPLY_CHANGE_UNDER_WAY: return "a change of the members is under way";
+    case REPLY_TERM_NOT_OPEN: return "the leader is too new to change the members";
+    case REPLY_UNKNOWN_MEMBER: return "no such member";
+    case REPLY_DUPLICATE_MEMBER: return "a member has this id or address already";
+    case REPLY_TOO_MANY_MEMBERS: return "too many members";
+    case REPLY_NO_VOTER_LEFT: return "no voter would be left";
+    case REPLY_WRONG_ROLE: return "the member has another role";
+    case REPLY_LEARNER_BEHIND: return "the learner has not caught up";
+    case REPLY_WOULD_LOSE_QUORUM: return "the healthy voters would be no majority";
     case REPLY_NOT_A_VOTER: return "not a voter";
     case REPLY_TRANSFER_FAILED: return "the leadership was not transferred";
     }
@@ -31,6 +40,7 @@ static struct request_header request_header_of(const struct request *request)
         .value_bytes = request->value.count,
         .key_bytes = (uint16_t)request->key.count,
         .kind = (uint8_t)request->kind,
+        .flags = request->flags,
     };
 }
 
@@ -77,7 +87,9 @@ static bool command_layout_decode(struct slice body, struct request *request)
     if (body.count < sizeof header)
         return false;
     memcpy(&header, body.bytes, sizeof header);
-    if (header.zero != 0 || header.kind < REQUEST_REGISTER || header.kind > REQUEST_KIND_LAST)
+    if (header.kind < REQUEST_REGISTER || header.kind > REQUEST_KIND_LAST)
+        return false;
+    if ((header.flags & ~(uint32_t)(header.kind == REQUEST_MEMBERS ? REQUEST_FLAG_FORCE : 0)) != 0)
         return false;
     if ((uint64_t)header.key_bytes + header.value_bytes != body.count - sizeof header)
         return false;
@@ -86,6 +98,7 @@ static bool command_layout_decode(struct slice body, struct request *request)
     request->session = header.session;
     request->sequence = header.sequence;
     request->version = header.version;
+    request->flags = header.flags;
     request->key = (struct slice){ .bytes = key, .count = header.key_bytes };
     request->value = (struct slice){ .bytes = key + header.key_bytes, .count = header.value_bytes };
     return true;
@@ -147,6 +160,47 @@ static enum reply_status txn_problem(struct slice txn, const struct limits *limi
     return REPLY_OK;
 }
 
+/* What an operation does not need is zero. */
+static bool member_operation_valid(const struct member_operation *operation)
+{
+    const enum member_operation_kind kind = (enum member_operation_kind)operation->kind;
+    const bool adds = kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER;
+    const bool addressed = adds || kind == MEMBER_SET_ADDRESS;
+    if (operation->kind < MEMBER_ADD_LEARNER || operation->kind > MEMBER_SET_PRIORITY)
+        return false;
+    if (operation->id == 0 || operation->id == UINT64_MAX || (operation->address[0] != '\0') != addressed)
+        return false;
+    if (operation->priority != 0 && !adds && kind != MEMBER_SET_PRIORITY)
+        return false;
+    for (uint32_t i = 0; i < sizeof operation->zero; i++)
+        if (operation->zero[i] != 0)
+            return false;
+    uint32_t end = 0;
+    while (end < MEMBER_ADDRESS_BYTES && operation->address[end] != '\0')
+        end++;
+    if (end == MEMBER_ADDRESS_BYTES)
+        return false;
+    for (uint32_t i = end; i < MEMBER_ADDRESS_BYTES; i++)
+        if (operation->address[i] != '\0')
+            return false;
+    return true;
+}
+
+static enum reply_status members_problem(struct slice value)
+{
+    struct member_operation operation;
+    if (value.count == 0 || value.count % sizeof operation != 0)
+        return REPLY_BAD_REQUEST;
+    if (value.count > 2 * MEMBERS_MAX * sizeof operation)
+        return REPLY_TOO_LARGE;
+    for (uint32_t at = 0; at < value.count; at += (uint32_t)sizeof operation) {
+        memcpy(&operation, value.bytes + at, sizeof operation);
+        if (!member_operation_valid(&operation))
+            return REPLY_BAD_REQUEST;
+    }
+    return REPLY_OK;
+}
+
 static bool request_is_write(enum request_kind kind) { return kind >= REQUEST_PUT && kind <= REQUEST_TXN; }
 
 static enum reply_status request_problem(const struct request *request, const struct limits *limits)
@@ -154,6 +208,10 @@ static enum reply_status request_problem(const struct request *request, const st
     const bool write = request_is_write(request->kind);
     if (write != (request->session != 0) || write != (request->sequence != 0))
         return REPLY_BAD_REQUEST;
+    if (request->kind == REQUEST_MEMBERS)
+        return request->key.count == 0 && request->session == 0 && request->sequence == 0
+                   ? members_problem(request->value)
+                   : REPLY_BAD_REQUEST;
     if (request->version != 0 && request->kind != REQUEST_CAS && request->kind != REQUEST_TRANSFER)
         return REPLY_BAD_REQUEST;
     const bool keyed =

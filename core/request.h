@@ -14,6 +14,7 @@
 
 #include "base.h"
 #include "checksum.h"
+#include "configuration.h"
 #include "limits.h"
 #include "message.h"
 
@@ -30,17 +31,23 @@ enum request_kind {
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
     REQUEST_TRANSFER = 11,   /* leaders: hand over to the node `version`, 0: to the best one (transfer.h); answered when
                                 it leads, or when this one goes on */
+    REQUEST_MEMBERS = 12,    /* leaders: another configuration; value: struct member_operation, one or more. version:
+                                the index of the configuration that they are meant for; 0: of any */
 };
-enum { REQUEST_KIND_LAST = REQUEST_TRANSFER };
+enum { REQUEST_KIND_LAST = REQUEST_MEMBERS };
+
+enum request_flag {
+    REQUEST_FLAG_FORCE = 1, /* MEMBERS: even if the healthy voters are no majority behind the change */
+};
 
 struct request_header {
     uint64_t session;     /* 0 for register and reads */
     uint64_t sequence;    /* from 1, growing */
-    uint64_t version;     /* CAS; TRANSFER: a node id */
+    uint64_t version;     /* CAS; TRANSFER: a node id; MEMBERS: index of a configuration */
     uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
     uint16_t key_bytes;
-    uint8_t kind; /* enum request_kind */
-    uint8_t zero;
+    uint8_t kind;  /* enum request_kind */
+    uint8_t flags; /* of enum request_flag */
 };
 STATIC_ASSERT(sizeof(struct request_header) == 32, "no padding");
 
@@ -80,6 +87,7 @@ struct request {
     uint64_t session;
     uint64_t sequence;
     uint64_t version;
+    uint8_t flags;
     struct slice key;
     struct slice value;
 };
@@ -100,8 +108,19 @@ enum reply_status {
     REPLY_WRONG_CLUSTER = 11,
     REPLY_NOT_A_VOTER = 12,     /* TRANSFER: it could not lead */
     REPLY_TRANSFER_FAILED = 13, /* TRANSFER: nobody took over within an election timeout, or another node did */
+    /* MEMBERS; each is definite: nothing was appended. REPLY_OK: the change is over, reply.version is the index of the
+     * configuration that it led to. REPLY_CONDITION_FAILED: another configuration than `version` is in use. */
+    REPLY_CHANGE_UNDER_WAY = 14, /* one at a time (Raft 4.3) */
+    REPLY_TERM_NOT_OPEN = 15,    /* no entry of the leader's own term is committed yet (raft-dev, 2015) */
+    REPLY_UNKNOWN_MEMBER = 16,
+    REPLY_DUPLICATE_MEMBER = 17, /* id or address */
+    REPLY_TOO_MANY_MEMBERS = 18,
+    REPLY_NO_VOTER_LEFT = 19,
+    REPLY_WRONG_ROLE = 20,
+    REPLY_LEARNER_BEHIND = 21,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
+    REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
 };
-enum { REPLY_STATUS_LAST = REPLY_TRANSFER_FAILED };
+enum { REPLY_STATUS_LAST = REPLY_WOULD_LOSE_QUORUM };
 
 const char *reply_status_text(enum reply_status status);
 
@@ -114,7 +133,8 @@ struct reply_header {
     uint64_t version;     /* of the key after the operation, 0 when absent; TXN: the entry's index */
     uint64_t applied;     /* index of the entry that executed it, or the applied index that was read */
     uint64_t leader;      /* NOT_LEADER: node id, 0 when unknown */
-    uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status */
+    uint32_t value_bytes; /* behind the header: GET: the value; NOT_LEADER: the leader's address; STATUS: node_status,
+                             then its members */
     uint8_t status;       /* enum reply_status */
     uint8_t flags;
     uint8_t zero[2];
@@ -160,13 +180,30 @@ struct node_status {
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
-    uint32_t voters;
-    uint8_t role;         /* enum raft_role, replica.h */
-    uint8_t store_state;  /* enum store_state, store.h */
-    bool checkpoint_busy; /* one is being written */
-    uint8_t scrub_phase;  /* enum scrub_phase, scrub.h */
+    uint32_t members;               /* struct member_status behind this one */
+    uint8_t role;                   /* enum raft_role, replica.h */
+    uint8_t store_state;            /* enum store_state, store.h */
+    bool checkpoint_busy;           /* one is being written */
+    uint8_t scrub_phase;            /* enum scrub_phase, scrub.h */
+    uint64_t configuration_index;   /* of the entry that made the configuration in use; 0: of the format */
+    uint8_t rejoin;                 /* enum rejoin_state, replica.h */
+    uint8_t rejoin_answers;
+    uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
+    bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
+    uint8_t zero[4];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 232, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 248, "no padding");
+
+/* One member of the configuration in use; progress as the leader sees it, zeros elsewhere. */
+struct member_status {
+    struct member member;
+    uint64_t match;        /* known durable there */
+    uint64_t next;         /* first entry to be sent to it */
+    uint64_t heard_age_ns; /* since it last answered in this term; UINT64_MAX: not yet */
+    uint8_t state;         /* enum peer_state, state.h: 0 probe, 1 replicate, 2 snapshot */
+    uint8_t zero[7];
+};
+STATIC_ASSERT(sizeof(struct member_status) == 112, "no padding");
 
 uint32_t request_bytes(const struct request *request);
 /* Client side. cluster_id 0 means "whichever answers". */

@@ -18,6 +18,7 @@
 #include "message.h"
 #include "prng.h"
 #include "quorum.h"
+#include "rejoin.h"
 #include "replica.h"
 #include "scrub.h"
 #include "session.h"
@@ -80,8 +81,8 @@ struct peer {
     uint64_t match;                    /* known durable there; 0 <= match < next */
     uint64_t next;                     /* first entry to send */
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
+    uint64_t lease_ns;                 /* highest sent_ns of this term echoed by it; 0: none */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
-    uint64_t instance;                 /* its data directory, once seen; 0: not yet */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
@@ -91,7 +92,8 @@ struct peer {
     bool probe_sent;
     bool probe_entries; /* the probe carried entries */
     bool heartbeat_due;
-    uint8_t zero[4];
+    bool heard; /* heard_ns means something: it did answer in this term */
+    uint8_t zero[3];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
@@ -109,6 +111,13 @@ struct owed {
 /* A proposal whose client waits. FIFO, indices ascending. */
 struct pending {
     struct log_id id;
+    uint64_t client;
+    uint64_t request_id;
+};
+
+/* The client whose change of the members waits until it is over (members.c). */
+struct change {
+    struct log_id id; /* of the entry that began it; index 0: nobody waits */
     uint64_t client;
     uint64_t request_id;
 };
@@ -153,7 +162,7 @@ struct replica {
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns; /* last contact of a current leader */
     bool leader_heard;        /* leader_heard_ns means something */
-    bool peer_heard;          /* any valid peer frame in this life */
+    bool accepted;            /* a peer has answered its votes or entries in this life */
     bool wants_tick;          /* work is left for another step at once */
     bool stood_back;          /* it let one election go by, since it has no state to lead with */
     uint32_t votes;           /* bit per slot */
@@ -164,6 +173,9 @@ struct replica {
     uint64_t verified; /* log known equal to this term's leader's up to here */
     uint64_t acked;    /* highest match reported in this term */
     uint64_t round_seen;
+    uint64_t sent_seen_ns; /* by the leader's clock */
+    uint64_t grace_end_ns; /* with leases: until then it is as if a leader was heard, since one may have been in an
+                              earlier life */
     struct owed owed;
 
     uint64_t
@@ -186,6 +198,8 @@ struct replica {
     uint8_t zero1[2];
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
+    struct change change;
+    struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */

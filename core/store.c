@@ -226,6 +226,7 @@ static void store_finish(struct replica *replica, struct output *output)
     store->state = STORE_READY;
     replica->applied = index;
     replica->commit = u64_max(replica->commit, index);
+    members_loaded(replica, output);
     output_event(output, EVENT_STORE_LOADED, index, store->loaded);
 }
 

@@ -43,8 +43,11 @@ void superblock_format(const struct limits *limits, const struct replica_config 
     ASSERT(limits_problem(limits) == NULL);
     ASSERT(replica_config_problem(config) == NULL);
     ASSERT(configuration_problem(&stored->members.latest) == NULL);
+    ASSERT(configuration_bytes(&stored->members.latest) <= limits->members_max * sizeof(struct member));
     ASSERT(instance != 0);
     struct superblock_writer writer = { .sequence = 1, .instance = instance, .writing = *stored };
+    if ((instance & INSTANCE_REJOIN) != 0)
+        writer.writing.flags |= STORED_REJOIN | STORED_ABSTAIN;
     superblock_fill(limits, config, &writer, copy);
 }
 

@@ -20,7 +20,7 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WRITE_FAILED: return "a durable write failed";
     case STOP_NO_SUPERBLOCK:
         return "no two superblock copies agree: the promises of this node are lost, "
-               "remove it from the cluster and add it again under a new id";
+               "remove the data directory and start with --rejoin";
     case STOP_WRONG_CLUSTER: return "the data belongs to another cluster";
     case STOP_WRONG_NODE: return "the data belongs to another node";
     case STOP_WRONG_VERSION: return "the data has another format version";
@@ -29,9 +29,24 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";
     case STOP_DATA_DAMAGED: return "the checkpoint cannot be read, and there is no peer to get it from";
-    case STOP_DUPLICATE_NODE: return "another data directory already uses this node id";
+    case STOP_REMOVED: return "this node has been removed from the cluster";
+    case STOP_DUPLICATE_NODE:
+        return "another data directory already uses this node id; if that one is lost for good, "
+               "remove this one and start with --rejoin";
+    case STOP_REPLACED_NODE:
+        return "a younger data directory has rejoined under this node id: this one must not be used any more";
     }
     return "unknown reason";
+}
+
+const char *rejoin_state_text(enum rejoin_state state)
+{
+    switch (state) {
+    case REJOIN_WHOLE: return "whole";
+    case REJOIN_ASKING: return "asking";
+    case REJOIN_CATCHING_UP: return "catching-up";
+    }
+    return "unknown state";
 }
 
 const char *event_kind_text(enum event_kind kind)
@@ -67,6 +82,10 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_BATCH_DAMAGED: return "batch-damaged";
     case EVENT_ABSTAIN: return "abstain";
     case EVENT_ABSTAIN_OVER: return "abstain-over";
+    case EVENT_REJOIN: return "rejoin";
+    case EVENT_REJOIN_KNOWN: return "rejoin-known";
+    case EVENT_REJOINED: return "rejoined";
+    case EVENT_REPLACED: return "replaced";
     case EVENT_SCRUB_MENDED: return "scrub-mended";
     case EVENT_SCRUBBED: return "scrubbed";
     case EVENT_DIVERGED: return "diverged";
@@ -79,7 +98,9 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_CHECKPOINT_FROZEN: return "checkpoint-frozen";
     case EVENT_CHECKPOINT: return "checkpoint";
     case EVENT_STORE_LOADED: return "store-loaded";
+    case EVENT_CONFIGURATION: return "configuration";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
+    case EVENT_LEASE_READ: return "lease-read";
     case EVENT_TRANSFER: return "transfer";
     case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;

@@ -51,7 +51,7 @@ uint64_t wal_promised_index(const struct replica *replica)
     /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
     if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0)
         return 0;
-    return u64_min(replica->wal.durable_index, log_intact(replica));
+    return u64_min(u64_min(replica->wal.durable_index, log_intact(replica)), members_promised_index(replica));
 }
 
 static uint32_t run_bytes_of(const struct replica *replica, uint32_t entries_bytes)
@@ -205,6 +205,9 @@ static uint64_t open_batch_add(struct replica *replica, const struct entry *entr
     }
     wal->open_count++;
     wal->open_bytes += bytes;
+    /* The next one goes into a batch of its own: the header of this one says what its last entry is. */
+    if (entry->kind == ENTRY_CONFIG && kind == WAL_BATCH_APPEND)
+        wal->open_kind = WAL_BATCH_CONFIG;
     return lsn;
 }
 
@@ -218,6 +221,8 @@ bool wal_append(struct replica *replica, struct output *output, const struct ent
         return false;
     log_push(replica, entry->id, lsn);
     output_event(output, EVENT_APPEND, entry->id.index, entry->id.term);
+    if (entry->kind == ENTRY_CONFIG)
+        members_appended(replica, output, entry);
     return true;
 }
 
@@ -248,6 +253,7 @@ static void open_batch_truncate(struct replica *replica, uint64_t index)
     if (index >= wal->open_first_index) {
         wal->open_count = (uint32_t)(index + 1 - wal->open_first_index);
         wal->open_bytes = (uint32_t)(log_entry_bytes(replica, index + 1).bytes - entries);
+        wal->open_kind = wal->open_kind == WAL_BATCH_CONFIG ? WAL_BATCH_APPEND : wal->open_kind;
     } else {
         open_batch_clear(wal);
     }
@@ -261,6 +267,7 @@ void wal_truncate(struct replica *replica, struct output *output, uint64_t index
     ASSERT(index < replica->log.last.index);
     open_batch_truncate(replica, index);
     log_truncate(replica, index);
+    members_truncated(replica, output, index);
     for (uint64_t ordinal = wal->named; ordinal < wal->sealed; ordinal++) {
         struct wal_batch *batch = wal_batch(replica, ordinal);
         batch->last_index = u64_min(batch->last_index, index);
@@ -595,7 +602,7 @@ static bool head_at(const struct replica *replica, uint64_t index, struct wal_he
     if (wal->durable < wal->sealed && header.lsn >= wal->batches[wal->durable % WAL_BATCHES_MAX].header.lsn)
         return false;
     /* A repaired entry lies behind others that come after it. */
-    if (header.kind != WAL_BATCH_APPEND || header.first_index <= replica->log.base.index
+    if (!wal_batch_appends(header.kind) || header.first_index <= replica->log.base.index
         || header.lsn < replica->stored.head.lsn)
         return false;
     *head = (struct wal_head){
@@ -620,6 +627,7 @@ static bool head_reset(struct replica *replica, struct log_id id)
         .prev_hash = wal->prev_hash,
         .base = id,
     };
+    replica->stored.flags |= STORED_STRANGER;
     return true;
 }
 

@@ -135,6 +135,7 @@ struct recovery {
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
     uint64_t batches_faulty;
+    uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
     struct wal_batch_header named[RECOVERY_NAMED_MAX]; /* newest headers of the ring, by sequence modulo the size */
     struct superblock superblocks[SUPERBLOCK_COPIES];

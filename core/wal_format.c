@@ -43,7 +43,7 @@ static bool batch_header_sane(const struct wal_batch_header *header)
         return false;
     if (header->kind == WAL_BATCH_CUT)
         return header->entry_count == 0;
-    return (header->kind == WAL_BATCH_APPEND || header->kind == WAL_BATCH_REPAIR) && header->entry_count > 0
+    return (wal_batch_appends(header->kind) || header->kind == WAL_BATCH_REPAIR) && header->entry_count > 0
            && header->first_index > 0;
 }
 
@@ -75,6 +75,9 @@ bool wal_batch_body_valid(const struct wal_batch_header *header, uint64_t cluste
         const uint32_t bytes =
             entry_decode((struct slice){ .bytes = body + offset, .count = header->body_bytes - offset }, &entry);
         if (bytes == 0 || entry.id.index != header->first_index + i || entry.id.term != header->entry_term)
+            return false;
+        const bool config = header->kind == WAL_BATCH_CONFIG && i == header->entry_count - 1;
+        if (header->kind != WAL_BATCH_REPAIR && (entry.kind == ENTRY_CONFIG) != config)
             return false;
         offset += bytes;
     }

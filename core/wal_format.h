@@ -38,7 +38,10 @@ enum wal_batch_kind {
     WAL_BATCH_APPEND = 1, /* entries; they replace what the log held from first_index on */
     WAL_BATCH_CUT = 2,    /* no entries: recovery ended the log here (storage design 2.8, step 6) */
     WAL_BATCH_REPAIR = 3, /* entries that were damaged, once more; nothing behind them is replaced (CTRL 3.4) */
+    WAL_BATCH_CONFIG = 4, /* as APPEND, and the last of its entries is an ENTRY_CONFIG, the only one */
 };
+
+static inline bool wal_batch_appends(uint16_t kind) { return kind == WAL_BATCH_APPEND || kind == WAL_BATCH_CONFIG; }
 
 /* Nothing stored has a larger sequence: what claims one is damaged. */
 #define SEQUENCE_MAX (UINT64_MAX / 2)
@@ -100,6 +103,9 @@ struct wal_head {
 enum stored_flag {
     STORED_ABSTAIN = 1, /* what was acknowledged is not known: no vote until it is matched again (CTRL 3.3) */
     STORED_PARTIAL = 2, /* pages of the checkpoint are still to be got from peers (install.h) */
+    /* The log began anew behind a checkpoint that was installed: who the members are is known when its pages are. */
+    STORED_STRANGER = 4,
+    STORED_REJOIN = 8, /* the disk was replaced: in term 0 what it promised is not known (rejoin.h) */
 };
 
 /* Raft 4.1: a server uses the latest configuration in its log, committed or not, and goes back to the one before when
@@ -116,8 +122,9 @@ struct stored {
     struct checkpoint checkpoint;
     uint64_t flags; /* of enum stored_flag */
     struct members members;
+    struct directory directories[DIRECTORIES_MAX]; /* that speak for other members (rejoin.h) */
 };
-STATIC_ASSERT(sizeof(struct stored) == 136 + 2 * sizeof(struct configuration), "no padding");
+STATIC_ASSERT(sizeof(struct stored) == 136 + 2 * sizeof(struct configuration) + DIRECTORIES_MAX * 16, "no padding");
 
 struct superblock {
     struct hash128 hash;   /* of the rest of the copy */
@@ -127,7 +134,7 @@ struct superblock {
     uint16_t blocks; /* of this copy */
     uint64_t cluster_id;
     uint64_t node_id;
-    uint64_t instance; /* names this data directory */
+    uint64_t instance; /* names this data directory; replica.h */
     uint64_t sequence; /* grows with every new content */
     uint32_t block_bytes;
     uint32_t superblock_stride_blocks;

@@ -281,6 +281,15 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: return true;
@@ -333,6 +342,15 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_TOO_LARGE: return CLIENT_TOO_LARGE;
     case REPLY_BAD_REQUEST: return CLIENT_BAD_REQUEST;
     case REPLY_WRONG_CLUSTER: return CLIENT_WRONG_CLUSTER;
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_BAD_REQUEST;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
@@ -597,7 +615,7 @@ struct client_result client_status(struct client *client, uint32_t endpoint_slot
     if (error < 0) {
         result.reason = sent ? CLIENT_TIMED_OUT : CLIENT_UNREACHABLE;
         client_error(client, "%s: %s", endpoint->text, strerror(-error));
-    } else if (reply.status != REPLY_OK || reply.value.count != sizeof(*status)) {
+    } else if (reply.status != REPLY_OK || reply.value.count < sizeof(*status)) {
         result.reason = client_reason_of(reply.status);
         client_error(client, "%s: %s", endpoint->text, reply_status_text(reply.status));
     } else {

@@ -143,14 +143,32 @@ static int wal_fill(int fd, const struct limits *limits, const uint8_t *superblo
     return result;
 }
 
-static int wal_build(int fd, const struct limits *limits, const struct replica_config *config,
-                     const struct stored *stored)
+/* Of directories that rejoin the younger one must have the larger number: only for that a node looks at the calendar.
+ */
+static int instance_draw(bool rejoin, uint64_t *instance)
 {
-    uint64_t instance = 0;
-    while (instance == 0) {
-        if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+    struct timespec now;
+    *instance = 0;
+    while (*instance == 0 && !rejoin) {
+        if (getrandom(instance, sizeof(*instance), 0) != (ssize_t)sizeof(*instance))
             return -EIO;
+        *instance &= ~INSTANCE_REJOIN;
     }
+    if (!rejoin)
+        return 0;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return -errno;
+    *instance = INSTANCE_REJOIN | ((uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec);
+    return 0;
+}
+
+static int wal_build(int fd, const struct limits *limits, const struct replica_config *config,
+                     const struct stored *stored, bool rejoin)
+{
+    uint64_t instance;
+    const int drawn = instance_draw(rejoin, &instance);
+    if (drawn < 0)
+        return drawn;
     uint8_t *memory = mmap(NULL, ZERO_BYTES + limits_superblock_bytes(limits), PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -180,7 +198,7 @@ static bool data_is_unused(struct datadir *datadir, const char *path)
         return true;
     return datadir_fail(datadir,
                         "%s/wal: missing, but %s/data holds something: bring back the WAL that belongs to it, "
-                        "or remove it for a new node",
+                        "or remove it and start with --rejoin",
                         path, path);
 }
 
@@ -216,7 +234,7 @@ static bool wal_format(struct datadir *datadir, const struct datadir_options *op
         stored = options->origin->stored;
     stored.members.latest = *options->configuration;
     stored.members.previous = *options->configuration;
-    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored);
+    int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored, options->rejoin);
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
     return result == 0
@@ -314,7 +332,11 @@ static bool datadir_load(struct datadir *datadir, const struct datadir_options *
     if (fsync(datadir->wal_fd) != 0 || fsync(datadir->directory_fd) != 0)
         return datadir_fail(datadir, "%s/wal: cannot sync: %s", path, strerror(errno));
     if (!wal_summarize(datadir->wal_fd, &summary))
-        return datadir_fail(datadir, "%s/wal: no intact superblock: a foreign or damaged file", path);
+        return datadir_fail(
+            datadir,
+            "%s/wal: no intact superblock: a foreign or damaged file; if this node wrote it, what it promised "
+            "is lost: remove %s and start with --rejoin",
+            path, path);
     if (!summary_check(datadir, options, config, &summary)
         || !file_check(datadir, path, "/wal", datadir->wal_fd, limits_wal_bytes(&datadir->limits)))
         return false;

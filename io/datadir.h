@@ -31,6 +31,7 @@ struct datadir_options {
     bool buffered;      /* without O_DIRECT: for development on filesystems that do not have it */
     struct datadir_origin *origin;             /* not NULL: the directory must be new */
     const struct configuration *configuration; /* of the cluster, for a new directory */
+    bool rejoin; /* a new one stands for one of this node that is lost (core/rejoin.h); ignored when there is one */
 };
 
 struct datadir {

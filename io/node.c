@@ -29,6 +29,7 @@ enum {
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
+#define REJOIN_LOG_NS (10 * NS_PER_S)
 #define NO_SPACE_LOG_NS (60 * NS_PER_S)
 enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 
@@ -77,6 +78,7 @@ struct node {
     bool full_said;
     uint64_t log_watch_ns;      /* when to look next */
     uint64_t no_space_next_ns;  /* when it may be said again */
+    uint64_t rejoin_next_ns;    /* when it is said that answers are missing */
     uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
     uint32_t input_count;
     uint64_t turns;
@@ -130,6 +132,9 @@ static void node_accept(struct node *node)
 
 static void effect_reply(struct node *node, const struct effect *effect)
 {
+    /* The lease has run out between the reading of the clock and now: the client asks again (Raft 6.4.1). */
+    if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
+        return;
     struct connection *connection = connections_find(&node->connections, effect->target);
     if (connection == NULL || connection_send(&node->connections, connection, effect->bytes))
         return;
@@ -141,12 +146,15 @@ static void effect_reply(struct node *node, const struct effect *effect)
 /* A directory that was wiped is refused as often as its node dials, for ever: one line a minute. */
 static void log_duplicate(struct node *node, const char *event, uint64_t id)
 {
-    char cause[128];
+    char cause[192];
     if (node->now_ns < node->duplicate_next_ns)
         return;
     node->duplicate_next_ns = node->now_ns + DUPLICATE_LOG_NS;
-    snprintf(cause, sizeof cause, "the cluster knows node %llu with another data directory; start it with that one",
-             (unsigned long long)id);
+    snprintf(
+        cause, sizeof cause,
+        "the cluster knows node %llu with another data directory; start it with that one, or, if that one is lost, "
+        "with a new one and --rejoin",
+        (unsigned long long)id);
     LOG(LOG_LEVEL_WARN, event, FIELD_TEXT("cause", cause));
 }
 
@@ -236,10 +244,15 @@ static const struct {
     [EVENT_BATCH_DAMAGED] = { LOG_LEVEL_WARN, "first", "entries" },
     [EVENT_ABSTAIN] = { LOG_LEVEL_WARN, "last", "lsn" },
     [EVENT_ABSTAIN_OVER] = { LOG_LEVEL_INFO, "index", "term" },
+    [EVENT_REJOIN] = { LOG_LEVEL_WARN, "answers_needed", "directory" },
+    [EVENT_REJOIN_KNOWN] = { LOG_LEVEL_INFO, "term", "answers" },
+    [EVENT_REJOINED] = { LOG_LEVEL_INFO, "index", "term" },
+    [EVENT_REPLACED] = { LOG_LEVEL_WARN, "node", "directory" },
     [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_LEASE_READ] = { LOG_LEVEL_DEBUG, "applied", "left_ns" },
     [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
     [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
     [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
@@ -293,6 +306,18 @@ static void node_log_events(struct node *node)
     }
 }
 
+/* Without the others it waits for ever: whoever has lost a majority of the disks must hear why. */
+static void node_watch_rejoin(struct node *node, const struct replica_view *view)
+{
+    if (view->rejoin != REJOIN_ASKING || node->now_ns < node->rejoin_next_ns)
+        return;
+    if (node->rejoin_next_ns != 0)
+        LOG(LOG_LEVEL_WARN, "rejoin-waits",
+            FIELD_TEXT("cause", "nodes that have kept their disks must say what term it is"),
+            FIELD_NUMBER("answers", view->rejoin_answers), FIELD_NUMBER("needed", view->rejoin_answers_needed));
+    node->rejoin_next_ns = node->now_ns + REJOIN_LOG_NS;
+}
+
 /* A ring that fills is one whose checkpoints do not keep up: who runs the node must hear of it before its clients do.
  * Said once, until it is well below again. */
 static void node_watch_log(struct node *node)
@@ -302,6 +327,7 @@ static void node_watch_log(struct node *node)
     node->log_watch_ns = node->now_ns + NS_PER_S;
     struct replica_view view;
     replica_inspect(node->replica, &view);
+    node_watch_rejoin(node, &view);
     const struct limits *limits = node->options->limits;
     ASSERT(limits->wal_body_blocks > limits->wal_reserve_blocks);
     const uint64_t usable = limits->wal_body_blocks - limits->wal_reserve_blocks;

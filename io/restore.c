@@ -1,6 +1,8 @@
 /* A data directory from a snapshot file; see restore.h. */
 #include "restore.h"
 
+#include "../core/page.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@ struct restore {
     uint32_t run_bytes;
     uint32_t run_used;
     uint64_t run_offset;
+    uint32_t pages; /* taken over */
 };
 
 static int run_flush(struct restore *restore)
@@ -57,11 +60,16 @@ static int restore_pages(struct restore *restore)
         const uint8_t *bytes = snapshot_get(restore->reader, slot, &page);
         if (bytes == NULL)
             return -EIO;
+        /* Who its members are the new cluster says itself. */
+        const uint32_t first = page_configuration(&restore->map.limits);
+        if (page - first < page_configuration_count(&restore->map.limits))
+            continue;
         ASSERT(block < restore->map.limits.data_blocks);
         restore->map.levels[0][page] =
             (struct map_entry){ .hash = page_map_hash(&restore->map, bytes), .block = block++ };
         result = run_add(restore, bytes);
     }
+    restore->pages = block - FIRST_BLOCK;
     return result;
 }
 
@@ -70,7 +78,7 @@ static int restore_map(struct restore *restore)
     struct page_map *map = &restore->map;
     int result = 0;
     page_map_roll_up(map);
-    page_map_place(map, FIRST_BLOCK + (uint32_t)restore->reader->header.page_count);
+    page_map_place(map, FIRST_BLOCK + restore->pages);
     for (uint32_t level = 1; level <= map->root_level; level++) {
         for (uint32_t at = 0; at < map_count(&map->limits, level) && result == 0; at++) {
             if (!map_entry_is_zero(&map->levels[level][at]))
@@ -115,6 +123,7 @@ static bool restore_directory(struct restore *restore, const struct restore_opti
         return false;
     }
     result->checkpoint = restore->origin.stored.checkpoint;
+    result->pages = restore->pages;
     datadir_close(&datadir);
     return true;
 }

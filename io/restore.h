@@ -20,6 +20,7 @@ struct restore_result {
     struct snapshot_header header; /* of the file */
     struct checkpoint checkpoint;  /* in the new cluster */
     uint64_t cluster_id;
+    uint32_t pages; /* taken over: all but those that say who the members of the old cluster were */
     char error[SNAPSHOT_ERROR_BYTES];
 };
 

@@ -106,6 +106,7 @@ static void stored_report(struct report *report, const struct stored *stored)
 {
     const struct checkpoint *checkpoint = &stored->checkpoint;
     const bool partial = (stored->flags & STORED_PARTIAL) != 0, abstains = (stored->flags & STORED_ABSTAIN) != 0;
+    const bool rejoins = (stored->flags & STORED_REJOIN) != 0;
     if (checkpoint->id.index == 0)
         report_text(report, "checkpoint: none\n");
     else
@@ -128,6 +129,11 @@ static void stored_report(struct report *report, const struct stored *stored)
     report_number(report, "behind_term", stored->head.base.term);
     report_close(report);
     report_flag(report, "abstains", abstains);
+    if (rejoins)
+        report_text(report, "REJOINS: formatted in the place of a lost directory, %s\n",
+                    stored->hard.term == 0 ? "and still asks what that one may have promised"
+                                           : "and has not caught up with a leader yet");
+    report_flag(report, "rejoins", rejoins);
 }
 
 static void identity_report(struct report *report, const struct superblock *found, bool in_use)
@@ -195,8 +201,8 @@ static bool superblock_survey(struct survey *survey)
     report_close(report);
     stored_report(report, &survey->superblock.stored);
     if (chosen == SUPERBLOCK_COPIES)
-        report_text(report,
-                    "NO TWO COPIES AGREE: what this node has promised is lost; it must rejoin under a new id\n");
+        report_text(report, "NO TWO COPIES AGREE: what this node has promised is lost; remove the directory, and start "
+                            "with --rejoin\n");
     report_flag(report, "promises_lost", chosen == SUPERBLOCK_COPIES);
     return true;
 }

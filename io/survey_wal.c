@@ -197,6 +197,9 @@ static void entry_report(const struct wal_survey *survey, const struct entry *en
         const char *kind = entry->kind == ENTRY_NOOP ? "no-op" : "checkpoint";
         report_text(report, "%s\n", kind);
         report_string(report, "kind", kind);
+    } else if (entry->kind == ENTRY_CONFIG) {
+        report_text(report, "configuration\n");
+        report_string(report, "kind", "configuration");
     } else if (command_decode(entry->body, &limits, &request) && request.kind <= REQUEST_TXN) {
         command_report(report, &request);
     } else {
@@ -233,7 +236,7 @@ static void batch_print(const struct wal_survey *survey, const struct wal_batch_
     else
         report_text(report, "  entries %" PRIu64 "..%" PRIu64, header->first_index,
                     header->first_index + header->entry_count - 1);
-    if (header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index)
+    if (wal_batch_appends(header->kind) && header->first_index <= survey->last.index)
         report_text(report, "  in place of all from there on");
     if (header->kind == WAL_BATCH_REPAIR)
         report_text(report, "  once more");
@@ -255,12 +258,12 @@ static void batch_report(const struct wal_survey *survey, const struct wal_batch
     report_number(report, "bytes", header->run_bytes);
     report_number(report, "term", good ? header->term : header->entry_term);
     report_string(report, "kind",
-                  header->kind == WAL_BATCH_APPEND   ? "append"
+                  wal_batch_appends(header->kind)    ? "append"
                   : header->kind == WAL_BATCH_REPAIR ? "repair"
                                                      : "cut");
     report_number(report, "first_index", header->first_index);
     report_number(report, "entries", header->entry_count);
-    report_flag(report, "replaces", header->kind == WAL_BATCH_APPEND && header->first_index <= survey->last.index);
+    report_flag(report, "replaces", wal_batch_appends(header->kind) && header->first_index <= survey->last.index);
     if (good && survey->options->dump)
         entries_report(survey, header);
     report_close(report);
@@ -272,7 +275,7 @@ static bool batch_follows(const struct wal_survey *survey, const struct wal_batc
     const struct limits *limits = &survey->options->limits;
     return header->sequence > survey->sequence && hash128_equal(header->prev_hash, survey->hash)
            && header->run_bytes <= limits->wal_batch_bytes_max && header->run_bytes % limits->block_bytes == 0
-           && (header->kind != WAL_BATCH_APPEND || header->first_index <= survey->last.index + 1);
+           && (!wal_batch_appends(header->kind) || header->first_index <= survey->last.index + 1);
 }
 
 /* It belongs to the log; good: so do its bytes. */
@@ -280,13 +283,13 @@ static void batch_take(struct wal_survey *survey, const struct wal_batch_header 
 {
     const uint64_t first = header->first_index, last = first + header->entry_count - 1;
     batch_report(survey, header, good);
-    if (header->kind == WAL_BATCH_APPEND) {
+    if (wal_batch_appends(header->kind)) {
         lost_remove(survey, first, UINT64_MAX);
         survey->last = (struct log_id){ .term = header->entry_term, .index = last };
     } else if (header->kind == WAL_BATCH_REPAIR && good) {
         lost_remove(survey, first, last);
     }
-    if (!good && header->kind == WAL_BATCH_APPEND)
+    if (!good && wal_batch_appends(header->kind))
         lost_add(survey, header);
     *(good ? &survey->batches : &survey->batches_bad) += 1;
     survey->sequence = header->sequence;

@@ -261,6 +261,9 @@ static bool atlas_minority_allows(const struct scene *scene, const struct disk *
 bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk)
 {
     const enum regime regime = scene->swarm.regime;
+    /* One that is alone has nobody to ask. */
+    if (scene->swarm.node_count < 2)
+        return false;
     return regime == REGIME_UNRESTRICTED || (regime == REGIME_MINORITY && atlas_minority_allows(scene, disk));
 }
 

@@ -20,7 +20,7 @@
 
 /* What nodes repair with the help of their peers, so far. Damage that they do not repair comes to a minority, if it
  * only stops a node, or to nobody, if it can stop the cluster (a leader without its pages). */
-enum { ATLAS_LOG_IS_REPAIRED = 1, ATLAS_PAGES_ARE_REPAIRED = 1, ATLAS_NODES_REJOIN = 0 };
+enum { ATLAS_LOG_IS_REPAIRED = 1, ATLAS_PAGES_ARE_REPAIRED = 1 };
 
 /* Parts of a disk that differ in what their damage means. */
 enum zone { ZONE_SUPERBLOCK, ZONE_HEADER, ZONE_BODY, ZONE_DATA, ZONE_KINDS };
@@ -30,7 +30,8 @@ void atlas_zone_blocks(const struct limits *limits, enum zone zone, uint32_t *fi
 
 /* May that harm come to the block now? */
 bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block, enum harm harm);
-/* May the node lose all that it has? */
+/* May the node lose all that it has? Its new directory must rejoin: where each thing is lost on a minority by its
+ * number, those others could all lack the same thing. */
 bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk);
 /* So many bytes at the beginning of the block stay as they are when it is altered. */
 uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);

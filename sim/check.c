@@ -34,6 +34,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEDGER_ROUND] = "ledger_round",
     [CHECK_RECOVERY] = "recovery",
     [CHECK_CHECKPOINT] = "checkpoint",
+    [CHECK_LEASE] = "lease",
     [CHECK_TRANSFER] = "transfer",
     [CHECK_SCRUB] = "scrub",
     [CHECK_LINEAR] = "linear",
@@ -203,6 +204,22 @@ void check_node_crashed(struct check *check, uint32_t node)
 {
     ASSERT(node < check->setup.node_count);
     life_end(&check->nodes[node]);
+}
+
+void check_node_wiped(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    ASSERT(node < check->setup.node_count && !ghost->serving);
+    check_disk_wiped(check, node);
+    check_data_reset(check, node);
+    check_promise_forgotten(check, node);
+    memset(ghost->copies, 0, sizeof ghost->copies);
+    memset(ghost->copy_valid, 0, sizeof ghost->copy_valid);
+    ghost->stored = (struct stored){ .flags = 0 };
+    ghost->stored_hash = (struct hash128){ .low = 0 };
+    ghost->hard_lost = false;
+    ghost->promised_term = ghost->promised_index = 0;
+    ghost->acked_term = ghost->acked_index = 0;
 }
 
 /* I7 within a life. */

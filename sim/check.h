@@ -46,6 +46,7 @@ enum check_kind {
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
+    CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts */
     CHECK_TRANSFER,            /* who is said to have taken over was elected */
     CHECK_SCRUB,               /* what is mended was damaged */
     CHECK_LINEAR,              /* black-box search */
@@ -88,6 +89,8 @@ void check_count(struct check *check, enum check_kind kind); /* for the kinds th
 void check_set_step(struct check *check, uint64_t step);
 void check_node_started(struct check *check, uint32_t node); /* a new life begins */
 void check_node_crashed(struct check *check, uint32_t node);
+/* All that its disk held is gone, while it is down: an empty one follows. */
+void check_node_wiped(struct check *check, uint32_t node);
 /* After every replica_step and before its effects are carried out. */
 void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output);
 /* For each EFFECT_SEND and EFFECT_REPLY, before it leaves; frame bytes as emitted. */

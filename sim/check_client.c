@@ -38,6 +38,7 @@ static enum linear_kind linear_kind_of(enum request_kind kind)
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT:
+    case REQUEST_MEMBERS:
     case REQUEST_TRANSFER: break;
     }
     return LINEAR_GET;
@@ -122,6 +123,15 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
     case REPLY_UNKNOWN:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
@@ -174,6 +184,15 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
     case REPLY_UNKNOWN:
     case REPLY_STALE_SEQUENCE:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
@@ -259,7 +278,8 @@ void check_returned(struct check *check, uint32_t call, const struct reply *repl
     case REQUEST_TXN: returned_write(check, call, reply); break;
     case REQUEST_TRANSFER: returned_transfer(check, call, reply); break;
     case REQUEST_STATUS:
-    case REQUEST_CHECKPOINT: break;
+    case REQUEST_CHECKPOINT:
+    case REQUEST_MEMBERS: break;
     }
 }
 
@@ -284,6 +304,7 @@ static bool call_is_searched(const struct ghost_call *record)
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT:
+    case REQUEST_MEMBERS:
     case REQUEST_TRANSFER: break;
     }
     return false;

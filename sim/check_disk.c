@@ -46,6 +46,19 @@ void check_disk_reset(struct check *check, uint32_t node)
                                .faulty = wal->faulty };
 }
 
+void check_disk_wiped(struct check *check, uint32_t node)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t lost = u64_max(ghost->wal.lost, ghost->promised_index);
+    const uint64_t committed = u64_max(ghost->disk.base, ghost->stored.checkpoint.id.index);
+    for (uint64_t index = 1; index <= committed; index++)
+        ghost->disk.links[index] = check->commits[index].link;
+    ghost->disk.base = ghost->disk.last = 0;
+    check_disk_reset(check, node);
+    ghost->wal.lost = lost;
+    ghost->wal.must_abstain = true; /* it may have voted, too */
+}
+
 static void block_mark(struct ghost_wal *wal, uint64_t block, bool bad)
 {
     wal->bad_count += bad;
@@ -388,6 +401,9 @@ static void log_begins_anew(struct check *check, uint32_t node)
     if (base <= held && check_log_link(check, &ghost->disk, base).chain == check->commits[base].link.chain)
         return;
     ghost->wal.hollow = (ghost->stored.flags & STORED_PARTIAL) != 0;
+    /* What an empty disk lacks was nobody's truncation. */
+    if ((ghost->stored.flags & STORED_REJOIN) != 0)
+        return;
     if (ghost->acked_term == ghost->stored.hard.term && ghost->acked_index > base)
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "gives up entry %llu for a checkpoint, reported to the leader of the same term %llu",
@@ -477,7 +493,8 @@ uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t 
 {
     uint32_t holders = 0;
     for (uint32_t node = 0; node < check->setup.node_count; node++)
-        holders += !check->nodes[node].wal.hollow && check_disk_promised(check, node, index, chain);
+        holders += (!check->nodes[node].wal.hollow || index <= check->nodes[node].wal.lost)
+                   && check_disk_promised(check, node, index, chain);
     return holders;
 }
 

@@ -243,7 +243,8 @@ void check_log_new_leader(struct check *check, uint32_t node, const struct repli
     promises->leader = view->node_id;
     uint32_t votes = 0;
     for (uint32_t voter = 0; voter < check->setup.node_count; voter++)
-        votes += voter == node ? promises->voted[voter] == view->node_id : promises->granted[voter] == view->node_id;
+        votes += (voter == node ? promises->voted[voter] : promises->granted[voter]) == view->node_id
+                 || promises->forgotten[voter] == view->node_id;
     check_count(check, CHECK_LEDGER_VOTE);
     if (votes < check->quorum)
         check_fail(check, CHECK_LEDGER_VOTE, node, "leads term %llu, for which it was promised %u of %u votes",

@@ -55,7 +55,54 @@ struct ghost_term *check_promise_term(struct check *check, uint64_t term)
     return &check->terms[*term_slot(check, term) - 1];
 }
 
+/* A vote that left counts where it arrives; but the new disk need not know of it. */
+void check_promise_forgotten(struct check *check, uint32_t node)
+{
+    for (uint32_t i = 0; i < check->term_count; i++) {
+        struct ghost_term *promises = &check->terms[i];
+        if (promises->granted[node] != 0)
+            promises->forgotten[node] = promises->granted[node];
+        promises->granted[node] = promises->voted[node] = 0;
+    }
+}
+
+/* An acknowledgement or a confirmed round in a later term would be broken by the first one in this term. */
+void check_promise_resumed(struct check *check, uint32_t node, uint64_t term)
+{
+    check_count(check, CHECK_PROMISE_TERM);
+    for (uint32_t i = 0; i < check->term_count; i++) {
+        const struct ghost_term *promises = &check->terms[i];
+        if (promises->term > term && (promises->acked[node].index > 0 || promises->echoed[node] > 0))
+            check_fail(check, CHECK_PROMISE_TERM, node,
+                       "rejoins in term %llu; it has acknowledged entries or rounds in term %llu",
+                       (unsigned long long)term, (unsigned long long)promises->term);
+    }
+}
+
 /* ---- audit: what leaves a node ---- */
+
+/* Who does not know what it promised says nothing. */
+static void audit_rejoin(struct check *check, uint32_t node, const struct message *message)
+{
+    const struct stored *stored = &check->nodes[node].stored;
+    if ((stored->flags & STORED_REJOIN) != 0 && stored->hard.term == 0 && message->type != FRAME_REJOIN_REQUEST)
+        check_fail(check, CHECK_PROMISE_TERM, node,
+                   "takes part before it knows in which terms it has promised something");
+}
+
+/* From now on the directory that was lost is refused by this node, whatever comes. */
+static void audit_rejoin_response(struct check *check, uint32_t node, const struct message *message)
+{
+    const struct stored *stored = &check->nodes[node].stored;
+    bool known = false;
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++)
+        known = known
+                || (stored->directories[at].node_id == message->to
+                    && stored->directories[at].instance == message->rejoin_response.instance);
+    check_count(check, CHECK_PROMISE_TERM);
+    if (!known)
+        check_fail(check, CHECK_PROMISE_TERM, node, "answers a directory that rejoins, which its disk does not know");
+}
 
 /* CTRL 3.3: who may have forgotten what it acknowledged does not vote, for itself or others. */
 static void audit_abstains(struct check *check, uint32_t node)
@@ -199,16 +246,19 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
         return;
     }
     ghost->promised_term = u64_max(ghost->promised_term, message.term);
+    audit_rejoin(check, node, &message);
     switch (message.type) {
     case FRAME_VOTE_REQUEST: audit_vote_request(check, node, &message); break;
     case FRAME_VOTE_RESPONSE: audit_vote_response(check, node, &message); break;
     case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
     case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
+    case FRAME_REJOIN_RESPONSE: audit_rejoin_response(check, node, &message); break;
     case FRAME_CHECKPOINT_REQUEST:
     case FRAME_CHECKPOINT_RESPONSE:
     case FRAME_REPAIR_REQUEST:
     case FRAME_TIMEOUT_NOW:
     case FRAME_REPAIR_RESPONSE: /* promise nothing */
+    case FRAME_REJOIN_REQUEST:
     case FRAME_REFUSAL:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
@@ -258,7 +308,7 @@ static void ledger_votes(struct check *check, uint32_t node, const struct replic
             continue;
         check_count(check, CHECK_LEDGER_VOTE);
         const uint64_t promised = voter == node ? promises->voted[voter] : promises->granted[voter];
-        if (promised != view->node_id)
+        if (promised != view->node_id && promises->forgotten[voter] != view->node_id)
             check_fail(check, CHECK_LEDGER_VOTE, node, "counts a vote in term %llu that node %llu never gave it",
                        (unsigned long long)view->term, (unsigned long long)check->setup.configs[voter].node_id);
     }

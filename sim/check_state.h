@@ -128,6 +128,7 @@ struct ghost_term {
     uint64_t leader;                  /* id of the node that led it */
     uint64_t voted[VOTERS_MAX];       /* by the disk image: for whom */
     uint64_t granted[VOTERS_MAX];     /* in a frame sent: to whom */
+    uint64_t forgotten[VOTERS_MAX];   /* the same, by a disk that was lost since */
     uint32_t pre_granted[VOTERS_MAX]; /* bit per voter, by candidate */
     struct log_id acked[VOTERS_MAX];  /* highest match reported; its term is that of the entry */
     uint64_t acked_chain[VOTERS_MAX];
@@ -302,6 +303,8 @@ void check_superblock_recovered(struct check *check, uint32_t node, const struct
 /* The entry at an index up to where the log on the disk ends; else zero. */
 struct link check_disk_link(const struct check *check, uint32_t node, uint64_t index);
 void check_disk_reset(struct check *check, uint32_t node);
+/* The disk is empty now. What was promised of it counts in quorums as after any damage. */
+void check_disk_wiped(struct check *check, uint32_t node);
 /* Does the disk hold the log up to there, as far as the node can know? What was damaged since it last read it does. */
 bool check_disk_holds(const struct check *check, uint32_t node, uint64_t index, uint64_t chain);
 /* Of how many nodes may be counted on that they hold it: those, and who promised it before the damage. */
@@ -328,6 +331,10 @@ void check_data_loaded(struct check *check, uint32_t node, const struct replica 
 /* check_promise.c */
 void check_promise_reset(struct check *check);
 struct ghost_term *check_promise_term(struct check *check, uint64_t term);
+/* The node's disk is gone, and another will speak for it. */
+void check_promise_forgotten(struct check *check, uint32_t node);
+/* A node that forgot what it promised takes part again from this term on. */
+void check_promise_resumed(struct check *check, uint32_t node, uint64_t term);
 void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
                           const struct output *output);
 

@@ -44,7 +44,8 @@ static void stored_votes_again(struct check *check, uint32_t node)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     uint64_t index = check->committed;
-    while (index > 0 && check->commits[index].term >= ghost->stored.hard.term && index > ghost->wal.lost)
+    while (index > 0 && check->commits[index].term >= ghost->stored.hard.term
+           && !check_disk_promised(check, node, index, check->commits[index].link.chain))
         index--;
     check_count(check, CHECK_PROMISE_VOTE);
     if (!check_disk_holds(check, node, index, check->commits[index].link.chain))
@@ -71,6 +72,8 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
     if (!changed)
         return;
     ghost->hard_lost = ghost->hard_lost || damage;
+    if ((ghost->stored.flags & STORED_REJOIN) != 0 && before.hard.term == 0 && ghost->stored.hard.term > 0 && !lost)
+        check_promise_resumed(check, node, ghost->stored.hard.term);
     if (ghost->stored.hard.vote != 0)
         check_promise_term(check, ghost->stored.hard.term)->voted[node] = ghost->stored.hard.vote;
     if (!lost)

@@ -1,8 +1,6 @@
 /* Counters of a schedule and of a campaign. */
 #include "coverage.h"
 
-#include "atlas.h"
-
 static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_LOSS] = "loss",
     [FAULT_SELECTIVE_LOSS] = "selective_loss",
@@ -59,6 +57,8 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_POWER_LOSS_AGAIN] = "power_loss_again",
     [FAULT_FAST_RESTART] = "fast_restart",
     [FAULT_PAUSE] = "pause",
+    [FAULT_STALE_CLOCK] = "stale_clock",
+    [FAULT_LATE_REPLY] = "late_reply",
     [FAULT_BATCH] = "batch",
     [FAULT_HEDGE] = "hedge",
     [FAULT_RETRY] = "retry",
@@ -118,7 +118,8 @@ static bool fault_is_rare(enum fault_kind kind)
 {
     return (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
            || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
-           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_DUPLICATE_LATE;
+           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_LATE_REPLY
+           || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
@@ -132,8 +133,8 @@ static bool world_is_expected(enum liveness_world world, bool rare)
 static bool event_is_rare(enum event_kind kind)
 {
     return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
-           || kind == EVENT_ABSTAIN_OVER || kind == EVENT_INSTALL_UNFIT || kind == EVENT_LED_IN_VAIN
-           || kind == EVENT_CHECKPOINT_RENEW;
+           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED) || kind == EVENT_INSTALL_UNFIT
+           || kind == EVENT_LED_IN_VAIN || kind == EVENT_CHECKPOINT_RENEW;
 }
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)
@@ -142,8 +143,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         return NULL;
     const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
-        const bool drawn = kind != FAULT_DISK_WIPED || ATLAS_NODES_REJOIN;
-        const bool expected = (complete && drawn) || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
+        const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
         if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
             return fault_kind_text(kind);
     }

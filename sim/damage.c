@@ -154,15 +154,13 @@ void disk_wipe(struct disk *disk, struct scene *scene)
             memset(device->image + block * device->block_bytes, 0, device->block_bytes);
             memset(device->truth + block * device->block_bytes, 0, device->block_bytes);
             disk_set_harm(device, block, HARM_NONE);
-            device->blocks[block].written = false;
+            device->blocks[block] = (struct disk_block){ .touched = true };
         }
     }
-    disk->wiped = disk->struck = true;
+    disk->struck = true;
+    disk->wal_full = false;
     coverage_fire(&scene->coverage, FAULT_DISK_WIPED);
-    check_landed(scene->check, disk->node, 0, disk->devices[DEVICE_WAL].image, disk->devices[DEVICE_WAL].bytes,
-                 scene->swarm.limits.block_bytes, true);
-    check_landed(scene->check, disk->node, wal_body_offset(&scene->swarm.limits), disk->devices[DEVICE_WAL].image,
-                 disk->devices[DEVICE_WAL].bytes, scene->swarm.limits.block_bytes, true);
+    check_node_wiped(scene->check, disk->node);
 }
 
 /* ---- lies ---- */

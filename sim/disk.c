@@ -65,7 +65,6 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
     disk->off = true;
     disk->struck = false;
-    disk->wiped = false;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
     disk->write_failed = false;
     disk->wal_full = false;

@@ -92,7 +92,6 @@ struct disk {
     uint64_t misread_first; /* ...and which blocks it had asked for */
     uint32_t misread_count;
     bool off;                /* not written to in this life: no decision of this life is on it */
-    bool wiped;              /* and formatted again under the same node id */
     bool struck;             /* it has suffered what a node does not repair alone: the atlas knows this node */
     bool harm_seen[DEVICES]; /* this life was shown harm */
     bool write_failed;       /* an error was reported in this life */
@@ -137,7 +136,7 @@ uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t c
 /* Harm of that kind to one block; ALTERED: one bit of that byte. False where the atlas does not allow it. */
 bool disk_harm(struct disk *disk, struct scene *scene, uint32_t device, uint64_t block, enum harm harm, uint32_t byte);
 
-/* Everything is gone, and the node with it: the atlas allows it. */
+/* Everything is gone: the atlas allows it. */
 void disk_wipe(struct disk *disk, struct scene *scene);
 
 /* An acknowledged write lands, or the disk lies about it. */

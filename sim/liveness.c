@@ -92,7 +92,8 @@ void liveness_begin(struct world *world)
 }
 
 struct liveness_survey {
-    uint32_t alive; /* nodes that must make progress: neither outsiders nor stopped for good */
+    uint32_t alive;  /* nodes that must make progress: neither outsiders nor stopped for good */
+    uint32_t voters; /* of them, those that do not abstain: only a leader can end that */
     uint32_t leaders;
     bool log_full;  /* one of them, or one that stopped, has no room for clients */
     bool equal;     /* all have applied and hold the same */
@@ -124,10 +125,11 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
         if (survey->alive == 1)
             first = view;
         survey->leaders += view.role == RAFT_LEADER;
+        survey->voters += (view.flags & STORED_ABSTAIN) == 0;
         survey->log_full |= liveness_log_full(&swarm->limits, &view);
         survey->equal &= view.applied == first.applied && view.state_digest == first.state_digest;
-        survey->caught_up &=
-            node->state == NODE_UP && view.applied == view.last.index && view.commit == view.last.index;
+        survey->caught_up &= node->state == NODE_UP && view.applied == view.last.index && view.commit == view.last.index
+                             && view.rejoin == REJOIN_WHOLE;
     }
 }
 
@@ -207,7 +209,7 @@ static bool liveness_progressed(struct world *world)
     if (!whole && !late)
         return false;
     const bool full = !whole && survey.log_full;
-    liveness->world = survey.alive < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
+    liveness->world = survey.voters < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
     if (!liveness_demanded(world))
         liveness->world = LIVENESS_DAMAGED;
     scene->coverage.demands[liveness->world][DEMAND_WORLD]++;

@@ -125,7 +125,7 @@ static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes,
     case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
     case 1: header.fingerprint ^= 1; break;
     case 2: header.version++; break;
-    case 3: header.type = 11; break;
+    case 3: header.type = FRAME_PEER_LAST + 1; break;
     case 4: header.to ^= 5; break;
     case 5: header.from = 0; break; /* of no node; whoever has an id may be a new one */
     default:

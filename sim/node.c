@@ -6,13 +6,17 @@ bool node_paused(const struct world *world, const struct node *node)
     return node->state == NODE_UP && world->scene.now_ns < node->resume_ns;
 }
 
-void node_format(struct world *world, struct node *node)
+uint64_t node_instance(struct world *world, const struct node *node)
+{
+    return 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, INSTANCE_REJOIN - 1);
+}
+
+void node_format(struct world *world, struct node *node, uint64_t instance)
 {
     const struct swarm *swarm = &world->scene.swarm;
     uint8_t copy_bytes[8192];
     const struct slice bytes = { .bytes = copy_bytes, .count = limits_superblock_bytes(&swarm->limits) };
     ASSERT(bytes.count <= sizeof copy_bytes);
-    const uint64_t instance = 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, UINT64_MAX - 1);
     replica_format(&swarm->limits, &swarm->configs[node->slot], &swarm->configuration, instance, copy_bytes);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy), bytes);
@@ -91,8 +95,10 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_VERSION:
     case STOP_WRONG_GEOMETRY:
     case STOP_DATA_DAMAGED: return node->disk.harm_seen[DEVICE_DATA] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
-    case STOP_DIVERGED: return UNEXPLAINED;
-    case STOP_DUPLICATE_NODE: return node->disk.wiped ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
+    case STOP_REMOVED:
+    case STOP_DIVERGED:
+    case STOP_DUPLICATE_NODE:
+    case STOP_REPLACED_NODE: return UNEXPLAINED;
     }
     return UNEXPLAINED;
 }
@@ -117,7 +123,12 @@ void node_wipe(struct world *world, struct node *node)
     if (node->state == NODE_UP)
         node_crash(world, node);
     disk_wipe(&node->disk, &world->scene);
-    node_format(world, node);
+    node_format(world, node, INSTANCE_REJOIN | world->scene.now_ns);
+    /* What it had stopped for is gone, too. */
+    if (node->state == NODE_STOPPED) {
+        node->state = NODE_DOWN;
+        node_schedule_restart(world, node);
+    }
 }
 
 void node_arm_timer(struct world *world, struct node *node)

@@ -6,9 +6,11 @@
 
 /* A node that is down begins a new life with empty memory and what its disk kept. */
 void node_start(struct world *world, struct node *node);
-/* Writes the superblock copies of a new node, with an instance of its own, to a disk of zeros. */
-void node_format(struct world *world, struct node *node);
-/* It comes back under its old id with a disk that is newly formatted. */
+/* Writes the superblock copies of a new data directory to a disk of zeros. instance: its own. */
+void node_format(struct world *world, struct node *node, uint64_t instance);
+/* Of a new node. */
+uint64_t node_instance(struct world *world, const struct node *node);
+/* Its disk is lost with all that is on it; it comes back with an empty one, formatted to rejoin under its old id. */
 void node_wipe(struct world *world, struct node *node);
 /* Power gone at this instant; a restart is scheduled. */
 void node_crash(struct world *world, struct node *node);

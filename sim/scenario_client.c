@@ -51,6 +51,15 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_SESSION_EXPIRED: client_finish(scenario, client, client->copies == 1); return;
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_WRONG_CLUSTER: client_finish(scenario, client, false); return;
     case REPLY_NOT_A_VOTER:
     case REPLY_TRANSFER_FAILED: client_finish(scenario, client, true); return;

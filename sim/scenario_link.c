@@ -48,6 +48,8 @@ static enum wire link_wire(const struct scenario *scenario, struct slice frame)
     case FRAME_REPAIR_REQUEST: return WIRE_REPAIR_REQUEST;
     case FRAME_REPAIR_RESPONSE: return WIRE_REPAIR_RESPONSE;
     case FRAME_TIMEOUT_NOW: return WIRE_TIMEOUT_NOW;
+    case FRAME_REJOIN_REQUEST:
+    case FRAME_REJOIN_RESPONSE:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }

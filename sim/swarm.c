@@ -316,7 +316,7 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         *rates[i] = draw_percent(draw, percent) && damaged ? rate : 0;
     }
     swarm->nemesis_ns[NEMESIS_WIPE] = draw_octave(draw, 8 * election_ns, 128 * election_ns);
-    if (!draw_percent(draw, percent / 2) || !damaged || !ATLAS_NODES_REJOIN)
+    if (!draw_percent(draw, percent / 2) || !damaged)
         swarm->nemesis_ns[NEMESIS_WIPE] = 0;
     const uint64_t ticket = draw_below(draw, 100);
     swarm->regime = REGIME_MINORITY;
@@ -324,6 +324,26 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         swarm->regime = REGIME_UNRESTRICTED;
     else if (damaged && ticket >= 35 && (ATLAS_LOG_IS_REPAIRED || ATLAS_PAGES_ARE_REPAIRED))
         swarm->regime = REGIME_PLACES;
+}
+
+/* Leases rest on clocks that differ by no more than they are told (Raft 6.4.1). The bound is exact. */
+static void draw_lease(struct swarm *swarm, const struct draw *draw)
+{
+    const bool wanted = draw_percent(draw, 50);
+    const uint32_t stale_clock = draw_rate(draw, 10000, 300000);
+    int32_t bound_ppm = 1;
+    swarm->lease = wanted && swarm->configs[0].check_quorum && !swarm->untimed;
+    if (!swarm->lease)
+        return;
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        swarm->drift_ppm[slot] /= 4; /* or little would be left of a lease */
+        const int32_t drift_ppm = swarm->drift_ppm[slot];
+        bound_ppm = drift_ppm > bound_ppm ? drift_ppm : -drift_ppm > bound_ppm ? -drift_ppm : bound_ppm;
+    }
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
+        swarm->configs[slot].lease_drift_ppm = (uint32_t)bound_ppm;
+    swarm->nemesis_ns[NEMESIS_FORWARD] = swarm->nemesis_ns[NEMESIS_BACKWARD] = 0;
+    swarm->stale_clock = stale_clock;
 }
 
 static void draw_clock(struct swarm *swarm, const struct draw *draw)
@@ -338,6 +358,7 @@ static void draw_clock(struct swarm *swarm, const struct draw *draw)
     swarm->clock_restart = draw_percent(draw, 60) && swarm->faults;
     swarm->tick_ns = draw_percent(draw, 50) ? draw_octave(draw, election_ns / 500, election_ns / 10) : 0;
     swarm->timer_ns = draw_octave(draw, election_ns / 20, election_ns * 2);
+    draw_lease(swarm, draw);
 }
 
 static void draw_process(struct swarm *swarm, const struct draw *draw)
@@ -406,7 +427,7 @@ static void swarm_count_disks(const struct swarm *swarm, struct coverage *covera
         [FAULT_READ_MISDIRECTED] = swarm->read_misdirected,
         [FAULT_SUPERBLOCK_SOME] = nemesis[NEMESIS_SUPERBLOCK],
         [FAULT_SUPERBLOCK_ALL] = nemesis[NEMESIS_SUPERBLOCK],
-        [FAULT_DISK_WIPED] = nemesis[NEMESIS_WIPE],
+        [FAULT_DISK_WIPED] = nemesis[NEMESIS_WIPE] != 0 && swarm->regime != REGIME_PLACES && swarm->node_count > 2,
         [FAULT_BAD_SUPERBLOCK] = rots,
         [FAULT_BAD_HEADER] = rots,
         [FAULT_BAD_BODY] = rots,
@@ -452,6 +473,8 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_POWER_LOSS_AGAIN] = nemesis[NEMESIS_POWER] && swarm->power_again,
         [FAULT_FAST_RESTART] = crashes && swarm->fast_restart,
         [FAULT_PAUSE] = nemesis[NEMESIS_PAUSE],
+        [FAULT_STALE_CLOCK] = swarm->stale_clock,
+        [FAULT_LATE_REPLY] = swarm->stale_clock && swarm->node_count > 1,
         [FAULT_BATCH] = swarm->batch,
         [FAULT_HEDGE] = swarm->hedge && swarm->node_count > 1,
         [FAULT_RETRY] = swarm->loss,

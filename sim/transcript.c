@@ -19,6 +19,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_REPAIR_REQUEST: return "repair?";
     case FRAME_REPAIR_RESPONSE: return "repair!";
     case FRAME_TIMEOUT_NOW: return "timeout-now";
+    case FRAME_REJOIN_REQUEST: return "rejoin?";
+    case FRAME_REJOIN_RESPONSE: return "rejoin!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";
@@ -33,7 +35,7 @@ static void transcript_request(FILE *file, struct slice frame)
         [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
         [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
         [REQUEST_STATUS] = "status",     [REQUEST_CHECKPOINT] = "checkpoint",
-        [REQUEST_TRANSFER] = "transfer",
+        [REQUEST_TRANSFER] = "transfer", [REQUEST_MEMBERS] = "members",
     };
     struct request_header request;
     if (frame.count < sizeof(struct frame_header) + sizeof request)

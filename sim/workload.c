@@ -272,6 +272,15 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
                    client->call);
         return;
     case REPLY_BAD_REQUEST:
+    case REPLY_CHANGE_UNDER_WAY:
+    case REPLY_TERM_NOT_OPEN:
+    case REPLY_UNKNOWN_MEMBER:
+    case REPLY_DUPLICATE_MEMBER:
+    case REPLY_TOO_MANY_MEMBERS:
+    case REPLY_NO_VOTER_LEFT:
+    case REPLY_WRONG_ROLE:
+    case REPLY_LEARNER_BEHIND:
+    case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_WRONG_CLUSTER:
         check_fail(scene->check, CHECK_WRITE, UINT32_MAX, "call %u is well-formed, yet was answered: %s", client->call,
                    reply_status_text(reply->status));

@@ -599,8 +599,10 @@ TEST(raftd_names_the_flag_that_is_wrong)
         expect_error(&result, 2, cases[slot].part);
         expect_one_line(&result);
     }
-    const struct process_result result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:1");
+    struct process_result result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:1");
     expect_error(&result, 2, "--data");
+    result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:1", "--data", "/nonexistent/x", "--rejoin");
+    expect_error(&result, 2, "--rejoin: a cluster of one");
     process_end();
 }
 

@@ -22,17 +22,26 @@ static struct replica_config voter(uint64_t node_id, uint64_t cluster_id)
     };
 }
 
-static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
+static bool open_with(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id, bool rejoin)
 {
     struct configuration configuration = { .id = { .term = 0 } };
     for (uint32_t slot = 0; slot < 3; slot++)
         configuration.members[slot] =
             (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = "127.0.0.1:1" };
     const struct datadir_options options = {
-        .path = directory, .wal_bytes = WAL_BYTES, .buffered = true, .configuration = &configuration
+        .path = directory,
+        .wal_bytes = WAL_BYTES,
+        .buffered = true,
+        .configuration = &configuration,
+        .rejoin = rejoin,
     };
     const struct replica_config config = voter(node_id, cluster_id);
     return datadir_open(datadir, &options, &config, 77);
+}
+
+static bool open_as(struct datadir *datadir, uint64_t node_id, uint64_t cluster_id)
+{
+    return open_with(datadir, node_id, cluster_id, false);
 }
 
 TEST(a_new_directory_is_formatted_once)
@@ -59,6 +68,39 @@ TEST(a_new_directory_is_formatted_once)
     EXPECT_EQUAL(datadir.cluster_id, 77);
     EXPECT_EQUAL(limits_wal_bytes(&datadir.limits), (uint64_t)status.st_size);
     datadir_close(&datadir);
+    directory_remove(directory);
+}
+
+/* The superblock of the directory as it lies on the disk. */
+static struct superblock formatted(bool rejoin)
+{
+    static uint8_t block[BLOCK];
+    struct datadir datadir;
+    struct superblock superblock;
+    EXPECT(open_with(&datadir, 1, 0, rejoin));
+    EXPECT_EQUAL(pread(datadir.wal_fd, block, sizeof block, 0), BLOCK);
+    EXPECT(superblock_decode((struct slice){ .bytes = block, .count = sizeof block }, &superblock));
+    datadir_close(&datadir);
+    return superblock;
+}
+
+TEST(a_directory_that_rejoins_says_so_and_is_younger_than_any_before)
+{
+    directory_new();
+    const struct superblock first = formatted(false);
+    EXPECT_EQUAL(first.stored.flags, 0);
+    EXPECT_EQUAL(first.instance & INSTANCE_REJOIN, 0);
+    EXPECT_EQUAL(formatted(true).instance, first.instance); /* it is there: nothing happens to it */
+    uint64_t before = first.instance;
+    for (uint32_t times = 0; times < 2; times++) {
+        directory_remove(directory);
+        directory_new();
+        const struct superblock next = formatted(true);
+        EXPECT_EQUAL(next.stored.flags, STORED_REJOIN | STORED_ABSTAIN);
+        EXPECT_EQUAL(next.stored.hard.term, 0);
+        EXPECT(next.instance > before && (next.instance & INSTANCE_REJOIN) != 0);
+        before = next.instance;
+    }
     directory_remove(directory);
 }
 

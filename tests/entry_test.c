@@ -81,7 +81,7 @@ TEST(fields_out_of_range_are_refused)
     EXPECT(!decodes_with((struct entry_header){ .term = 0, .index = 1, .kind = ENTRY_NOOP }));
     EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 0, .kind = ENTRY_NOOP }));
     EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = 0 }));
-    EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = ENTRY_CHECKPOINT + 1 }));
+    EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = ENTRY_CONFIG + 1 }));
     EXPECT(decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = ENTRY_CHECKPOINT }));
     EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = ENTRY_NOOP, .body_bytes = 1 }));
     EXPECT(!decodes_with((struct entry_header){ .term = 1, .index = 1, .kind = ENTRY_CHECKPOINT, .body_bytes = 1 }));

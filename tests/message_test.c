@@ -388,8 +388,8 @@ static enum frame_verdict verdict_after(uint32_t offset, uint64_t value, uint32_
 
 TEST(strangers_are_named)
 {
-    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), 3, 2), FRAME_BAD_VERSION);
-    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, type), 12, 2), FRAME_BAD_TYPE);
+    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, version), WIRE_VERSION + 1, 2), FRAME_BAD_VERSION);
+    EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, type), FRAME_PEER_LAST + 1, 2), FRAME_BAD_TYPE);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, cluster_id), 78, 8), FRAME_WRONG_CLUSTER);
     EXPECT_EQUAL(verdict_after(offsetof(struct frame_header, fingerprint), 98, 8), FRAME_WRONG_FINGERPRINT);
 }
@@ -410,7 +410,7 @@ TEST(frame_size_cuts_a_stream)
 
 TEST(every_verdict_has_a_text)
 {
-    for (int verdict = FRAME_OK; verdict <= FRAME_DUPLICATE_NODE; verdict++) {
+    for (int verdict = FRAME_OK; verdict <= FRAME_REMOVED; verdict++) {
         const char *text = frame_verdict_text((enum frame_verdict)verdict);
         EXPECT(text != NULL && text[0] != '\0');
     }

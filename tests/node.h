@@ -92,6 +92,20 @@ static inline struct configuration node_voters(uint32_t voter_count)
     return configuration;
 }
 
+/* An empty disk, formatted. */
+static inline void node_format(struct node *node, const struct configuration *configuration, uint64_t instance)
+{
+    const uint32_t bytes = limits_superblock_bytes(&node->limits);
+    uint8_t *superblock = calloc(1, bytes);
+    NODE_CHECK(superblock != NULL, "memory");
+    memset(node->image, 0, node->image_bytes);
+    memset(node->data, 0, node->data_bytes);
+    replica_format(&node->limits, &node->config, configuration, instance, superblock);
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        memcpy(node->image + superblock_offset(&node->limits, copy), superblock, bytes);
+    free(superblock);
+}
+
 /* A formatted disk and no running replica. */
 static inline struct node *node_new(const struct limits *limits, const struct replica_config *config,
                                     struct configuration configuration)
@@ -108,13 +122,7 @@ static inline struct node *node_new(const struct limits *limits, const struct re
     node->data = calloc(1, node->data_bytes);
     NODE_CHECK(node->region != NULL && node->output_region != NULL && node->image != NULL && node->data != NULL,
                "memory");
-    const uint32_t bytes = limits_superblock_bytes(limits);
-    uint8_t *superblock = calloc(1, bytes);
-    NODE_CHECK(superblock != NULL, "memory");
-    replica_format(limits, config, &configuration, 1000 + config->node_id, superblock);
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        memcpy(node->image + superblock_offset(limits, copy), superblock, bytes);
-    free(superblock);
+    node_format(node, &configuration, 1000 + config->node_id);
     return node;
 }
 

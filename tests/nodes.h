@@ -11,7 +11,15 @@
 #include "node.h"
 #include "test.h"
 
-enum { NODES = 3, MS = 1000 * 1000, NODES_STEPS_MAX = 2000000 };
+/* Another number of nodes; those behind NODES_AT_FORMAT belong to no cluster yet. */
+#ifndef NODES_IN_CLUSTER
+#define NODES_IN_CLUSTER 3
+#endif
+#ifndef NODES_AT_FORMAT
+#define NODES_AT_FORMAT NODES_IN_CLUSTER
+#endif
+
+enum { NODES = NODES_IN_CLUSTER, MS = 1000 * 1000, NODES_STEPS_MAX = 2000000 };
 
 /* What happens to a frame on its way; may change it (its checksum is made good again). False: it is lost. */
 struct cluster;
@@ -20,8 +28,10 @@ typedef bool on_frame(struct cluster *cluster, uint32_t from, uint32_t to, uint8
 struct cluster {
     struct limits limits;
     struct node *nodes[NODES];
-    bool cut[NODES]; /* neither sends nor receives */
-    on_frame *hook;  /* NULL: none */
+    bool cut[NODES];          /* neither sends nor receives */
+    on_frame *hook;           /* NULL: none */
+    enum reply_status status; /* of the last reply to any client */
+    uint64_t replies;
     uint64_t events[NODES][EVENT_KINDS];
     uint64_t pages_to[NODES];       /* that arrived in answers */
     uint64_t piece_bytes_to[NODES]; /* of these */
@@ -53,6 +63,18 @@ static inline void count_answer(struct cluster *cluster, uint32_t to, struct sli
     cluster->hashes_to[to] += message.checkpoint_response.ask == CHECKPOINT_ASK_HASHES;
 }
 
+/* They go back the way that the frame came. */
+static inline void deliver_refusals(struct cluster *cluster, uint32_t from, uint32_t to)
+{
+    const struct output *output = &cluster->nodes[from]->output;
+    for (uint32_t i = 0; i < output->effect_count && cluster->nodes[to]->stop == 0; i++) {
+        if (output->effects[i].kind != EFFECT_REFUSE || output->effects[i].bytes.count == 0)
+            continue;
+        node_peer_frame(cluster->nodes[to], output->effects[i].bytes);
+        observe(cluster, to);
+    }
+}
+
 static inline void deliver(struct cluster *cluster, uint32_t from)
 {
     static struct node_frame frames[NODE_SENT_MAX];
@@ -61,9 +83,17 @@ static inline void deliver(struct cluster *cluster, uint32_t from)
     memcpy(frames, sender->sent, count * sizeof frames[0]);
     sender->sent_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (frames[i].reply)
+        if (frames[i].reply) {
+            struct reply reply;
+            const struct slice reply_bytes = { .bytes = frames[i].bytes, .count = frames[i].count };
+            if (reply_decode(reply_bytes, cluster->limits.frame_bytes_max, &reply) == FRAME_OK) {
+                cluster->status = reply.status;
+                cluster->replies++;
+            }
             continue;
+        }
         const uint32_t to = (uint32_t)frames[i].to - 1;
+        EXPECT(to < NODES);
         struct node *receiver = cluster->nodes[to];
         if (cluster->cut[from] || cluster->cut[to] || receiver->replica == NULL || receiver->stop != 0)
             continue;
@@ -73,6 +103,7 @@ static inline void deliver(struct cluster *cluster, uint32_t from)
         count_answer(cluster, to, bytes);
         node_peer_frame(receiver, bytes);
         observe(cluster, to);
+        deliver_refusals(cluster, to, from);
     }
 }
 
@@ -162,7 +193,8 @@ static inline struct cluster *cluster_new(const struct limits *limits, uint32_t 
     cluster->limits = *limits;
     for (uint32_t slot = 0; slot < NODES; slot++) {
         const struct replica_config config = node_config(slot + 1);
-        cluster->nodes[slot] = node_new(&cluster->limits, &config, node_voters(NODES));
+        cluster->nodes[slot] =
+            node_new(&cluster->limits, &config, node_voters(slot < NODES_AT_FORMAT ? NODES_AT_FORMAT : 0));
     }
     for (uint32_t slot = 0; slot < NODES; slot++)
         if (started >> slot & 1)

@@ -55,6 +55,16 @@ static struct request sample(enum request_kind kind)
     case REQUEST_REGISTER:
     case REQUEST_STATUS:
     case REQUEST_CHECKPOINT: break;
+    case REQUEST_MEMBERS: {
+        static const struct member_operation operations[2] = {
+            { .id = 4, .kind = MEMBER_ADD_LEARNER, .priority = 3, .address = "node4" },
+            { .id = 2, .kind = MEMBER_REMOVE },
+        };
+        request.flags = REQUEST_FLAG_FORCE;
+        request.version = 9;
+        request.value = (struct slice){ .bytes = (const uint8_t *)operations, .count = sizeof operations };
+        break;
+    }
     case REQUEST_TRANSFER: request.version = 3; break;
     case REQUEST_GET:
     case REQUEST_GET_STALE: request.key = text("key"); break;

@@ -256,7 +256,7 @@ TEST(restored_nodes_are_members_of_a_new_cluster_with_equal_stores)
     EXPECT(page_map_open(&map, &limits_production, results[0].cluster_id));
     const struct checkpoint *checkpoint = &results[0].checkpoint;
     EXPECT(hash128_equal(checkpoint->hash, checkpoint_hash(checkpoint->id, checkpoint->root.hash)));
-    EXPECT_EQUAL(data_compare(data[0], &map, map.root_level, 0, &checkpoint->root, &reader), reader.header.page_count);
+    EXPECT_EQUAL(data_compare(data[0], &map, map.root_level, 0, &checkpoint->root, &reader), results[0].pages);
     snapshot_release(&reader);
     page_map_close(&map);
 
@@ -355,7 +355,7 @@ TEST(inspect_says_the_same_in_json)
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"checkpoint\": {\"index\": 1000, \"term\": 3,") != NULL);
     snprintf(expected, sizeof expected, "\"data\": {\"damaged\": [], \"pages\": %llu,",
-             (unsigned long long)result.header.page_count);
+             (unsigned long long)result.pages);
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"verdict\": \"whole\"") != NULL);
     flip_on_device(path, 1);
@@ -381,7 +381,7 @@ TEST(inspect_verifies_the_map_and_every_page)
     EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_WHOLE);
     EXPECT(strstr(text, "checkpoint: behind entry 1000 of term 3") != NULL);
     EXPECT(strstr(text, "DAMAGED") == NULL);
-    const unsigned long long pages = result.header.page_count;
+    const unsigned long long pages = result.pages;
     snprintf(expected, sizeof expected, "data: %llu pages and ", pages);
     EXPECT(strstr(text, expected) != NULL);
 
@@ -399,10 +399,10 @@ TEST(inspect_verifies_the_map_and_every_page)
     flip_on_device(path, 1);
     EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_WHOLE);
 
-    /* A map block: the pages are followed by those of level 1. */
+    /* A map block: the pages are followed by those of level 1; the first one would have held the members only. */
     flip_on_device(path, 1 + pages);
     EXPECT_EQUAL(inspect(path, false, text, sizeof text), SURVEY_DAMAGED);
-    EXPECT(strstr(text, "map block 1:0 and all below it: checksum") != NULL);
+    EXPECT(strstr(text, "map block 1:1 and all below it: checksum") != NULL);
     flip_on_device(path, 1 + pages);
     /* The root. */
     flip_on_device(path, result.checkpoint.root.block);

@@ -1,0 +1,214 @@
+/* A leader's side of changes: what it refuses, what it appends, and when it goes (Raft 4.2, 4.3); see members.h. */
+#include "members.h"
+
+#include "output.h"
+#include "raft.h"
+#include "state.h"
+
+/* ---- what is refused ---- */
+
+static enum reply_status status_of(enum configuration_verdict verdict)
+{
+    switch (verdict) {
+    case CONFIGURATION_OK: return REPLY_OK;
+    case CONFIGURATION_UNKNOWN_MEMBER: return REPLY_UNKNOWN_MEMBER;
+    case CONFIGURATION_DUPLICATE: return REPLY_DUPLICATE_MEMBER;
+    case CONFIGURATION_TOO_MANY: return REPLY_TOO_MANY_MEMBERS;
+    case CONFIGURATION_NO_VOTER: return REPLY_NO_VOTER_LEFT;
+    case CONFIGURATION_WRONG_ROLE: return REPLY_WRONG_ROLE;
+    }
+    UNREACHABLE();
+}
+
+/* May an ENTRY_CONFIG be appended at all? One change at a time (4.3); and only behind an entry of the own term that is
+ * committed: else a configuration of an earlier leader, which this one does not know of, might still be (raft-dev,
+ * 2015). */
+static enum reply_status change_may_begin(const struct replica *replica)
+{
+    const struct configuration *now = members_now(replica);
+    if (configuration_is_joint(now) || now->id.index > replica->commit || replica->change.id.index != 0)
+        return REPLY_CHANGE_UNDER_WAY;
+    if (log_term(replica, replica->commit) != replica->stored.hard.term)
+        return REPLY_TERM_NOT_OPEN;
+    /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. Raft 3.10: nor while a target of a
+     * transfer catches up. */
+    if (transfer_is_under_way(replica))
+        return REPLY_BUSY;
+    return replica->log.first_faulty != 0 || !store_is_ready(replica) ? REPLY_BUSY : REPLY_OK;
+}
+
+/* Raft 4.2.1: until a new voter has caught up, commits wait for it. */
+static bool learner_is_behind(const struct replica *replica, uint32_t slot)
+{
+    return !members_heard(replica, slot)
+           || replica->peers[slot].match + replica->limits.promote_lag_entries_max < replica->log.last.index;
+}
+
+static bool change_promotes_behind(const struct replica *replica, const struct configuration *next)
+{
+    const struct configuration *now = members_now(replica);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const bool promoted = now->members[slot].roles == MEMBER_LEARNER
+                              && now->members[slot].id == next->members[slot].id
+                              && (next->members[slot].roles & MEMBER_VOTER) != 0;
+        if (promoted && learner_is_behind(replica, slot))
+            return true;
+    }
+    return false;
+}
+
+/* Would those voters that are known to be well be no majority of what the change leads to? */
+static bool change_loses_quorum(const struct replica *replica, const struct configuration *next)
+{
+    const struct configuration *now = members_now(replica);
+    struct configuration behind = *next;
+    uint32_t healthy = 0;
+    if (!configuration_is_joint(next))
+        return false;
+    configuration_leave(next, &behind);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (now->members[slot].id != 0 && now->members[slot].id == next->members[slot].id
+            && members_heard(replica, slot))
+            healthy |= 1u << slot;
+    return !quorum_has(&behind, healthy);
+}
+
+static enum reply_status change_plan(const struct replica *replica, const struct request *request,
+                                     struct configuration *next)
+{
+    struct member_operation operations[2 * MEMBERS_MAX];
+    const enum reply_status refusal = change_may_begin(replica);
+    if (refusal != REPLY_OK)
+        return refusal;
+    if (request->version != 0 && request->version != members_now(replica)->id.index)
+        return REPLY_CONDITION_FAILED;
+    ASSERT(request->value.count <= sizeof operations);
+    memcpy(operations, request->value.bytes, request->value.count);
+    const uint32_t count = request->value.count / (uint32_t)sizeof operations[0];
+    const enum configuration_verdict verdict =
+        configuration_change(members_now(replica), operations, count, replica->limits.members_max, next);
+    if (verdict != CONFIGURATION_OK)
+        return status_of(verdict);
+    if (change_promotes_behind(replica, next))
+        return REPLY_LEARNER_BEHIND;
+    if ((request->flags & REQUEST_FLAG_FORCE) == 0 && change_loses_quorum(replica, next))
+        return REPLY_WOULD_LOSE_QUORUM;
+    return REPLY_OK;
+}
+
+/* ---- what is appended ---- */
+
+static bool change_append(struct replica *replica, struct output *output, const struct configuration *next,
+                          uint32_t reserve_blocks)
+{
+    uint8_t body[sizeof next->members];
+    const struct entry entry = {
+        .id = { .term = replica->stored.hard.term, .index = replica->log.last.index + 1 },
+        .kind = ENTRY_CONFIG,
+        .body = { .bytes = body, .count = configuration_bytes(next) },
+    };
+    ASSERT(replica->role == RAFT_LEADER && members_now(replica)->id.index <= replica->commit);
+    configuration_encode(next, body);
+    return wal_append(replica, output, &entry, reserve_blocks);
+}
+
+void members_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request)
+{
+    struct configuration next;
+    ASSERT(replica->role == RAFT_LEADER);
+    struct reply refusal = { .request_id = request->request_id, .status = change_plan(replica, request, &next) };
+    if (refusal.status == REPLY_OK && !change_append(replica, output, &next, replica->limits.wal_reserve_blocks))
+        refusal.status = REPLY_BUSY;
+    if (refusal.status != REPLY_OK) {
+        refusal.version = members_now(replica)->id.index;
+        client_reply(replica, output, client, &refusal);
+        return;
+    }
+    replica->change = (struct change){ .id = replica->log.last, .client = client, .request_id = request->request_id };
+}
+
+void members_flush(struct replica *replica, struct output *output)
+{
+    const struct configuration *now = members_now(replica);
+    const uint64_t done = store_is_ready(replica) ? replica->applied : replica->commit;
+    if (replica->role != RAFT_LEADER || now->id.index > done)
+        return;
+    /* Raft 4.3: the joint configuration is committed, so its successor may be; a leader of an earlier term may have
+     * been about to append the same. */
+    if (configuration_is_joint(now)) {
+        struct configuration next;
+        configuration_leave(now, &next);
+        if (replica->log.first_faulty == 0 && !transfer_is_under_way(replica)
+            && log_term(replica, done) == replica->stored.hard.term)
+            change_append(replica, output, &next, 1);
+        return;
+    }
+    /* Raft 4.2.2: it has led, without counting itself, until the others can go on alone. */
+    if (!configuration_is_voter(now, replica->config.node_id))
+        election_become_follower(replica, output, replica->stored.hard.term, 0);
+}
+
+void members_fail_change(struct replica *replica, struct output *output)
+{
+    struct change *change = &replica->change;
+    const bool own = replica->role == RAFT_LEADER && change->id.term == replica->stored.hard.term;
+    if (change->id.index == 0 || own)
+        return;
+    if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
+        replica->wants_tick = true;
+        return;
+    }
+    const struct reply unknown = {
+        .request_id = change->request_id,
+        .status = REPLY_UNKNOWN,
+        .leader = replica->leader,
+    };
+    client_reply(replica, output, change->client, &unknown);
+    *change = (struct change){ .client = 0 };
+}
+
+/* ---- those who were removed ---- */
+
+void members_tell_removed(struct replica *replica, struct output *output, const struct message *message)
+{
+    const struct configuration *committed = members_committed(replica);
+    const bool member = members_slot(replica, message->from) < MEMBERS_MAX
+                        || configuration_slot(committed, message->from) < MEMBERS_MAX;
+    if (member || committed->id.index == 0 || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+        return;
+    const struct message refusal = {
+        .type = FRAME_REFUSAL,
+        .from = replica->config.node_id,
+        .to = message->from,
+        .instance = replica->superblock.instance,
+        .refusal = { .reason = FRAME_REMOVED, .index = committed->id.index, .instance = message->instance },
+    };
+    output_message(output, &replica->frame, &refusal);
+}
+
+/* ---- for operators ---- */
+
+uint32_t members_status(const struct replica *replica, uint8_t *to)
+{
+    const struct configuration *now = members_now(replica);
+    const bool leads = replica->role == RAFT_LEADER;
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const struct peer *peer = &replica->peers[slot];
+        struct member_status status = { .member = now->members[slot], .heard_age_ns = UINT64_MAX };
+        if (status.member.id == 0)
+            continue;
+        if (slot == replica->self)
+            status.heard_age_ns = 0;
+        else if (leads && peer->heard)
+            status.heard_age_ns = replica->now_ns - peer->heard_ns;
+        if (leads) {
+            status.match = peer->match;
+            status.next = peer->next;
+            status.state = peer->state;
+        }
+        memcpy(to + count * sizeof status, &status, sizeof status);
+        count++;
+    }
+    return count;
+}

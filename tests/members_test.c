@@ -1,0 +1,319 @@
+/* Changes of the members on real replicas (Raft 4): what is refused, what survives the loss of a leader or of power at
+ * any step, who is rolled back, and who is told to go. */
+#define NODES_IN_CLUSTER 6
+#define NODES_AT_FORMAT 3
+
+#include "../core/members.h"
+#include "nodes.h"
+
+enum { FIRST = 7, CHANGE_MS = 400 };
+
+static struct member_operation operation(enum member_operation_kind kind, uint64_t id)
+{
+    struct member_operation result = { .id = id, .kind = (uint8_t)kind };
+    if (kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER || kind == MEMBER_SET_ADDRESS)
+        snprintf(result.address, sizeof result.address, "node%u", (unsigned)id);
+    return result;
+}
+
+static void send_change(struct cluster *cluster, uint32_t leader, const struct member_operation *operations,
+                        uint32_t count, uint8_t flags)
+{
+    const struct request request = {
+        .request_id = 5,
+        .kind = REQUEST_MEMBERS,
+        .flags = flags,
+        .value = { .bytes = (const uint8_t *)operations, .count = count * (uint32_t)sizeof *operations },
+    };
+    node_request(cluster->nodes[leader], 9, &request);
+    observe(cluster, leader);
+}
+
+/* Asks the leader for it, and waits for the answer. */
+static enum reply_status change(struct cluster *cluster, const struct member_operation *operations, uint32_t count,
+                                uint8_t flags)
+{
+    send_change(cluster, elected(cluster), operations, count, flags);
+    const uint64_t before = cluster->replies;
+    for (uint32_t waited = 0; waited < CHANGE_MS && cluster->replies == before; waited++)
+        cluster_run(cluster, 1 * MS);
+    EXPECT(cluster->replies > before);
+    return cluster->status;
+}
+
+static enum reply_status change_one(struct cluster *cluster, enum member_operation_kind kind, uint64_t id)
+{
+    const struct member_operation one = operation(kind, id);
+    return change(cluster, &one, 1, 0);
+}
+
+static const struct configuration *configuration_at(const struct cluster *cluster, uint32_t slot)
+{
+    return replica_configuration(replica_at(cluster, slot));
+}
+
+/* Ids of the members with that role, as a mask of bit id. */
+static uint32_t ids_with(const struct configuration *configuration, uint8_t role)
+{
+    uint32_t ids = 0;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (configuration->members[slot].roles == role)
+            ids |= 1u << configuration->members[slot].id;
+    return ids;
+}
+
+/* All nodes of the mask of ids use this final configuration, and know that it is committed. */
+static void expect_members(struct cluster *cluster, uint32_t on, uint32_t voters, uint32_t learners)
+{
+    cluster_run(cluster, 100 * MS);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        if ((on >> (slot + 1) & 1) == 0)
+            continue;
+        const struct configuration *now = configuration_at(cluster, slot);
+        EXPECT_EQUAL(ids_with(now, MEMBER_VOTER), voters);
+        EXPECT_EQUAL(ids_with(now, MEMBER_LEARNER), learners);
+        EXPECT_EQUAL(bits_count(configuration_members(now)), bits_count(voters | learners));
+        EXPECT(replica_configuration_committed(replica_at(cluster, slot)) == now);
+    }
+}
+
+#define IDS(...) ids_of((const uint32_t[]){ __VA_ARGS__, 0 })
+static uint32_t ids_of(const uint32_t *ids)
+{
+    uint32_t mask = 0;
+    for (; *ids != 0; ids++)
+        mask |= 1u << *ids;
+    return mask;
+}
+
+static struct cluster *cluster_ready(uint32_t started)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, started);
+    put(cluster, 1, 1);
+    return cluster;
+}
+
+TEST(a_node_joins_as_a_learner_and_is_promoted)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    EXPECT_EQUAL(change_one(cluster, MEMBER_PROMOTE, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3, 4), 0);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_DEMOTE, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3), IDS(1, 2, 3), 0);
+    put(cluster, 2, 2);
+    cluster_free(cluster);
+}
+
+TEST(a_node_joins_through_a_checkpoint_and_knows_the_members_after_a_restart)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8 | 16);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 5), REPLY_OK);
+    for (int i = 0; i < 4; i++)
+        write_until_checkpoint(cluster, 6);
+    EXPECT(replica_at(cluster, elected(cluster))->log.base.index > 0);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    cluster_run(cluster, 500 * MS);
+    EXPECT(cluster->events[3][EVENT_INSTALL_DONE] > 0);
+    expect_members(cluster, IDS(1, 2, 3, 4, 5), IDS(1, 2, 3), IDS(4, 5));
+    for (uint32_t slot = 0; slot < 5; slot++) {
+        node_crash(cluster->nodes[slot]);
+        start(cluster, slot);
+    }
+    elected(cluster);
+    put(cluster, 3, 3);
+    expect_members(cluster, IDS(1, 2, 3, 4, 5), IDS(1, 2, 3), IDS(4, 5));
+    cluster_free(cluster);
+}
+
+TEST(all_voters_are_replaced_at_once)
+{
+    struct cluster *cluster = cluster_ready(63);
+    const struct member_operation learners[] = { operation(MEMBER_ADD_LEARNER, 4), operation(MEMBER_ADD_LEARNER, 5),
+                                                 operation(MEMBER_ADD_LEARNER, 6) };
+    EXPECT_EQUAL(change(cluster, learners, 3, 0), REPLY_OK);
+    cluster_run(cluster, 100 * MS);
+    const struct member_operation replace[] = { operation(MEMBER_PROMOTE, 4), operation(MEMBER_PROMOTE, 5),
+                                                operation(MEMBER_PROMOTE, 6), operation(MEMBER_REMOVE, 1),
+                                                operation(MEMBER_REMOVE, 2),  operation(MEMBER_REMOVE, 3) };
+    EXPECT_EQUAL(change(cluster, replace, 6, 0), REPLY_OK);
+    /* Who led goes (Raft 4.2.2), and the others go on. */
+    cluster_run(cluster, 500 * MS);
+    EXPECT(leader_of(cluster) >= 3);
+    put(cluster, 2, 2);
+    expect_members(cluster, IDS(4, 5, 6), IDS(4, 5, 6), 0);
+    cluster_free(cluster);
+}
+
+TEST(every_refusal)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint64_t last = node_view(cluster->nodes[elected(cluster)]).last.index;
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, 4), REPLY_UNKNOWN_MEMBER);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 2), REPLY_DUPLICATE_MEMBER);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_PROMOTE, 2), REPLY_WRONG_ROLE);
+    const struct member_operation all[] = { operation(MEMBER_REMOVE, 1), operation(MEMBER_REMOVE, 2),
+                                            operation(MEMBER_REMOVE, 3) };
+    EXPECT_EQUAL(change(cluster, all, 3, 0), REPLY_NO_VOTER_LEFT);
+    struct member_operation many[8];
+    for (uint32_t i = 0; i < 8; i++)
+        many[i] = operation(i < 5 ? MEMBER_ADD_VOTER : MEMBER_ADD_LEARNER, 10 + i);
+    EXPECT_EQUAL(change(cluster, many, 5, 0), REPLY_TOO_MANY_MEMBERS); /* voters */
+    EXPECT_EQUAL(change(cluster, many, 8, 0), REPLY_TOO_MANY_MEMBERS);
+    struct member_operation same = operation(MEMBER_ADD_LEARNER, 4);
+    memset(same.address, 0, sizeof same.address);
+    memcpy(same.address, "node2", 5);
+    EXPECT_EQUAL(change(cluster, &same, 1, 0), REPLY_DUPLICATE_MEMBER);
+    /* Nobody has ever heard of these two: with them a majority would hang on one node. */
+    const struct member_operation strangers[] = { operation(MEMBER_ADD_VOTER, 5), operation(MEMBER_ADD_VOTER, 6),
+                                                  operation(MEMBER_REMOVE, 2) };
+    EXPECT_EQUAL(change(cluster, strangers, 3, 0), REPLY_WOULD_LOSE_QUORUM);
+    EXPECT_EQUAL(node_view(cluster->nodes[elected(cluster)]).last.index, last);
+    /* A learner that is not there does not catch up. */
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_PROMOTE, 4), REPLY_LEARNER_BEHIND);
+    /* One at a time. */
+    const uint32_t leader = elected(cluster);
+    const struct member_operation forced = operation(MEMBER_ADD_VOTER, 5);
+    const struct member_operation next = operation(MEMBER_REMOVE, 4);
+    send_change(cluster, leader, &forced, 1, REQUEST_FLAG_FORCE);
+    send_change(cluster, leader, &next, 1, 0);
+    deliver(cluster, leader);
+    EXPECT_EQUAL(cluster->status, REPLY_CHANGE_UNDER_WAY);
+    cluster_run(cluster, 200 * MS);
+    expect_members(cluster, IDS(1, 2, 3), IDS(1, 2, 3, 5), IDS(4));
+    cluster_free(cluster);
+}
+
+static bool lose_acknowledgements(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster, (void)from, (void)to, (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_APPEND_RESPONSE;
+}
+
+TEST(a_new_leader_changes_nothing_before_it_has_committed_in_its_term)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    cluster->cut[elected(cluster)] = true;
+    cluster->hook = lose_acknowledgements;
+    const uint32_t leader = elected(cluster);
+    const struct member_operation one = operation(MEMBER_ADD_LEARNER, 4);
+    const uint64_t last = node_view(cluster->nodes[leader]).last.index;
+    send_change(cluster, leader, &one, 1, 0);
+    cluster_run(cluster, 1 * MS);
+    EXPECT_EQUAL(cluster->status, REPLY_TERM_NOT_OPEN);
+    EXPECT_EQUAL(node_view(cluster->nodes[leader]).last.index, last);
+    cluster_free(cluster);
+}
+
+TEST(a_change_that_nobody_else_has_is_rolled_back)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t old = elected(cluster);
+    cluster->cut[old] = true;
+    const struct member_operation replace[] = { operation(MEMBER_ADD_VOTER, 4),
+                                                operation(MEMBER_REMOVE, (old + 1) % 3 + 1) };
+    send_change(cluster, old, replace, 2, 0);
+    cluster_settle(cluster);
+    EXPECT(configuration_is_joint(configuration_at(cluster, old)));
+    put(cluster, 2, 2);
+    cluster->cut[old] = false;
+    cluster_run(cluster, 300 * MS);
+    expect_members(cluster, IDS(1, 2, 3), IDS(1, 2, 3), 0);
+    EXPECT(cluster->events[old][EVENT_CONFIGURATION] >= 2);
+    put(cluster, 3, 3);
+    cluster_free(cluster);
+}
+
+TEST(whoever_leads_next_leaves_the_joint_state)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    cluster_run(cluster, 100 * MS);
+    const uint32_t old = elected(cluster);
+    const struct member_operation replace[] = { operation(MEMBER_PROMOTE, 4), operation(MEMBER_REMOVE, old + 1) };
+    send_change(cluster, old, replace, 2, 0);
+    /* Until all have the joint configuration, and nobody has the next one. */
+    for (uint32_t steps = 0; steps < 10000; steps++) {
+        uint32_t joint = 0;
+        for (uint32_t slot = 0; slot < 4; slot++)
+            joint += configuration_is_joint(configuration_at(cluster, slot));
+        if (joint == 4)
+            break;
+        cluster_one_step(cluster, steps);
+    }
+    EXPECT(configuration_is_joint(configuration_at(cluster, 3)));
+    node_crash(cluster->nodes[old]);
+    put(cluster, 2, 2);
+    expect_members(cluster, IDS(4), IDS(1, 2, 3, 4) & ~(1u << (old + 1)), 0);
+    cluster_free(cluster);
+}
+
+TEST(who_was_removed_unheard_is_told_and_does_not_disrupt)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t leader = elected(cluster);
+    const uint32_t gone = (leader + 1) % 3;
+    cluster->cut[gone] = true;
+    cluster_run(cluster, 200 * MS);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, gone + 1), REPLY_OK);
+    const uint64_t term = node_view(cluster->nodes[elected(cluster)]).term;
+    cluster->cut[gone] = false;
+    cluster_run(cluster, 1000 * MS);
+    EXPECT_EQUAL(cluster->nodes[gone]->stop, STOP_REMOVED);
+    EXPECT_EQUAL(node_view(cluster->nodes[elected(cluster)]).term, term);
+    put(cluster, 2, 2);
+    cluster_free(cluster);
+}
+
+/* Loses power on one node, or on all, after so many steps of a change. Whatever became of it, all agree, and go on. */
+static bool crash_in_change(uint32_t steps, uint32_t victims, bool all_land)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    cluster_run(cluster, 100 * MS);
+    const struct member_operation replace[] = { operation(MEMBER_PROMOTE, 4), operation(MEMBER_REMOVE, 1) };
+    const uint64_t before = cluster->replies;
+    send_change(cluster, elected(cluster), replace, 2, 0);
+    for (uint32_t i = 0; i < steps; i++)
+        cluster_one_step(cluster, i);
+    const bool over = cluster->replies > before;
+    for (uint32_t slot = 0; slot < 4; slot++) {
+        struct node *node = cluster->nodes[slot];
+        if ((victims >> slot & 1) == 0)
+            continue;
+        for (uint32_t op = 0; op < node->op_count; op++)
+            if (node->ops[op].write && (all_land || op % 2 == 0))
+                node_land(node, op, all_land ? UINT64_MAX : 5);
+        node_crash(node);
+        start(cluster, slot);
+    }
+    put(cluster, 2, 2);
+    cluster_run(cluster, 300 * MS);
+    const struct configuration *now = configuration_at(cluster, elected(cluster));
+    EXPECT(!configuration_is_joint(now));
+    const bool changed = ids_with(now, MEMBER_VOTER) == IDS(2, 3, 4);
+    EXPECT(changed || ids_with(now, MEMBER_VOTER) == IDS(1, 2, 3));
+    EXPECT(changed || !over);
+    expect_members(cluster, IDS(2, 3, 4), changed ? IDS(2, 3, 4) : IDS(1, 2, 3), changed ? 0 : IDS(4));
+    cluster_free(cluster);
+    return over;
+}
+
+TEST(a_loss_of_power_at_any_step_of_a_change)
+{
+    for (uint32_t victims = 0; victims < 4; victims++) {
+        const uint32_t masks[] = { 1, 2, 8, 15 };
+        uint32_t steps = 0;
+        for (bool over = false; !over; steps += 1 + steps / 16)
+            over = crash_in_change(steps, masks[victims], steps % 2 == 0);
+        EXPECT(steps > 20);
+    }
+}
+
+TEST_MAIN()
