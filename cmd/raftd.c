@@ -32,6 +32,7 @@ struct raftd {
     bool wal_given;
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
+    uint64_t lease_drift_ppm;
     const char *cluster;
     const char *data;
     const char *listen;
@@ -66,6 +67,9 @@ static const char help[] =
     "  --wal-size SIZE           of a new data directory: bytes, or with K, M, G (default 1G)\n"
     "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
     "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
+    "  --lease-drift-ppm N       leaders answer reads without asking the others, relying on it that no clock of the\n"
+    "                            cluster is wrong by more than N parts per million, such as 1000; the same on all\n"
+    "                            nodes (default 0: off)\n"
     "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
     "  --sync auto|thread|dsync|fdatasync|adaptive\n"
     "                            how WAL writes become durable; the last three need io_uring\n"
@@ -127,6 +131,8 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd_parse_number(flag, value, 10, 600000, &raftd->election_timeout_ms);
     else if (strcmp(flag, "--heartbeat-ms") == 0)
         raftd_parse_number(flag, value, 1, 300000, &raftd->heartbeat_ms);
+    else if (strcmp(flag, "--lease-drift-ppm") == 0)
+        raftd_parse_number(flag, value, 0, LEASE_DRIFT_PPM_MAX, &raftd->lease_drift_ppm);
     else if (strcmp(flag, "--cluster") == 0)
         raftd->cluster = value;
     else if (strcmp(flag, "--data") == 0)
@@ -335,6 +341,7 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
         .pre_vote = true,
         .check_quorum = true,
         .strict_naming = raftd->strict_naming,
+        .lease_drift_ppm = (uint32_t)raftd->lease_drift_ppm,
     };
     struct replica_config checked = *config;
     checked.cluster_id = raftd_default_cluster_id(raftd);

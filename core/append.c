@@ -8,6 +8,13 @@ static void append_owe(struct replica *replica, uint64_t leader, uint64_t reject
     replica->owed.hint = hint;
 }
 
+/* Half of what a leader keeps from its clients, also where its table of slots is what it keeps (wal_has_room()): its
+ * log may begin later than this one. */
+static uint32_t append_reserve(const struct limits *limits)
+{
+    return u32_min(limits->wal_reserve_blocks, limits->log_entries_max / 2) / 2;
+}
+
 /* Adds what is missing, replaces what conflicts. Returns the last index that now equals the leader's: less than sent
  * when the log is full. */
 static uint64_t append_entries(struct replica *replica, struct output *output, const struct append_request *request)
@@ -34,7 +41,7 @@ static uint64_t append_entries(struct replica *replica, struct output *output, c
         }
         /* No-ops may use the reserve, so that a new leader can still open its term; checkpoints, since they make room.
          */
-        const uint32_t reserve = entry.kind == ENTRY_COMMAND ? replica->limits.wal_reserve_blocks / 2 : 1;
+        const uint32_t reserve = entry.kind == ENTRY_COMMAND ? append_reserve(&replica->limits) : 1;
         if (!wal_append(replica, output, &entry, reserve))
             break;
         equal = entry.id.index;
@@ -113,6 +120,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     replica->leader_heard = true;
     replica->stood_back = false;
     replica->leader_heard_ns = replica->now_ns;
+    replica->sent_seen_ns = u64_max(replica->sent_seen_ns, request->sent_ns);
     election_reset_timer(replica);
 
     const struct log_id prev = request->prev;
@@ -157,6 +165,7 @@ void append_flush(struct replica *replica, struct output *output)
         .append_response = {
             .match = rejected ? 0 : match,
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,
+            .echo_ns = owed->append_to == replica->leader ? replica->sent_seen_ns : 0,
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),

@@ -22,9 +22,12 @@ void election_first_timer(struct replica *replica)
     const struct replica_config *config = &replica->config;
     const uint64_t heard_ns = 2 * config->heartbeat_interval_ns;
     election_reset_timer(replica);
+    /* Raft 6.4.1: what it acknowledged in an earlier life may be what a lease rests on. */
+    if (config->lease_drift_ppm != 0)
+        replica->grace_end_ns = replica->now_ns + config->election_timeout_ns;
     if (members_other_voters(replica) == 0)
         replica->election_deadline_ns = replica->now_ns + heard_ns;
-    else if (config->pre_vote)
+    else if (config->pre_vote && config->lease_drift_ppm == 0)
         replica->election_deadline_ns -= config->election_timeout_ns - heard_ns;
 }
 
@@ -45,6 +48,7 @@ static void election_enter_term(struct replica *replica, struct output *output, 
     replica->verified = 0;
     replica->acked = 0;
     replica->round_seen = 0;
+    replica->sent_seen_ns = 0;
     replica->owed = (struct owed){ .append_to = 0 };
     output_event(output, EVENT_TERM, term, 0);
 }
@@ -213,7 +217,11 @@ static bool election_leader_is_alive(const struct replica *replica)
         return false;
     if (replica->role == RAFT_LEADER)
         return true;
-    return replica->leader != 0 && replica->leader_heard
+    /* A lease rests on who was heard, whether it is still known or a higher term has wiped that out. */
+    const bool leased = replica->config.lease_drift_ppm != 0;
+    if (leased && replica->now_ns < replica->grace_end_ns)
+        return true;
+    return (leased || replica->leader != 0) && replica->leader_heard
            && replica->now_ns - replica->leader_heard_ns < replica->config.election_timeout_ns;
 }
 

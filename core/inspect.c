@@ -37,6 +37,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .rejoin_answers_needed = rejoin_answers_needed(replica),
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
+        .lease_end_ns = read_lease_end_ns(replica),
         .slot = replica->self,
         .configuration = members_now(replica)->id,
     };

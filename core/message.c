@@ -32,11 +32,12 @@ struct append_request_body {
     uint64_t round;
     uint64_t last;
     uint64_t echo;
+    uint64_t sent_ns;
     struct checkpoint_mark agreed;
     uint32_t entry_count;
     uint32_t entries_bytes;
 };
-STATIC_ASSERT(sizeof(struct append_request_body) == 80, "no padding");
+STATIC_ASSERT(sizeof(struct append_request_body) == 88, "no padding");
 
 struct append_response_body {
     uint64_t match;
@@ -46,9 +47,10 @@ struct append_response_body {
     uint64_t rejected;
     uint64_t damaged;
     uint64_t nonce;
+    uint64_t echo_ns;
     struct checkpoint_mark checkpoint;
 };
-STATIC_ASSERT(sizeof(struct append_response_body) == 80, "no padding");
+STATIC_ASSERT(sizeof(struct append_response_body) == 88, "no padding");
 
 struct repair_request_body {
     uint64_t term;
@@ -230,6 +232,7 @@ static void append_request_encode(const struct append_request *request, uint8_t 
         .round = request->round,
         .last = request->last,
         .echo = request->echo,
+        .sent_ns = request->sent_ns,
         .agreed = request->agreed,
         .entry_count = request->entry_count,
         .entries_bytes = request->entries.count,
@@ -323,6 +326,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .rejected = message->append_response.rejected,
             .damaged = message->append_response.damaged,
             .nonce = message->append_response.nonce,
+            .echo_ns = message->append_response.echo_ns,
             .checkpoint = message->append_response.checkpoint,
         };
         memcpy(to, &body, sizeof body);
@@ -450,6 +454,7 @@ static enum frame_verdict append_request_decode(struct slice bytes, struct messa
         .round = body.round,
         .last = body.last,
         .echo = body.echo,
+        .sent_ns = body.sent_ns,
         .agreed = body.agreed,
         .entry_count = body.entry_count,
         .entries = { .bytes = bytes.bytes + sizeof body, .count = body.entries_bytes },
@@ -470,6 +475,7 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .rejected = body.rejected,
         .damaged = body.damaged,
         .nonce = body.nonce,
+        .echo_ns = body.echo_ns,
         .checkpoint = body.checkpoint,
     };
     return FRAME_OK;

@@ -12,6 +12,10 @@ const char *replica_config_problem(const struct replica_config *config)
         return "node ids 0 and 2^64-1 are reserved";
     if (config->heartbeat_interval_ns == 0 || config->heartbeat_interval_ns > config->election_timeout_ns / 2)
         return "the heartbeat interval must be positive and at most half the election timeout";
+    if (config->lease_drift_ppm != 0 && !config->check_quorum)
+        return "leases need voters that do not depose a leader they hear";
+    if (config->lease_drift_ppm > LEASE_DRIFT_PPM_MAX)
+        return "the drift of the clocks must be at most 500000 ppm";
     return NULL;
 }
 

@@ -47,8 +47,13 @@ struct replica_config {
     bool check_quorum;              /* a leader without a majority steps down; voters that hear a leader refuse votes
                                        (Raft 6.2, 4.2.3) */
     bool strict_naming;             /* a batch counts as durable only when it is named, too (storage design 2.6) */
-    uint8_t zero[5];
+    uint8_t zero;
+    uint32_t lease_drift_ppm; /* above 0: a leader answers reads from its lease, without asking anybody, and relies
+                                 on it that no clock of the cluster is faster or slower than that, in parts per
+                                 million (Raft 6.4.1; read.c). The same on all nodes; needs check_quorum */
 };
+
+enum { LEASE_DRIFT_PPM_MAX = 500000 };
 
 /* NULL when usable, otherwise the problem as a sentence. */
 const char *replica_config_problem(const struct replica_config *config);
@@ -79,7 +84,8 @@ struct input {
     enum input_kind kind;
     bool more; /* another input follows at once: sealing and sending may wait for it */
     enum disk_result result;
-    uint64_t now_ns; /* monotonic clock of this node; a value behind the last one counts as the last one */
+    uint64_t now_ns; /* monotonic clock of this node, read when the input was there; a value behind the last one counts
+                        as the last one */
     uint64_t client; /* opaque to the core */
     uint64_t op_id;
     struct slice bytes;
@@ -87,7 +93,8 @@ struct input {
 
 enum effect_kind {
     EFFECT_SEND,    /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY,   /* bytes to the client `target`; may be lost */
+    EFFECT_REPLY,   /* bytes to the client `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
+                       now, is there already (Raft 6.4.1) */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
     EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
@@ -121,6 +128,7 @@ struct effect {
     uint64_t op_id;
     uint64_t offset;
     uint64_t detail;
+    uint64_t deadline_ns;
     enum stop_reason stop;
     enum frame_verdict verdict;
     struct slice bytes;
@@ -176,6 +184,7 @@ enum event_kind {
     EVENT_CHECKPOINT,        /* a: index, b: pages written; durable */
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
+    EVENT_LEASE_READ,        /* a: applied index, b: ns that are left of the lease */
     EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
     EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */

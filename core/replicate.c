@@ -95,6 +95,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->match = 0;
     peer->next = replica->log.last.index + 1;
     peer->round_acked = 0;
+    peer->lease_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
     peer->heard_ns = replica->now_ns;
@@ -219,6 +220,8 @@ void replicate_response(struct replica *replica, struct output *output, const st
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)
         return;
+    if (response->echo_ns > peer->lease_ns && response->echo_ns <= replica->now_ns)
+        peer->lease_ns = response->echo_ns;
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -325,6 +328,7 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
             .round = replica->round,
             .last = replica->log.last.index,
             .echo = peer->nonce,
+            .sent_ns = replica->now_ns,
             .agreed = diverge_agreed(replica),
         },
     };

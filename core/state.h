@@ -81,6 +81,7 @@ struct peer {
     uint64_t match;                    /* known durable there; 0 <= match < next */
     uint64_t next;                     /* first entry to send */
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
+    uint64_t lease_ns;                 /* highest sent_ns of this term echoed by it; 0: none */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
@@ -172,6 +173,9 @@ struct replica {
     uint64_t verified; /* log known equal to this term's leader's up to here */
     uint64_t acked;    /* highest match reported in this term */
     uint64_t round_seen;
+    uint64_t sent_seen_ns; /* by the leader's clock */
+    uint64_t grace_end_ns; /* with leases: until then it is as if a leader was heard, since one may have been in an
+                              earlier life */
     struct owed owed;
 
     uint64_t

@@ -100,6 +100,7 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_STORE_LOADED: return "store-loaded";
     case EVENT_CONFIGURATION: return "configuration";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
+    case EVENT_LEASE_READ: return "lease-read";
     case EVENT_TRANSFER: return "transfer";
     case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;

@@ -132,6 +132,9 @@ static void node_accept(struct node *node)
 
 static void effect_reply(struct node *node, const struct effect *effect)
 {
+    /* The lease has run out between the reading of the clock and now: the client asks again (Raft 6.4.1). */
+    if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
+        return;
     struct connection *connection = connections_find(&node->connections, effect->target);
     if (connection == NULL || connection_send(&node->connections, connection, effect->bytes))
         return;
@@ -249,6 +252,7 @@ static const struct {
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_LEASE_READ] = { LOG_LEVEL_DEBUG, "applied", "left_ns" },
     [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
     [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
     [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },

@@ -34,6 +34,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEDGER_ROUND] = "ledger_round",
     [CHECK_RECOVERY] = "recovery",
     [CHECK_CHECKPOINT] = "checkpoint",
+    [CHECK_LEASE] = "lease",
     [CHECK_TRANSFER] = "transfer",
     [CHECK_SCRUB] = "scrub",
     [CHECK_LINEAR] = "linear",

@@ -46,6 +46,7 @@ enum check_kind {
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
+    CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts */
     CHECK_TRANSFER,            /* who is said to have taken over was elected */
     CHECK_SCRUB,               /* what is mended was damaged */
     CHECK_LINEAR,              /* black-box search */

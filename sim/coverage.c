@@ -57,6 +57,8 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_POWER_LOSS_AGAIN] = "power_loss_again",
     [FAULT_FAST_RESTART] = "fast_restart",
     [FAULT_PAUSE] = "pause",
+    [FAULT_STALE_CLOCK] = "stale_clock",
+    [FAULT_LATE_REPLY] = "late_reply",
     [FAULT_BATCH] = "batch",
     [FAULT_HEDGE] = "hedge",
     [FAULT_RETRY] = "retry",
@@ -116,7 +118,8 @@ static bool fault_is_rare(enum fault_kind kind)
 {
     return (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
            || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
-           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_DUPLICATE_LATE;
+           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_LATE_REPLY
+           || kind == FAULT_DUPLICATE_LATE;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }

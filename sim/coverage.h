@@ -67,8 +67,10 @@ enum fault_kind {
     FAULT_POWER_LOSS_AGAIN,      /* while nodes recover from it */
     FAULT_FAST_RESTART,
     FAULT_PAUSE,
-    FAULT_BATCH, /* inputs fed with `more` */
-    FAULT_HEDGE, /* the same request sent to two nodes */
+    FAULT_STALE_CLOCK, /* a frame is fed with the time of the step before */
+    FAULT_LATE_REPLY,  /* and its answer, from a lease that is over by now, is not sent */
+    FAULT_BATCH,       /* inputs fed with `more` */
+    FAULT_HEDGE,       /* the same request sent to two nodes */
     FAULT_RETRY,
     FAULT_ABANDON,           /* a client goes on without an answer */
     FAULT_MALFORMED_REQUEST, /* over a limit, or not a request at all */

@@ -93,10 +93,23 @@ static bool setup_nodes(struct scenario *scenario)
     return true;
 }
 
+/* leases PERCENT: and so much may the clocks be wrong. */
+static bool setup_leases(struct scenario *scenario)
+{
+    uint64_t percent;
+    if (!words_number(scenario, "how much clocks drift, in percent", &percent))
+        return false;
+    if (percent < 1 || percent * 10000 > LEASE_DRIFT_PPM_MAX)
+        return scenario_wrong(scenario, "clocks drift by 1 to %d percent", LEASE_DRIFT_PPM_MAX / 10000);
+    scenario->swarm.configs[0].lease_drift_ppm = (uint32_t)percent * 10000;
+    return true;
+}
+
 bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 {
     struct replica_config *config = &scenario->swarm.configs[0];
-    static const char *const verbs[] = { "nodes", "pre-vote", "check-quorum", "strict-naming", "limit", "finale" };
+    static const char *const verbs[] = { "nodes",  "pre-vote", "check-quorum", "strict-naming",
+                                         "leases", "limit",    "finale" };
     *known = false;
     for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++)
         *known |= strcmp(verb, verbs[i]) == 0;
@@ -112,6 +125,8 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
         return words_switch(scenario, &config->check_quorum);
     if (strcmp(verb, "strict-naming") == 0)
         return words_switch(scenario, &config->strict_naming);
+    if (strcmp(verb, "leases") == 0)
+        return setup_leases(scenario);
     if (strcmp(verb, "finale") == 0)
         return words_switch(scenario, &scenario->finale);
     return setup_limits(scenario);

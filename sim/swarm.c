@@ -326,6 +326,26 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         swarm->regime = REGIME_PLACES;
 }
 
+/* Leases rest on clocks that differ by no more than they are told (Raft 6.4.1). The bound is exact. */
+static void draw_lease(struct swarm *swarm, const struct draw *draw)
+{
+    const bool wanted = draw_percent(draw, 50);
+    const uint32_t stale_clock = draw_rate(draw, 10000, 300000);
+    int32_t bound_ppm = 1;
+    swarm->lease = wanted && swarm->configs[0].check_quorum && !swarm->untimed;
+    if (!swarm->lease)
+        return;
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        swarm->drift_ppm[slot] /= 4; /* or little would be left of a lease */
+        const int32_t drift_ppm = swarm->drift_ppm[slot];
+        bound_ppm = drift_ppm > bound_ppm ? drift_ppm : -drift_ppm > bound_ppm ? -drift_ppm : bound_ppm;
+    }
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
+        swarm->configs[slot].lease_drift_ppm = (uint32_t)bound_ppm;
+    swarm->nemesis_ns[NEMESIS_FORWARD] = swarm->nemesis_ns[NEMESIS_BACKWARD] = 0;
+    swarm->stale_clock = stale_clock;
+}
+
 static void draw_clock(struct swarm *swarm, const struct draw *draw)
 {
     const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
@@ -338,6 +358,7 @@ static void draw_clock(struct swarm *swarm, const struct draw *draw)
     swarm->clock_restart = draw_percent(draw, 60) && swarm->faults;
     swarm->tick_ns = draw_percent(draw, 50) ? draw_octave(draw, election_ns / 500, election_ns / 10) : 0;
     swarm->timer_ns = draw_octave(draw, election_ns / 20, election_ns * 2);
+    draw_lease(swarm, draw);
 }
 
 static void draw_process(struct swarm *swarm, const struct draw *draw)
@@ -452,6 +473,8 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_POWER_LOSS_AGAIN] = nemesis[NEMESIS_POWER] && swarm->power_again,
         [FAULT_FAST_RESTART] = crashes && swarm->fast_restart,
         [FAULT_PAUSE] = nemesis[NEMESIS_PAUSE],
+        [FAULT_STALE_CLOCK] = swarm->stale_clock,
+        [FAULT_LATE_REPLY] = swarm->stale_clock && swarm->node_count > 1,
         [FAULT_BATCH] = swarm->batch,
         [FAULT_HEDGE] = swarm->hedge && swarm->node_count > 1,
         [FAULT_RETRY] = swarm->loss,

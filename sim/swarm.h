@@ -120,8 +120,10 @@ struct swarm {
     int32_t drift_ppm[VOTERS_MAX];
     bool drift;
     bool clock_restart;
-    uint64_t tick_ns;  /* the timer's grain; 0: exact */
-    uint64_t timer_ns; /* untimed: mean delay until a timer may fire */
+    bool lease;           /* leaders answer from leases: clocks keep to the bound, and do not jump */
+    uint32_t stale_clock; /* share of clients' frames that come after a clock was read long ago */
+    uint64_t tick_ns;     /* the timer's grain; 0: exact */
+    uint64_t timer_ns;    /* untimed: mean delay until a timer may fire */
 
     uint32_t effect_crash; /* per step */
     uint32_t effect_power; /* share of these that take the power of all nodes */

@@ -83,8 +83,9 @@ static void swarm_print_machine(const struct swarm *swarm, FILE *file)
     fprintf(file, "clock     drift_ppm=");
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         fprintf(file, "%s%" PRId32, slot > 0 ? "," : "", swarm->drift_ppm[slot]);
-    fprintf(file, " tick_ns=%" PRIu64 " restart=%d timer_ns=%" PRIu64 "\n", swarm->tick_ns, swarm->clock_restart,
-            swarm->timer_ns);
+    fprintf(file, " tick_ns=%" PRIu64 " restart=%d timer_ns=%" PRIu64 " lease=%" PRIu32 " stale_clock=%" PRIu32 "\n",
+            swarm->tick_ns, swarm->clock_restart, swarm->timer_ns, swarm->configs[0].lease_drift_ppm,
+            swarm->stale_clock);
     fprintf(file,
             "process   effect_crash=%" PRIu32 " effect_power=%" PRIu32 " fast_restart=%" PRIu32 " downtime_ns=%" PRIu64
             " batch=%" PRIu32 "\n",

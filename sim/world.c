@@ -159,6 +159,31 @@ static void world_mix_step(struct world *world, const struct node *node, const s
     }
 }
 
+/* WB-lease (Raft 6.4.1): a leader that trusts its lease answers without asking whether somebody else leads by now. */
+static void world_check_lease(struct world *world, const struct node *elected)
+{
+    struct scene *scene = &world->scene;
+    struct replica_view winner;
+    replica_inspect(elected->replica, &winner);
+    if (scene->swarm.configs[0].lease_drift_ppm == 0)
+        return;
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
+        const struct node *node = &world->nodes[slot];
+        struct replica_view view;
+        if (node == elected || node->state != NODE_UP || node->role != RAFT_LEADER)
+            continue;
+        replica_inspect(node->replica, &view);
+        if (view.term >= winner.term)
+            continue; /* votes of long ago, for a term that is over */
+        check_count(scene->check, CHECK_LEASE);
+        const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
+        if (view.lease_end_ns > clock_ns)
+            check_fail(scene->check, CHECK_LEASE, elected->slot,
+                       "is elected, and the lease of node slot %u in term %llu lasts for another %llu ns", slot,
+                       (unsigned long long)view.term, (unsigned long long)(view.lease_end_ns - clock_ns));
+    }
+}
+
 static void world_note_events(struct world *world, struct node *node)
 {
     const struct output *output = &world->output;
@@ -168,6 +193,8 @@ static void world_note_events(struct world *world, struct node *node)
         world->scene.coverage.events[event->kind]++;
         if (event->kind == EVENT_ROLE)
             node->role = (enum raft_role)event->a;
+        if (event->kind == EVENT_ROLE && event->a == RAFT_LEADER)
+            world_check_lease(world, node);
     }
     /* What did not fit was dropped, a change of role perhaps. */
     if (output->event_count > output->event_max) {
@@ -204,6 +231,10 @@ static void world_carry_out(struct world *world, struct node *node, const struct
         network_send(&world->network, scene, node->slot, world_slot_of(world, effect->target), effect->bytes);
         return;
     case EFFECT_REPLY:
+        if (effect->deadline_ns != 0 && clock_read(&node->clock, scene->now_ns) >= effect->deadline_ns) {
+            coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
+            return;
+        }
         check_reply(scene->check, node->slot, effect->bytes);
         ASSERT(effect->target >= ENDPOINT_CLIENT && effect->target < ENDPOINTS);
         network_send(&world->network, scene, node->slot, (uint32_t)effect->target, effect->bytes);
@@ -275,7 +306,8 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     ASSERT(node->state == NODE_UP);
     scene->step++;
     check_set_step(scene->check, scene->step);
-    input->now_ns = clock_read(&node->clock, scene->now_ns);
+    if (input->now_ns == 0)
+        input->now_ns = clock_read(&node->clock, scene->now_ns);
     node->shown_ns = u64_max(node->shown_ns, input->now_ns);
     world_owe(world, node, input->more);
     replica_step(node->replica, input, output);
@@ -324,6 +356,17 @@ static bool world_draw_more(struct world *world, const struct node *node)
     return true;
 }
 
+/* As if the process had slept between reading its clock and taking the frame (Raft 6.4.1: what a lease must survive).
+ * 0: it did not. */
+static uint64_t world_stale_clock(struct world *world, const struct node *node)
+{
+    struct scene *scene = &world->scene;
+    if (scene->healed || !choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.stale_clock))
+        return 0;
+    coverage_fire(&scene->coverage, FAULT_STALE_CLOCK);
+    return node->shown_ns;
+}
+
 static void world_receive(struct world *world, const struct queue_event *event)
 {
     const struct packet packet = world->network.packets[event->slot];
@@ -339,6 +382,7 @@ static void world_receive(struct world *world, const struct queue_event *event)
         if (packet.from >= ENDPOINT_CLIENT) {
             input.kind = INPUT_CLIENT_FRAME;
             input.client = packet.from;
+            input.now_ns = packet.damaged ? 0 : world_stale_clock(world, node);
         }
         if (packet.damaged)
             shadow_before(world, node, &input);

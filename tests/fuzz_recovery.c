@@ -203,8 +203,10 @@ static void forge_superblock(uint8_t *block, struct input_bytes *in, uint32_t bl
     struct superblock superblock;
     overwrite(block, in, sizeof superblock);
     memcpy(&superblock, block, sizeof superblock);
-    if (superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes)
-        superblock_seal(block, limits_superblock_bytes(&limits_tiny));
+    const uint32_t copy_bytes = limits_superblock_bytes(&limits_tiny);
+    if (superblock.magic == SUPERBLOCK_MAGIC && superblock.block_bytes == block_bytes
+        && superblock.blocks == copy_bytes / block_bytes)
+        superblock_seal(block, copy_bytes);
 }
 
 static void damage(struct node *node, const struct node *past, struct input_bytes *in)

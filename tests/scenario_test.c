@@ -76,6 +76,25 @@ TEST(a_line_that_makes_no_sense_is_named)
         expect_wrong(wrong[i].script, wrong[i].line, wrong[i].error);
 }
 
+/* Raft 6.4.1: leases rest on clocks that are as right as they are said to be. When they are, all is well; when the
+ * leader's is slower than that, another leader is elected while its lease seems to last, and the checkers see it. */
+TEST(a_clock_that_breaks_its_bound_breaks_leases_and_is_found_out)
+{
+    static const char steps[] = "leases 5\nwait 100ms\ncampaign 1\nregister a at 1\nput a x=1 at 1\ndrift 1 slow %u\n"
+                                "isolate 1\nwait 101ms on all\ncampaign 2\nexpect 2 leads\nget a x at 1\n"
+                                "expect a %s\n";
+    char script[512];
+    snprintf(script, sizeof script, steps, 4u, "waits");
+    struct scenario_result result = run(script);
+    if (!result.passed)
+        printf("line %u: %s\n", (unsigned)result.line, result.error);
+    EXPECT(result.passed);
+    snprintf(script, sizeof script, steps, 50u, "value 1");
+    result = run(script);
+    EXPECT(!result.passed);
+    EXPECT(strstr(result.error, "the lease of node slot 0 in term 1 lasts") != NULL);
+}
+
 /* Three nodes, the first one leads, a client has written and read; the third has missed that and is down. */
 static const char scene[] = "pre-vote off\ncheck-quorum off\ncampaign 1\nregister a at 1\nheartbeat 1\ncrash 3\n"
                             "put a x=1 at 1\nregister b at 2\nget a x at 1\n";
