@@ -8,6 +8,7 @@
 
 /* Entries of the map, or blocks of a log that is not readable, that one step looks at in vain. */
 enum { SCRUB_LOOKS_MAX = 1024 };
+enum { SCRUB_PAUSE_NS = 4000000 };
 
 static bool data_is_quiet(const struct replica *replica)
 {
@@ -207,9 +208,10 @@ static void unit_emit(struct replica *replica, struct output *output, enum effec
                           });
 }
 
+/* A small read wakes the driver, the disk and a core as a large one does. */
 static uint64_t pace_ns(const struct replica *replica, uint32_t bytes)
 {
-    return (uint64_t)bytes * 1000000000 / 1024 / replica->limits.scrub_kib_per_second;
+    return u64_max((uint64_t)bytes * 1000000000 / 1024 / replica->limits.scrub_kib_per_second, SCRUB_PAUSE_NS);
 }
 
 /* May what the unit was when it was begun have changed since? */
