@@ -249,7 +249,8 @@ static void data_release(const struct check *check, struct ghost_data *data, uin
 {
     for (uint32_t child = 0; child < map_fanout(&check->limits); child++) {
         const struct map_entry entry = data_entry(check, data, block, child);
-        if (entry.block == 0)
+        /* What was written over since is no map block any more. */
+        if (entry.block == 0 || entry.block >= check->limits.data_blocks)
             continue;
         data->blocks[entry.block].used = 0;
         if (level > 1)
@@ -263,12 +264,14 @@ void check_data_lost(struct check *check, uint32_t node, uint32_t level, uint32_
     struct ghost_data *data = &check->nodes[node].data;
     uint32_t block = check->nodes[node].stored.checkpoint.root.block;
     for (uint32_t above = map_root(&check->limits); above > level && block != 0; above--) {
+        if (block >= check->limits.data_blocks)
+            return;
         uint32_t child = at;
         for (uint32_t below = level; below + 1 < above; below++)
             child /= map_fanout(&check->limits);
         block = data_entry(check, data, block, child % map_fanout(&check->limits)).block;
     }
-    if (block != 0)
+    if (block != 0 && block < check->limits.data_blocks)
         data_release(check, data, block, level);
 }
 
