@@ -282,6 +282,21 @@ static bool want_has_lapsed(const struct replica *replica)
     return store_is_ready(replica) && replica->applied >= replica->install.index_min;
 }
 
+/* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
+static bool own_may_be_read_again(const struct replica *replica)
+{
+    const struct install *install = &replica->install;
+    const struct checkpoint *own = &replica->stored.checkpoint;
+    if (install->asked_count < bits_count(members_others(replica)) || !install_may_aim(replica))
+        return false;
+    if (replica->store.state != STORE_DAMAGED || replica->store.map_damaged || install->distrusted)
+        return false;
+    if ((replica->stored.flags & STORED_PARTIAL) != 0 || install->wanted_blocks > 0
+        || install->wanted_pages > STORE_AGAIN_MAX)
+        return false;
+    return install->target.id.index == 0 || hash128_equal(install->target.hash, own->hash);
+}
+
 static void install_ask(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -293,7 +308,13 @@ static void install_ask(struct replica *replica, struct output *output)
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
     if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
         return;
+    if (own_may_be_read_again(replica)) {
+        install->asked_count = 0;
+        store_load_again(replica, output);
+        return;
+    }
     const uint64_t asked = source_next(replica);
+    install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
     install->shunned &= ~source_bit(replica, asked);
     struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
     message.checkpoint_request.id = replica->stored.checkpoint.id;

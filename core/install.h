@@ -14,7 +14,8 @@
  *                     +--no answer---+  +--not yet complete----+
  *
  *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile. When
- *           the log is whole again before anybody offers anything, there is nothing left to ask for
+ *           the log is whole again before anybody offers anything, there is nothing left to ask for. After each
+ *           round of them the own disk is asked once more for what it lost of the own checkpoint
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
  *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
@@ -108,7 +109,7 @@ struct install {
     bool scan_useful;         /* something came in this pass */
     bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
     bool own_taken;           /* this pass has found what memory has of the wanted pages */
-    uint8_t zero0;
+    uint8_t asked_count;      /* peers asked since what the own disk lost was last looked for there */
     uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;
     uint32_t serves_used;  /* of the slots in `serves` */

@@ -196,6 +196,13 @@ static void superblock_read(struct replica *replica, uint64_t position, struct s
 
 /* ---- header ring ---- */
 
+/* again: it has been read before, and the better of the two counts. */
+static void name_judge(uint8_t *state, uint8_t now, bool again)
+{
+    if (!again || now < *state)
+        *state = now;
+}
+
 /* One block of the header ring; no bytes: it cannot be read. */
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
@@ -207,6 +214,7 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
+            recovery->names_newer = recovery->names_again;
             memset(recovery->names_after, 0, sizeof recovery->names_after);
         }
         recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
@@ -223,23 +231,20 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     recovery->names_bad += zero ? 0 : 1;
     recovery->names_gaps = true;
     if (slot < 2)
-        recovery->names_first[slot] = state;
+        name_judge(&recovery->names_first[slot], state, recovery->names_again);
     if (recovery->name_sequence_max > 0 && slot > recovery->name_newest && slot - recovery->name_newest <= 2)
-        recovery->names_after[slot - recovery->name_newest - 1] = state;
+        name_judge(&recovery->names_after[slot - recovery->name_newest - 1], state,
+                   recovery->names_again && !recovery->names_newer);
 }
 
 /* What looks damaged is read twice before that is believed: a read may be misdirected once, and what it brings instead
- * of names may well be zeros. */
+ * of names may well be zeros. What either reading found is there. */
 static bool names_read_again(struct recovery *recovery)
 {
     if (!recovery->names_gaps || recovery->names_again)
         return false;
     recovery->names_again = true;
     recovery->names_bad = 0;
-    recovery->name_newest = 0;
-    recovery->name_sequence_max = 0;
-    memset(recovery->names_first, 0, sizeof recovery->names_first);
-    memset(recovery->names_after, 0, sizeof recovery->names_after);
     return true;
 }
 

@@ -306,8 +306,8 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
             return WALK_MORE;
         const bool proved = tail_proved(replica);
         /* Not only what looks damaged: a read that was misdirected to where nothing was written looks like the end. */
-        if (recovery->again_end <= replica->wal.tail) {
-            recovery->again_end = window_end(replica);
+        if (recovery->again_tail <= replica->wal.tail) {
+            recovery->again_tail = replica->wal.tail + 1;
             return WALK_AGAIN;
         }
         const struct recovery_evidence evidence = {

@@ -280,7 +280,8 @@ static void superblock_judge(struct replica *replica, struct output *output, con
 
 /* The next name goes where the damaged block is: sequences may skip, and a slot is the sequence modulo the ring. But in
  * its first lap the ring has blocks that were never written, which are zero, and which recovery tells from lost ones by
- * the sequence: there the damaged block becomes zero. True: it is being written. */
+ * the sequence: there the damaged block becomes zero, and one that was a name becomes one again, with the sequence that
+ * it had; zeros would say that there never was one. True: it is being written. */
 static bool name_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct wal *wal = &replica->wal;
@@ -293,17 +294,22 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     /* Names are being written: the ring comes around by itself. */
     if (wal->name_busy)
         return false;
+    const uint64_t slot = replica->scrub.position;
+    const bool never_written = wal->name_sequence < blocks && (slot == 0 || slot > wal->name_sequence);
+    if (wal->durable == 0 && !never_written)
+        return false;
     if (wal->name_sequence < blocks) {
-        uint8_t *zeros = region_at(replica, replica->areas.scrub_block);
-        memset(zeros, 0, bytes.count);
+        uint8_t *right = region_at(replica, replica->areas.scrub_block);
+        if (never_written)
+            memset(right, 0, bytes.count);
+        else
+            wal_name_fill(replica, slot, right);
         replica->scrub.mended++;
         output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
-        unit_emit(replica, output, EFFECT_WRITE, zeros, bytes.count);
+        unit_emit(replica, output, EFFECT_WRITE, right, bytes.count);
         return true;
     }
-    if (wal->durable == 0)
-        return false;
-    const uint64_t ahead = (replica->scrub.position + blocks - wal->name_sequence % blocks) % blocks;
+    const uint64_t ahead = (slot + blocks - wal->name_sequence % blocks) % blocks;
     wal->name_sequence += (ahead + blocks - 1) % blocks;
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;

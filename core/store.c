@@ -41,7 +41,8 @@ static void damaged(struct replica *replica, struct output *output, uint32_t lev
     else
         map_set_wanted(replica, level, at, true);
     replica->store.map_damaged = replica->store.map_damaged || level > 0;
-    output_event(output, EVENT_PAGE_DAMAGED, at, level);
+    if (!replica->store.again)
+        output_event(output, EVENT_PAGE_DAMAGED, at, level);
 }
 
 /* What an entry of the map says is there: its block belongs to it, and its page is not what memory holds. An entry
@@ -90,6 +91,24 @@ void store_load(struct replica *replica, struct output *output, bool map_known)
     store->level = root;
     *map_entry(replica, root, 0) = replica->stored.checkpoint.root;
     store_claim(replica, output, root, 0);
+}
+
+void store_load_again(struct replica *replica, struct output *output)
+{
+    ASSERT(replica->store.state == STORE_DAMAGED && !replica->store.map_damaged);
+    ASSERT(replica->install.wanted_blocks == 0 && replica->install.wanted_pages <= STORE_AGAIN_MAX);
+    const uint32_t pages_max = replica->limits.pages_max;
+    const uint32_t words = pages_max / 64 + 1;
+    uint32_t nowhere = 0; /* their blocks were not their own */
+    for (uint32_t page = 0; (page = map_next_wanted(replica, 0, page, words)) < pages_max; page++) {
+        if (map_entry_const(replica, 0, page)->block != 0)
+            store_set_damaged(replica, page, false);
+        else
+            nowhere++;
+    }
+    store_load(replica, output, true);
+    replica->store.pages_damaged = nowhere;
+    replica->store.again = true;
 }
 
 /* ---- what to read next ---- */
@@ -183,6 +202,8 @@ static void read_emit(struct replica *replica, struct output *output, uint32_t s
 
 static void read_retry(const struct replica *replica, struct output *output, uint32_t block)
 {
+    if (replica->store.again)
+        return;
     output_event(output, EVENT_READ_RETRIED, (uint64_t)block * replica->limits.page_bytes, DEVICE_DATA);
 }
 

@@ -48,13 +48,18 @@ struct store {
     uint32_t pages_damaged; /* pages that are not what the map says, found by this load */
     uint32_t loaded;        /* pages read in this life */
     bool map_damaged;       /* a map block is lost: what is below it is unknown */
-    uint8_t zero[3];
+    bool again;             /* what is read was lost before, and said to be */
+    uint8_t zero[2];
     struct store_read reads[STORE_READS_MAX];
 };
 
 /* Begins to load what stored.checkpoint names into memory; READY at once when there is none. With `map_known` the map
  * in memory is right, and so are the pages that are not dirty. The checkpoint writer is idle. */
 void store_load(struct replica *replica, struct output *output, bool map_known);
+/* DAMAGED by lost pages only: reads these once more. A disk that could not answer then may be able to now, and nobody
+ * else may have them. No more than STORE_AGAIN_MAX at once, and none of an install that is not complete. */
+enum { STORE_AGAIN_MAX = 256 };
+void store_load_again(struct replica *replica, struct output *output);
 /* Emits the reads that may go now. Called once per step. */
 void store_flush(struct replica *replica, struct output *output);
 /* A read that the store emitted has completed. */

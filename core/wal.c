@@ -12,6 +12,12 @@ static struct wal_batch *wal_batch(struct replica *replica, uint64_t ordinal)
     return &replica->wal.batches[ordinal % WAL_BATCHES_MAX];
 }
 
+static const struct wal_batch *wal_batch_const(const struct replica *replica, uint64_t ordinal)
+{
+    ASSERT(ordinal < replica->wal.sealed);
+    return &replica->wal.batches[ordinal % WAL_BATCHES_MAX];
+}
+
 uint64_t wal_ring_bytes(const struct limits *limits) { return (uint64_t)limits->wal_body_blocks * limits->block_bytes; }
 
 uint8_t *wal_mirror(struct replica *replica, uint64_t lsn)
@@ -341,6 +347,31 @@ uint64_t wal_deadline(const struct replica *replica)
     return idle ? UINT64_MAX : wal->name_due_ns;
 }
 
+void wal_name_fill(const struct replica *replica, uint64_t sequence, uint8_t *block)
+{
+    const struct wal *wal = &replica->wal;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    const uint64_t names_max = u32_min(wal_names_max(block_bytes), WAL_NAMES_KEPT);
+    const uint64_t count = u64_min(names_max, wal->durable);
+    ASSERT(count > 0 && wal->durable - wal->named <= count);
+    const struct wal_name_header name = {
+        .magic = WAL_NAME_MAGIC,
+        .version = STORED_VERSION,
+        .count = (uint16_t)count,
+        .cluster_id = replica->config.cluster_id,
+        .sequence = sequence,
+        .durable_sequence = wal_batch_const(replica, wal->durable - 1)->header.sequence,
+        .term = replica->stored.hard.term,
+    };
+    memset(block, 0, block_bytes);
+    memcpy(block, &name, sizeof name);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct wal_batch *batch = wal_batch_const(replica, wal->durable - count + i);
+        memcpy(block + sizeof name + i * sizeof batch->header, &batch->header, sizeof batch->header);
+    }
+    wal_name_seal(block, block_bytes);
+}
+
 static void wal_submit_name(struct replica *replica, struct output *output)
 {
     struct wal *wal = &replica->wal;
@@ -352,26 +383,8 @@ static void wal_submit_name(struct replica *replica, struct output *output)
     }
     const uint32_t block_bytes = replica->limits.block_bytes;
     uint8_t *block = region_at(replica, replica->areas.wal_name);
-    const uint64_t names_max = u32_min(wal_names_max(block_bytes), WAL_NAMES_KEPT);
-    const uint64_t count = u64_min(names_max, wal->durable);
-    ASSERT(wal->durable - wal->named <= count);
     wal->name_sequence++;
-    const struct wal_name_header name = {
-        .magic = WAL_NAME_MAGIC,
-        .version = STORED_VERSION,
-        .count = (uint16_t)count,
-        .cluster_id = replica->config.cluster_id,
-        .sequence = wal->name_sequence,
-        .durable_sequence = wal_batch(replica, wal->durable - 1)->header.sequence,
-        .term = replica->stored.hard.term,
-    };
-    memset(block, 0, block_bytes);
-    memcpy(block, &name, sizeof name);
-    for (uint64_t i = 0; i < count; i++) {
-        const struct wal_batch *batch = wal_batch(replica, wal->durable - count + i);
-        memcpy(block + sizeof name + i * sizeof batch->header, &batch->header, sizeof batch->header);
-    }
-    wal_name_seal(block, block_bytes);
+    wal_name_fill(replica, wal->name_sequence, block);
     const uint64_t slot = wal->name_sequence % replica->limits.wal_header_blocks;
     wal->name_busy = true;
     wal->naming = wal->durable;

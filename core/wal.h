@@ -121,12 +121,13 @@ struct recovery {
     uint32_t name_newest;   /* slot of name_sequence_max */
     uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_after[2]; /* enum name_state of the two slots behind name_newest */
-    uint8_t zero1[2];
+    bool names_newer; /* the newest name was found when they were read again, so what is behind it was read once */
+    uint8_t zero1;
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
     uint64_t read_next;      /* up to here everything is asked for */
     uint64_t loaded;         /* up to here everything is here, or given up */
     uint64_t read_end;       /* no further, in this phase */
-    uint64_t again_end;      /* what lies before was read twice: a read may be misdirected once */
+    uint64_t again_tail;     /* where the tail was when what lies behind it was last read again, plus 1; 0: never yet */
     uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
@@ -158,6 +159,9 @@ static inline uint64_t wal_op_id(enum wal_operation operation, uint64_t detail)
 }
 static inline uint32_t wal_operation_of(uint64_t op_id) { return (uint32_t)(op_id >> 56); }
 static inline uint64_t wal_detail_of(uint64_t op_id) { return op_id & 0x00ffffffffffffffULL; }
+
+/* Makes the block of the header ring with that sequence: it names the latest durable batches. There is one. */
+void wal_name_fill(const struct replica *replica, uint64_t sequence, uint8_t *block);
 
 /* Room in the log for an entry with a body of that size, keeping reserve_blocks free? */
 bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t reserve_blocks);

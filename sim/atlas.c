@@ -107,8 +107,8 @@ static bool atlas_name_is_spare(const struct scene *scene, const struct disk *di
     bool intact = false;
     atlas_zone_blocks(&scene->swarm.limits, ZONE_HEADER, &first, &end);
     for (uint32_t other = first; other < end; other++)
-        intact |=
-            other != block && disk->devices[DEVICE_WAL].blocks[other].written && atlas_harm(disk, other) == HARM_NONE;
+        intact |= other != block && disk->devices[DEVICE_WAL].blocks[other].sequence > 0
+                  && atlas_harm(disk, other) == HARM_NONE;
     const uint64_t before = block > first ? block - 1 : end - 1;
     const uint64_t behind = block + 1 < end ? block + 1 : first;
     return atlas_others(scene, disk, ZONE_HEADER, block, HARM_KINDS) == 0

@@ -237,23 +237,24 @@ void check_data_forget(struct check *check, uint32_t node)
 
 /* ---- what a node has made of it ---- */
 
-/* The block that an entry of a map block names; 0: none. What was lost and written over is no map block any more. */
-static uint32_t data_below(const struct check *check, const struct ghost_data *data, uint32_t block, uint32_t at)
+static struct map_entry data_entry(const struct check *check, const struct ghost_data *data, uint32_t block,
+                                   uint32_t at)
 {
     struct map_entry entry;
     memcpy(&entry, data->image + (uint64_t)block * check->limits.page_bytes + at * sizeof entry, sizeof entry);
-    return data->blocks[block].gone || entry.block >= check->limits.data_blocks ? 0 : entry.block;
+    return entry;
 }
 
 static void data_release(const struct check *check, struct ghost_data *data, uint32_t block, uint32_t level)
 {
     for (uint32_t child = 0; child < map_fanout(&check->limits); child++) {
-        const uint32_t below = data_below(check, data, block, child);
-        if (below == 0)
+        const struct map_entry entry = data_entry(check, data, block, child);
+        /* What was written over since is no map block any more. */
+        if (entry.block == 0 || entry.block >= check->limits.data_blocks)
             continue;
-        data->blocks[below].used = 0;
+        data->blocks[entry.block].used = 0;
         if (level > 1)
-            data_release(check, data, below, level - 1);
+            data_release(check, data, entry.block, level - 1);
     }
 }
 
@@ -263,12 +264,14 @@ void check_data_lost(struct check *check, uint32_t node, uint32_t level, uint32_
     struct ghost_data *data = &check->nodes[node].data;
     uint32_t block = check->nodes[node].stored.checkpoint.root.block;
     for (uint32_t above = map_root(&check->limits); above > level && block != 0; above--) {
+        if (block >= check->limits.data_blocks)
+            return;
         uint32_t child = at;
         for (uint32_t below = level; below + 1 < above; below++)
             child /= map_fanout(&check->limits);
-        block = data_below(check, data, block, child % map_fanout(&check->limits));
+        block = data_entry(check, data, block, child % map_fanout(&check->limits)).block;
     }
-    if (block != 0)
+    if (block != 0 && block < check->limits.data_blocks)
         data_release(check, data, block, level);
 }
 

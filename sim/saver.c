@@ -100,6 +100,8 @@ static void saver_take_offer(struct saver *saver, struct scene *scene, struct ne
     const uint32_t root = map_root(&scene->swarm.limits);
     ASSERT(root < SAVER_LEVELS_MAX && scene->swarm.limits.pages_max <= SAVER_PAGES_MAX);
     saver->target = *offer;
+    /* Below a map block of zeros nothing is asked for, nor is it what an earlier checkpoint had there. */
+    memset(saver->hashes, 0, sizeof saver->hashes);
     check_offered(scene->check, saver->node, offer);
     saver->hashes[root][0] = offer->root_hash;
     saver->level = root;

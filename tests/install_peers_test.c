@@ -218,4 +218,25 @@ TEST(a_leader_without_its_pages_steps_down_and_another_one_serves)
     cluster_free(cluster);
 }
 
+TEST(what_the_disk_could_not_bring_is_asked_for_there_again_when_nobody_has_it)
+{
+    only_it_campaigns = false;
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    maimed = (elected(cluster) + 1) % NODES;
+    const uint32_t page = 0;
+    rot(cluster, maimed, page);
+    cluster->hook = starve;
+    node_crash(cluster->nodes[maimed]);
+    start(cluster, maimed);
+    cluster_run(cluster, 1000 * MS);
+    EXPECT_EQUAL(replica_at(cluster, maimed)->store.state, STORE_DAMAGED);
+    EXPECT_EQUAL(cluster->events[maimed][EVENT_PAGE_DAMAGED], 1);
+    rot(cluster, maimed, page); /* as it was */
+    EXPECT(run_until_caught_up(cluster, maimed));
+    EXPECT(install_is_idle(replica_at(cluster, maimed)));
+    cluster_free(cluster);
+}
+
 TEST_MAIN()
