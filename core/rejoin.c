@@ -7,7 +7,7 @@ enum rejoin_state rejoin_state_of(const struct replica *replica)
 {
     if ((replica->stored.flags & STORED_REJOIN) == 0)
         return REJOIN_WHOLE;
-    return replica->stored.hard.term == 0 ? REJOIN_ASKING : REJOIN_CATCHING_UP;
+    return replica->superblock.durable.hard.term == 0 ? REJOIN_ASKING : REJOIN_CATCHING_UP;
 }
 
 static bool is_asking(const struct replica *replica) { return rejoin_state_of(replica) == REJOIN_ASKING; }
@@ -158,7 +158,8 @@ void rejoin_response(struct replica *replica, struct output *output, const struc
 {
     struct rejoin *rejoin = &replica->rejoin;
     /* What a directory before this one was answered may be older than its last promise. */
-    if (!is_asking(replica) || message->rejoin_response.instance != replica->superblock.instance)
+    if (!is_asking(replica) || replica->stored.hard.term != 0
+        || message->rejoin_response.instance != replica->superblock.instance)
         return;
     latest_told(rejoin, &message->rejoin_response);
     const uint32_t slot = configuration_slot(&rejoin->latest, message->from);

@@ -36,7 +36,7 @@
  * one is in no quorum any more.
  *
  * Invariants:
- *   while ASKING the term is 0, in memory and on the disk, and no frame leaves but questions and refusals
+ *   ASKING lasts until the term on the disk is not 0; till then no frame leaves but questions and refusals
  *   a member's number in stored.directories never falls; REJOIN implies ABSTAIN
  *
  * Whom it asks: at first the voters that it was formatted with; answers bring the configuration that their sender uses,

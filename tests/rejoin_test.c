@@ -215,6 +215,8 @@ TEST(the_highest_term_of_the_answers_counts)
         highest = u64_max(highest, slot == scene.victim ? 0 : terms[slot]);
     EXPECT_EQUAL(node_view(node).term, highest);
     EXPECT_EQUAL(node_view(node).vote, VOTE_UNKNOWN);
+    EXPECT_EQUAL(node_view(node).rejoin, REJOIN_ASKING); /* its disk does not know yet */
+    node_settle(node);
     EXPECT_EQUAL(node_view(node).rejoin, REJOIN_CATCHING_UP);
     scene_end(&scene);
 }
