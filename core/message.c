@@ -353,7 +353,7 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_REJOIN_RESPONSE: rejoin_response_encode(&message->rejoin_response, to); return;
-    case FRAME_REJOIN_REQUEST: return;
+    case FRAME_REJOIN_REQUEST:
     case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
