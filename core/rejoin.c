@@ -11,6 +11,8 @@ enum rejoin_state rejoin_state_of(const struct replica *replica)
 }
 
 static bool is_asking(const struct replica *replica) { return rejoin_state_of(replica) == REJOIN_ASKING; }
+/* All have answered, and the term that they told is on its way to the disk. */
+static bool has_asked_all(const struct replica *replica) { return replica->stored.hard.term != 0; }
 
 /* Of n voters with majorities of q: n - q + 1. */
 static uint32_t half_needs(uint32_t voters) { return bits_count(voters) - bits_count(voters) / 2; }
@@ -158,7 +160,7 @@ void rejoin_response(struct replica *replica, struct output *output, const struc
 {
     struct rejoin *rejoin = &replica->rejoin;
     /* What a directory before this one was answered may be older than its last promise. */
-    if (!is_asking(replica) || replica->stored.hard.term != 0
+    if (!is_asking(replica) || has_asked_all(replica)
         || message->rejoin_response.instance != replica->superblock.instance)
         return;
     latest_told(rejoin, &message->rejoin_response);
@@ -220,7 +222,7 @@ static bool answer_may_leave(const struct replica *replica, uint32_t slot)
 
 static bool questions_are_due(const struct replica *replica)
 {
-    return is_asking(replica)
+    return is_asking(replica) && !has_asked_all(replica)
            && (!replica->rejoin.asked
                || replica->now_ns - replica->rejoin.asked_ns >= replica->config.heartbeat_interval_ns);
 }
@@ -263,5 +265,7 @@ void rejoin_flush(struct replica *replica, struct output *output)
 
 uint64_t rejoin_deadline(const struct replica *replica)
 {
-    return is_asking(replica) ? replica->rejoin.asked_ns + replica->config.heartbeat_interval_ns : UINT64_MAX;
+    if (!is_asking(replica) || has_asked_all(replica))
+        return UINT64_MAX;
+    return replica->rejoin.asked_ns + replica->config.heartbeat_interval_ns;
 }
