@@ -147,7 +147,8 @@ static struct node_status status_of(const struct cluster *cluster, uint32_t slot
     return status;
 }
 
-/* Until the node has nothing to repair, and has caught up with where the cluster is now. */
+/* Until the node has nothing to repair, votes, and has caught up with where the cluster is now: before that, the loss
+ * of another node would be the second of three. */
 static void await_whole(const struct cluster *cluster, uint32_t slot)
 {
     const uint32_t leader = cluster_leader(cluster, PATIENCE_MS);
@@ -159,14 +160,14 @@ static void await_whole(const struct cluster *cluster, uint32_t slot)
     while (!whole && clock_now_ns() < deadline_ns) {
         status = status_of(cluster, slot);
         whole = status.node_id != 0 && status.store_state == STORE_READY && status.pages_wanted == 0
-                && status.applied_index >= index;
+                && !status.abstains && status.applied_index >= index;
         if (!whole)
             sleep_ms(20);
     }
     if (!whole)
-        printf("node %u: store state %u, %llu pages wanted, applied %llu, behind %llu\n", slot + 1, status.store_state,
-               (unsigned long long)status.pages_wanted, (unsigned long long)status.applied_index,
-               (unsigned long long)index);
+        printf("node %u: store state %u, %llu pages wanted, applied %llu, behind %llu%s\n", slot + 1,
+               status.store_state, (unsigned long long)status.pages_wanted, (unsigned long long)status.applied_index,
+               (unsigned long long)index, status.abstains ? ", abstains" : "");
     EXPECT(whole);
 }
 
