@@ -493,8 +493,9 @@ uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t 
 {
     uint32_t holders = 0;
     for (uint32_t node = 0; node < check->setup.node_count; node++)
-        holders += (!check->nodes[node].wal.hollow || index <= check->nodes[node].wal.lost)
-                   && check_disk_promised(check, node, index, chain);
+        if ((!check->nodes[node].wal.hollow || index <= check->nodes[node].wal.lost)
+            && check_disk_promised(check, node, index, chain))
+            holders |= 1u << node;
     return holders;
 }
 

@@ -28,6 +28,7 @@ void workload_reset(struct workload *workload, struct scene *scene)
     workload->calls = 0;
     workload->open = 0;
     memset(workload->savers, 0, sizeof workload->savers);
+    reconfigure_reset(&workload->reconfigure);
     for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
         struct client *client = &workload->clients[slot];
         memset(client, 0, offsetof(struct client, key));
@@ -316,6 +317,8 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     }
     ASSERT((uint32_t)reply.status < REPLY_STATUSES);
     scene->coverage.replies[reply.status]++;
+    if (reconfigure_receive(&workload->reconfigure, scene, &reply))
+        return;
     if (reply.request_id <= ID_CHECKPOINT) {
         client_take_other(scene, &reply);
         return;
