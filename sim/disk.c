@@ -152,6 +152,7 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
 {
     disk_land(disk, scene, DEVICE_WAL, offset, bytes, false);
+    check_written(scene->check, disk->node, offset, bytes.count);
 }
 
 static uint64_t disk_delay(struct disk *disk, struct scene *scene)
@@ -297,6 +298,8 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     case SURVIVE_ALL: landed = disk_land_some(disk, scene, operation, 0, sectors); break;
     case SURVIVAL_KINDS: UNREACHABLE();
     }
+    if (operation->device == DEVICE_WAL && landed > 0)
+        check_written(scene->check, disk->node, operation->offset, operation->bytes);
     const enum fault_kind fault = landed == 0         ? FAULT_WRITE_LOST
                                   : landed == sectors ? FAULT_WRITE_KEPT
                                                       : FAULT_WRITE_TORN;
