@@ -173,8 +173,8 @@ static const uint8_t *device_truth(const struct disk *disk, uint32_t device)
     return disk->devices[device].parted ? disk->devices[device].truth : disk->devices[device].image;
 }
 
-/* Copies of the superblock that must hold a checkpoint, whatever harm they have suffered: when two of them are lost, one
- * is left, and another one or the content before it. */
+/* Copies of the superblock that must hold a checkpoint, whatever harm they have suffered: when two of them are lost,
+ * one is left, and another one or the content before it. */
 enum { ATLAS_COPIES_MIN = 3 };
 
 /* The map of the durable checkpoint, if so many copies of the superblock hold that. False when there is none. */

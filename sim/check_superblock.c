@@ -129,8 +129,8 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     uint32_t same = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         same += !ghost->copy_valid[copy]
-                || memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint,
-                          sizeof(struct checkpoint)) == 0;
+                || memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint))
+                       == 0;
     if (same == SUPERBLOCK_COPIES)
         check_data_forget(check, node);
 }

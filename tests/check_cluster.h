@@ -192,7 +192,6 @@ static inline struct cluster *cluster_new(void)
     }
     check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
     for (uint32_t n = 0; n < NODES; n++) {
-        struct node *node = c->nodes[n];
         landed(c, n, DEVICE_WAL, 0, (uint32_t)wal_header_offset(&limits_tiny), false);
         start(c, n);
     }
