@@ -89,6 +89,9 @@ static void members_use(struct replica *replica, const struct configuration *nex
     const struct configuration before = *members_now(replica);
     replica->stored.members.latest = *next;
     members_changed(replica, &before);
+    /* Those who have answered a read round may be a quorum of this one, and nobody else may answer any more. */
+    if (replica->role == RAFT_LEADER)
+        read_acked(replica);
 }
 
 void members_adopted(struct replica *replica)

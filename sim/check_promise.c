@@ -400,7 +400,8 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
     if (before->role == RAFT_LEADER && before->term == view->term && view->read_confirmed == before->read_confirmed)
         return;
     if (view->read_confirmed > view->read_round
-        || (view->read_confirmed > 0 && !check_members_quorum(check, ghost->used_before, echoes)))
+        || (view->read_confirmed > 0 && !check_members_quorum(check, ghost->used_before, echoes)
+            && !check_members_quorum(check, ghost->used, echoes)))
         check_fail(check, CHECK_LEDGER_ROUND, node,
                    "takes round %llu for confirmed, which no majority has answered: the node slots 0x%x",
                    (unsigned long long)view->read_confirmed, echoes);

@@ -276,7 +276,8 @@ static bool liveness_ask(struct world *world)
         liveness->term = 0;
         if (stale) {
             struct node *node = &world->nodes[question - keys];
-            liveness->node = node->state == NODE_UP && !node->outsider ? node : NULL;
+            const bool member = (check_members(scene->check) >> node->slot & 1) != 0;
+            liveness->node = node->state == NODE_UP && !node->outsider && member ? node : NULL;
         } else {
             liveness->node = liveness->world == LIVENESS_MINORITY ? NULL : liveness_leader(world, &liveness->term);
         }

@@ -218,7 +218,11 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
             client->node = node;
             return;
         }
-    client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+    /* Where most may be no members, or have stopped, luck takes too long. */
+    if (scene->healed && swarm->reconfigures)
+        client->node = (client->node + 1) % swarm->node_count;
+    else
+        client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
 }
 
 /* Turned away, or without an answer: tries again, elsewhere perhaps, until it gives up. */
