@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,13 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
         return false;
     ASSERT(blocks > fixed_blocks);
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
+}
+
+bool datadir_exists(const char *path)
+{
+    char name[PATH_MAX];
+    const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
+    return bytes > 0 && (size_t)bytes < sizeof(name) && access(name, F_OK) == 0;
 }
 
 /* name: of a file in the directory with a slash before it, or empty. */
