@@ -401,6 +401,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     const struct reply *reply = &run->reply;
     result.reason = client_reason_of(reply->status);
     result.status = reply->status;
+    result.doubtful = run->doubtful;
     result.version = reply->version;
     result.applied = reply->applied;
     result.leader = reply->leader;
