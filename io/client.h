@@ -67,6 +67,7 @@ struct client_result {
     uint64_t leader;          /* transfer: who leads now */
     uint64_t applied;         /* index that executed it, or that was read */
     enum reply_status status; /* of the last reply; REPLY_OK also when there was none */
+    bool doubtful;            /* an attempt before the last reply went unanswered: it may have been executed */
     bool stale;               /* get_stale: an answer of one node's state, perhaps old */
     uint32_t attempts;        /* requests sent, registrations included */
     struct slice value;       /* get: borrowed; valid until the next call on this client */
