@@ -108,7 +108,7 @@ static const struct command commands[] = {
       "  promote   a learner that has caught up, and is waited for, becomes a voter;  demote: a voter a learner\n"
       "  remove    the node stops by itself when it learns of it\n"
       "  replace   NEW becomes a learner, and when it has caught up takes the place of OLD in one change\n"
-      "  move      the node is found at another address from now on: start it there\n"
+      "  move      the node is found at another address from now on: stop it, and start it with --listen there\n"
       "  priority  of two that are well, the voter with the higher one is to lead (0 to 255)\n"
       "  --force   even if the voters that are known to be well would be no majority; may stop the cluster\n"
       "--timeout is that of a pause without progress (60s). A call that was interrupted may be repeated.\n"
