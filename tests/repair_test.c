@@ -307,6 +307,53 @@ TEST(who_cannot_say_what_it_lost_grants_no_vote_and_does_not_campaign)
     cluster_free(scene.cluster);
 }
 
+/* What the victim says to a leader of the next term that asks for an entry of that term at the end of its log. */
+static uint32_t judges(const struct scene *scene)
+{
+    struct node *node = node_at(scene->cluster, scene->victim);
+    const uint64_t term = node_view(node).term + 1;
+    const struct message message = {
+        .type = FRAME_REPAIR_REQUEST,
+        .from = scene->leader + 1,
+        .to = scene->victim + 1,
+        .instance = 1000 + scene->leader + 1,
+        .term = term,
+        .repair_request = { .id = { .term = term, .index = node_view(node).last.index } },
+    };
+    uint32_t verdict = UINT32_MAX;
+    node->sent_count = 0;
+    for (uint32_t asked = 0; asked < 2; asked++) { /* the first time its term is not durable yet */
+        node_message(node, &message);
+        for (uint32_t steps = 0; node->op_count > 0; steps++) {
+            EXPECT(steps < 1000);
+            node_complete(node, 0, DISK_OK);
+        }
+    }
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        struct message answer;
+        const struct frame_context context = node_context(node);
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        EXPECT_EQUAL(message_decode(bytes, &context, &answer), FRAME_OK);
+        if (answer.type == FRAME_REPAIR_RESPONSE)
+            verdict = answer.repair_response.verdict;
+    }
+    node->sent_count = 0;
+    return verdict;
+}
+
+/* It may have truncated, and taken the entry, in what it lost. */
+TEST(who_cannot_say_what_it_lost_denies_no_entry_that_differs_from_what_it_has)
+{
+    struct scene scene = scene_unknown(4);
+    EXPECT_EQUAL(judges(&scene), REPAIR_HAVE_FAULTY);
+    cluster_free(scene.cluster);
+
+    scene = scene_begin();
+    start_alone(&scene);
+    EXPECT_EQUAL(judges(&scene), REPAIR_DONT_HAVE);
+    cluster_free(scene.cluster);
+}
+
 TEST(it_abstains_through_restarts_until_it_has_matched_its_leader)
 {
     struct scene scene = scene_unknown(4);
