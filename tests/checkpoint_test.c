@@ -227,6 +227,30 @@ TEST(no_block_is_given_up_while_the_scrub_writes_it_again)
     rig_free(rig);
 }
 
+TEST(the_head_passes_no_block_that_the_scrub_writes_again)
+{
+    const struct limits limits = rig_limits();
+    struct rig *rig = rig_new(&limits);
+    struct replica *replica = rig->node->replica;
+    write_until_frozen(rig);
+    const struct scrub idle = replica->scrub;
+    EXPECT_EQUAL(idle.in_flight, 0);
+    replica->scrub.phase = SCRUB_BODY;
+    replica->scrub.in_flight = limits.block_bytes;
+    replica->scrub.writing = true;
+    const uint64_t head_lsn = replica->stored.head.lsn;
+    settle(rig, true);
+    EXPECT_EQUAL(replica->stored.head.lsn, head_lsn);
+    EXPECT(replica->stored.checkpoint.id.index < rig->frozen_index);
+    replica->scrub = idle;
+    node_tick(rig->node, 0);
+    look(rig);
+    settle(rig, true);
+    EXPECT(replica->stored.head.lsn > head_lsn);
+    EXPECT_EQUAL(rig->durable_index, rig->frozen_index);
+    rig_free(rig);
+}
+
 TEST(a_failed_write_stops_the_node)
 {
     const struct limits limits = rig_limits();
