@@ -173,8 +173,13 @@ static const uint8_t *device_truth(const struct disk *disk, uint32_t device)
     return disk->devices[device].parted ? disk->devices[device].truth : disk->devices[device].image;
 }
 
-/* The map of the durable checkpoint. False when there is none. */
-static bool atlas_map_root(const struct scene *scene, const struct disk *disk, struct map_entry *root)
+/* Copies of the superblock that must hold a checkpoint, whatever harm they have suffered: when two of them are lost,
+ * one is left, and another one or the content before it. */
+enum { ATLAS_COPIES_MIN = 3 };
+
+/* The map of the durable checkpoint, if so many copies of the superblock hold that. False when there is none. */
+static bool atlas_map_root(const struct scene *scene, const struct disk *disk, uint32_t copies_min,
+                           struct map_entry *root)
 {
     const struct limits *limits = &scene->swarm.limits;
     struct superblock copies[SUPERBLOCK_COPIES];
@@ -187,8 +192,12 @@ static bool atlas_map_root(const struct scene *scene, const struct disk *disk, s
     const uint32_t chosen = superblock_choose(copies, valid);
     if (chosen == SUPERBLOCK_COPIES)
         return false;
+    uint32_t same = 0;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        same += valid[copy] != 0
+                && hash128_equal(copies[copy].stored.checkpoint.hash, copies[chosen].stored.checkpoint.hash);
     *root = copies[chosen].stored.checkpoint.root;
-    return root->block != 0;
+    return root->block != 0 && same >= copies_min;
 }
 
 /* Its entry for the page. False when it has none, or no block for it. */
@@ -209,13 +218,13 @@ static bool atlas_map_page(const struct scene *scene, const struct disk *disk, s
     return entry.block != 0;
 }
 
-/* Does a node that must not lose the page hold it as it is here? */
+/* Does a node that must not lose the page hold it as it is here, and will it still when its superblock suffers harm? */
 static bool atlas_page_is_elsewhere(const struct scene *scene, uint32_t page, struct hash128 hash)
 {
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         const struct disk *other = scene->disks[slot];
         struct map_entry root, entry;
-        if (!atlas_number_allows(scene, other, page) && atlas_map_root(scene, other, &root)
+        if (!atlas_number_allows(scene, other, page) && atlas_map_root(scene, other, ATLAS_COPIES_MIN, &root)
             && atlas_map_page(scene, other, root, page, &entry) && hash128_equal(entry.hash, hash)
             && other->devices[DEVICE_DATA].blocks[entry.block].harm == HARM_NONE)
             return true;
@@ -228,7 +237,7 @@ static bool atlas_page_is_elsewhere(const struct scene *scene, uint32_t page, st
 static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
 {
     struct map_entry root, entry;
-    if (!ATLAS_PAGES_ARE_REPAIRED || !atlas_map_root(scene, disk, &root))
+    if (!ATLAS_PAGES_ARE_REPAIRED || !atlas_map_root(scene, disk, 1, &root))
         return false;
     for (uint32_t page = 0; page < scene->swarm.limits.pages_max; page++)
         if (atlas_map_page(scene, disk, root, page, &entry) && entry.block == block)

@@ -189,6 +189,7 @@ static void life_end(struct ghost_node *ghost)
 {
     ghost->serving = false;
     ghost->abstained = (ghost->stored.flags & STORED_ABSTAIN) != 0;
+    ghost->matched_term = 0;
     ghost->memory.base = ghost->memory.last = 0;
     ghost->audited = 0;
     ghost->view = (struct replica_view){ .role = RAFT_STARTING };

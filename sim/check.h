@@ -102,8 +102,11 @@ void check_reply(struct check *check, uint32_t node, struct slice frame);
  * image holds what an honest disk would; whole blocks are damaged. */
 void check_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                   uint32_t bytes, bool damaged);
+/* All of a write of the WAL has landed that ever will. What a copy of the superblock holds is judged only now: nobody
+ * recovers between two sectors of one crash. */
+void check_written(struct check *check, uint32_t node, uint64_t offset, uint32_t bytes);
 
-/* The same for the data device. */
+/* As check_landed, for the data device. */
 void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                        uint32_t bytes, bool damaged);
 

@@ -373,9 +373,15 @@ void check_landed(struct check *check, uint32_t node, uint64_t offset, const uin
     const uint64_t whole = u64_round_up(offset, block_bytes) / block_bytes;
     for (uint64_t block = whole; wal->bad_count > 0 && block < end / block_bytes; block++)
         block_mark(wal, block, false);
-    check_superblock_landed(check, node, offset, end);
     if (end > body)
         log_extend(check, node);
+}
+
+void check_written(struct check *check, uint32_t node, uint64_t offset, uint32_t bytes)
+{
+    ASSERT(node < check->setup.node_count);
+    if (!check->failure.failed && bytes > 0)
+        check_superblock_landed(check, node, offset, offset + bytes);
 }
 
 /* Batches before the heads of all copies are needed no more. */

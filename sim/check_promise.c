@@ -416,6 +416,10 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
                           const struct output *output)
 {
     const struct replica_view *before = &check->nodes[node].view;
+    const uint32_t events = u32_min(output->event_count, output->event_max);
+    for (uint32_t i = 0; i < events; i++)
+        if (output->events[i].kind == EVENT_ABSTAIN_OVER)
+            check->nodes[node].matched_term = output->events[i].b;
     ledger_disk(check, node, view);
     ledger_reads(check, node, view, output);
     if (view->role == RAFT_CANDIDATE || view->role == RAFT_LEADER)

@@ -112,6 +112,7 @@ struct ghost_node {
     struct hash128 stored_hash; /* which names that content */
     bool hard_lost;             /* damage took the copies that held it */
     bool abstained;             /* it did when this life began */
+    uint64_t matched_term;      /* of the leader with which that ended in this life; 0: it has not */
     struct ghost_log disk;
     struct ghost_wal wal;
     struct ghost_data data;

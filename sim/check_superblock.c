@@ -39,12 +39,14 @@ static void stored_monotone(struct check *check, uint32_t node, const struct sto
 }
 
 /* CTRL 3.3: who did not know what it had acknowledged may vote again when it holds whatever that helped to commit:
- * what was committed in terms before this one, since the leader had it, and what it had promised before the damage. */
+ * what was committed in terms before that of the leader that it has matched, since that one had it, and what it had
+ * promised before the damage. By the time that this lands a later term may have begun. */
 static void stored_votes_again(struct check *check, uint32_t node)
 {
     const struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t term = ghost->matched_term != 0 ? ghost->matched_term : ghost->stored.hard.term;
     uint64_t index = check->committed;
-    while (index > 0 && check->commits[index].term >= ghost->stored.hard.term
+    while (index > 0 && check->commits[index].term >= term
            && !check_disk_promised(check, node, index, check->commits[index].link.chain))
         index--;
     check_count(check, CHECK_PROMISE_VOTE);
@@ -123,10 +125,12 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     if (!changed)
         return;
     stored_choose(check, node, false);
+    /* A copy that is lost, or in whose place the node was shown another one, keeps nothing: alone it never counts. */
     uint32_t same = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
-        same +=
-            memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint)) == 0;
+        same += !ghost->copy_valid[copy]
+                || memcmp(&ghost->copies[copy].stored.checkpoint, &ghost->stored.checkpoint, sizeof(struct checkpoint))
+                       == 0;
     if (same == SUPERBLOCK_COPIES)
         check_data_forget(check, node);
 }

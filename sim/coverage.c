@@ -113,13 +113,16 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
     coverage->fired[kind]++;
 }
 
-/* Points that a thousand schedules may miss by chance. */
-static bool fault_is_rare(enum fault_kind kind)
+/* From how many schedules on none may miss it by chance. */
+static uint64_t fault_schedules_min(enum fault_kind kind)
 {
-    return (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
-           || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN || kind == FAULT_POWER_LOSS_IN_EFFECTS
-           || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE || kind == FAULT_LATE_REPLY
-           || kind == FAULT_DUPLICATE_LATE;
+    if (kind == FAULT_LATE_REPLY)
+        return COVERAGE_SCHEDULES_RAREST;
+    const bool rare = (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
+                      || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN
+                      || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE
+                      || kind == FAULT_DUPLICATE_LATE;
+    return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 
 static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
@@ -136,11 +139,13 @@ static bool event_is_expected(enum event_kind kind)
     return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED && kind != EVENT_CONFIGURATION;
 }
 
-static bool event_is_rare(enum event_kind kind)
+static uint64_t event_schedules_min(enum event_kind kind)
 {
-    return kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_UNRECOVERABLE
-           || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED) || kind == EVENT_INSTALL_UNFIT
-           || kind == EVENT_LED_IN_VAIN || kind == EVENT_CHECKPOINT_RENEW;
+    if (kind == EVENT_UNRECOVERABLE || kind == EVENT_LED_IN_VAIN)
+        return COVERAGE_SCHEDULES_RAREST;
+    const bool rare = kind == EVENT_SUPERBLOCK_REPAIR || kind == EVENT_PAGE_DAMAGED || kind == EVENT_INSTALL_UNFIT
+                      || kind == EVENT_CHECKPOINT_RENEW || (kind >= EVENT_ABSTAIN_OVER && kind <= EVENT_REPLACED);
+    return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 
 const char *coverage_gap(const struct coverage *coverage, bool complete)
@@ -150,7 +155,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     const bool rare = coverage->schedules >= COVERAGE_SCHEDULES_RARE;
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
         const bool expected = complete || coverage->enabled[kind] >= COVERAGE_SCHEDULES_MIN;
-        if (expected && coverage->fired[kind] == 0 && (rare || !fault_is_rare(kind)))
+        if (expected && coverage->fired[kind] == 0 && coverage->schedules >= fault_schedules_min(kind))
             return fault_kind_text(kind);
     }
     if (!complete)
@@ -159,7 +164,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         if (coverage->checks[kind] == 0 && (rare || !check_is_rare(kind)))
             return check_kind_text(kind);
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
-        if (coverage->events[kind] == 0 && event_is_expected(kind) && (rare || !event_is_rare(kind)))
+        if (coverage->events[kind] == 0 && event_is_expected(kind) && coverage->schedules >= event_schedules_min(kind))
             return event_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)

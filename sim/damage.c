@@ -236,6 +236,8 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
     const bool lies =
         (swallowed || misdirected) && damage_allowed(disk, scene, operation->device, first, count, HARM_STALE);
     disk_land(disk, scene, operation->device, operation->offset, bytes, lies);
+    if (operation->device == DEVICE_WAL)
+        check_written(scene->check, disk->node, operation->offset, operation->bytes);
     if (!lies)
         return;
     damage_note_landed(disk, scene, operation->device, first, count);

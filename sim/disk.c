@@ -152,6 +152,7 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)
 {
     disk_land(disk, scene, DEVICE_WAL, offset, bytes, false);
+    check_written(scene->check, disk->node, offset, bytes.count);
 }
 
 static uint64_t disk_delay(struct disk *disk, struct scene *scene)
@@ -261,6 +262,18 @@ static void disk_note_name(struct disk *disk, const struct scene *scene, const s
     device->blocks[block].sequence = name.durable_sequence;
 }
 
+/* A copy of the superblock is torn as a whole, though each of its blocks be old or new: the atlas must not take it for
+ * intact. */
+static void disk_note_torn(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+{
+    struct disk_device *device = &disk->devices[operation->device];
+    const uint64_t block = operation->offset / device->block_bytes;
+    const bool copy = atlas_zone(&scene->swarm.limits, operation->device, block) == ZONE_SUPERBLOCK;
+    if (copy && device->blocks[block].harm == HARM_NONE)
+        disk_set_harm(device, block, HARM_TORN);
+    atlas_note(scene, disk, operation->device, block, HARM_TORN);
+}
+
 static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struct disk_operation *operation,
                              enum survival survival)
 {
@@ -285,6 +298,8 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     case SURVIVE_ALL: landed = disk_land_some(disk, scene, operation, 0, sectors); break;
     case SURVIVAL_KINDS: UNREACHABLE();
     }
+    if (operation->device == DEVICE_WAL && landed > 0)
+        check_written(scene->check, disk->node, operation->offset, operation->bytes);
     const enum fault_kind fault = landed == 0         ? FAULT_WRITE_LOST
                                   : landed == sectors ? FAULT_WRITE_KEPT
                                                       : FAULT_WRITE_TORN;
@@ -292,8 +307,7 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     if (fault == FAULT_WRITE_KEPT)
         disk_note_name(disk, scene, operation);
     if (fault == FAULT_WRITE_TORN)
-        atlas_note(scene, disk, operation->device, operation->offset / disk->devices[operation->device].block_bytes,
-                   HARM_TORN);
+        disk_note_torn(disk, scene, operation);
     return landed;
 }
 

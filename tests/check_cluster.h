@@ -60,7 +60,9 @@ static inline void landed(struct cluster *c, uint32_t n, uint32_t device, uint64
     struct node *node = c->nodes[n];
     if (device == DEVICE_WAL)
         check_landed(c->check, n, offset, node->image, node->image_bytes, bytes, damaged);
-    else
+    if (device == DEVICE_WAL && !damaged)
+        check_written(c->check, n, offset, bytes);
+    if (device == DEVICE_DATA)
         check_data_landed(c->check, n, offset, node->data, node->data_bytes, bytes, damaged);
 }
 
@@ -190,8 +192,7 @@ static inline struct cluster *cluster_new(void)
     }
     check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
     for (uint32_t n = 0; n < NODES; n++) {
-        struct node *node = c->nodes[n];
-        check_landed(c->check, n, 0, node->image, node->image_bytes, (uint32_t)wal_header_offset(&limits_tiny), false);
+        landed(c, n, DEVICE_WAL, 0, (uint32_t)wal_header_offset(&limits_tiny), false);
         start(c, n);
     }
     settle(c);

@@ -201,7 +201,7 @@ TEST(a_vote_that_changes_on_disk_is_caught)
     for (uint32_t copy = 0; copy < 2; copy++) {
         const uint64_t at = superblock_offset(&limits_tiny, copy);
         superblock_fill(&limits_tiny, &node->config, &writer, node->image + at);
-        check_landed(c->check, 1, at, node->image, node->image_bytes, limits_tiny.block_bytes, false);
+        landed(c, 1, DEVICE_WAL, at, (uint32_t)limits_superblock_bytes(&limits_tiny), false);
     }
     EXPECT_CAUGHT(c, CHECK_MONOTONE);
 }

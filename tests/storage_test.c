@@ -159,8 +159,8 @@ static void await_whole(const struct cluster *cluster, uint32_t slot)
     bool whole = false;
     while (!whole && clock_now_ns() < deadline_ns) {
         status = status_of(cluster, slot);
-        whole = status.node_id != 0 && status.store_state == STORE_READY && status.pages_wanted == 0
-                && !status.abstains && status.applied_index >= index;
+        whole = status.node_id != 0 && status.store_state == STORE_READY && status.pages_wanted == 0 && !status.abstains
+                && status.applied_index >= index;
         if (!whole)
             sleep_ms(20);
     }
