@@ -180,8 +180,8 @@ lint:
 purity: build/.deps-test
 	$(Q)tests/purity
 
-POWERLOSS_DEPTH ?= 40
-## powerloss: lose power after every disk operation of scripted histories, in 40 orders of events; some minutes
+POWERLOSS_DEPTH ?= 20
+## powerloss: lose power after every disk operation of scripted histories, in 20 orders of events; eight minutes
 powerloss: $(OUT)/tests/powerloss_test
 	$(Q)POWERLOSS_DEPTH=$(POWERLOSS_DEPTH) $<
 

@@ -442,6 +442,9 @@ static bool checkpoint_name(struct replica *replica)
         return false;
     if (!writer->adopted && replica->wal.durable_index < writer->next.id.index)
         return false;
+    /* What the scrub is still writing again must not be where the ring goes on, once the head has passed it. */
+    if (replica->scrub.writing && replica->scrub.phase == SCRUB_BODY)
+        return false;
     /* When the log has to begin anew, the last writes of the old one are waited for: their completions bring the next
      * step. */
     if (!wal_head_search(replica, writer->next.id))

@@ -91,15 +91,13 @@ void repair_flush(struct replica *replica, struct output *output)
             repair_send(replica, output, slot);
 }
 
-/* What this node can say about an entry. */
+/* What this node can say about an entry. What it forgot may have replaced what it knows at that index. */
 static enum repair_verdict repair_judge(const struct replica *replica, struct log_id id)
 {
     if (id.index <= replica->log.base.index)
         return REPAIR_IN_CHECKPOINT;
-    if (id.index > replica->log.last.index)
-        return (replica->stored.flags & STORED_ABSTAIN) != 0 ? REPAIR_HAVE_FAULTY : REPAIR_DONT_HAVE;
-    if (log_term(replica, id.index) != id.term)
-        return REPAIR_DONT_HAVE;
+    if (!log_holds(replica, id))
+        return election_abstains(replica) ? REPAIR_HAVE_FAULTY : REPAIR_DONT_HAVE;
     return log_readable(replica, id.index) ? REPAIR_HAVE : REPAIR_HAVE_FAULTY;
 }
 

@@ -186,6 +186,20 @@ static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene,
     return error ? DISK_ERROR : DISK_OK;
 }
 
+/* Operations complete in any order: what two writes of the same block leave there, nobody could say. */
+static void disk_check_apart(const struct disk *disk, struct scene *scene, const struct effect *effect)
+{
+    const uint64_t end = effect->offset + effect->bytes.count;
+    for (uint64_t left = disk->active; left != 0; left &= left - 1) {
+        const struct disk_operation *other = &disk->operations[disk_first(left)];
+        if (other->write && other->device == effect->device && other->offset < end
+            && effect->offset < other->offset + other->bytes)
+            check_fail(scene->check, CHECK_PINNED, disk->node,
+                       "writes to %llu of device %u, where another write is in flight",
+                       (unsigned long long)effect->offset, effect->device);
+    }
+}
+
 void disk_submit(struct disk *disk, struct scene *scene, const struct effect *effect, uint32_t life)
 {
     ASSERT(effect->device < DEVICES);
@@ -196,6 +210,8 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     ASSERT(effect->offset + effect->bytes.count <= device->bytes);
     ASSERT(disk->active != UINT64_MAX);
     ASSERT(effect->kind == EFFECT_WRITE || effect->bytes.count <= DISK_READ_BYTES_MAX);
+    if (effect->kind == EFFECT_WRITE)
+        disk_check_apart(disk, scene, effect);
     const uint32_t slot = disk_first(~disk->active);
     struct disk_operation *operation = &disk->operations[slot];
     disk->active |= 1ULL << slot;
