@@ -1,6 +1,8 @@
 /* raftd: one node of a cluster. Only flags, identity and the order of starting; the node itself is io/node.h. */
 #include "../core/checksum.h"
+#include "../io/clock.h"
 #include "../io/datadir.h"
+#include "../io/join.h"
 #include "../io/logger.h"
 #include "../io/node.h"
 #include "../io/restore.h"
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define RAFTD_VERSION "0.1"
@@ -23,7 +26,10 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
     EXIT_STOPPED = 3,
+    EXIT_REMOVED = 4,
 };
+
+#define JOIN_TIMEOUT_NS (10 * NS_PER_S)
 
 struct raftd {
     uint64_t id;
@@ -34,6 +40,7 @@ struct raftd {
     uint64_t heartbeat_ms;
     uint64_t lease_drift_ppm;
     const char *cluster;
+    const char *join;
     const char *data;
     const char *listen;
     enum io_choice io;
@@ -41,6 +48,8 @@ struct raftd {
     bool buffered;
     bool rejoin;
     bool strict_naming;
+    bool nice_given;
+    int nice;
     enum logger_level log_level;
     enum logger_format log_format;
     uint32_t voter_count;
@@ -50,15 +59,23 @@ struct raftd {
 
 static const char help[] =
     "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
+    "       raftd --id N --join HOST:PORT[,HOST:PORT...] --listen HOST:PORT --data DIR [options]\n"
+    "       raftd --id N --data DIR [options]\n"
     "       raftd inspect DIR [--dump] [--json]\n"
     "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
     "\n"
     "  --id N                    this node's id, one of the cluster's\n"
-    "  --cluster MEMBERS         all 1 to 7 members, the same list on every node; names are resolved once\n"
+    "  --cluster MEMBERS         all 1 to 7 members of a new cluster, the same list on every node. For a DIR that\n"
+    "                            exists what it holds stands: members come and go by raftctl member\n"
+    "  --join PEERS              when DIR is new: this node is to become a member of the cluster that PEERS belong "
+    "to.\n"
+    "                            It waits, without a vote, until raftctl member add names it; N must be an id that "
+    "the\n"
+    "                            cluster has never had\n"
     "  --data DIR                data directory; created and formatted when there is none\n"
-    "  --listen HOST:PORT        where to listen, if not at this node's address in --cluster\n"
+    "  --listen HOST:PORT        where to listen, if not at this node's address as DIR or --cluster have it\n"
     "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
     "                            a new DIR a hash of MEMBERS)\n"
     "  --rejoin                  when DIR is new: this node has been a member and lost its disk. It asks the others "
@@ -75,6 +92,8 @@ static const char help[] =
     "                            how WAL writes become durable; the last three need io_uring\n"
     "  --naming deferred|strict  when a batch of the log counts as durable: once written, or once the header ring\n"
     "                            names it, too: twice the latency, no gap in telling damage from a torn tail\n"
+    "  --nice N                  scheduling priority, from -20 (first) to 19: a node that shares its cores with other\n"
+    "                            work needs a low one; below 0 takes CAP_SYS_NICE (default: as it was started)\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
@@ -89,7 +108,8 @@ static const char help[] =
     "MEMBERS and of what FILE holds. FILE is verified as a whole before DIR is created. Exit status 0: done; 1: not.\n"
     "\n"
     "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
-    "             3 stopped itself because its data must not be used further (the log says why)\n";
+    "             3 stopped itself because its data must not be used further (the log says why);\n"
+    "             4 stopped itself because it is no member of the cluster any more\n";
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
@@ -118,6 +138,17 @@ static void raftd_parse_number(const char *flag, const char *value, uint64_t min
                    (unsigned long long)max);
 }
 
+static bool raftd_parse_nice(struct raftd *raftd, const char *value)
+{
+    uint64_t size = 0;
+    const bool negative = value[0] == '-';
+    if (!text_parse_u64(value + negative, &size) || size > (negative ? 20 : 19))
+        return false;
+    raftd->nice = negative ? -(int)size : (int)size;
+    raftd->nice_given = true;
+    return true;
+}
+
 /* One flag with its value, NULL when there is none. False when there is no such flag. */
 static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *given)
 {
@@ -135,12 +166,16 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd_parse_number(flag, value, 0, LEASE_DRIFT_PPM_MAX, &raftd->lease_drift_ppm);
     else if (strcmp(flag, "--cluster") == 0)
         raftd->cluster = value;
+    else if (strcmp(flag, "--join") == 0)
+        raftd->join = value;
     else if (strcmp(flag, "--data") == 0)
         raftd->data = value;
     else if (strcmp(flag, "--listen") == 0)
         raftd->listen = value;
     else if (strcmp(flag, "--wal-size") == 0)
         raftd->wal_given = valid = text_parse_bytes(value, &raftd->wal_bytes);
+    else if (strcmp(flag, "--nice") == 0)
+        valid = raftd_parse_nice(raftd, value);
     else if (strcmp(flag, "--io") == 0)
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
@@ -164,11 +199,16 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
 /* What the flags say together. */
 static void raftd_check(const struct raftd *raftd)
 {
-    if (raftd->id == 0 || raftd->cluster == NULL || raftd->data == NULL)
-        raftd_exit(EXIT_USAGE, "%s: missing (see --help)",
-                   raftd->id == 0           ? "--id"
-                   : raftd->cluster == NULL ? "--cluster"
-                                            : "--data");
+    if (raftd->id == 0 || raftd->data == NULL)
+        raftd_exit(EXIT_USAGE, "%s: missing (see --help)", raftd->id == 0 ? "--id" : "--data");
+    if (raftd->join != NULL && (raftd->cluster != NULL || raftd->rejoin))
+        raftd_exit(EXIT_USAGE, "--join: not together with %s", raftd->rejoin ? "--rejoin" : "--cluster");
+    if (raftd->cluster == NULL && !datadir_exists(raftd->data)) {
+        if (raftd->join == NULL)
+            raftd_exit(EXIT_USAGE, "--cluster: missing, and %s holds no node yet (see --help)", raftd->data);
+        if (raftd->listen == NULL)
+            raftd_exit(EXIT_USAGE, "--listen: missing: with --join nothing else says where this node is");
+    }
     struct limits ignored;
     if (!datadir_limits(raftd->wal_bytes, &ignored))
         raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 16M to 1024G",
@@ -256,7 +296,8 @@ static void raftd_sort_members(struct raftd *raftd)
 static void raftd_parse_cluster(struct raftd *raftd)
 {
     const char *text = raftd->cluster;
-    ASSERT(text != NULL);
+    if (text == NULL)
+        return;
     for (;;) {
         size_t count = strcspn(text, ",");
         raftd_parse_member(raftd, text, count);
@@ -281,17 +322,28 @@ static uint64_t raftd_default_cluster_id(const struct raftd *raftd)
     return id != 0 ? id : 1;
 }
 
-static int raftd_bind(const struct raftd *raftd, const struct replica_config *config)
+/* What --cluster says of this node, or what its directory does. */
+static const char *raftd_address(const struct raftd *raftd, const struct configuration *stored)
 {
-    struct endpoint endpoint = { .address_bytes = 0 };
-    for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
-        if (raftd->voters[slot].id == config->node_id)
-            endpoint = raftd->endpoints[slot];
-    }
-    ASSERT(endpoint.address_bytes > 0);
-    if (raftd->listen != NULL && endpoint_parse(raftd->listen, strlen(raftd->listen), &endpoint) < 0)
-        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine, the port from 1 to 65535",
-                   raftd->listen);
+    const uint32_t slot = configuration_slot(stored, raftd->id);
+    if (raftd->listen != NULL)
+        return raftd->listen;
+    if (slot < MEMBERS_MAX)
+        return stored->members[slot].address;
+    for (uint32_t at = 0; at < raftd->voter_count; at++)
+        if (raftd->voters[at].id == raftd->id)
+            return raftd->voters[at].address;
+    return NULL;
+}
+
+static int raftd_bind(const struct raftd *raftd, const struct configuration *stored)
+{
+    struct endpoint endpoint;
+    const char *address = raftd_address(raftd, stored);
+    if (address == NULL)
+        raftd_exit(EXIT_USAGE, "--listen: missing: %s does not say where this node is", raftd->data);
+    if (endpoint_parse(address, strlen(address), &endpoint) < 0)
+        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine, the port from 1 to 65535", address);
     int fd = node_bind(&endpoint);
     if (fd < 0)
         raftd_exit(EXIT_FAILED, "cannot listen on %s: %s", endpoint.text, strerror(-fd));
@@ -306,20 +358,33 @@ static struct configuration raftd_configuration(const struct raftd *raftd)
     return configuration;
 }
 
+/* Are the members that --cluster lists those of the directory, at the same addresses? */
+static bool raftd_lists(const struct raftd *raftd, const struct configuration *stored)
+{
+    for (uint32_t at = 0; at < raftd->voter_count; at++) {
+        const uint32_t slot = configuration_slot(stored, raftd->voters[at].id);
+        if (slot == MEMBERS_MAX || strcmp(stored->members[slot].address, raftd->voters[at].address) != 0)
+            return false;
+    }
+    return bits_count(configuration_members(stored)) == raftd->voter_count;
+}
+
 /* What an existing directory overrules. */
 static void raftd_compare(const struct raftd *raftd, const struct datadir *datadir)
 {
     struct limits given;
-    char text[160];
+    char text[192];
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
-    if (raftd->rejoin)
-        LOG(LOG_LEVEL_INFO, "rejoin-unused", FIELD_TEXT("note", "--rejoin is for a new directory; this one stands"),
+    if (raftd->rejoin || raftd->join != NULL)
+        LOG(LOG_LEVEL_INFO, raftd->rejoin ? "rejoin-unused" : "join-unused",
+            FIELD_TEXT("note", raftd->rejoin ? "--rejoin is for a new directory; this one stands"
+                                             : "--join is for a new directory; this one stands"),
             FIELD_TEXT("data", raftd->data));
-    const struct configuration list = raftd_configuration(raftd);
-    if (!configuration_equal(&list, &datadir->configuration)) {
-        snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
+    if (raftd->cluster != NULL && !raftd_lists(raftd, &datadir->configuration)) {
+        snprintf(text, sizeof text,
+                 "data directory of cluster %llu names other members than --cluster; it rules, --cluster is ignored",
                  (unsigned long long)datadir->cluster_id);
         LOG(LOG_LEVEL_WARN, "cluster-differs", FIELD_TEXT("cause", text), FIELD_TEXT("data", raftd->data));
     }
@@ -348,6 +413,24 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
     const char *problem = replica_config_problem(&checked);
     if (problem != NULL)
         raftd_exit(EXIT_USAGE, "%s", problem);
+}
+
+/* A new node must know whose frames to believe. */
+static void raftd_join(const struct raftd *raftd, struct replica_config *config)
+{
+    char error[JOIN_ERROR_BYTES];
+    if (raftd->join == NULL || datadir_exists(raftd->data))
+        return;
+    ASSERT(raftd->listen != NULL);
+    const struct join_options options = {
+        .peers = raftd->join,
+        .address = raftd->listen,
+        .node_id = raftd->id,
+        .cluster_id = raftd->cluster_id,
+        .timeout_ns = JOIN_TIMEOUT_NS,
+    };
+    if (!join_ask(&options, &config->cluster_id, error))
+        raftd_exit(EXIT_FAILED, "%s", error);
 }
 
 /* raftd restore FILE DIR FLAG... */
@@ -438,9 +521,13 @@ int main(int argc, char **argv)
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         raftd_exit(EXIT_FAILED, "no random numbers: %s", strerror(errno));
     logger_configure(raftd.log_level, raftd.log_format, raftd.id);
+    if (raftd.nice_given && setpriority(PRIO_PROCESS, 0, raftd.nice) != 0)
+        raftd_exit(EXIT_FAILED, "--nice %d: %s", raftd.nice, strerror(errno));
 
-    int listen_fd = raftd_bind(&raftd, &config);
+    /* Before anything is made: a wrong address leaves nothing behind. */
     const struct configuration configuration = raftd_configuration(&raftd);
+    int listen_fd = datadir_exists(raftd.data) ? -1 : raftd_bind(&raftd, &configuration);
+    raftd_join(&raftd, &config);
     struct datadir_options options = {
         .path = raftd.data,
         .wal_bytes = raftd.wal_bytes,
@@ -452,12 +539,13 @@ int main(int argc, char **argv)
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))
         raftd_exit(EXIT_FAILED, "%s", datadir.error);
     config.cluster_id = datadir.cluster_id;
+    if (listen_fd < 0)
+        listen_fd = raftd_bind(&raftd, &datadir.configuration);
     raftd_compare(&raftd, &datadir);
     switch (node_run(&(struct node_options){
         .limits = &datadir.limits,
         .config = &config,
-        .configuration = &configuration,
-        .endpoints = raftd.endpoints,
+        .configuration = &datadir.configuration,
         .data_path = raftd.data,
         .device_fds = { [DEVICE_WAL] = datadir.wal_fd, [DEVICE_DATA] = datadir.data_fd },
         .listen_fd = listen_fd,
@@ -466,6 +554,7 @@ int main(int argc, char **argv)
     })) {
     case NODE_LEFT: return EXIT_LEFT;
     case NODE_STOPPED: return EXIT_STOPPED;
+    case NODE_REMOVED: return EXIT_REMOVED;
     case NODE_FAILED: return EXIT_FAILED;
     }
     return EXIT_FAILED;

@@ -244,35 +244,48 @@ TEST(a_damaged_batch_is_repaired_wherever_it_lies)
 
 /* ---- abstaining ---- */
 
+/* The victim's last answer of that type to a message of the next term. It is sent twice: at first that term is not
+ * durable yet. */
+static bool answers(const struct scene *scene, struct message message, enum frame_type type, struct message *answer)
+{
+    struct node *node = node_at(scene->cluster, scene->victim);
+    message.from = scene->leader + 1;
+    message.to = scene->victim + 1;
+    message.instance = 1000 + scene->leader + 1;
+    message.term = node_view(node).term + 1;
+    bool answered = false;
+    node->sent_count = 0;
+    for (uint32_t sent = 0; sent < 2; sent++) {
+        node_message(node, &message);
+        for (uint32_t steps = 0; node->op_count > 0; steps++) {
+            EXPECT(steps < 1000);
+            node_complete(node, 0, DISK_OK);
+        }
+    }
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        struct message other;
+        const struct frame_context context = node_context(node);
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        EXPECT_EQUAL(message_decode(bytes, &context, &other), FRAME_OK);
+        if (other.type != type)
+            continue;
+        *answer = other;
+        answered = true;
+    }
+    node->sent_count = 0;
+    return answered;
+}
+
 /* Does the victim grant a vote to a candidate with a better log? */
 static bool grants_vote(const struct scene *scene)
 {
-    struct node *node = node_at(scene->cluster, scene->victim);
-    const uint64_t term = node_view(node).term + 1;
+    const uint64_t term = node_view(node_at(scene->cluster, scene->victim)).term + 1;
     const struct message message = {
         .type = FRAME_VOTE_REQUEST,
-        .from = scene->leader + 1,
-        .to = scene->victim + 1,
-        .instance = 1000 + scene->leader + 1,
-        .term = term,
         .vote_request = { .last = { .term = term - 1, .index = 1000 }, .term = term },
     };
-    bool granted = false;
-    node->sent_count = 0;
-    node_message(node, &message);
-    for (uint32_t steps = 0; node->op_count > 0; steps++) {
-        EXPECT(steps < 1000);
-        node_complete(node, 0, DISK_OK);
-    }
-    for (uint32_t i = 0; i < node->sent_count; i++) {
-        struct message answer;
-        const struct frame_context context = node_context(node);
-        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
-        EXPECT_EQUAL(message_decode(bytes, &context, &answer), FRAME_OK);
-        granted = granted || (answer.type == FRAME_VOTE_RESPONSE && answer.vote_response.granted);
-    }
-    node->sent_count = 0;
-    return granted;
+    struct message answer;
+    return answers(scene, message, FRAME_VOTE_RESPONSE, &answer) && answer.vote_response.granted;
 }
 
 /* Two neighbours are gone and nobody names the first of them: what they held is unknown. */
@@ -310,35 +323,13 @@ TEST(who_cannot_say_what_it_lost_grants_no_vote_and_does_not_campaign)
 /* What the victim says to a leader of the next term that asks for an entry of that term at the end of its log. */
 static uint32_t judges(const struct scene *scene)
 {
-    struct node *node = node_at(scene->cluster, scene->victim);
-    const uint64_t term = node_view(node).term + 1;
+    const struct replica_view view = node_view(node_at(scene->cluster, scene->victim));
     const struct message message = {
         .type = FRAME_REPAIR_REQUEST,
-        .from = scene->leader + 1,
-        .to = scene->victim + 1,
-        .instance = 1000 + scene->leader + 1,
-        .term = term,
-        .repair_request = { .id = { .term = term, .index = node_view(node).last.index } },
+        .repair_request = { .id = { .term = view.term + 1, .index = view.last.index } },
     };
-    uint32_t verdict = UINT32_MAX;
-    node->sent_count = 0;
-    for (uint32_t asked = 0; asked < 2; asked++) { /* the first time its term is not durable yet */
-        node_message(node, &message);
-        for (uint32_t steps = 0; node->op_count > 0; steps++) {
-            EXPECT(steps < 1000);
-            node_complete(node, 0, DISK_OK);
-        }
-    }
-    for (uint32_t i = 0; i < node->sent_count; i++) {
-        struct message answer;
-        const struct frame_context context = node_context(node);
-        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
-        EXPECT_EQUAL(message_decode(bytes, &context, &answer), FRAME_OK);
-        if (answer.type == FRAME_REPAIR_RESPONSE)
-            verdict = answer.repair_response.verdict;
-    }
-    node->sent_count = 0;
-    return verdict;
+    struct message answer;
+    return answers(scene, message, FRAME_REPAIR_RESPONSE, &answer) ? answer.repair_response.verdict : UINT32_MAX;
 }
 
 /* It may have truncated, and taken the entry, in what it lost. */
