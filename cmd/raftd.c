@@ -5,6 +5,7 @@
 #include "../io/join.h"
 #include "../io/logger.h"
 #include "../io/node.h"
+#include "../io/recover.h"
 #include "../io/restore.h"
 #include "../io/survey.h"
 #include "../io/text.h"
@@ -63,6 +64,7 @@ static const char help[] =
     "       raftd --id N --data DIR [options]\n"
     "       raftd inspect DIR [--dump] [--json]\n"
     "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
+    "       raftd recover --force-new-cluster DIR [--cluster-id N]\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
     "\n"
@@ -110,6 +112,16 @@ static const char help[] =
     "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
     "             3 stopped itself because its data must not be used further (the log says why);\n"
     "             4 stopped itself because it is no member of the cluster any more\n";
+
+static const char recover_help[] =
+    "usage: raftd recover --force-new-cluster DIR [--cluster-id N] [--unsafe-buffered]\n"
+    "\n"
+    "recover makes a new cluster, of this node alone, from DIR, the directory of one survivor, when a majority of its\n"
+    "cluster is lost for good. What only the others had is lost; what DIR holds counts from now on, committed or not. "
+    "No\n"
+    "node of the old cluster may run any more. DIR.before keeps the old directory. Further nodes are added as to any\n"
+    "cluster.\n"
+    "Exit status 0: done; 1: not, and why; 2: wrong usage.\n";
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
@@ -471,6 +483,57 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
     return EXIT_LEFT;
 }
 
+static void print_recovered(const char *path, const struct recover_result *result)
+{
+    printf("node %llu is the only voter of the new cluster %llu, with the state behind entry %llu of cluster %llu\n"
+           "the members were:",
+           (unsigned long long)result->node_id, (unsigned long long)result->cluster_id,
+           (unsigned long long)result->id.index, (unsigned long long)result->old_cluster_id);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (result->old.members[slot].id != 0)
+            printf(" %llu=%s", (unsigned long long)result->old.members[slot].id, result->old.members[slot].address);
+    printf("\nLOST: whatever was acknowledged and had not reached this node. What had reached it counts, though it may "
+           "never\nhave been acknowledged. No other node of cluster %llu may be started again: make them new, with "
+           "--join.\nthe old directory is %s; start the node with\n  raftd --id %llu --data %s --listen %s\n",
+           (unsigned long long)result->old_cluster_id, result->before, (unsigned long long)result->node_id, path,
+           result->address);
+}
+
+/* raftd recover --force-new-cluster DIR [--cluster-id N] */
+static int raftd_recover(int argc, char **argv)
+{
+    struct recover_options options = { .path = NULL };
+    struct recover_result result;
+    bool forced = false;
+    for (int at = 2; at < argc; at++) {
+        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+            fputs(recover_help, stdout);
+            return EXIT_LEFT;
+        }
+        if (strcmp(argv[at], "--force-new-cluster") == 0)
+            forced = true;
+        else if (strcmp(argv[at], "--unsafe-buffered") == 0)
+            options.buffered = true;
+        else if (strcmp(argv[at], "--cluster-id") == 0 && at + 1 < argc)
+            raftd_parse_number(argv[at], argv[at + 1], 1, UINT64_MAX, &options.cluster_id), at++;
+        else if (argv[at][0] == '-' || options.path != NULL)
+            raftd_exit(EXIT_USAGE, "recover: %s: not expected (see --help)", argv[at]);
+        else
+            options.path = argv[at];
+    }
+    if (options.path == NULL)
+        raftd_exit(EXIT_USAGE, "recover: which data directory? (see --help)");
+    if (!forced)
+        raftd_exit(EXIT_USAGE,
+                   "recover: %s leaves its cluster for ever, and what only the others have is lost: if that is meant, "
+                   "say --force-new-cluster",
+                   options.path);
+    if (!recover_run(&options, &result))
+        raftd_exit(EXIT_FAILED, "recover: %s", result.error);
+    print_recovered(options.path, &result);
+    return EXIT_LEFT;
+}
+
 /* raftd inspect DIR [--dump] [--json] */
 static int raftd_inspect(int argc, char **argv)
 {
@@ -506,6 +569,8 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk: the write fails, and says so */
     if (argc > 1 && strcmp(argv[1], "inspect") == 0)
         return raftd_inspect(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "recover") == 0)
+        return raftd_recover(argc, argv);
     static struct raftd raftd = {
         .wal_bytes = UINT64_C(1) << 30,
         .election_timeout_ms = 500,

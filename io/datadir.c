@@ -301,6 +301,17 @@ static bool wal_summarize(int fd, struct superblock_summary *summary)
     return found;
 }
 
+bool datadir_summarize(const char *path, struct superblock_summary *summary)
+{
+    char name[PATH_MAX];
+    const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
+    const int fd = bytes > 0 && (size_t)bytes < sizeof(name) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+    const bool found = fd >= 0 && wal_summarize(fd, summary);
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
 static bool summary_check(struct datadir *datadir, const struct datadir_options *options,
                           const struct replica_config *config, const struct superblock_summary *summary)
 {

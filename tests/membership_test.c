@@ -196,4 +196,53 @@ TEST(what_must_not_be_changed_is_refused_with_the_reason)
     process_end();
 }
 
+/* Two of three disks are gone: the third is a cluster again, with all that was acknowledged and had reached it. */
+TEST(one_survivor_of_three_becomes_a_new_cluster)
+{
+    enum { KEYS_PUT = 200 };
+    process_begin();
+    struct cluster cluster;
+    char key[16], before[PATH_BYTES + 8];
+    cluster_found(&cluster, 4, 3);
+    struct client *client = cluster_client(&cluster, 10000);
+    for (uint32_t at = 0; at < KEYS_PUT; at++) {
+        snprintf(key, sizeof key, "key%u", (unsigned)at);
+        EXPECT_EQUAL(client_put(client, client_text(key), client_text(key)).outcome, CLIENT_OK);
+    }
+    EXPECT(cluster_agrees(&cluster, 10000));
+    struct process_result result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
+    expect_member(&result, 1, "is this node running already?");
+    for (uint32_t slot = 0; slot < 3; slot++)
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    result = RUN("raftd", "recover", cluster.data[2]);
+    expect_member(&result, 2, "say --force-new-cluster");
+    result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
+    expect_member(&result, 0, "node 3 is the only voter of the new cluster");
+    expect_member(&result, 0, "LOST");
+    snprintf(before, sizeof before, "%s.before", cluster.data[2]);
+    EXPECT(access(before, F_OK) == 0);
+
+    cluster_start(&cluster, 2);
+    EXPECT_EQUAL(cluster_leader(&cluster, 20000), 2);
+    for (uint32_t at = 0; at < KEYS_PUT; at++) {
+        snprintf(key, sizeof key, "key%u", (unsigned)at);
+        const struct client_result got = client_get(client, client_text(key));
+        EXPECT_EQUAL(got.outcome, CLIENT_OK);
+        EXPECT(got.value.count == strlen(key) && memcmp(got.value.bytes, key, strlen(key)) == 0);
+    }
+    /* One of the lost nodes comes back all the same, and is refused; a new one is welcome. */
+    cluster_start(&cluster, 1);
+    EXPECT(cluster_log_says(&cluster, 1, frame_verdict_text(FRAME_WRONG_CLUSTER), 10000));
+    EXPECT_EQUAL(cluster_kill(&cluster, 1, SIGTERM), 0);
+    cluster_start(&cluster, 3);
+    char place[64];
+    result = MEMBER(&cluster, "add", "--voter", place_of(&cluster, 3, place));
+    expect_member(&result, 0, "voters 3 4");
+    EXPECT(cluster_agrees(&cluster, 10000));
+    client_close(client);
+    for (uint32_t slot = 2; slot < 4; slot++)
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
 TEST_MAIN()
