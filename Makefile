@@ -205,7 +205,7 @@ bench-restart: programs
 bench-sim: programs
 	$(Q)build/raftsim run --count $(or $(COUNT),20000) --jobs $$(nproc) --json
 
-## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one)
+## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one, M="P W" for groups)
 mutants: build/.deps-build
 	$(Q)tests/mutants/run $(M)
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define RAFTD_VERSION "0.1"
@@ -41,6 +42,8 @@ struct raftd {
     bool buffered;
     bool rejoin;
     bool strict_naming;
+    bool nice_given;
+    int nice;
     enum logger_level log_level;
     enum logger_format log_format;
     uint32_t voter_count;
@@ -75,6 +78,8 @@ static const char help[] =
     "                            how WAL writes become durable; the last three need io_uring\n"
     "  --naming deferred|strict  when a batch of the log counts as durable: once written, or once the header ring\n"
     "                            names it, too: twice the latency, no gap in telling damage from a torn tail\n"
+    "  --nice N                  scheduling priority, from -20 (first) to 19: a node that shares its cores with other\n"
+    "                            work needs a low one; below 0 takes CAP_SYS_NICE (default: as it was started)\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
@@ -118,6 +123,17 @@ static void raftd_parse_number(const char *flag, const char *value, uint64_t min
                    (unsigned long long)max);
 }
 
+static bool raftd_parse_nice(struct raftd *raftd, const char *value)
+{
+    uint64_t size = 0;
+    const bool negative = value[0] == '-';
+    if (!text_parse_u64(value + negative, &size) || size > (negative ? 20 : 19))
+        return false;
+    raftd->nice = negative ? -(int)size : (int)size;
+    raftd->nice_given = true;
+    return true;
+}
+
 /* One flag with its value, NULL when there is none. False when there is no such flag. */
 static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *given)
 {
@@ -141,6 +157,8 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd->listen = value;
     else if (strcmp(flag, "--wal-size") == 0)
         raftd->wal_given = valid = text_parse_bytes(value, &raftd->wal_bytes);
+    else if (strcmp(flag, "--nice") == 0)
+        valid = raftd_parse_nice(raftd, value);
     else if (strcmp(flag, "--io") == 0)
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
@@ -438,6 +456,8 @@ int main(int argc, char **argv)
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         raftd_exit(EXIT_FAILED, "no random numbers: %s", strerror(errno));
     logger_configure(raftd.log_level, raftd.log_format, raftd.id);
+    if (raftd.nice_given && setpriority(PRIO_PROCESS, 0, raftd.nice) != 0)
+        raftd_exit(EXIT_FAILED, "--nice %d: %s", raftd.nice, strerror(errno));
 
     int listen_fd = raftd_bind(&raftd, &config);
     const struct configuration configuration = raftd_configuration(&raftd);

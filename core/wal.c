@@ -335,7 +335,10 @@ static bool wal_name_is_due(const struct replica *replica)
         return false;
     /* At least: one beside the next batch, two when none follows. */
     const uint64_t least = wal->submitted > wal->durable ? 1 : 2;
-    const uint64_t together = u64_max(least, (replica->limits.wal_unnamed_max - replica->limits.wal_depth + 1) / 2);
+    /* As many as may be, less those in flight and those that follow while the name is being written. */
+    const uint64_t room = 3 * (uint64_t)replica->limits.wal_depth;
+    const uint64_t together =
+        u64_max(least, replica->limits.wal_unnamed_max - u64_min(replica->limits.wal_unnamed_max, room));
     return replica->config.strict_naming || replica->recovery.phase != RECOVERY_DONE
            || wal->durable - wal->named >= together || replica->now_ns >= wal->name_due_ns;
 }

@@ -84,13 +84,27 @@ static bool datadir_lock(struct datadir *datadir, int fd, const char *path, cons
     return datadir_fail(datadir, "%s%s: locked by another process: is this node running already?", path, name);
 }
 
+/* The entry of a new directory: what the directory holds must not vanish with it. */
+static bool datadir_sync_parent(struct datadir *datadir, const char *path)
+{
+    const int parent_fd = openat(datadir->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool synced = parent_fd >= 0 && fsync(parent_fd) == 0;
+    const int cause = errno;
+    if (parent_fd >= 0)
+        close(parent_fd);
+    return synced || datadir_fail(datadir, "%s/..: cannot sync: %s", path, strerror(cause));
+}
+
 static bool datadir_open_directory(struct datadir *datadir, const char *path)
 {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+    const bool made = mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST)
         return datadir_fail(datadir, "%s: cannot create: %s", path, strerror(errno));
     datadir->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (datadir->directory_fd < 0)
         return datadir_fail(datadir, "%s: cannot open as a directory: %s", path, strerror(errno));
+    if (made && !datadir_sync_parent(datadir, path))
+        return false;
     return datadir_lock(datadir, datadir->directory_fd, path, "");
 }
 

@@ -3,10 +3,10 @@
  *
  *     bench_wal DIR [SECONDS [ROUNDS]]
  *
- * The plain loop overwrites a file of zeros from end to end, wal_depth writes in flight, each with RWF_DSYNC, always
- * from the same hot bytes. Beside it the least that any log must do besides: one block more for every NAMES_EVERY
- * writes, into a ring of its own, and bytes that are new each time: copied from where they came to memory as large as
- * the file, and hashed. What it loses to the plain loop is the price of having something to write.
+ * The plain loop overwrites a file of zeros from end to end, wal_depth writes in flight, each with RWF_DSYNC. It copies
+ * what it writes, as everything that appends must: from where it came to memory as large as the file. Beside it the
+ * same loop without that, called hot: it writes the same bytes again and again, and shows what having something to
+ * write costs.
  *
  * The log is that of a node alone in its cluster, driven by the real core, devices and back end, on one thread. Its
  * entries come without a network: a command that fills the block and belongs to no session, so that the state machine
@@ -14,12 +14,16 @@
  * keep up with. So it copies, hashes, names, commits, applies, checkpoints and gives memory back. Its bytes are those
  * of batches; the header ring is extra.
  *
+ * While the machine is quiet all loops run on one core, not the one that takes the disk's interrupts if there is
+ * another: there the kernel finishes the writes, and whoever computes beside it waits for himself.
+ *
  * Machines change under a measurement, disks of others' machines more so: the loops take turns of a twentieth of a
  * second, and what is compared is each turn with the turns beside it. SECONDS is for each loop, ROUNDS repeats the
  * table. First on the machine as it is, then with a spinning process per core. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +47,10 @@
 enum {
     FILE_BYTES = 512 << 20,
     BLOCK_BYTES_LARGEST = 256 << 10,
-    NAME_BLOCKS = 2048,
-    NAMES_EVERY = 5, /* what the log does at the depth of two, or less */
     ENTRY_BYTES_MAX = 128 << 10,
     TURNS_MAX = 4096,
     HOGS_MAX = 64,
+    CORES_MAX = 64,
     EVENTS_MAX = 256,
 };
 #define TURN_NS (50 * NS_PER_MS)
@@ -80,11 +83,7 @@ struct plain {
     int fd;
     uint8_t *bytes;
     uint8_t *memory; /* as large as the file */
-    uint64_t hash;
-    uint64_t next; /* offset of the next write */
-    uint64_t writes;
-    uint64_t names;
-    bool naming; /* one is in flight */
+    uint64_t next;   /* offset of the next write */
 };
 
 static void plain_open(struct plain *plain, const char *directory)
@@ -98,7 +97,7 @@ static void plain_open(struct plain *plain, const char *directory)
     memset(plain->bytes, 'x', BLOCK_BYTES_LARGEST);
     plain->memory = memory_take(FILE_BYTES);
     memset(plain->memory, 'x', FILE_BYTES);
-    for (uint64_t offset = 0; offset < FILE_BYTES + NAME_BLOCKS * 4096; offset += BLOCK_BYTES_LARGEST)
+    for (uint64_t offset = 0; offset < FILE_BYTES; offset += BLOCK_BYTES_LARGEST)
         if (pwrite(plain->fd, plain->bytes, BLOCK_BYTES_LARGEST, (off_t)offset) != BLOCK_BYTES_LARGEST)
             give_up(path, strerror(errno));
     if (fsync(plain->fd) != 0)
@@ -108,53 +107,36 @@ static void plain_open(struct plain *plain, const char *directory)
         give_up("io_uring", strerror(-result));
 }
 
-static void plain_submit(struct plain *plain, const uint8_t *bytes, uint32_t count, uint64_t offset, bool name)
+static void plain_block(struct plain *plain, uint32_t block_bytes, bool hot)
 {
+    uint8_t *bytes = hot ? plain->bytes : plain->memory + plain->next;
+    if (!hot)
+        memcpy(bytes, plain->bytes, block_bytes);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&plain->ring);
-    io_uring_prep_write(sqe, plain->fd, bytes, count, offset);
+    io_uring_prep_write(sqe, plain->fd, bytes, block_bytes, plain->next);
     sqe->rw_flags = RWF_DSYNC;
-    io_uring_sqe_set_data64(sqe, name);
-}
-
-static void plain_block(struct plain *plain, uint32_t block_bytes, bool least)
-{
-    const uint8_t *bytes = plain->bytes;
-    if (least) {
-        uint8_t *place = plain->memory + plain->next;
-        memcpy(place, plain->bytes, block_bytes);
-        memcpy(place, &plain->hash, sizeof plain->hash);
-        plain->hash = checksum128(place, block_bytes, plain->next).low;
-        bytes = place;
-    }
-    plain_submit(plain, bytes, block_bytes, plain->next, false);
     plain->next = (plain->next + block_bytes) % FILE_BYTES;
-    if (!least || ++plain->writes % NAMES_EVERY != 0 || plain->naming)
-        return;
-    plain_submit(plain, plain->bytes, 4096, FILE_BYTES + plain->names++ % NAME_BLOCKS * 4096, true);
-    plain->naming = true;
 }
 
 /* Bytes written. */
-static uint64_t plain_measure(struct plain *plain, uint32_t block_bytes, bool least)
+static uint64_t plain_measure(struct plain *plain, uint32_t block_bytes, bool hot)
 {
     const uint64_t start_ns = clock_now_ns();
     uint32_t in_flight = 0;
     uint64_t done_bytes = 0;
     uint64_t now_ns = start_ns;
     plain->next -= plain->next % block_bytes;
-    while (in_flight > 0 || plain->naming || now_ns < start_ns + TURN_NS) {
+    while (in_flight > 0 || now_ns < start_ns + TURN_NS) {
         for (; in_flight < limits_production.wal_depth && now_ns < start_ns + TURN_NS; in_flight++)
-            plain_block(plain, block_bytes, least);
+            plain_block(plain, block_bytes, hot);
         struct io_uring_cqe *cqe;
         io_uring_submit_and_wait(&plain->ring, 1);
         while (io_uring_peek_cqe(&plain->ring, &cqe) == 0) {
-            const bool name = io_uring_cqe_get_data64(cqe);
-            if (cqe->res != (name ? 4096 : (int)block_bytes))
+            if (cqe->res != (int)block_bytes)
                 give_up("plain write", strerror(cqe->res < 0 ? -cqe->res : EIO));
             io_uring_cqe_seen(&plain->ring, cqe);
-            plain->naming = plain->naming && !name;
-            done_bytes += name ? 0 : block_bytes;
-            in_flight -= name ? 0 : 1;
+            done_bytes += block_bytes;
+            in_flight--;
         }
         now_ns = clock_now_ns();
     }
@@ -300,7 +282,7 @@ static uint64_t log_measure(struct log_rig *rig, uint32_t block_bytes)
 
 /* ---- the comparison ---- */
 
-enum loop { LOOP_PLAIN, LOOP_LEAST, LOOP_DSYNC, LOOP_ADAPTIVE, LOOPS };
+enum loop { LOOP_PLAIN, LOOP_HOT, LOOP_DSYNC, LOOP_ADAPTIVE, LOOPS };
 
 static int compare_double(const void *left, const void *right)
 {
@@ -314,7 +296,46 @@ static double median(double *values, uint32_t count)
     return values[count / 2];
 }
 
-/* A process that spins, and ends with this one however that ends. */
+/* Interrupts of devices until now, by core. Returns the cores. */
+static uint32_t interrupts_count(uint64_t counts[CORES_MAX])
+{
+    char line[8192];
+    uint32_t cores = 0;
+    FILE *file = fopen("/proc/interrupts", "r");
+    memset(counts, 0, CORES_MAX * sizeof counts[0]);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        char *at = line + strspn(line, " ");
+        for (const char *name = strstr(at, "CPU"); cores < CORES_MAX && name != NULL; name = strstr(name + 3, "CPU"))
+            cores++;
+        if (at[0] < '0' || at[0] > '9' || strchr(at, ':') == NULL)
+            continue;
+        at = strchr(at, ':') + 1;
+        for (uint32_t core = 0; core < cores; core++)
+            counts[core] += strtoull(at, &at, 10);
+    }
+    if (file != NULL)
+        fclose(file);
+    return cores;
+}
+
+/* The core with the fewest interrupts while the plain loop runs; all of them when that cannot be told. */
+static void core_choose(struct plain *plain, cpu_set_t *set)
+{
+    uint64_t before[CORES_MAX], after[CORES_MAX];
+    const uint32_t cores = interrupts_count(before);
+    plain_measure(plain, block_sizes[0], false);
+    if (cores < 2 || interrupts_count(after) != cores)
+        return;
+    uint32_t best = 0;
+    for (uint32_t core = 1; core < cores; core++)
+        if (after[core] - before[core] < after[best] - before[best])
+            best = core;
+    CPU_ZERO(set);
+    CPU_SET(best, set);
+}
+
+/* Processes that spin while they are not stopped, one per core, and end with this one however that ends. They are made
+ * before there is any memory to speak of, which would be shared with them until it is written. */
 static uint32_t hogs_start(pid_t *hogs)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -326,12 +347,20 @@ static uint32_t hogs_start(pid_t *hogs)
             give_up("fork", strerror(errno));
         if (pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
+            raise(SIGSTOP);
             for (volatile uint64_t spin = 0; spin > 0 || getppid() == parent; spin = (spin + 1) % (1 << 30)) {}
             _exit(0);
         }
+        waitpid(pid, NULL, WUNTRACED);
         hogs[count++] = pid;
     }
     return count;
+}
+
+static void hogs_signal(const pid_t *hogs, uint32_t count, int signal)
+{
+    for (uint32_t hog = 0; hog < count; hog++)
+        kill(hogs[hog], signal);
 }
 
 struct rig {
@@ -345,16 +374,16 @@ struct rig {
 
 static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, uint32_t turn)
 {
-    const uint64_t cpu_ns = clock_cpu_ns();
+    const uint64_t cpu_ns = clock_usage().cpu_ns;
     struct log_rig *log = loop == LOOP_ADAPTIVE ? &rig->adaptive : &rig->dsync;
-    const bool plain = loop == LOOP_PLAIN || loop == LOOP_LEAST;
+    const bool plain = loop == LOOP_PLAIN || loop == LOOP_HOT;
     const uint64_t start_ns = clock_now_ns();
     const uint64_t bytes =
-        plain ? plain_measure(&rig->plain, block_bytes, loop == LOOP_LEAST) : log_measure(log, block_bytes);
+        plain ? plain_measure(&rig->plain, block_bytes, loop == LOOP_HOT) : log_measure(log, block_bytes);
     const double seconds = (double)(clock_now_ns() - start_ns) / (double)NS_PER_S;
     rig->speed[loop][turn] = (double)bytes / seconds;
     rig->ratio[loop][turn] = rig->speed[loop][turn] / rig->speed[LOOP_PLAIN][turn];
-    rig->cpu_us[loop][turn] = (double)(clock_cpu_ns() - cpu_ns) / 1000 * block_bytes / (double)bytes;
+    rig->cpu_us[loop][turn] = (double)(clock_usage().cpu_ns - cpu_ns) / 1000 * block_bytes / (double)bytes;
 }
 
 /* Over all turns: medians of speeds, of ratios, of CPU time. */
@@ -391,21 +420,25 @@ int main(int argc, char **argv)
     }
     if (mkdir(argv[1], 0700) != 0 && errno != EEXIST)
         give_up(argv[1], strerror(errno));
+    pid_t hogs[HOGS_MAX];
+    const uint32_t hog_count = hogs_start(hogs);
     plain_open(&rig.plain, argv[1]);
+    cpu_set_t all, one;
+    if (sched_getaffinity(0, sizeof all, &all) != 0)
+        give_up("sched_getaffinity", strerror(errno));
+    one = all;
+    core_choose(&rig.plain, &one);
     log_open(&rig.dsync, argv[1], SYNC_DSYNC);
     log_open(&rig.adaptive, argv[1], SYNC_ADAPTIVE);
-    printf("%-6s %5s %9s %6s %9s %6s %5s %9s %6s %5s %9s %6s %5s %7s %6s\n", "cores", "KiB", "plain", "us", "least",
-           "us", "ratio", "dsync", "us", "ratio", "adaptive", "us", "ratio", "batch", "names");
+    printf("%-6s %5s %9s %6s %9s %6s %5s %9s %6s %5s %9s %6s %5s %7s %6s\n", "cores", "KiB", "plain", "us", "hot", "us",
+           "ratio", "dsync", "us", "ratio", "adaptive", "us", "ratio", "batch", "names");
     for (uint64_t round = 0; round < 2 * rounds; round++) {
-        pid_t hogs[HOGS_MAX];
         const bool busy = round % 2 != 0;
-        const uint32_t hog_count = busy ? hogs_start(hogs) : 0;
+        sched_setaffinity(0, sizeof all, busy ? &all : &one);
+        hogs_signal(hogs, hog_count, busy ? SIGCONT : SIGSTOP);
         for (uint32_t size = 0; size < ARRAY_COUNT(block_sizes); size++)
             size_measure(&rig, busy ? "busy" : "quiet", block_sizes[size], (uint32_t)turns);
-        for (uint32_t hog = 0; hog < hog_count; hog++) {
-            kill(hogs[hog], SIGKILL);
-            waitpid(hogs[hog], NULL, 0);
-        }
     }
+    hogs_signal(hogs, hog_count, SIGKILL);
     return 0;
 }

@@ -227,6 +227,57 @@ TEST(a_change_that_nobody_else_has_is_rolled_back)
     expect_members(cluster, IDS(1, 2, 3), IDS(1, 2, 3), 0);
     EXPECT(cluster->events[old][EVENT_CONFIGURATION] >= 2);
     put(cluster, 3, 3);
+    /* Nor did it leave a trace in the pages: all checkpoints are equal. */
+    write_until_checkpoint(cluster, 6);
+    const struct checkpoint *leads = &replica_at(cluster, elected(cluster))->superblock.durable.checkpoint;
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        const struct checkpoint *checkpoint = &replica_at(cluster, slot)->superblock.durable.checkpoint;
+        EXPECT_EQUAL(checkpoint->id.index, leads->id.index);
+        EXPECT(hash128_equal(checkpoint->hash, leads->hash));
+    }
+    cluster_free(cluster);
+}
+
+/* The fourth node installs a checkpoint, and gets nothing of what comes behind. */
+static bool lose_entries_to_the_fourth(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes,
+                                       uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[to]);
+    (void)from;
+    if (to != 3 || replica_at(cluster, to)->log.base.index == 0
+        || message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK)
+        return true;
+    return message.type != FRAME_APPEND_REQUEST || message.append_request.entry_count == 0;
+}
+
+TEST(a_checkpoint_of_the_joint_state_brings_both_halves)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    for (int i = 0; i < 4; i++)
+        write_until_checkpoint(cluster, 6);
+    const uint32_t leader = elected(cluster);
+    const uint32_t gone = (leader + 1) % 3;
+    const struct member_operation replace[] = { operation(MEMBER_ADD_VOTER, 4), operation(MEMBER_REMOVE, gone + 1) };
+    /* The marker is appended while the joint configuration is not yet committed, and so before its successor. */
+    cluster->hook = lose_acknowledgements;
+    send_change(cluster, leader, replace, 2, 0);
+    cluster_settle(cluster);
+    node_request(cluster->nodes[leader], 9, &(struct request){ .request_id = 6, .kind = REQUEST_CHECKPOINT });
+    cluster_settle(cluster);
+    EXPECT_EQUAL(replica_at(cluster, leader)->marker_index, node_view(cluster->nodes[leader]).last.index);
+    cluster->hook = lose_entries_to_the_fourth;
+    cluster_run(cluster, 200 * MS);
+    start(cluster, 3);
+    cluster_run(cluster, 500 * MS);
+    EXPECT(cluster->events[3][EVENT_INSTALL_DONE] > 0);
+    const struct configuration *now = configuration_at(cluster, 3);
+    EXPECT_EQUAL(bits_count(configuration_voters_old(now)), 3);
+    EXPECT_EQUAL(bits_count(configuration_voters(now)), 3);
+    EXPECT_EQUAL(bits_count(configuration_members(now)), 4);
+    cluster->hook = NULL;
+    expect_members(cluster, IDS(4), IDS(1, 2, 3, 4) & ~(1u << (gone + 1)), 0);
+    put(cluster, 2, 2);
     cluster_free(cluster);
 }
 

@@ -5,13 +5,14 @@
 #define WW_TEST_POWERLOSS_WORLD_H
 
 #include "../core/prng.h"
+#include "../core/wal.h"
 
 #include "image.h"
 #include "wal_model.h"
 
 enum { NODES_MAX = 3, CLIENTS = 3, FRAMES_MAX = 128, BIG_VALUE_BYTES = 600 };
 enum { SECOND_NS = 1000 * 1000 * 1000, HEARTBEAT_NS = 20 * 1000 * 1000 };
-enum { NAME_DELAY_NS = 2 * 1000 * 1000 }; /* more than a batch waits for its name */
+enum { NAME_DELAY_NS = 2 * WAL_NAME_DELAY_NS }; /* more than a batch waits for its name */
 
 /* ---- the model ---- */
 

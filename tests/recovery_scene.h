@@ -7,7 +7,7 @@
 
 #include "image.h"
 
-enum { NAME_DELAY_NS = 2 * 1000 * 1000 }; /* more than a batch waits for its name */
+enum { NAME_DELAY_NS = 2 * WAL_NAME_DELAY_NS }; /* more than a batch waits for its name */
 enum { BLOCK = 1024, TAIL_MAX = 4, ENTRIES = 2, ENTRY_BODY_BYTES = 500, SHORT_BODY_BYTES = 40, LOG_MAX = 128 };
 
 static inline struct limits test_limits(void)

@@ -14,7 +14,7 @@
 #include "test.h"
 #include "wal_model.h"
 
-enum { SECOND_NS = 1000 * 1000 * 1000, NAME_DELAY_NS = 2 * 1000 * 1000 };
+enum { SECOND_NS = 1000 * 1000 * 1000, NAME_DELAY_NS = 2 * WAL_NAME_DELAY_NS };
 
 /* ---- the table of the log ---- */
 
