@@ -1,11 +1,11 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
 #include "../core/replica.h"
-#include "../core/scrub.h"
-#include "../core/store.h"
 #include "../io/client.h"
 #include "../io/clock.h"
-#include "../io/datadir.h"
+#include "../io/endpoint.h"
+#include "../io/membership.h"
 #include "../io/snapshot_save.h"
+#include "../io/status_report.h"
 #include "../io/text.h"
 #include "../io/txn_text.h"
 
@@ -21,7 +21,7 @@ enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNKNOWN = 3,
 static const char endpoints_default[] = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003";
 static const char endpoints_variable[] = "WHITEWATER_ENDPOINTS";
 
-enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4 };
+enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4, FLAG_VOTER = 8, FLAG_FORCE = 16 };
 
 enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
 
@@ -59,6 +59,7 @@ static int command_txn(struct client *client, struct arguments *arguments);
 static int command_status(struct client *client, struct arguments *arguments);
 static int command_snapshot(struct client *client, struct arguments *arguments);
 static int command_transfer(struct client *client, struct arguments *arguments);
+static int command_member(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
@@ -92,11 +93,26 @@ static const struct command commands[] = {
       "of it). repaired since its start: entries, pages that came from peers, blocks mended from memory. scrub: "
       "passes\n"
       "over everything stored, and where the next one is. store: ready, or why the node does not serve.\n"
+      "From a leader also each member: what it is known to have, how far it lags, and when it was last heard.\n"
       "Exit status 0 when all answered, 1 when some did, 4 when none did.\n" },
     { "transfer", 0, 1, 0, command_transfer, "transfer [ID]",
       "Hands the leadership to the node ID, or to the voter that is best prepared, and prints who leads. Writes wait\n"
       "meanwhile. Exit status 1 when the node is no voter, or did not take over within an election timeout: then the\n"
       "old leader goes on.\n" },
+    { "member", 1, 3, FLAG_VOTER | FLAG_FORCE, command_member,
+      "member list | add ID=HOST:PORT [--voter] | promote ID | demote ID | remove ID |\n"
+      "         replace OLD NEW=HOST:PORT | move ID=HOST:PORT | priority ID N   [--force]",
+      "Shows or changes who belongs to the cluster, and returns when the change is committed.\n"
+      "  add       a learner, which gets everything and does not vote; its node is started with raftd --join.\n"
+      "            --voter: when it has caught up it is promoted\n"
+      "  promote   a learner that has caught up, and is waited for, becomes a voter;  demote: a voter a learner\n"
+      "  remove    the node stops by itself when it learns of it\n"
+      "  replace   NEW becomes a learner, and when it has caught up takes the place of OLD in one change\n"
+      "  move      the node is found at another address from now on: stop it, and start it with --listen there\n"
+      "  priority  of two that are well, the voter with the higher one is to lead (0 to 255)\n"
+      "  --force   even if the voters that are known to be well would be no majority; may stop the cluster\n"
+      "--timeout is that of a pause without progress (60s). A call that was interrupted may be repeated.\n"
+      "Exit status 0: committed; 1: refused, and why; 3: it may or may not take effect; 4: no leader.\n" },
     { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
       "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
       "part of any later one without what came before it. FILE is written as FILE.new, verified, and renamed.\n"
@@ -357,175 +373,6 @@ static int command_txn(struct client *client, struct arguments *arguments)
 
 /* ---- status ---- */
 
-static const char *store_state_text(uint8_t state)
-{
-    static const char *const names[] = {
-        [STORE_LOADING] = "loading", [STORE_READY] = "ready", [STORE_DAMAGED] = "damaged"
-    };
-    return state < ARRAY_COUNT(names) ? names[state] : "?";
-}
-
-static const char *scrub_phase_text(uint8_t phase)
-{
-    static const char *const names[] = { [SCRUB_SUPERBLOCK] = "superblock",
-                                         [SCRUB_NAMES] = "names",
-                                         [SCRUB_BODY] = "log",
-                                         [SCRUB_MAP] = "map",
-                                         [SCRUB_PAGES] = "pages" };
-    return phase < ARRAY_COUNT(names) ? names[phase] : "?";
-}
-
-static const char *role_text(uint8_t role) { return role <= RAFT_STOPPED ? raft_role_text((enum raft_role)role) : "?"; }
-
-static const char *rejoin_text(uint8_t state)
-{
-    return state <= REJOIN_CATCHING_UP ? rejoin_state_text((enum rejoin_state)state) : "?";
-}
-
-/* A node that rejoins is a follower that does not count yet. */
-static const char *status_role_text(const struct node_status *status)
-{
-    const bool follows = status->role == RAFT_FOLLOWER && status->rejoin != REJOIN_WHOLE;
-    return follows ? "rejoining" : role_text(status->role);
-}
-
-static void print_status_json(const char *endpoint, const struct node_status *status)
-{
-    printf("{\"endpoint\": ");
-    text_write_json(stdout, client_text(endpoint));
-    const struct {
-        const char *name;
-        uint64_t value;
-    } fields[] = {
-        { "cluster_id", status->cluster_id },
-        { "node_id", status->node_id },
-        { "leader", status->leader },
-        { "term", status->term },
-        { "last_index", status->last_index },
-        { "durable_index", status->durable_index },
-        { "commit_index", status->commit_index },
-        { "applied_index", status->applied_index },
-        { "wal_bytes_used", status->wal_bytes_used },
-        { "wal_bytes_max", status->wal_bytes_max },
-        { "log_entries_max", status->log_entries_max },
-        { "keys", status->keys },
-        { "store_bytes_used", status->store_bytes_used },
-        { "store_bytes_max", status->store_bytes_max },
-        { "sessions", status->sessions },
-        { "members", status->members },
-        { "configuration_index", status->configuration_index },
-        { "checkpoint_index", status->checkpoint.index },
-        { "checkpoint_term", status->checkpoint.term },
-        { "first_index", status->first_index },
-        { "pages_wanted", status->pages_wanted },
-        { "entries_repaired", status->entries_repaired },
-        { "pages_pulled", status->pages_pulled },
-        { "bytes_pulled", status->bytes_pulled },
-        { "blocks_mended", status->blocks_mended },
-        { "scrub_passes", status->scrub_passes },
-        { "scrub_position", status->scrub_position },
-        { "rejoin_answers", status->rejoin_answers },
-        { "rejoin_answers_needed", status->rejoin_answers_needed },
-    };
-    printf(", \"role\": \"%s\"", role_text(status->role));
-    for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
-        printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
-    printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
-           (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
-           status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s", scrub_phase_text(status->scrub_phase),
-           rejoin_text(status->rejoin), status->abstains ? "true" : "false");
-    printf(", \"state_digest\": \"%016llx\"}", (unsigned long long)status->state_digest);
-}
-
-/* Two tables, since a line holds only so much: the node in its cluster, and what it keeps. */
-static void print_status_row(const char *endpoint, const struct node_status *status)
-{
-    printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %9llu  %016llx\n", endpoint,
-           (unsigned long long)status->node_id, status_role_text(status), (unsigned long long)status->leader,
-           (unsigned long long)status->term, (unsigned long long)status->commit_index,
-           (unsigned long long)status->applied_index, (unsigned long long)status->keys,
-           (unsigned long long)status->state_digest);
-}
-
-static void print_storage_row(const char *endpoint, const struct node_status *status)
-{
-    const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
-    const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], repaired[64], store[48], rejoin[96] = "";
-    snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
-             (unsigned long long)status->last_index);
-    snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
-             (unsigned long long)(status->wal_bytes_max >> 20));
-    snprintf(checkpoint, sizeof checkpoint, "%llu %016llx", (unsigned long long)status->checkpoint.index,
-             (unsigned long long)status->checkpoint_hash.high);
-    if (status->store_state == STORE_READY)
-        snprintf(store, sizeof store, "ready%s", status->checkpoint_busy ? ", writing a checkpoint" : "");
-    else
-        snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
-                 (unsigned long long)status->pages_wanted);
-    if (status->rejoin == REJOIN_ASKING)
-        snprintf(rejoin, sizeof rejoin, "; rejoining: %u of %u answers from nodes that kept their disks",
-                 (unsigned)status->rejoin_answers, (unsigned)status->rejoin_answers_needed);
-    else if (status->rejoin == REJOIN_CATCHING_UP)
-        snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
-    snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
-             (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
-    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s\n", endpoint, log, ring,
-           status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
-           scrub_phase_text(status->scrub_phase), store, rejoin);
-}
-
-struct status_answer {
-    bool ok;
-    struct node_status status;
-    char error[256];
-};
-
-static void print_status_text(struct client *client, const struct status_answer *answers, uint32_t count)
-{
-    printf("%-22s %4s  %-13s %6s %6s %10s %10s %9s  %s\n", "endpoint", "node", "role", "leader", "term", "commit",
-           "applied", "keys", "digest");
-    for (uint32_t slot = 0; slot < count; slot++) {
-        if (answers[slot].ok)
-            print_status_row(client_endpoint_text(client, slot), &answers[slot].status);
-        else
-            printf("%-22s %4s  %s\n", client_endpoint_text(client, slot), "-", answers[slot].error);
-    }
-    bool first = true;
-    for (uint32_t slot = 0; slot < count; slot++) {
-        if (!answers[slot].ok)
-            continue;
-        if (first)
-            printf("\n%-22s %21s %14s  %27s %11s  %-12s  %s\n", "endpoint", "log", "ring used", "checkpoint",
-                   "repaired", "scrub", "store");
-        first = false;
-        print_storage_row(client_endpoint_text(client, slot), &answers[slot].status);
-    }
-}
-
-static void print_status_objects(struct client *client, const struct status_answer *answers, uint32_t count)
-{
-    uint32_t answered = 0;
-    printf("{\"nodes\": [");
-    for (uint32_t slot = 0; slot < count; slot++) {
-        const char *endpoint = client_endpoint_text(client, slot);
-        answered += answers[slot].ok;
-        if (slot > 0)
-            printf(", ");
-        if (answers[slot].ok) {
-            print_status_json(endpoint, &answers[slot].status);
-        } else {
-            printf("{\"endpoint\": ");
-            text_write_json(stdout, client_text(endpoint));
-            printf(", \"error\": ");
-            text_write_json(stdout, client_text(answers[slot].error));
-            printf("}");
-        }
-    }
-    printf("], \"answered\": %u}\n", answered);
-}
-
 static int command_status(struct client *client, struct arguments *arguments)
 {
     const uint32_t count = client_endpoint_count(client);
@@ -536,15 +383,16 @@ static int command_status(struct client *client, struct arguments *arguments)
         return EXIT_FAILED;
     }
     for (uint32_t slot = 0; slot < count; slot++) {
-        answers[slot].ok = client_status(client, slot, &answers[slot].status).outcome == CLIENT_OK;
+        answers[slot].endpoint = client_endpoint_text(client, slot);
+        answers[slot].ok = client_node(client, slot, &answers[slot].node).outcome == CLIENT_OK;
         answered += answers[slot].ok;
         if (!answers[slot].ok)
             snprintf(answers[slot].error, sizeof answers[slot].error, "%s", client_error_text(client));
     }
     if (arguments->json)
-        print_status_objects(client, answers, count);
+        status_report_json(answers, count);
     else
-        print_status_text(client, answers, count);
+        status_report_text(answers, count);
     free(answers);
     if (answered == 0)
         return EXIT_UNREACHED;
@@ -626,6 +474,128 @@ static int command_snapshot(struct client *client, struct arguments *arguments)
     return snapshot_exit_code(result.reason);
 }
 
+/* ---- members ---- */
+
+static const struct {
+    const char *name;
+    uint32_t words; /* behind it */
+    enum membership_verb verb;
+    bool placed; /* the last word is ID=HOST:PORT */
+} member_verbs[] = {
+    { "add", 1, MEMBERSHIP_ADD, true },
+    { "promote", 1, MEMBERSHIP_PROMOTE, false },
+    { "demote", 1, MEMBERSHIP_DEMOTE, false },
+    { "remove", 1, MEMBERSHIP_REMOVE, false },
+    { "replace", 2, MEMBERSHIP_REPLACE, true },
+    { "move", 1, MEMBERSHIP_MOVE, true },
+    { "priority", 2, MEMBERSHIP_PRIORITY, false },
+};
+
+static bool member_id_parse(const char *text, uint64_t *id)
+{
+    return text_parse_u64(text, id) && *id != 0 && *id != UINT64_MAX;
+}
+
+/* "ID=HOST:PORT". The nodes look the name up, not this program: it must only have the form of one. */
+static bool member_place_parse(const char *word, struct membership_task *task)
+{
+    struct endpoint endpoint;
+    char id[24];
+    const char *equals = strchr(word, '=');
+    if (equals == NULL || (size_t)(equals - word) >= sizeof id)
+        return false;
+    snprintf(id, sizeof id, "%.*s", (int)(equals - word), word);
+    const int result = endpoint_parse_numeric(equals + 1, strlen(equals + 1), &endpoint);
+    memcpy(task->address, endpoint.text, sizeof task->address);
+    return member_id_parse(id, &task->id) && (result == 0 || result == -EHOSTUNREACH);
+}
+
+/* EXIT_OK, or EXIT_USAGE when reported. */
+static int member_parse(const struct arguments *arguments, struct membership_task *task)
+{
+    uint32_t at = 0;
+    char **words = arguments->words;
+    while (at < ARRAY_COUNT(member_verbs) && strcmp(words[0], member_verbs[at].name) != 0)
+        at++;
+    if (at == ARRAY_COUNT(member_verbs) || arguments->word_count != 1 + member_verbs[at].words)
+        return usage_error("usage: raftctl", arguments->command->usage);
+    uint64_t number = 0;
+    const char *last = words[arguments->word_count - 1];
+    *task = (struct membership_task){
+        .verb = member_verbs[at].verb,
+        .voter = (arguments->flags & FLAG_VOTER) != 0,
+        .force = (arguments->flags & FLAG_FORCE) != 0,
+    };
+    if (task->voter && task->verb != MEMBERSHIP_ADD)
+        return usage_error("--voter is of member add", NULL);
+    if (member_verbs[at].placed && !member_place_parse(last, task))
+        return usage_error("member wants ID=HOST:PORT, not", last);
+    uint64_t *id = task->verb == MEMBERSHIP_REPLACE ? &task->replaced : &task->id;
+    if ((task->verb == MEMBERSHIP_REPLACE || !member_verbs[at].placed) && !member_id_parse(words[1], id))
+        return usage_error("member wants the id of a node, not", words[1]);
+    if (task->verb == MEMBERSHIP_PRIORITY && (!text_parse_u64(last, &number) || number > UINT8_MAX))
+        return usage_error("member priority wants a number from 0 to 255, not", last);
+    task->priority = (uint8_t)number;
+    return EXIT_OK;
+}
+
+static void print_waiting(const char *waits_for)
+{
+    fprintf(stderr, "\r%-110.110s\r", "");
+    fprintf(stderr, "waiting for %.96s", waits_for);
+    fflush(stderr);
+}
+
+static int member_report(const struct arguments *arguments, const struct membership *membership, bool done,
+                         const struct client_node *leader)
+{
+    const bool list = strcmp(arguments->words[0], "list") == 0;
+    const unsigned long long index = leader->status.configuration_index;
+    if (arguments->json) {
+        printf("{\"outcome\": \"%s\"", client_outcome_text(done ? CLIENT_OK : membership->outcome));
+        if (done) {
+            printf(", \"configuration_index\": %llu, \"leader\": %llu, \"members\": ", index,
+                   (unsigned long long)leader->status.node_id);
+            status_report_members_json(leader);
+        } else {
+            printf(", \"reason\": \"%s\", \"error\": ", client_reason_text(membership->reason));
+            text_write_json(stdout, client_text(membership->error));
+        }
+        printf("}\n");
+    } else if (!done) {
+        fprintf(stderr, "raftctl: member %s: %s: %s\n", arguments->words[0], client_outcome_text(membership->outcome),
+                membership->error);
+    } else if (list) {
+        status_report_members(leader);
+    } else {
+        printf("ok, committed as entry %llu: ", index);
+        status_report_summary(leader);
+    }
+    return done ? EXIT_OK
+                : exit_code_of(&(struct client_result){ .outcome = membership->outcome, .reason = membership->reason });
+}
+
+static int command_member(struct client *client, struct arguments *arguments)
+{
+    struct membership membership;
+    struct membership_task task;
+    struct client_node leader = { .member_count = 0 };
+    const bool list = strcmp(arguments->words[0], "list") == 0 && arguments->word_count == 1;
+    const int code = list ? EXIT_OK : member_parse(arguments, &task);
+    if (code != EXIT_OK)
+        return code;
+    struct client_options options = arguments->client;
+    if (!arguments->timeout_given && !list)
+        options.timeout_ns = 60 * NS_PER_S;
+    client_set_timeout(client, options.timeout_ns);
+    const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
+    membership_init(&membership, &options, client, terminal ? print_waiting : NULL);
+    const bool done = list ? membership_look(&membership, &leader) : membership_run(&membership, &task, &leader);
+    if (terminal)
+        fprintf(stderr, "\r%110s\r", "");
+    return member_report(arguments, &membership, done, &leader);
+}
+
 /* ---- arguments ---- */
 
 static const struct command *command_find(const char *name)
@@ -665,6 +635,10 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         arguments->flags |= FLAG_IF_ABSENT;
     } else if (strcmp(word, "--stale") == 0) {
         arguments->flags |= FLAG_STALE;
+    } else if (strcmp(word, "--voter") == 0) {
+        arguments->flags |= FLAG_VOTER;
+    } else if (strcmp(word, "--force") == 0) {
+        arguments->flags |= FLAG_FORCE;
     } else if ((value = option_value(argv, argc, at, "--endpoints")) != NULL) {
         arguments->client.endpoints = value;
     } else if ((value = option_value(argv, argc, at, "--timeout")) != NULL) {
@@ -704,7 +678,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     if (count == 0)
         return arguments->help
                    ? EXIT_OK
-                   : usage_error("which command? put, get, del, append, cas, txn, status, transfer or snapshot", NULL);
+                   : usage_error("which command? put, get, del, append, cas, txn, status, transfer, member or snapshot",
+                                 NULL);
     arguments->command = command_find(words[0]);
     if (arguments->command == NULL)
         return usage_error("unknown command", words[0]);

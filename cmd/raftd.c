@@ -1,8 +1,11 @@
 /* raftd: one node of a cluster. Only flags, identity and the order of starting; the node itself is io/node.h. */
 #include "../core/checksum.h"
+#include "../io/clock.h"
 #include "../io/datadir.h"
+#include "../io/join.h"
 #include "../io/logger.h"
 #include "../io/node.h"
+#include "../io/recover.h"
 #include "../io/restore.h"
 #include "../io/survey.h"
 #include "../io/text.h"
@@ -24,7 +27,10 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
     EXIT_STOPPED = 3,
+    EXIT_REMOVED = 4,
 };
+
+#define JOIN_TIMEOUT_NS (10 * NS_PER_S)
 
 struct raftd {
     uint64_t id;
@@ -35,6 +41,7 @@ struct raftd {
     uint64_t heartbeat_ms;
     uint64_t lease_drift_ppm;
     const char *cluster;
+    const char *join;
     const char *data;
     const char *listen;
     enum io_choice io;
@@ -53,15 +60,24 @@ struct raftd {
 
 static const char help[] =
     "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
+    "       raftd --id N --join HOST:PORT[,HOST:PORT...] --listen HOST:PORT --data DIR [options]\n"
+    "       raftd --id N --data DIR [options]\n"
     "       raftd inspect DIR [--dump] [--json]\n"
     "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
+    "       raftd recover --force-new-cluster DIR [--cluster-id N]\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
     "\n"
     "  --id N                    this node's id, one of the cluster's\n"
-    "  --cluster MEMBERS         all 1 to 7 members, the same list on every node; names are resolved once\n"
+    "  --cluster MEMBERS         all 1 to 7 members of a new cluster, the same list on every node. For a DIR that\n"
+    "                            exists what it holds stands: members come and go by raftctl member\n"
+    "  --join PEERS              when DIR is new: this node is to become a member of the cluster that PEERS belong "
+    "to.\n"
+    "                            It waits, without a vote, until raftctl member add names it; N must be an id that "
+    "the\n"
+    "                            cluster has never had\n"
     "  --data DIR                data directory; created and formatted when there is none\n"
-    "  --listen HOST:PORT        where to listen, if not at this node's address in --cluster\n"
+    "  --listen HOST:PORT        where to listen, if not at this node's address as DIR or --cluster have it\n"
     "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
     "                            a new DIR a hash of MEMBERS)\n"
     "  --rejoin                  when DIR is new: this node has been a member and lost its disk. It asks the others "
@@ -94,7 +110,18 @@ static const char help[] =
     "MEMBERS and of what FILE holds. FILE is verified as a whole before DIR is created. Exit status 0: done; 1: not.\n"
     "\n"
     "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
-    "             3 stopped itself because its data must not be used further (the log says why)\n";
+    "             3 stopped itself because its data must not be used further (the log says why);\n"
+    "             4 stopped itself because it is no member of the cluster any more\n";
+
+static const char recover_help[] =
+    "usage: raftd recover --force-new-cluster DIR [--cluster-id N] [--unsafe-buffered]\n"
+    "\n"
+    "recover makes a new cluster, of this node alone, from DIR, the directory of one survivor, when a majority of its\n"
+    "cluster is lost for good. What only the others had is lost; what DIR holds counts from now on, committed or not. "
+    "No\n"
+    "node of the old cluster may run any more. DIR.before keeps the old directory. Further nodes are added as to any\n"
+    "cluster.\n"
+    "Exit status 0: done; 1: not, and why; 2: wrong usage.\n";
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
@@ -151,6 +178,8 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd_parse_number(flag, value, 0, LEASE_DRIFT_PPM_MAX, &raftd->lease_drift_ppm);
     else if (strcmp(flag, "--cluster") == 0)
         raftd->cluster = value;
+    else if (strcmp(flag, "--join") == 0)
+        raftd->join = value;
     else if (strcmp(flag, "--data") == 0)
         raftd->data = value;
     else if (strcmp(flag, "--listen") == 0)
@@ -182,11 +211,16 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
 /* What the flags say together. */
 static void raftd_check(const struct raftd *raftd)
 {
-    if (raftd->id == 0 || raftd->cluster == NULL || raftd->data == NULL)
-        raftd_exit(EXIT_USAGE, "%s: missing (see --help)",
-                   raftd->id == 0           ? "--id"
-                   : raftd->cluster == NULL ? "--cluster"
-                                            : "--data");
+    if (raftd->id == 0 || raftd->data == NULL)
+        raftd_exit(EXIT_USAGE, "%s: missing (see --help)", raftd->id == 0 ? "--id" : "--data");
+    if (raftd->join != NULL && (raftd->cluster != NULL || raftd->rejoin))
+        raftd_exit(EXIT_USAGE, "--join: not together with %s", raftd->rejoin ? "--rejoin" : "--cluster");
+    if (raftd->cluster == NULL && !datadir_exists(raftd->data)) {
+        if (raftd->join == NULL)
+            raftd_exit(EXIT_USAGE, "--cluster: missing, and %s holds no node yet (see --help)", raftd->data);
+        if (raftd->listen == NULL)
+            raftd_exit(EXIT_USAGE, "--listen: missing: with --join nothing else says where this node is");
+    }
     struct limits ignored;
     if (!datadir_limits(raftd->wal_bytes, &ignored))
         raftd_exit(EXIT_USAGE, "--wal-size: %llu bytes is out of range: from 16M to 1024G",
@@ -274,7 +308,8 @@ static void raftd_sort_members(struct raftd *raftd)
 static void raftd_parse_cluster(struct raftd *raftd)
 {
     const char *text = raftd->cluster;
-    ASSERT(text != NULL);
+    if (text == NULL)
+        return;
     for (;;) {
         size_t count = strcspn(text, ",");
         raftd_parse_member(raftd, text, count);
@@ -299,17 +334,28 @@ static uint64_t raftd_default_cluster_id(const struct raftd *raftd)
     return id != 0 ? id : 1;
 }
 
-static int raftd_bind(const struct raftd *raftd, const struct replica_config *config)
+/* What --cluster says of this node, or what its directory does. */
+static const char *raftd_address(const struct raftd *raftd, const struct configuration *stored)
 {
-    struct endpoint endpoint = { .address_bytes = 0 };
-    for (uint32_t slot = 0; slot < raftd->voter_count; slot++) {
-        if (raftd->voters[slot].id == config->node_id)
-            endpoint = raftd->endpoints[slot];
-    }
-    ASSERT(endpoint.address_bytes > 0);
-    if (raftd->listen != NULL && endpoint_parse(raftd->listen, strlen(raftd->listen), &endpoint) < 0)
-        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine, the port from 1 to 65535",
-                   raftd->listen);
+    const uint32_t slot = configuration_slot(stored, raftd->id);
+    if (raftd->listen != NULL)
+        return raftd->listen;
+    if (slot < MEMBERS_MAX)
+        return stored->members[slot].address;
+    for (uint32_t at = 0; at < raftd->voter_count; at++)
+        if (raftd->voters[at].id == raftd->id)
+            return raftd->voters[at].address;
+    return NULL;
+}
+
+static int raftd_bind(const struct raftd *raftd, const struct configuration *stored)
+{
+    struct endpoint endpoint;
+    const char *address = raftd_address(raftd, stored);
+    if (address == NULL)
+        raftd_exit(EXIT_USAGE, "--listen: missing: %s does not say where this node is", raftd->data);
+    if (endpoint_parse(address, strlen(address), &endpoint) < 0)
+        raftd_exit(EXIT_USAGE, "--listen %s: expected HOST:PORT of this machine, the port from 1 to 65535", address);
     int fd = node_bind(&endpoint);
     if (fd < 0)
         raftd_exit(EXIT_FAILED, "cannot listen on %s: %s", endpoint.text, strerror(-fd));
@@ -324,20 +370,33 @@ static struct configuration raftd_configuration(const struct raftd *raftd)
     return configuration;
 }
 
+/* Are the members that --cluster lists those of the directory, at the same addresses? */
+static bool raftd_lists(const struct raftd *raftd, const struct configuration *stored)
+{
+    for (uint32_t at = 0; at < raftd->voter_count; at++) {
+        const uint32_t slot = configuration_slot(stored, raftd->voters[at].id);
+        if (slot == MEMBERS_MAX || strcmp(stored->members[slot].address, raftd->voters[at].address) != 0)
+            return false;
+    }
+    return bits_count(configuration_members(stored)) == raftd->voter_count;
+}
+
 /* What an existing directory overrules. */
 static void raftd_compare(const struct raftd *raftd, const struct datadir *datadir)
 {
     struct limits given;
-    char text[160];
+    char text[192];
     ASSERT(datadir->cluster_id != 0);
     if (datadir->formatted)
         return;
-    if (raftd->rejoin)
-        LOG(LOG_LEVEL_INFO, "rejoin-unused", FIELD_TEXT("note", "--rejoin is for a new directory; this one stands"),
+    if (raftd->rejoin || raftd->join != NULL)
+        LOG(LOG_LEVEL_INFO, raftd->rejoin ? "rejoin-unused" : "join-unused",
+            FIELD_TEXT("note", raftd->rejoin ? "--rejoin is for a new directory; this one stands"
+                                             : "--join is for a new directory; this one stands"),
             FIELD_TEXT("data", raftd->data));
-    const struct configuration list = raftd_configuration(raftd);
-    if (!configuration_equal(&list, &datadir->configuration)) {
-        snprintf(text, sizeof text, "data directory of cluster %llu names other members than --cluster",
+    if (raftd->cluster != NULL && !raftd_lists(raftd, &datadir->configuration)) {
+        snprintf(text, sizeof text,
+                 "data directory of cluster %llu names other members than --cluster; it rules, --cluster is ignored",
                  (unsigned long long)datadir->cluster_id);
         LOG(LOG_LEVEL_WARN, "cluster-differs", FIELD_TEXT("cause", text), FIELD_TEXT("data", raftd->data));
     }
@@ -366,6 +425,24 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
     const char *problem = replica_config_problem(&checked);
     if (problem != NULL)
         raftd_exit(EXIT_USAGE, "%s", problem);
+}
+
+/* A new node must know whose frames to believe. */
+static void raftd_join(const struct raftd *raftd, struct replica_config *config)
+{
+    char error[JOIN_ERROR_BYTES];
+    if (raftd->join == NULL || datadir_exists(raftd->data))
+        return;
+    ASSERT(raftd->listen != NULL);
+    const struct join_options options = {
+        .peers = raftd->join,
+        .address = raftd->listen,
+        .node_id = raftd->id,
+        .cluster_id = raftd->cluster_id,
+        .timeout_ns = JOIN_TIMEOUT_NS,
+    };
+    if (!join_ask(&options, &config->cluster_id, error))
+        raftd_exit(EXIT_FAILED, "%s", error);
 }
 
 /* raftd restore FILE DIR FLAG... */
@@ -406,6 +483,57 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
     return EXIT_LEFT;
 }
 
+static void print_recovered(const char *path, const struct recover_result *result)
+{
+    printf("node %llu is the only voter of the new cluster %llu, with the state behind entry %llu of cluster %llu\n"
+           "the members were:",
+           (unsigned long long)result->node_id, (unsigned long long)result->cluster_id,
+           (unsigned long long)result->id.index, (unsigned long long)result->old_cluster_id);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (result->old.members[slot].id != 0)
+            printf(" %llu=%s", (unsigned long long)result->old.members[slot].id, result->old.members[slot].address);
+    printf("\nLOST: whatever was acknowledged and had not reached this node. What had reached it counts, though it may "
+           "never\nhave been acknowledged. No other node of cluster %llu may be started again: make them new, with "
+           "--join.\nthe old directory is %s; start the node with\n  raftd --id %llu --data %s --listen %s\n",
+           (unsigned long long)result->old_cluster_id, result->before, (unsigned long long)result->node_id, path,
+           result->address);
+}
+
+/* raftd recover --force-new-cluster DIR [--cluster-id N] */
+static int raftd_recover(int argc, char **argv)
+{
+    struct recover_options options = { .path = NULL };
+    struct recover_result result;
+    bool forced = false;
+    for (int at = 2; at < argc; at++) {
+        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+            fputs(recover_help, stdout);
+            return EXIT_LEFT;
+        }
+        if (strcmp(argv[at], "--force-new-cluster") == 0)
+            forced = true;
+        else if (strcmp(argv[at], "--unsafe-buffered") == 0)
+            options.buffered = true;
+        else if (strcmp(argv[at], "--cluster-id") == 0 && at + 1 < argc)
+            raftd_parse_number(argv[at], argv[at + 1], 1, UINT64_MAX, &options.cluster_id), at++;
+        else if (argv[at][0] == '-' || options.path != NULL)
+            raftd_exit(EXIT_USAGE, "recover: %s: not expected (see --help)", argv[at]);
+        else
+            options.path = argv[at];
+    }
+    if (options.path == NULL)
+        raftd_exit(EXIT_USAGE, "recover: which data directory? (see --help)");
+    if (!forced)
+        raftd_exit(EXIT_USAGE,
+                   "recover: %s leaves its cluster for ever, and what only the others have is lost: if that is meant, "
+                   "say --force-new-cluster",
+                   options.path);
+    if (!recover_run(&options, &result))
+        raftd_exit(EXIT_FAILED, "recover: %s", result.error);
+    print_recovered(options.path, &result);
+    return EXIT_LEFT;
+}
+
 /* raftd inspect DIR [--dump] [--json] */
 static int raftd_inspect(int argc, char **argv)
 {
@@ -441,6 +569,8 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk: the write fails, and says so */
     if (argc > 1 && strcmp(argv[1], "inspect") == 0)
         return raftd_inspect(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "recover") == 0)
+        return raftd_recover(argc, argv);
     static struct raftd raftd = {
         .wal_bytes = UINT64_C(1) << 30,
         .election_timeout_ms = 500,
@@ -459,8 +589,10 @@ int main(int argc, char **argv)
     if (raftd.nice_given && setpriority(PRIO_PROCESS, 0, raftd.nice) != 0)
         raftd_exit(EXIT_FAILED, "--nice %d: %s", raftd.nice, strerror(errno));
 
-    int listen_fd = raftd_bind(&raftd, &config);
+    /* Before anything is made: a wrong address leaves nothing behind. */
     const struct configuration configuration = raftd_configuration(&raftd);
+    int listen_fd = datadir_exists(raftd.data) ? -1 : raftd_bind(&raftd, &configuration);
+    raftd_join(&raftd, &config);
     struct datadir_options options = {
         .path = raftd.data,
         .wal_bytes = raftd.wal_bytes,
@@ -472,12 +604,13 @@ int main(int argc, char **argv)
     if (!datadir_open(&datadir, &options, &config, raftd_default_cluster_id(&raftd)))
         raftd_exit(EXIT_FAILED, "%s", datadir.error);
     config.cluster_id = datadir.cluster_id;
+    if (listen_fd < 0)
+        listen_fd = raftd_bind(&raftd, &datadir.configuration);
     raftd_compare(&raftd, &datadir);
     switch (node_run(&(struct node_options){
         .limits = &datadir.limits,
         .config = &config,
-        .configuration = &configuration,
-        .endpoints = raftd.endpoints,
+        .configuration = &datadir.configuration,
         .data_path = raftd.data,
         .device_fds = { [DEVICE_WAL] = datadir.wal_fd, [DEVICE_DATA] = datadir.data_fd },
         .listen_fd = listen_fd,
@@ -486,6 +619,7 @@ int main(int argc, char **argv)
     })) {
     case NODE_LEFT: return EXIT_LEFT;
     case NODE_STOPPED: return EXIT_STOPPED;
+    case NODE_REMOVED: return EXIT_REMOVED;
     case NODE_FAILED: return EXIT_FAILED;
     }
     return EXIT_FAILED;

@@ -91,6 +91,7 @@ const char *client_reason_text(enum client_reason reason)
     case CLIENT_BAD_REQUEST: return "bad request";
     case CLIENT_WRONG_CLUSTER: return "wrong cluster";
     case CLIENT_NOT_A_VOTER: return "not a voter";
+    case CLIENT_REFUSED: return "refused";
     case CLIENT_TRANSFER_FAILED: return "not transferred";
     case CLIENT_BUSY: return "busy";
     case CLIENT_NO_LEADER: return "no leader";
@@ -350,7 +351,7 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_NO_VOTER_LEFT:
     case REPLY_WRONG_ROLE:
     case REPLY_LEARNER_BEHIND:
-    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_BAD_REQUEST;
+    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_REFUSED;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
@@ -399,6 +400,8 @@ static struct client_result client_finish(struct client *client, const struct cl
     struct client_result result = { .attempts = run->attempts };
     const struct reply *reply = &run->reply;
     result.reason = client_reason_of(reply->status);
+    result.status = reply->status;
+    result.doubtful = run->doubtful;
     result.version = reply->version;
     result.applied = reply->applied;
     result.leader = reply->leader;
@@ -570,6 +573,22 @@ struct client_result client_transfer(struct client *client, uint64_t node_id)
     return client_ask(client, &(struct request){ .kind = REQUEST_TRANSFER, .version = node_id });
 }
 
+struct client_result client_change_members(struct client *client, const struct member_operation *operations,
+                                           uint32_t count, uint64_t version, bool force)
+{
+    ASSERT(count > 0 && count <= 2 * MEMBERS_MAX);
+    struct request request = {
+        .kind = REQUEST_MEMBERS,
+        .version = version,
+        .flags = force ? REQUEST_FLAG_FORCE : 0,
+        .value = { .bytes = (const uint8_t *)operations, .count = count * (uint32_t)sizeof(operations[0]) },
+    };
+    client->error[0] = '\0';
+    struct client_run run = { .write = true, .deadline_ns = clock_now_ns() + client->options.timeout_ns };
+    client_run(client, &run, &request);
+    return client_finish(client, &run);
+}
+
 struct client_result client_put(struct client *client, struct slice key, struct slice value)
 {
     return client_write(client, &(struct request){ .kind = REQUEST_PUT, .key = key, .value = value });
@@ -596,10 +615,26 @@ struct client_result client_put_if_absent(struct client *client, struct slice ke
     return client_cas(client, key, 0, value);
 }
 
-struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status)
+/* The members behind a status. False: not as many bytes as it says. */
+static bool client_take_node(struct client_node *node, struct slice value)
+{
+    if (value.count < sizeof(node->status))
+        return false;
+    memcpy(&node->status, value.bytes, sizeof(node->status));
+    node->member_count = node->status.members;
+    const uint64_t bytes = (uint64_t)node->member_count * sizeof(node->members[0]);
+    if (node->member_count > MEMBERS_MAX || value.count < sizeof(node->status) + bytes)
+        return false;
+    memcpy(node->members, value.bytes + sizeof(node->status), (size_t)bytes);
+    for (uint32_t slot = 0; slot < node->member_count; slot++)
+        node->members[slot].member.address[MEMBER_ADDRESS_BYTES - 1] = '\0'; /* bytes from the wire */
+    return true;
+}
+
+struct client_result client_node(struct client *client, uint32_t endpoint_slot, struct client_node *node)
 {
     ASSERT(endpoint_slot < client->endpoint_count);
-    memset(status, 0, sizeof(*status));
+    memset(node, 0, sizeof(*node));
     const struct endpoint *endpoint = &client->endpoints[endpoint_slot];
     const uint64_t deadline_ns =
         clock_now_ns() + u64_min(client->options.timeout_ns, client->options.attempt_timeout_ns);
@@ -615,16 +650,23 @@ struct client_result client_status(struct client *client, uint32_t endpoint_slot
     if (error < 0) {
         result.reason = sent ? CLIENT_TIMED_OUT : CLIENT_UNREACHABLE;
         client_error(client, "%s: %s", endpoint->text, strerror(-error));
-    } else if (reply.status != REPLY_OK || reply.value.count < sizeof(*status)) {
+    } else if (reply.status != REPLY_OK || !client_take_node(node, reply.value)) {
         result.reason = client_reason_of(reply.status);
         client_error(client, "%s: %s", endpoint->text, reply_status_text(reply.status));
     } else {
-        memcpy(status, reply.value.bytes, sizeof(*status));
         result = (struct client_result){ .outcome = CLIENT_OK, .reason = CLIENT_DONE, .applied = reply.applied };
         client->error[0] = '\0';
     }
     result.attempts = sent;
     link_deinit(&link);
+    return result;
+}
+
+struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status)
+{
+    struct client_node node;
+    const struct client_result result = client_node(client, endpoint_slot, &node);
+    *status = node.status;
     return result;
 }
 

@@ -49,6 +49,7 @@ enum client_reason {
     CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
     CLIENT_NOT_A_VOTER,      /* transfer: it could not lead */
+    CLIENT_REFUSED,          /* change_members: result.status says why */
     CLIENT_TRANSFER_FAILED,  /* transfer: the leader gave up after an election timeout, or another node took over */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
     CLIENT_NO_LEADER,        /* no node led until the deadline */
@@ -63,11 +64,13 @@ struct client_result {
     enum client_reason reason;
     uint64_t
         version; /* of the key after the call, 0: absent; txn: the index of its entry. CLIENT_OK, CONDITION_FAILED */
-    uint64_t leader;    /* transfer: who leads now */
-    uint64_t applied;   /* index that executed it, or that was read */
-    bool stale;         /* get_stale: an answer of one node's state, perhaps old */
-    uint32_t attempts;  /* requests sent, registrations included */
-    struct slice value; /* get: borrowed; valid until the next call on this client */
+    uint64_t leader;          /* transfer: who leads now */
+    uint64_t applied;         /* index that executed it, or that was read */
+    enum reply_status status; /* of the last reply; REPLY_OK also when there was none */
+    bool doubtful;            /* an attempt before the last reply went unanswered: it may have been executed */
+    bool stale;               /* get_stale: an answer of one node's state, perhaps old */
+    uint32_t attempts;        /* requests sent, registrations included */
+    struct slice value;       /* get: borrowed; valid until the next call on this client */
 };
 
 /* 0 and *client, to be closed; or a negative errno: -EINVAL malformed endpoint, -EHOSTUNREACH unknown host, -E2BIG too
@@ -110,8 +113,22 @@ struct client_result client_checkpoint(struct client *client);
 /* Asks the leader to hand over to a node, 0: to the best one. OK: result.leader leads. */
 struct client_result client_transfer(struct client *client, uint64_t node_id);
 
+/* Asks the leader for other members (core/members.h), all of the operations together. version: the index of the
+ * configuration that they are meant for; 0: any. OK: they are in force, committed, since entry result.version. FAILED:
+ * result.status says why, and this attempt changed nothing; an earlier one of the same call may have. */
+struct client_result client_change_members(struct client *client, const struct member_operation *operations,
+                                           uint32_t count, uint64_t version, bool force);
+
+/* What a node says of itself and of the members. */
+struct client_node {
+    struct node_status status;
+    uint32_t member_count;
+    struct member_status members[MEMBERS_MAX];
+};
+
 /* Asks one node about itself, with one attempt. */
 struct client_result client_status(struct client *client, uint32_t endpoint_slot, struct node_status *status);
+struct client_result client_node(struct client *client, uint32_t endpoint_slot, struct client_node *node);
 uint32_t client_endpoint_count(const struct client *client);
 const char *client_endpoint_text(const struct client *client, uint32_t endpoint_slot);
 

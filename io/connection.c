@@ -64,8 +64,8 @@ int connections_open(struct connections *connections, struct backend *backend, c
     connections->in_capacity = (uint32_t)u64_round_up(2 * (uint64_t)limits->frame_bytes_max, PAGE_BYTES);
     uint32_t out_peer = (uint32_t)u64_round_up((uint64_t)OUT_FRAMES_PEER * limits->frame_bytes_max, PAGE_BYTES);
     uint32_t out_client = (uint32_t)u64_round_up((uint64_t)OUT_FRAMES_CLIENT * limits->frame_bytes_max, PAGE_BYTES);
-    connections->memory_bytes = (size_t)CONNECTIONS_MAX * connections->in_capacity + (size_t)VOTERS_MAX * out_peer
-                                + (size_t)(CONNECTIONS_MAX - VOTERS_MAX) * out_client;
+    connections->memory_bytes = (size_t)CONNECTIONS_MAX * connections->in_capacity + (size_t)DIALED_MAX * out_peer
+                                + (size_t)(CONNECTIONS_MAX - DIALED_MAX) * out_client;
     connections->memory = mmap(NULL, connections->memory_bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (connections->memory == MAP_FAILED) {
@@ -79,9 +79,9 @@ int connections_open(struct connections *connections, struct backend *backend, c
         connection->fd = -1;
         connection->in = next;
         connection->out = next + connections->in_capacity;
-        connection->out_capacity = slot < VOTERS_MAX ? out_peer : out_client;
+        connection->out_capacity = slot < DIALED_MAX ? out_peer : out_client;
         next = connection->out + connection->out_capacity;
-        if (slot >= VOTERS_MAX)
+        if (slot >= DIALED_MAX)
             list_push(&connections->free, slot);
     }
     ASSERT(next == connections->memory + connections->memory_bytes);
@@ -120,6 +120,20 @@ struct connection *connections_find(struct connections *connections, uint64_t ha
     struct connection *connection = &connections->all[slot];
     bool alive = connection->state == CONNECTION_OPEN && connection_handle(connection) == handle;
     return alive ? connection : NULL;
+}
+
+struct connection *connections_find_peer(struct connections *connections, uint64_t peer_id)
+{
+    struct connection *found = NULL;
+    ASSERT(peer_id != 0);
+    for (uint32_t slot = DIALED_MAX; slot < CONNECTIONS_MAX; slot++) {
+        struct connection *connection = &connections->all[slot];
+        const bool its = connection->state == CONNECTION_OPEN && connection->kind == CONNECTION_PEER_IN
+                         && connection->peer_id == peer_id;
+        if (its && (found == NULL || connection->since_ns > found->since_ns))
+            found = connection;
+    }
+    return found;
 }
 
 static void connection_submit(struct connections *connections, struct connection *connection,
@@ -175,7 +189,7 @@ void connections_accept(struct connections *connections, int fd)
 
 int connections_dial(struct connections *connections, uint32_t slot, const struct endpoint *endpoint)
 {
-    ASSERT(slot < VOTERS_MAX);
+    ASSERT(slot < DIALED_MAX);
     struct connection *connection = &connections->all[slot];
     int flags = SOCK_STREAM | SOCK_CLOEXEC | connections->backend->table->socket_flags;
     int fd = socket(endpoint->address.ss_family, flags, 0);
@@ -209,7 +223,7 @@ static void connection_release(struct connections *connections, struct connectio
     /* Back to the kernel: a burst on one connection is no reason to hold memory for the next one. */
     madvise(connection->in, (size_t)connections->in_capacity + connection->out_capacity, MADV_DONTNEED);
     connection_enter(connections, connection, CONNECTION_FREE);
-    if (connection->slot >= VOTERS_MAX)
+    if (connection->slot >= DIALED_MAX)
         list_push(&connections->free, connection->slot);
 }
 
@@ -237,7 +251,7 @@ void connections_sweep(struct connections *connections, uint64_t now_ns)
     if (now_ns < connections->sweep_ns)
         return;
     connections->sweep_ns = now_ns + SWEEP_NS;
-    for (uint32_t slot = VOTERS_MAX; slot < CONNECTIONS_MAX; slot++) {
+    for (uint32_t slot = DIALED_MAX; slot < CONNECTIONS_MAX; slot++) {
         struct connection *connection = &connections->all[slot];
         uint64_t age_ns = now_ns - connection->since_ns;
         bool leaving = connection->state == CONNECTION_LINGERING || connection->state == CONNECTION_DRAINING;
@@ -307,6 +321,7 @@ static bool connection_classify(struct connections *connections, struct connecti
     memcpy(&header, bytes, sizeof(header));
     if (header.from != 0) {
         connection->kind = CONNECTION_PEER_IN;
+        connection->peer_id = header.from;
         return true;
     }
     if (connections->client_count == CLIENTS_MAX) {

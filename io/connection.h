@@ -1,8 +1,8 @@
 /* All TCP connections of a node: slots, buffers, and cutting a stream into frames. What a frame means is the
  * core's.
  *
- * Slots below VOTERS_MAX belong to the connections that this node dials, one per voter slot; the others to whoever
- * dials this node. All memory is reserved once; what is not used costs nothing (MAP_NORESERVE).
+ * Slots below DIALED_MAX belong to the connections that this node dials, one per slot of the configuration; the others
+ * to whoever dials this node. All memory is reserved once; what is not used costs nothing (MAP_NORESERVE).
  *
  *   FREE -> DIALING -> OPEN            dialed
  *   FREE -> OPEN                       accepted
@@ -21,8 +21,9 @@
 #include "endpoint.h"
 
 enum {
-    CONNECTIONS_MAX = 1024 + VOTERS_MAX,
-    CLIENTS_MAX = CONNECTIONS_MAX - 4 * VOTERS_MAX, /* the rest stays for voters: dialed, dialing in, and redialing */
+    DIALED_MAX = MEMBERS_MAX,
+    CONNECTIONS_MAX = 1024 + DIALED_MAX,
+    CLIENTS_MAX = CONNECTIONS_MAX - 4 * DIALED_MAX, /* the rest stays for members: dialed, dialing in, and redialing */
 };
 
 enum connection_state {
@@ -45,6 +46,7 @@ struct connection {
     enum connection_state state;
     enum connection_kind kind;
     int fd;
+    uint64_t peer_id; /* PEER_IN: the node that dialed, as its first frame says */
     uint32_t slot;
     uint32_t generation;  /* of the slot: with it the client handle */
     uint32_t outstanding; /* operations that the back end holds */
@@ -105,6 +107,8 @@ const char *connection_remote(const struct connection *connection, char to[MEMBE
 uint64_t connection_handle(const struct connection *connection);
 /* NULL when that connection is gone. */
 struct connection *connections_find(struct connections *connections, uint64_t handle);
+/* The youngest open connection that this node dialed; NULL: there is none. */
+struct connection *connections_find_peer(struct connections *connections, uint64_t peer_id);
 
 /* For events with kind IO_CONNECT, IO_RECEIVE or IO_SEND. */
 void connection_event(struct connections *connections, const struct io_event *event);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,13 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
         return false;
     ASSERT(blocks > fixed_blocks);
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
+}
+
+bool datadir_exists(const char *path)
+{
+    char name[PATH_MAX];
+    const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
+    return bytes > 0 && (size_t)bytes < sizeof(name) && access(name, F_OK) == 0;
 }
 
 /* name: of a file in the directory with a slash before it, or empty. */
@@ -290,6 +298,17 @@ static bool wal_summarize(int fd, struct superblock_summary *summary)
         found = got == (ssize_t)block_bytes && superblock_summarize((struct slice){ block, block_bytes }, summary);
     }
     munmap(block, block_bytes);
+    return found;
+}
+
+bool datadir_summarize(const char *path, struct superblock_summary *summary)
+{
+    char name[PATH_MAX];
+    const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
+    const int fd = bytes > 0 && (size_t)bytes < sizeof(name) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+    const bool found = fd >= 0 && wal_summarize(fd, summary);
+    if (fd >= 0)
+        close(fd);
     return found;
 }
 

@@ -19,7 +19,7 @@ static bool endpoint_port_valid(const char *port)
     return value >= 1 && value <= UINT16_MAX;
 }
 
-int endpoint_parse(const char *text, size_t count, struct endpoint *endpoint)
+static int endpoint_find(const char *text, size_t count, struct endpoint *endpoint, int flags)
 {
     memset(endpoint, 0, sizeof(*endpoint));
     if (count == 0 || count >= sizeof(endpoint->text))
@@ -40,7 +40,7 @@ int endpoint_parse(const char *text, size_t count, struct endpoint *endpoint)
         name = host + 1;
     }
 
-    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags };
     struct addrinfo *found = NULL;
     if (getaddrinfo(name, colon + 1, &hints, &found) != 0)
         return -EHOSTUNREACH;
@@ -49,6 +49,16 @@ int endpoint_parse(const char *text, size_t count, struct endpoint *endpoint)
     endpoint->address_bytes = found->ai_addrlen;
     freeaddrinfo(found);
     return 0;
+}
+
+int endpoint_parse(const char *text, size_t count, struct endpoint *endpoint)
+{
+    return endpoint_find(text, count, endpoint, 0);
+}
+
+int endpoint_parse_numeric(const char *text, size_t count, struct endpoint *endpoint)
+{
+    return endpoint_find(text, count, endpoint, AI_NUMERICHOST);
 }
 
 int endpoint_list_parse(const char *text, struct endpoint list[ENDPOINTS_MAX])

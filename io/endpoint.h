@@ -21,6 +21,10 @@ struct endpoint {
 /* text: count bytes, not necessarily NUL-terminated. 0; -EINVAL: not host:port; -EHOSTUNREACH: no such host. */
 int endpoint_parse(const char *text, size_t count, struct endpoint *endpoint) __attribute__((warn_unused_result));
 
+/* The same, and never looks up a name: -EHOSTUNREACH when the host is one. */
+int endpoint_parse_numeric(const char *text, size_t count, struct endpoint *endpoint)
+    __attribute__((warn_unused_result));
+
 /* "a:1,b:2,...". The number of endpoints, 1..ENDPOINTS_MAX. Negative: as above, -E2BIG: too many; then list[0].text is
  * the part that is wrong. */
 int endpoint_list_parse(const char *text, struct endpoint list[ENDPOINTS_MAX]) __attribute__((warn_unused_result));

@@ -31,6 +31,7 @@ enum {
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
 #define REJOIN_LOG_NS (10 * NS_PER_S)
 #define NO_SPACE_LOG_NS (60 * NS_PER_S)
+#define STRANGER_LOG_NS (10 * NS_PER_S)
 enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 
 /* A step is slow when it computes for longer than all of them should. What the clock on the wall says is not the step's
@@ -75,6 +76,8 @@ struct node {
     bool accepting;
     bool leaving;
     bool stopped;
+    bool removed;       /* stopped for that reason */
+    bool member;        /* has been one in this life */
     bool ready;         /* recovery is over */
     bool space_refused; /* a write found the store full */
     bool filling_said;
@@ -82,6 +85,7 @@ struct node {
     uint64_t log_watch_ns;      /* when to look next */
     uint64_t no_space_next_ns;  /* when it may be said again */
     uint64_t rejoin_next_ns;    /* when it is said that answers are missing */
+    uint64_t stranger_next_ns;  /* when it is said, or believed, that this node is no member */
     uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
     uint32_t input_count;
     uint64_t turns;
@@ -184,6 +188,7 @@ static void effect_refuse(struct node *node, const struct effect *effect, const 
 static void effect_stop(struct node *node, const struct effect *effect)
 {
     node->stopped = true;
+    node->removed = effect->stop == STOP_REMOVED;
     LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", stop_reason_text(effect->stop)),
         FIELD_NUMBER("detail", effect->detail), FIELD_TEXT("data", node->options->data_path));
 }
@@ -255,6 +260,7 @@ static const struct {
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
+    [EVENT_CONFIGURATION] = { LOG_LEVEL_INFO, "index", "step" },
     [EVENT_LEASE_READ] = { LOG_LEVEL_DEBUG, "applied", "left_ns" },
     [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
     [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
@@ -285,6 +291,28 @@ static void log_install(const struct event *event)
         FIELD_NUMBER("peer", event->b));
 }
 
+static void log_configuration(struct node *node, const struct event *event)
+{
+    static const char *const steps[] = { [CONFIGURATION_JOINT] = "joint",
+                                         [CONFIGURATION_FINAL] = "final",
+                                         [CONFIGURATION_ROLLED_BACK] = "rolled-back",
+                                         [CONFIGURATION_LOADED] = "loaded" };
+    const struct configuration *now = replica_configuration(node->replica);
+    char members[1024] = "";
+    ASSERT(event->b < ARRAY_COUNT(steps));
+    for (uint32_t slot = 0, used = 0; slot < MEMBERS_MAX && used < sizeof(members); slot++) {
+        const struct member *member = &now->members[slot];
+        if (member->id != 0)
+            used += (uint32_t)snprintf(members + used, sizeof(members) - used, "%s%llu%s", used > 0 ? " " : "",
+                                       (unsigned long long)member->id,
+                                       (member->roles & MEMBER_VOTER) != 0       ? ""
+                                       : (member->roles & MEMBER_VOTER_OLD) != 0 ? "(leaves)"
+                                                                                 : "(learner)");
+    }
+    LOG(LOG_LEVEL_INFO, event_kind_text(event->kind), FIELD_NUMBER("index", event->a),
+        FIELD_TEXT("step", steps[event->b]), FIELD_TEXT("members", members));
+}
+
 static void log_event(const struct event *event)
 {
     ASSERT(event->kind < EVENT_KINDS);
@@ -304,6 +332,8 @@ static void node_log_events(struct node *node)
             log_role(node, event);
         else if (event->kind == EVENT_INSTALL)
             log_install(event);
+        else if (event->kind == EVENT_CONFIGURATION)
+            log_configuration(node, event);
         else if (logger_enabled(event_views[event->kind].level))
             log_event(event);
     }
@@ -321,6 +351,32 @@ static void node_watch_rejoin(struct node *node, const struct replica_view *view
     node->rejoin_next_ns = node->now_ns + REJOIN_LOG_NS;
 }
 
+/* A node that is in no configuration waits to be added; one that was in it, and led while it was removed, is told by
+ * nobody (Raft 4.2.2): it has seen that itself. Who still catches up, and so hears a leader, may be in a later one. */
+static void node_watch_membership(struct node *node, const struct replica_view *view)
+{
+    const struct configuration *committed = replica_configuration_committed(node->replica);
+    const uint64_t id = node->options->config->node_id;
+    char cause[192];
+    if (view->slot < MEMBERS_MAX || configuration_slot(committed, id) < MEMBERS_MAX || view->leader != 0) {
+        node->member |= view->slot < MEMBERS_MAX;
+        node->stranger_next_ns = node->now_ns + STRANGER_LOG_NS / 10;
+        return;
+    }
+    if (node->now_ns < node->stranger_next_ns)
+        return;
+    node->stranger_next_ns = node->now_ns + STRANGER_LOG_NS;
+    if (node->member) {
+        node->stopped = node->removed = true;
+        LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", stop_reason_text(STOP_REMOVED)),
+            FIELD_NUMBER("detail", committed->id.index), FIELD_TEXT("data", node->options->data_path));
+        return;
+    }
+    snprintf(cause, sizeof(cause), "this node is no member yet; to add it: raftctl member add %llu=HOST:PORT",
+             (unsigned long long)id);
+    LOG(LOG_LEVEL_INFO, "waits-to-be-added", FIELD_TEXT("cause", cause));
+}
+
 /* A ring that fills is one whose checkpoints do not keep up: who runs the node must hear of it before its clients do.
  * Said once, until it is well below again. */
 static void node_watch_log(struct node *node)
@@ -331,6 +387,7 @@ static void node_watch_log(struct node *node)
     struct replica_view view;
     replica_inspect(node->replica, &view);
     node_watch_rejoin(node, &view);
+    node_watch_membership(node, &view);
     const struct limits *limits = node->options->limits;
     ASSERT(limits->wal_body_blocks > limits->wal_reserve_blocks);
     const uint64_t usable = limits->wal_body_blocks - limits->wal_reserve_blocks;
@@ -419,7 +476,7 @@ static void log_refusal(struct node *node, const struct connection *connection, 
         log_duplicate(node, "refused-by-peer", node->options->config->node_id);
     else
         LOG(LOG_LEVEL_WARN, "refused-by-peer", FIELD_NUMBER("peer", message.from),
-            FIELD_TEXT("address", node->options->endpoints[connection->slot].text),
+            FIELD_TEXT("address", node->peers.all[connection->slot].address),
             FIELD_TEXT("cause", frame_verdict_text(message.refusal.reason)));
 }
 
@@ -521,6 +578,8 @@ static bool node_turn(struct node *node)
     node_feed(node);
     node_watch_log(node);
     connections_sweep(&node->connections, node->now_ns);
+    if (node->ready)
+        peers_follow(&node->peers, replica_configuration(node->replica));
     node->peers_wake_ns = peers_turn(&node->peers, node->now_ns);
     return true;
 }
@@ -561,6 +620,7 @@ static void node_close(struct node *node)
         node->backend->table->close(node->backend);
         devices_close(&node->devices);
     }
+    peers_close(&node->peers);
     if (node->connections.memory != NULL)
         connections_close(&node->connections);
     if (node->region != NULL)
@@ -635,7 +695,7 @@ static bool node_open(struct node *node)
     if (listen(options->listen_fd, LISTEN_BACKLOG) != 0)
         return node_failed("listening", -errno);
     node->now_ns = clock_now_ns();
-    peers_init(&node->peers, &node->connections, options->config, options->configuration, options->endpoints);
+    peers_init(&node->peers, &node->connections, options->config, options->configuration);
     node_submit(node, &(struct io_request){ .kind = IO_POLL, .fd = node->signal_fd });
     LOG(LOG_LEVEL_INFO, "listening", FIELD_NUMBER("cluster", options->config->cluster_id),
         FIELD_TEXT("data", options->data_path), FIELD_NUMBER("wal_bytes", limits_wal_bytes(options->limits)),
@@ -657,7 +717,10 @@ enum node_outcome node_run(const struct node_options *options)
         while (alive && !node->leaving && !node->stopped)
             alive = node_turn(node);
     }
-    enum node_outcome outcome = !alive ? NODE_FAILED : node->stopped ? NODE_STOPPED : NODE_LEFT;
+    enum node_outcome outcome = !alive          ? NODE_FAILED
+                                : node->removed ? NODE_REMOVED
+                                : node->stopped ? NODE_STOPPED
+                                                : NODE_LEFT;
     if (outcome == NODE_LEFT)
         log_left(node);
     node_close(node);

@@ -13,8 +13,7 @@
 struct node_options {
     const struct limits *limits;
     const struct replica_config *config;
-    const struct configuration *configuration; /* the voters, in the first slots */
-    const struct endpoint *endpoints;          /* of them, in their order */
+    const struct configuration *configuration; /* as stored: whom to dial until the log has been read */
     const char *data_path;                     /* for messages */
     int device_fds[DEVICES];
     int listen_fd; /* bound, not yet listening */
@@ -25,6 +24,7 @@ struct node_options {
 enum node_outcome {
     NODE_LEFT,    /* SIGTERM or SIGINT: nothing in flight, all well */
     NODE_STOPPED, /* the core must not go on; logged */
+    NODE_REMOVED, /* the node is no member of the cluster any more; logged */
     NODE_FAILED,  /* memory, sockets or the back end; logged */
 };
 

@@ -1,19 +1,28 @@
-/* The other voters: dialing them, and sending to them. A connection that this node dials carries its frames to
- * that peer and, at most, a refusal back; the peer's own frames come on the connection that the peer dials.
+/* The other members: dialing them, and sending to them. A connection that this node dials carries its frames to that
+ * peer. The peer's own frames come on the connection that the peer dials, or, when it cannot dial this node or does not
+ * know where it is, back on this one: so a node that joins, one that has moved, and one that was removed are answered.
  *
- *   per peer: waiting (until next_dial_ns) -> connection DIALING -> OPEN (up) -> FREE: waiting again, twice as long */
+ * Whom to dial says the configuration in use: stored at first, then the replica's. A peer has the slot of its member.
+ *
+ *   per peer: waiting (until next_dial_ns) -> its name is looked up, unless it is a number -> connection DIALING
+ *             -> OPEN (up) -> FREE: waiting again, twice as long
+ *   another member in the slot, or another address: the connection is closed, then as above */
 #ifndef WW_PEERS_H
 #define WW_PEERS_H
 
 #include "../core/prng.h"
 #include "../core/replica.h"
 #include "connection.h"
+#include "lookup.h"
 
 struct peer {
-    uint64_t id; /* 0: this voter slot is the node itself */
-    struct endpoint endpoint;
-    bool dialing; /* an attempt is under way, or succeeded and holds */
+    uint64_t id; /* 0: nobody to dial in this slot */
+    char address[MEMBER_ADDRESS_BYTES];
+    struct endpoint endpoint; /* address_bytes 0: not resolved */
+    struct lookup *lookup;    /* not NULL: under way */
+    bool dialing;             /* an attempt is under way, or succeeded and holds */
     bool up;
+    bool stale; /* the connection is another member's, or goes to an address that is left: it must be gone first */
     uint64_t up_since_ns;
     uint64_t next_dial_ns;
     uint64_t backoff_ns;
@@ -23,13 +32,18 @@ struct peer {
 struct peers {
     struct connections *connections;
     struct prng jitter;
-    uint32_t count;
-    struct peer all[VOTERS_MAX]; /* by voter slot, which is also the connection slot */
+    uint64_t node_id;
+    struct log_id configuration; /* that is followed */
+    struct peer all[DIALED_MAX]; /* by slot of the configuration, which is also the connection slot */
 };
 
-/* endpoints: one per voter of the configuration, in its order. */
+/* configuration: as stored; empty for a node that has not been told yet. */
 void peers_init(struct peers *peers, struct connections *connections, const struct replica_config *config,
-                const struct configuration *configuration, const struct endpoint *endpoints);
+                const struct configuration *configuration);
+void peers_close(struct peers *peers);
+
+/* The configuration in use: cheap when it is the same. */
+void peers_follow(struct peers *peers, const struct configuration *configuration);
 
 /* Dials whom it is time to dial. Returns when to be called again at the latest. */
 uint64_t peers_turn(struct peers *peers, uint64_t now_ns);

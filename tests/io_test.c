@@ -388,7 +388,7 @@ static struct table *table_open(size_t setup)
     EXPECT(fd >= 0);
     close(listener);
     connections_accept(&table->connections, fd);
-    table->inside = &table->connections.all[VOTERS_MAX];
+    table->inside = &table->connections.all[DIALED_MAX];
     EXPECT_EQUAL(table->inside->state, CONNECTION_OPEN);
     connections_flush(&table->connections);
     return table;

@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROCESSES_MAX = 64, PATH_BYTES = 512, ARGUMENTS_MAX = 48, OUTPUT_BYTES = 16 * 1024, NODES_MAX = VOTERS_MAX };
+enum { PROCESSES_MAX = 64, PATH_BYTES = 512, ARGUMENTS_MAX = 48, OUTPUT_BYTES = 16 * 1024, NODES_MAX = 10 };
 
 static pid_t process_pids[PROCESSES_MAX];
 static char process_root[PATH_BYTES / 2];
@@ -268,6 +268,7 @@ struct cluster {
     pid_t pid[NODES_MAX]; /* 0: down */
     const char *flags[8]; /* for every node, ends with NULL */
     uint32_t starts;
+    uint32_t founders; /* the nodes behind them join; 0: all are founders */
 };
 
 /* Below the range from which the kernel takes source ports: a node that is down keeps its port free. Never the same
@@ -313,11 +314,18 @@ static inline void cluster_start(struct cluster *cluster, uint32_t slot)
     char log[PATH_BYTES + 8];
     snprintf(id, sizeof id, "%u", (unsigned)slot + 1);
     snprintf(log, sizeof log, "%s.log", cluster->data[slot]);
-    const char *argv[ARGUMENTS_MAX] = {
-        "raftd", "--id", id, "--cluster", cluster->members, "--data", cluster->data[slot]
-    };
+    const bool joins = cluster->founders != 0 && slot >= cluster->founders;
+    const char *argv[ARGUMENTS_MAX] = { "raftd",
+                                        "--id",
+                                        id,
+                                        "--data",
+                                        cluster->data[slot],
+                                        joins ? "--join" : "--cluster",
+                                        joins ? cluster->endpoints : cluster->members,
+                                        joins ? "--listen" : NULL,
+                                        cluster->address[slot] };
     for (uint32_t at = 0; cluster->flags[at] != NULL; at++)
-        argv[7 + at] = cluster->flags[at];
+        argv[(joins ? 9 : 7) + at] = cluster->flags[at];
     const int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     ASSERT(log_fd >= 0 && null_fd >= 0);
