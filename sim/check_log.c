@@ -83,12 +83,16 @@ void check_log_match(struct check *check, uint32_t node, uint64_t index, struct 
         entry_table_grow(check);
 }
 
-void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
+/* Who is still in an earlier term than the leader that committed the entry never confirmed it to that one, and may hear
+ * of a leader that lacks it (Raft 3.6.2): it is not of those that keep it. */
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, uint64_t term,
                        const char *where)
 {
     if (kept >= log->last || kept >= check->committed)
         return;
     check_count(check, CHECK_DURABLE_QUORUM);
+    if (term < check->commits[kept + 1].term)
+        return;
     if (check_log_link(check, log, kept + 1).chain == check->commits[kept + 1].link.chain)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "removes the committed entry %llu from its %s",
                    (unsigned long long)(kept + 1), where);
@@ -156,7 +160,7 @@ static void follow_base(struct check *check, uint32_t node, const struct replica
 static void follow_removed(struct check *check, uint32_t node, const struct replica_view *view, uint64_t kept)
 {
     const struct ghost_node *ghost = &check->nodes[node];
-    check_log_removed(check, node, &ghost->memory, kept, "log");
+    check_log_removed(check, node, &ghost->memory, kept, view->term, "log");
     if (ghost->view.role == RAFT_LEADER && view->role == RAFT_LEADER && ghost->view.term == view->term)
         check_fail(check, CHECK_LEADER_APPEND_ONLY, node, "leader of term %llu removes its entry %llu",
                    (unsigned long long)view->term, (unsigned long long)(kept + 1));

@@ -306,8 +306,8 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
 void check_log_match(struct check *check, uint32_t node, uint64_t index, struct link link);
 /* The chain of the entry that (index, term) names; 0: nobody ever had it. */
 uint64_t check_log_chain(struct check *check, uint64_t index, uint64_t term);
-/* Entries behind `kept` leave the log or the disk of the node: were they committed? */
-void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
+/* Entries behind `kept` leave the log or the disk of the node, which was in that term: were they committed? */
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, uint64_t term,
                        const char *where);
 void check_log_commit(struct check *check, uint32_t node, const struct replica_view *view);
 void check_log_new_leader(struct check *check, uint32_t node, const struct replica_view *view);
