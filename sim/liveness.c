@@ -73,6 +73,7 @@ void liveness_begin(struct world *world)
     scene->healed = true;
     network_heal(&world->network);
     queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns + scene_election_ns(scene) / 64);
+    queue_hasten(&scene->queue, QUEUE_MEMBERS, scene->now_ns + scene_election_ns(scene));
     liveness_draw_outsiders(world);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         struct node *node = &world->nodes[slot];
