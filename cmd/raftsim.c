@@ -56,7 +56,7 @@ static const char usage_run[] =
     "  --count N        schedules (10000; with --seconds no limit)\n"
     "  --seconds N      deals schedules for so long, then ends as after the last one\n"
     "  --jobs J         worker processes (all processors)\n"
-    "  --profile NAME   mixed (default), timed, untimed, election, storage, disk, quiet\n"
+    "  --profile NAME   mixed (default), timed, untimed, election, storage, disk, quiet, members\n"
     "  --json           ends with one JSON object on standard output\n"
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"

@@ -113,6 +113,8 @@ void election_tick(struct replica *replica, struct output *output)
         return;
     /* It may have promised entries that it does not know of: to lead without them would lose them (CTRL 3.3). */
     if (election_abstains(replica) || !members_may_campaign(replica)) {
+        /* It has not heard from its leader for so long that it sends nobody there any more. */
+        election_become_follower(replica, output, replica->stored.hard.term, 0);
         election_reset_timer(replica);
         return;
     }

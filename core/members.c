@@ -48,8 +48,10 @@ bool members_alone(const struct replica *replica)
 
 bool members_may_campaign(const struct replica *replica)
 {
+    const uint64_t self = replica->config.node_id;
     return (replica->stored.flags & STORED_STRANGER) == 0
-           && configuration_is_voter(members_now(replica), replica->config.node_id);
+           && (configuration_is_voter(members_now(replica), self)
+               || configuration_is_voter(members_committed(replica), self));
 }
 
 bool members_heard(const struct replica *replica, uint32_t slot)
@@ -87,6 +89,9 @@ static void members_use(struct replica *replica, const struct configuration *nex
     const struct configuration before = *members_now(replica);
     replica->stored.members.latest = *next;
     members_changed(replica, &before);
+    /* Those who have answered a read round may be a quorum of this one, and nobody else may answer any more. */
+    if (replica->role == RAFT_LEADER)
+        read_acked(replica);
 }
 
 void members_adopted(struct replica *replica)
@@ -97,13 +102,38 @@ void members_adopted(struct replica *replica)
 
 /* ---- Raft 4.1: the latest one in the log ---- */
 
+static bool members_hold(const struct members *members, struct log_id id)
+{
+    return id.index == 0 || log_id_equal(id, members->latest.id) || log_id_equal(id, members->previous.id);
+}
+
+/* Does the durable superblock hold it, or the checkpoint that the log begins behind? */
+static bool members_durable(const struct replica *replica, struct log_id id)
+{
+    return id.index <= replica->log.base.index || members_hold(&replica->superblock.durable.members, id);
+}
+
+/* Another one is appended: from which one on is the disk behind? One request may bring several. */
+static void members_unheld_follow(struct replica *replica, uint64_t index)
+{
+    const struct members *members = &replica->stored.members;
+    if (members_durable(replica, members->latest.id))
+        replica->members_unheld = index;
+    else if (members_durable(replica, members->previous.id))
+        replica->members_unheld = members->latest.id.index;
+    ASSERT(replica->members_unheld != 0 && replica->members_unheld <= index);
+}
+
 void members_appended(struct replica *replica, struct output *output, const struct entry *entry)
 {
     struct configuration next;
     const bool valid = configuration_decode(entry->body, &next);
     ASSERT(entry->kind == ENTRY_CONFIG && valid);
-    ASSERT(entry->id.index > members_now(replica)->id.index);
+    /* It comes once more: a later one is known to be committed, by a superblock that was durable before the log. */
+    if (entry->id.index <= members_now(replica)->id.index)
+        return;
     next.id = entry->id;
+    members_unheld_follow(replica, entry->id.index);
     replica->stored.members.previous = *members_now(replica);
     members_use(replica, &next);
     output_event(output, EVENT_CONFIGURATION, entry->id.index,
@@ -113,18 +143,13 @@ void members_appended(struct replica *replica, struct output *output, const stru
 void members_truncated(struct replica *replica, struct output *output, uint64_t index)
 {
     const struct configuration previous = replica->stored.members.previous;
-    if (members_now(replica)->id.index <= index)
+    if (members_now(replica)->id.index <= index || log_id_equal(members_now(replica)->id, previous.id))
         return;
     members_use(replica, &previous);
     output_event(output, EVENT_CONFIGURATION, previous.id.index, CONFIGURATION_ROLLED_BACK);
 }
 
 /* ---- what may be promised, and what recovery finds ---- */
-
-static bool members_hold(const struct members *members, struct log_id id)
-{
-    return id.index == 0 || log_id_equal(id, members->latest.id) || log_id_equal(id, members->previous.id);
-}
 
 bool members_know(const struct replica *replica, struct log_id id)
 {
@@ -134,14 +159,13 @@ bool members_know(const struct replica *replica, struct log_id id)
 
 uint64_t members_promised_index(const struct replica *replica)
 {
-    const struct members *durable = &replica->superblock.durable.members;
     const struct members *members = &replica->stored.members;
-    uint64_t index = UINT64_MAX;
-    if (!members_hold(durable, members->latest.id))
-        index = members->latest.id.index - 1;
-    if (!members_hold(durable, members->previous.id))
-        index = u64_min(index, members->previous.id.index - 1);
-    return index;
+    if (members_durable(replica, members->latest.id))
+        return UINT64_MAX;
+    if (members_durable(replica, members->previous.id))
+        return members->latest.id.index - 1;
+    ASSERT(replica->members_unheld != 0 && replica->members_unheld <= members->previous.id.index);
+    return replica->members_unheld - 1;
 }
 
 /* The entries behind the latest configuration that the superblock held: never promised, but in the log. */
@@ -202,12 +226,13 @@ void members_loaded(struct replica *replica, struct output *output)
         return;
     replica->stored.flags &= ~(uint64_t)STORED_STRANGER;
     members_read_pages(replica, &found);
-    if (configuration_problem(&found) != NULL || members_hold(members, found.id))
-        return;
-    if (found.id.index > members->previous.id.index)
+    ASSERT(configuration_problem(&found) == NULL);
+    if (found.id.index > members->previous.id.index && !members_hold(members, found.id))
         members->previous = found;
-    /* One that came with the log behind the checkpoint is later than what the checkpoint says. */
-    if (members->latest.id.index > replica->stored.checkpoint.id.index)
+    /* One that came with the log behind the checkpoint is later than what the checkpoint says. One of the log that was
+     * given up for it is none any more (Raft 4.1). */
+    const bool kept = members->latest.id.index > replica->log.base.index && log_holds(replica, members->latest.id);
+    if (kept || log_id_equal(members->latest.id, found.id) || log_id_equal(members->latest.id, members->previous.id))
         return;
     const struct configuration next = members->previous;
     members_use(replica, &next);

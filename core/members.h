@@ -12,8 +12,10 @@
  * bug of 2015: "bug in single-server membership changes", raft-dev). So at most one configuration of any log is not
  * committed, and `previous` always is.
  *
- * Who is no voter never campaigns; but every node answers whoever asks, grants votes, and takes what a leader sends
- * (4.2.2): its own configuration may be older than the sender's. A node that joins begins with an empty configuration.
+ * Who is a voter neither of the configuration in use nor of the committed one before it never campaigns. Who leaves
+ * does until that is committed, without counting itself: it may be the only one with the entry that says so (4.2.2,
+ * Figure 4.6). Every node answers whoever asks, grants votes, and takes what a leader sends (4.2.2): its own
+ * configuration may be older than the sender's. A node that joins begins with an empty configuration.
  * A leader that is not in the new configuration leads until that is committed, does not count itself, and steps down
  * (4.2.2).
  *
@@ -49,7 +51,7 @@ uint32_t members_others(const struct replica *replica);
 uint32_t members_other_voters(const struct replica *replica);
 /* Is there nobody else to get anything from? A node that has not been told who there is may still be found. */
 bool members_alone(const struct replica *replica);
-/* May this node campaign (Raft 4.2.2: who is no voter never does)? */
+/* May this node campaign (Raft 4.2.2)? */
 bool members_may_campaign(const struct replica *replica);
 /* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
 bool members_heard(const struct replica *replica, uint32_t slot);

@@ -707,9 +707,11 @@ enum frame_verdict message_decode(struct slice bytes, const struct frame_context
     }
     const enum frame_verdict body =
         body_decode((struct slice){ .bytes = bytes.bytes + sizeof header, .count = body_count }, message);
-    /* One that may stop its receiver must come from the same cluster. */
+    /* One that may stop its receiver must come from the same cluster, and from who would have taken its frames. */
     const bool grave = message->type == FRAME_REFUSAL && message->refusal.reason >= FRAME_DUPLICATE_NODE;
     if (body == FRAME_OK && grave && header.cluster_id != context->cluster_id)
         return FRAME_WRONG_CLUSTER;
+    if (body == FRAME_OK && grave && header.fingerprint != context->fingerprint)
+        return FRAME_WRONG_FINGERPRINT;
     return body;
 }

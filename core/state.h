@@ -199,6 +199,8 @@ struct replica {
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct change change;
+    uint64_t members_unheld; /* oldest ENTRY_CONFIG that no durable superblock held, while neither of the two is
+                                (members.c) */
     struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;

@@ -151,7 +151,7 @@ static bool atlas_mild(const struct scene *scene, const struct disk *disk, enum 
 static bool atlas_number_allows(const struct scene *scene, const struct disk *disk, uint64_t number)
 {
     const uint32_t count = scene->swarm.node_count;
-    return (disk->node + number) % count < (count - 1) / 2;
+    return (disk->node + number) % count < scene->swarm.struck_max;
 }
 
 /* All entries of the batch that the block is part of; its header says which these are. */
@@ -264,7 +264,7 @@ static uint32_t atlas_struck(const struct scene *scene)
 /* Another node is struck only while a majority is not. */
 static bool atlas_minority_allows(const struct scene *scene, const struct disk *disk)
 {
-    return disk->struck || atlas_struck(scene) < (scene->swarm.node_count - 1) / 2;
+    return disk->struck || atlas_struck(scene) < scene->swarm.struck_max;
 }
 
 bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk)
@@ -312,7 +312,7 @@ void atlas_note(struct scene *scene, struct disk *disk, uint32_t device, uint64_
     };
     if (!disk->struck && !atlas_mild(scene, disk, zone, block, harm)) {
         disk->struck = true;
-        if (atlas_struck(scene) > (scene->swarm.node_count - 1) / 2 && scene->swarm.regime == REGIME_UNRESTRICTED)
+        if (atlas_struck(scene) > scene->swarm.struck_max && scene->swarm.regime == REGIME_UNRESTRICTED)
             coverage_fire(&scene->coverage, FAULT_BAD_MAJORITY);
     }
     if (harm == HARM_TORN)

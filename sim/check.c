@@ -35,6 +35,7 @@ static const char *const kind_texts[] = {
     [CHECK_RECOVERY] = "recovery",
     [CHECK_CHECKPOINT] = "checkpoint",
     [CHECK_LEASE] = "lease",
+    [CHECK_CONFIGURATION] = "configuration",
     [CHECK_TRANSFER] = "transfer",
     [CHECK_SCRUB] = "scrub",
     [CHECK_LINEAR] = "linear",
@@ -80,6 +81,7 @@ void check_free(struct check *check)
         free(check->nodes[node].data.image);
         free(check->nodes[node].data.blocks);
     }
+    free(check->configurations);
     free(check->commits);
     free(check->results);
     free(check->entries);
@@ -130,7 +132,6 @@ void check_reset(struct check *check, const struct check_setup *setup)
     check->limits = *setup->limits;
     check->failure.failed = false;
     check->step = 0;
-    check->quorum = setup->node_count / 2 + 1;
     check->frame = (struct frame_context){ .cluster_id = setup->configs[0].cluster_id,
                                            .fingerprint = limits_fingerprint(setup->limits),
                                            .frame_bytes_max = setup->limits->frame_bytes_max };
@@ -151,6 +152,7 @@ void check_reset(struct check *check, const struct check_setup *setup)
     check->committed = check->acknowledged = 0;
     check->commits[0] = (struct ghost_commit){ .term = 0 };
     check->call_count = check->refusal_count = 0;
+    check_members_reset(check);
     check_log_reset(check);
     check_promise_reset(check);
     check_model_reset(check);
@@ -291,6 +293,8 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     }
     check_reserve(check, view.last.index);
     check_log_follow(check, node, replica, &view, output);
+    if (!check->failure.failed)
+        check_members_follow(check, node, replica, &view);
     if (!ghost->serving && !check->failure.failed) {
         check_superblock_recovered(check, node, &view);
         check_disk_recovered(check, node, replica, &view);
@@ -303,6 +307,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         check_log_new_leader(check, node, &view);
     check_promise_follow(check, node, &view, output);
     check_log_commit(check, node, &view);
+    check_members_appended(check, node, &view);
     if (!check->failure.failed)
         check_model_follow(check, node, replica, &view, output);
     ghost->view = view;

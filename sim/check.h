@@ -47,12 +47,13 @@ enum check_kind {
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
     CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts */
-    CHECK_TRANSFER,            /* who is said to have taken over was elected */
-    CHECK_SCRUB,               /* what is mended was damaged */
-    CHECK_LINEAR,              /* black-box search */
-    CHECK_LIVENESS,            /* progress after healing within the bound */
-    CHECK_STOP,                /* a node stopped for a reason that no injected fault explains */
-    CHECK_FRAME,               /* a damaged or foreign frame is refused, and changes no more than a tick would */
+    CHECK_CONFIGURATION, /* I13 the latest one in the log is in use, at most one is not committed, quorums intersect */
+    CHECK_TRANSFER,      /* who is said to have taken over was elected */
+    CHECK_SCRUB,         /* what is mended was damaged */
+    CHECK_LINEAR,        /* black-box search */
+    CHECK_LIVENESS,      /* progress after healing within the bound */
+    CHECK_STOP,          /* a node stopped for a reason that no injected fault explains */
+    CHECK_FRAME,         /* a damaged or foreign frame is refused, and changes no more than a tick would */
     CHECK_KINDS,
 };
 const char *check_kind_text(enum check_kind kind);
@@ -68,8 +69,9 @@ struct check_failure {
 struct check_setup {
     const struct limits *limits;
     uint32_t node_count;
-    const struct replica_config *configs; /* node_count of them; a node has the same number and slot */
-    bool check_quorum;                    /* as configured */
+    const struct replica_config *configs;      /* node_count of them, by node */
+    const struct configuration *configuration; /* at format, of those nodes that are in it; the others have none */
+    bool check_quorum;                         /* as configured */
 };
 
 struct check; /* allocated once per worker; a reset takes time in proportion to what was used */
@@ -124,6 +126,16 @@ void check_abandoned(struct check *check, uint32_t call, uint64_t now);
 
 /* End of the schedule: whole-history checks. With `search`, also the black-box linearizability search. */
 void check_finish(struct check *check, bool search);
+
+/* Configurations; sets of nodes are bits. Members of the latest committed one, and of any that may act or come to. */
+uint32_t check_members(const struct check *check);
+uint32_t check_members_possible(const struct check *check);
+/* Would some configuration that may act lack a majority without these nodes? */
+bool check_members_need(const struct check *check, uint32_t nodes);
+/* Is there a committed configuration, made by the entry at index, that the node is not in, and has not heard of? */
+bool check_members_removed(const struct check *check, uint32_t node, uint64_t index);
+/* An operator was told that these operations are done, by the configuration of the entry at index. */
+void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index);
 
 /* Ghost: highest index committed anywhere so far, and the number of acknowledged writes. */
 uint64_t check_committed(const struct check *check);

@@ -125,7 +125,7 @@ static void batch_truncate(struct check *check, uint32_t node, const struct ghos
     /* Memory gave these entries up when the batch was sealed, and was judged then: others may have committed them
      * since. What memory still holds must stay. */
     if (kept < memory->last && kept >= memory->base && memory->links[kept + 1].chain == disk->links[kept + 1].chain)
-        check_log_removed(check, node, disk, kept, "disk");
+        check_log_removed(check, node, disk, kept, batch->term, "disk");
     if (ghost->acked_term == batch->term && kept < ghost->acked_index)
         check_fail(check, CHECK_PROMISE_APPEND, node,
                    "its disk loses entry %llu, reported to the leader of the same term %llu",
@@ -499,8 +499,9 @@ uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t 
 {
     uint32_t holders = 0;
     for (uint32_t node = 0; node < check->setup.node_count; node++)
-        holders += (!check->nodes[node].wal.hollow || index <= check->nodes[node].wal.lost)
-                   && check_disk_promised(check, node, index, chain);
+        if ((!check->nodes[node].wal.hollow || index <= check->nodes[node].wal.lost)
+            && check_disk_promised(check, node, index, chain))
+            holders |= 1u << node;
     return holders;
 }
 

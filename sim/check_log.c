@@ -83,12 +83,16 @@ void check_log_match(struct check *check, uint32_t node, uint64_t index, struct 
         entry_table_grow(check);
 }
 
-void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
+/* Who is still in an earlier term than the leader that committed the entry never confirmed it to that one, and may hear
+ * of a leader that lacks it (Raft 3.6.2): it is not of those that keep it. */
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, uint64_t term,
                        const char *where)
 {
     if (kept >= log->last || kept >= check->committed)
         return;
     check_count(check, CHECK_DURABLE_QUORUM);
+    if (term < check->commits[kept + 1].term)
+        return;
     if (check_log_link(check, log, kept + 1).chain == check->commits[kept + 1].link.chain)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "removes the committed entry %llu from its %s",
                    (unsigned long long)(kept + 1), where);
@@ -156,7 +160,7 @@ static void follow_base(struct check *check, uint32_t node, const struct replica
 static void follow_removed(struct check *check, uint32_t node, const struct replica_view *view, uint64_t kept)
 {
     const struct ghost_node *ghost = &check->nodes[node];
-    check_log_removed(check, node, &ghost->memory, kept, "log");
+    check_log_removed(check, node, &ghost->memory, kept, view->term, "log");
     if (ghost->view.role == RAFT_LEADER && view->role == RAFT_LEADER && ghost->view.term == view->term)
         check_fail(check, CHECK_LEADER_APPEND_ONLY, node, "leader of term %llu removes its entry %llu",
                    (unsigned long long)view->term, (unsigned long long)(kept + 1));
@@ -201,6 +205,7 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
     }
     for (uint64_t index = from; index <= last; index++) {
         const struct link link = follow_link(check, log, replica, index);
+        struct entry entry;
         const uint64_t before = check_log_link(check, log, index - 1).term;
         if (link.term < before || link.term > view->term)
             check_fail(check, CHECK_LOG_MATCHING, node, "entry %llu has term %llu behind term %llu, in term %llu",
@@ -209,6 +214,11 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
         log->links[index] = link;
         log->last = index;
         check_log_match(check, node, index, link);
+        if (!replica_entry_readable(replica, index))
+            continue;
+        replica_entry(replica, index, &entry);
+        if (entry.kind == ENTRY_CONFIG)
+            check_members_entry(check, node, link, &entry);
     }
     const uint64_t last_term = check_log_link(check, log, last).term;
     if (view->last.term != last_term)
@@ -241,14 +251,20 @@ void check_log_new_leader(struct check *check, uint32_t node, const struct repli
         check_fail(check, CHECK_ELECTION_SAFETY, node, "leads term %llu, which node %llu has led",
                    (unsigned long long)view->term, (unsigned long long)promises->leader);
     promises->leader = view->node_id;
+    const uint32_t used = check->nodes[node].used;
     uint32_t votes = 0;
     for (uint32_t voter = 0; voter < check->setup.node_count; voter++)
-        votes += (voter == node ? promises->voted[voter] : promises->granted[voter]) == view->node_id
-                 || promises->forgotten[voter] == view->node_id;
+        if ((voter == node ? promises->voted[voter] : promises->granted[voter]) == view->node_id
+            || promises->forgotten[voter] == view->node_id)
+            votes |= 1u << voter;
     check_count(check, CHECK_LEDGER_VOTE);
-    if (votes < check->quorum)
-        check_fail(check, CHECK_LEDGER_VOTE, node, "leads term %llu, for which it was promised %u of %u votes",
-                   (unsigned long long)view->term, votes, check->quorum);
+    if (!check_members_quorum(check, used, votes))
+        check_fail(check, CHECK_LEDGER_VOTE, node,
+                   "leads term %llu without a majority: it was promised the votes of the node slots 0x%x",
+                   (unsigned long long)view->term, votes);
+    if (!check_members_may_lead(check, node, view->commit))
+        check_fail(check, CHECK_CONFIGURATION, node, "leads term %llu, and is no voter",
+                   (unsigned long long)view->term);
     leader_complete(check, node, view->term);
 }
 
@@ -272,10 +288,13 @@ static void commit_lead(struct check *check, uint32_t node, uint64_t term, uint6
     if (link.term != term)
         check_fail(check, CHECK_DURABLE_QUORUM, node, "leader of term %llu commits entry %llu of term %llu by counting",
                    (unsigned long long)term, (unsigned long long)index, (unsigned long long)link.term);
+    /* What a leader appends behind a commit is not in use for it yet (Raft 4.3). */
+    const uint32_t used = check->nodes[node].used_before;
     const uint32_t holders = check_disk_holders(check, index, link.chain);
-    if (holders < check->quorum)
-        check_fail(check, CHECK_DURABLE_QUORUM, node, "commits entry %llu of term %llu, durable on %u of %u disks",
-                   (unsigned long long)index, (unsigned long long)link.term, holders, check->quorum);
+    if (!check_members_quorum(check, used, holders))
+        check_fail(check, CHECK_DURABLE_QUORUM, node,
+                   "commits entry %llu of term %llu, durable on no majority: on the node slots 0x%x",
+                   (unsigned long long)index, (unsigned long long)link.term, holders);
     const uint64_t known = u64_min(index, check->committed);
     if (check_log_link(check, log, known).chain != check->commits[known].link.chain)
         check_fail(check, CHECK_LEADER_COMPLETENESS, node, "commits entry %llu, but another one was committed there",
@@ -283,7 +302,7 @@ static void commit_lead(struct check *check, uint32_t node, uint64_t term, uint6
     if (check->failure.failed || index <= check->committed)
         return;
     for (uint64_t i = check->committed + 1; i <= index; i++)
-        check->commits[i] = (struct ghost_commit){ .link = log->links[i], .term = term };
+        check->commits[i] = (struct ghost_commit){ .link = log->links[i], .term = term, .configuration = used };
     check->committed = index;
     commit_later_leaders(check, index, term);
 }

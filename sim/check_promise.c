@@ -175,6 +175,7 @@ static void audit_match(struct check *check, uint32_t node, const struct message
         ghost->acked_term = message->term;
         ghost->acked_index = 0;
     }
+    check_members_promised(check, node, match);
     ghost->acked_index = u64_max(ghost->acked_index, match);
     ghost->promised_index = u64_max(ghost->promised_index, match);
 }
@@ -303,8 +304,9 @@ static void ledger_votes(struct check *check, uint32_t node, const struct replic
     if (view->term == before->term && view->role == before->role && view->votes == before->votes)
         return;
     const struct ghost_term *promises = check_promise_term(check, view->term);
-    for (uint32_t voter = 0; voter < check->setup.node_count; voter++) {
-        if ((view->votes >> voter & 1) == 0)
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const uint32_t voter = check_members_node(check, check->nodes[node].used, slot);
+        if ((view->votes >> slot & 1) == 0 || voter == VOTERS_MAX)
             continue;
         check_count(check, CHECK_LEDGER_VOTE);
         const uint64_t promised = voter == node ? promises->voted[voter] : promises->granted[voter];
@@ -316,8 +318,15 @@ static void ledger_votes(struct check *check, uint32_t node, const struct replic
 
 static void ledger_pre_votes(struct check *check, uint32_t node, const struct replica_view *view)
 {
-    const uint32_t others = view->pre_votes & ~(1u << node);
-    if (others == 0 || others == (check->nodes[node].view.pre_votes & ~(1u << node)))
+    uint32_t others = 0;
+    if (view->pre_votes == check->nodes[node].view.pre_votes)
+        return;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const uint32_t voter = check_members_node(check, check->nodes[node].used, slot);
+        if ((view->pre_votes >> slot & 1) != 0 && voter != node && voter < VOTERS_MAX)
+            others |= 1u << voter;
+    }
+    if (others == 0)
         return;
     check_count(check, CHECK_LEDGER_VOTE);
     if ((others & ~check_promise_term(check, view->term + 1)->pre_granted[node]) != 0)
@@ -333,12 +342,13 @@ static uint64_t heard_of_term(const struct ghost_node *ghost)
 }
 
 /* WB-match at the leader. */
-static void ledger_match(struct check *check, uint32_t node, uint32_t peer, const struct replica_view *view)
+static void ledger_match(struct check *check, uint32_t node, uint32_t slot, const struct replica_view *view)
 {
-    const struct ghost_node *ghost = &check->nodes[node], *other = &check->nodes[peer];
-    const uint64_t match = view->match[peer];
-    if (match == 0)
+    const uint32_t peer = check_members_node(check, check->nodes[node].used, slot);
+    const uint64_t match = view->match[slot];
+    if (match == 0 || peer == VOTERS_MAX)
         return;
+    const struct ghost_node *ghost = &check->nodes[node], *other = &check->nodes[peer];
     check_count(check, CHECK_LEDGER_MATCH);
     if (match > ghost->memory.last) {
         check_fail(check, CHECK_LEDGER_MATCH, node,
@@ -372,22 +382,29 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
 {
     const struct replica_view *before = &check->nodes[node].view;
     const struct ghost_term *promises = check_promise_term(check, view->term);
+    const struct ghost_node *ghost = &check->nodes[node];
     uint32_t echoes = 0;
-    for (uint32_t peer = 0; peer < check->setup.node_count; peer++) {
-        echoes += peer == node || promises->echoed[peer] >= view->read_confirmed;
-        if (peer == node || (same && view->round_acked[peer] == before->round_acked[peer]))
+    for (uint32_t peer = 0; peer < check->setup.node_count; peer++)
+        if (peer == node || promises->echoed[peer] >= view->read_confirmed)
+            echoes |= 1u << peer;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const uint32_t peer = check_members_node(check, ghost->used, slot);
+        if (peer == VOTERS_MAX || peer == node || (same && view->round_acked[slot] == before->round_acked[slot]))
             continue;
         check_count(check, CHECK_LEDGER_ROUND);
-        if (view->round_acked[peer] > promises->echoed[peer])
+        if (view->round_acked[slot] > promises->echoed[peer])
             check_fail(check, CHECK_LEDGER_ROUND, node, "believes that node %llu answered round %llu; it answered %llu",
                        (unsigned long long)check->setup.configs[peer].node_id,
-                       (unsigned long long)view->round_acked[peer], (unsigned long long)promises->echoed[peer]);
+                       (unsigned long long)view->round_acked[slot], (unsigned long long)promises->echoed[peer]);
     }
-    if (same && view->read_confirmed == before->read_confirmed)
+    if (before->role == RAFT_LEADER && before->term == view->term && view->read_confirmed == before->read_confirmed)
         return;
-    if (view->read_confirmed > view->read_round || (view->read_confirmed > 0 && echoes < check->quorum))
-        check_fail(check, CHECK_LEDGER_ROUND, node, "takes round %llu for confirmed, which %u of %u have answered",
-                   (unsigned long long)view->read_confirmed, echoes, check->quorum);
+    if (view->read_confirmed > view->read_round
+        || (view->read_confirmed > 0 && !check_members_quorum(check, ghost->used_before, echoes)
+            && !check_members_quorum(check, ghost->used, echoes)))
+        check_fail(check, CHECK_LEDGER_ROUND, node,
+                   "takes round %llu for confirmed, which no majority has answered: the node slots 0x%x",
+                   (unsigned long long)view->read_confirmed, echoes);
 }
 
 /* Raft 6.4, steps 1 and 4: a round begins only behind a commit of the own term, and nothing is served before it is
@@ -428,10 +445,11 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
         ledger_pre_votes(check, node, view);
     if (view->role != RAFT_LEADER)
         return;
-    const bool same = before->role == RAFT_LEADER && before->term == view->term;
-    for (uint32_t peer = 0; peer < check->setup.node_count; peer++)
-        if (!same || view->match[peer] != before->match[peer])
-            ledger_match(check, node, peer, view);
+    const bool same = before->role == RAFT_LEADER && before->term == view->term
+                      && log_id_equal(before->configuration, view->configuration);
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (!same || view->match[slot] != before->match[slot])
+            ledger_match(check, node, slot, view);
     ledger_rounds(check, node, view, same);
 }
 
@@ -447,7 +465,8 @@ void check_reply(struct check *check, uint32_t node, struct slice frame)
     if (reply.applied > check->committed)
         check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu; %llu are committed",
                    (unsigned long long)reply.applied, (unsigned long long)check->committed);
-    else if (check_disk_holders(check, reply.applied, check->commits[reply.applied].link.chain) < check->quorum)
+    else if (!check_members_quorum(check, check->commits[reply.applied].configuration,
+                                   check_disk_holders(check, reply.applied, check->commits[reply.applied].link.chain)))
         check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu, which is not durable on a majority",
                    (unsigned long long)reply.applied);
 }

@@ -6,6 +6,7 @@
  *   check_disk.c   logs as the disk images hold them
  *   check_data.c   checkpoints as the disk images hold them
  *   check_promise.c  what was promised in frames, and who believes what
+ *   check_members.c  configurations, and majorities of them
  *   check_model.c  the key-value store and the sessions as they should be
  *   check_client.c calls and their witnesses */
 #ifndef WW_CHECK_STATE_H
@@ -102,6 +103,9 @@ struct ghost_data {
 /* One replica, as its checker remembers it. Promises outlive crashes; the rest belongs to one life. */
 struct ghost_node {
     bool serving;             /* it has recovered in this life */
+    uint32_t formatted;       /* position in configurations */
+    uint32_t used;            /* the configuration in use after its last step */
+    uint32_t used_before;     /* ... and before that step */
     struct replica_view view; /* after its last step */
     struct ghost_log memory;
     uint64_t audited; /* position of the creeping comparison of log and ghost */
@@ -136,10 +140,21 @@ struct ghost_term {
     uint64_t echoed[VOTERS_MAX]; /* highest ReadIndex round */
 };
 
+/* A configuration that was ever appended, or is of the format. Sets of nodes are bits. */
+struct ghost_configuration {
+    uint64_t index; /* 0: of the format */
+    struct link link;
+    uint32_t members;
+    uint32_t voters; /* of the only half, or of the new one */
+    uint32_t voters_old;
+    struct configuration value;
+};
+
 /* A committed index. */
 struct ghost_commit {
     struct link link;
     uint64_t term;             /* of the leader that committed it */
+    uint32_t configuration;    /* which that leader used; position in configurations */
     struct hash128 checkpoint; /* of the state behind it, if any node has made one there; else zero */
     uint64_t digest;           /* of that state */
     bool digested;             /* it is known */
@@ -205,7 +220,6 @@ struct check {
     struct check_failure failure;
     uint64_t counts[CHECK_KINDS];
     uint64_t step;
-    uint32_t quorum;
     struct frame_context frame;
     struct ghost_node nodes[VOTERS_MAX];
 
@@ -215,6 +229,11 @@ struct check {
     struct ghost_result *results; /* 1..applied */
     uint64_t applied;             /* by the model */
     uint64_t acknowledged;        /* writes whose client got an outcome of the log */
+
+    struct ghost_configuration *configurations;
+    uint32_t configuration_count;
+    uint32_t configuration_max;
+    uint32_t configurations_verified;
 
     struct ghost_map_entry *map[2]; /* scratch: entries of two levels */
     uint32_t map_max[2];
@@ -287,8 +306,8 @@ void check_log_follow(struct check *check, uint32_t node, const struct replica *
 void check_log_match(struct check *check, uint32_t node, uint64_t index, struct link link);
 /* The chain of the entry that (index, term) names; 0: nobody ever had it. */
 uint64_t check_log_chain(struct check *check, uint64_t index, uint64_t term);
-/* Entries behind `kept` leave the log or the disk of the node: were they committed? */
-void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept,
+/* Entries behind `kept` leave the log or the disk of the node, which was in that term: were they committed? */
+void check_log_removed(struct check *check, uint32_t node, const struct ghost_log *log, uint64_t kept, uint64_t term,
                        const char *where);
 void check_log_commit(struct check *check, uint32_t node, const struct replica_view *view);
 void check_log_new_leader(struct check *check, uint32_t node, const struct replica_view *view);
@@ -310,6 +329,7 @@ void check_disk_wiped(struct check *check, uint32_t node);
 bool check_disk_holds(const struct check *check, uint32_t node, uint64_t index, uint64_t chain);
 /* Of how many nodes may be counted on that they hold it: those, and who promised it before the damage. */
 bool check_disk_promised(const struct check *check, uint32_t node, uint64_t index, uint64_t chain);
+/* The set of those nodes. */
 uint32_t check_disk_holders(const struct check *check, uint64_t index, uint64_t chain);
 /* The head of the log, or the checkpoint before it, is another one now. */
 void check_disk_head(struct check *check, uint32_t node);
@@ -338,6 +358,24 @@ void check_promise_forgotten(struct check *check, uint32_t node);
 void check_promise_resumed(struct check *check, uint32_t node, uint64_t term);
 void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
                           const struct output *output);
+
+/* check_members.c; configurations by their position */
+void check_members_reset(struct check *check);
+/* Is a majority of it, of both halves if it is joint, among these nodes? */
+bool check_members_quorum(const struct check *check, uint32_t configuration, uint32_t nodes);
+/* The node in a slot of it; VOTERS_MAX: none. */
+uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot);
+/* May the node lead, that knows of this commit? */
+bool check_members_may_lead(const struct check *check, uint32_t node, uint64_t commit);
+/* Follows which one the node uses. */
+void check_members_follow(struct check *check, uint32_t node, const struct replica *replica,
+                          const struct replica_view *view);
+/* An ENTRY_CONFIG is in the log of the node. */
+void check_members_entry(struct check *check, uint32_t node, struct link link, const struct entry *entry);
+/* The step is over: those that came in it are judged. */
+void check_members_appended(struct check *check, uint32_t node, const struct replica_view *view);
+/* The node is about to say that it holds the log up to there. */
+void check_members_promised(struct check *check, uint32_t node, uint64_t match);
 
 /* check_model.c */
 void check_model_reset(struct check *check);

@@ -31,6 +31,7 @@ enum choose_kind {
     CHOOSE_HEAL,         /* the liveness phase */
     CHOOSE_DISK_LIE,     /* who: node; acknowledged writes and reads that did something else */
     CHOOSE_OPERATOR,     /* who: client; what it does beside its calls */
+    CHOOSE_MEMBERS,      /* who: 0, or node; changes of the members */
     CHOOSE_KINDS,
 };
 

@@ -69,6 +69,29 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_STUBBORN_CLIENT] = "stubborn_client",
     [FAULT_SESSION_LOST] = "session_lost",
     [FAULT_OUTSIDER] = "outsider",
+    [FAULT_LEARNER_ADDED] = "learner_added",
+    [FAULT_VOTER_ADDED] = "voter_added",
+    [FAULT_LEARNER_PROMOTED] = "learner_promoted",
+    [FAULT_VOTER_DEMOTED] = "voter_demoted",
+    [FAULT_MEMBER_REMOVED] = "member_removed",
+    [FAULT_ADDRESS_CHANGED] = "address_changed",
+    [FAULT_PRIORITY_CHANGED] = "priority_changed",
+    [FAULT_CHANGE_OF_SEVERAL] = "change_of_several",
+    [FAULT_CHANGE_FORCED] = "change_forced",
+    [FAULT_LEADER_REMOVED] = "leader_removed",
+    [FAULT_MEMBER_READDED] = "member_readded",
+    [FAULT_CHANGE_TOGETHER] = "change_together",
+    [FAULT_CHANGE_OF_DOWN] = "change_of_down",
+    [FAULT_CHANGE_OF_CUT] = "change_of_cut",
+    [FAULT_JOINT_ENTERED] = "joint_entered",
+    [FAULT_JOINT_LEFT] = "joint_left",
+    [FAULT_JOINT_LEFT_LATER] = "joint_left_later",
+    [FAULT_CHANGE_UNDONE] = "change_undone",
+    [FAULT_JOINED_BY_LOG] = "joined_by_log",
+    [FAULT_JOINED_BY_PAGES] = "joined_by_pages",
+    [FAULT_STOPPED_REMOVED] = "stopped_removed",
+    [FAULT_REMOVED_CAMPAIGNS] = "removed_campaigns",
+    [FAULT_REMOVED_REVIVED] = "removed_revived",
 };
 
 const char *fault_kind_text(enum fault_kind kind)
@@ -121,7 +144,7 @@ static uint64_t fault_schedules_min(enum fault_kind kind)
     const bool rare = (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
                       || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN
                       || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE
-                      || kind == FAULT_DUPLICATE_LATE;
+                      || kind == FAULT_DUPLICATE_LATE || (kind >= FAULT_MEMBERS_FIRST && kind <= FAULT_MEMBERS_LAST);
     return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 
@@ -133,11 +156,8 @@ static bool world_is_expected(enum liveness_world world, bool rare)
     return world == LIVENESS_WHOLE || (rare && world == LIVENESS_DAMAGED);
 }
 
-/* What no correct replica does, and changes of members, which no schedule asks for yet. */
-static bool event_is_expected(enum event_kind kind)
-{
-    return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED && kind != EVENT_CONFIGURATION;
-}
+/* What no correct replica does. */
+static bool event_is_expected(enum event_kind kind) { return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED; }
 
 static uint64_t event_schedules_min(enum event_kind kind)
 {
@@ -166,6 +186,9 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
         if (coverage->events[kind] == 0 && event_is_expected(kind) && coverage->schedules >= event_schedules_min(kind))
             return event_kind_text(kind);
+    for (uint32_t status = REPLY_CHANGE_UNDER_WAY; status < REPLY_STATUSES; status++)
+        if (coverage->replies[status] == 0 && rare)
+            return reply_status_text((enum reply_status)status);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
             if (coverage->demands[world][demand] == 0 && world_is_expected(world, rare))

@@ -79,7 +79,32 @@ enum fault_kind {
     FAULT_STUBBORN_CLIENT,   /* keeps asking a node that is not the leader */
     FAULT_SESSION_LOST,      /* evicted: more clients than slots */
     FAULT_OUTSIDER,          /* stays in its worst state through the liveness phase */
+    FAULT_LEARNER_ADDED,     /* changes of the members that were done, by what they asked for... */
+    FAULT_VOTER_ADDED,
+    FAULT_LEARNER_PROMOTED,
+    FAULT_VOTER_DEMOTED,
+    FAULT_MEMBER_REMOVED,
+    FAULT_ADDRESS_CHANGED,
+    FAULT_PRIORITY_CHANGED,
+    FAULT_CHANGE_OF_SEVERAL, /* at once */
+    FAULT_CHANGE_FORCED,
+    FAULT_LEADER_REMOVED,   /* or demoted */
+    FAULT_MEMBER_READDED,   /* with the disk that it had */
+    FAULT_CHANGE_TOGETHER,  /* asked for right behind another one */
+    FAULT_CHANGE_OF_DOWN,   /* asked for: of a node that is not up */
+    FAULT_CHANGE_OF_CUT,    /* ... that the leader cannot reach */
+    FAULT_JOINT_ENTERED,    /* appended by a leader */
+    FAULT_JOINT_LEFT,       /* ... by the one that entered it */
+    FAULT_JOINT_LEFT_LATER, /* ... by another one, or by the same in a later term */
+    FAULT_CHANGE_UNDONE,    /* a configuration was truncated: the one before is in use again */
+    FAULT_JOINED_BY_LOG,    /* a node without members has heard of some */
+    FAULT_JOINED_BY_PAGES,  /* ... in a checkpoint that it pulled */
+    FAULT_STOPPED_REMOVED,
+    FAULT_REMOVED_CAMPAIGNS, /* a node that is no member any more */
+    FAULT_REMOVED_REVIVED,   /* started again */
     FAULT_KINDS,
+    FAULT_MEMBERS_FIRST = FAULT_LEARNER_ADDED,
+    FAULT_MEMBERS_LAST = FAULT_REMOVED_REVIVED,
 };
 const char *fault_kind_text(enum fault_kind kind);
 

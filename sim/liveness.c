@@ -32,34 +32,38 @@ static void liveness_cast_out(struct world *world, struct node *node, enum outsi
     }
 }
 
-/* How many nodes a majority can do without, beside those that are down for good. If each has lost something, none. */
-static uint32_t liveness_spare(const struct world *world)
+/* Down for good, or struck: a set of nodes. Who has stopped because it was removed is started again when it is wanted.
+ */
+static uint32_t liveness_gone(const struct world *world)
 {
-    const struct swarm *swarm = &world->scene.swarm;
-    uint32_t struck = 0;
-    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
-        struck += world->nodes[slot].state == NODE_STOPPED || world->nodes[slot].disk.struck;
-    const uint32_t spare = (swarm->node_count - 1) / 2;
-    if (swarm->regime == REGIME_PLACES && struck > 0)
-        return 0;
-    return spare - u32_min(spare, struck);
+    uint32_t gone = 0;
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
+        const struct node *node = &world->nodes[slot];
+        if ((node->state == NODE_STOPPED && node->stop != STOP_REMOVED) || node->disk.struck)
+            gone |= 1u << slot;
+    }
+    return gone;
 }
 
 static void liveness_draw_outsiders(struct world *world)
 {
     struct scene *scene = &world->scene;
     const uint32_t count = scene->swarm.node_count;
-    uint32_t spare = liveness_spare(world);
+    uint32_t gone = liveness_gone(world);
     if (!scene->swarm.faults || choose(&scene->choose, CHOOSE_HEAL, 0, 3) != 2)
         return;
+    /* If each has lost something, all are needed. */
+    if (scene->swarm.regime == REGIME_PLACES && gone != 0)
+        return;
     const uint32_t first = (uint32_t)choose(&scene->choose, CHOOSE_HEAL, 0, count);
-    for (uint32_t i = 0; i < count && spare > 0; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct node *node = &world->nodes[(first + i) % count];
         const enum outsider_state state = liveness_draw_outsider(world);
-        if (state == OUTSIDER_NONE || node->state == NODE_STOPPED || node->disk.struck)
+        if (state == OUTSIDER_NONE || node->state == NODE_STOPPED || node->disk.struck
+            || check_members_need(scene->check, gone | 1u << node->slot))
             continue;
         liveness_cast_out(world, node, state);
-        spare--;
+        gone |= 1u << node->slot;
     }
 }
 
@@ -69,6 +73,7 @@ void liveness_begin(struct world *world)
     scene->healed = true;
     network_heal(&world->network);
     queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns + scene_election_ns(scene) / 64);
+    queue_hasten(&scene->queue, QUEUE_MEMBERS, scene->now_ns + scene_election_ns(scene));
     liveness_draw_outsiders(world);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         struct node *node = &world->nodes[slot];
@@ -92,10 +97,11 @@ void liveness_begin(struct world *world)
 }
 
 struct liveness_survey {
-    uint32_t alive;  /* nodes that must make progress: neither outsiders nor stopped for good */
-    uint32_t voters; /* of them, those that do not abstain: only a leader can end that */
+    uint32_t alive; /* members that must make progress: neither outsiders nor stopped for good */
+    uint32_t able;  /* of them, those that do not abstain, which only a leader can end: a set of nodes */
     uint32_t leaders;
     bool log_full;  /* one of them, or one that stopped, has no room for clients */
+    bool joint;     /* a leader has not left the joint configuration yet */
     bool equal;     /* all have applied and hold the same */
     bool caught_up; /* and that is everything */
 };
@@ -110,22 +116,28 @@ static bool liveness_log_full(const struct limits *limits, const struct replica_
 static void liveness_survey(const struct world *world, struct liveness_survey *survey)
 {
     const struct swarm *swarm = &world->scene.swarm;
+    const uint32_t members = check_members(world->scene.check);
     struct replica_view first = { 0 };
     *survey = (struct liveness_survey){ .equal = true, .caught_up = true };
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         const struct node *node = &world->nodes[slot];
         if (node->state == NODE_STOPPED && node->stop == STOP_WAL_FULL)
             survey->log_full = true;
-        if (node->state == NODE_STOPPED || node->outsider)
+        if ((node->state == NODE_STOPPED && node->stop != STOP_REMOVED) || node->outsider)
             continue;
-        survey->alive++;
         struct replica_view view = { 0 };
         if (node->state == NODE_UP)
             replica_inspect(node->replica, &view);
+        if (view.role == RAFT_LEADER) {
+            survey->leaders++;
+            survey->joint |= configuration_is_joint(replica_configuration(node->replica));
+        }
+        if ((members >> slot & 1) == 0)
+            continue;
+        survey->alive++;
         if (survey->alive == 1)
             first = view;
-        survey->leaders += view.role == RAFT_LEADER;
-        survey->voters += (view.flags & STORED_ABSTAIN) == 0;
+        survey->able |= (uint32_t)((view.flags & STORED_ABSTAIN) == 0) << slot;
         survey->log_full |= liveness_log_full(&swarm->limits, &view);
         survey->equal &= view.applied == first.applied && view.state_digest == first.state_digest;
         survey->caught_up &= node->state == NODE_UP && view.applied == view.last.index && view.commit == view.last.index
@@ -138,7 +150,8 @@ static void liveness_fail(struct world *world, const struct liveness_survey *sur
     const struct workload *workload = &world->workload;
     const char *missing = survey->leaders != 1                   ? "there is not one leader"
                           : !workload_settled(workload)          ? "calls are still without an outcome"
-                          : !survey->equal || !survey->caught_up ? "not all live voters have caught up"
+                          : survey->joint                        ? "the joint configuration is not left"
+                          : !survey->equal || !survey->caught_up ? "not all live members have caught up"
                                                                  : "nothing";
     check_fail(world->scene.check, CHECK_LIVENESS, UINT32_MAX,
                "%u maximum election timeouts after healing %s: %u alive, %u leaders, %u open calls, prober at step %u",
@@ -204,12 +217,13 @@ static bool liveness_progressed(struct world *world)
         return false;
     struct liveness_survey survey;
     liveness_survey(world, &survey);
-    const uint32_t majority = scene->swarm.node_count / 2 + 1;
-    const bool whole = workload_settled(&world->workload) && survey.leaders == 1 && survey.equal && survey.caught_up;
+    const bool majority = !check_members_need(scene->check, ~survey.able);
+    const bool whole =
+        workload_settled(&world->workload) && survey.leaders == 1 && !survey.joint && survey.equal && survey.caught_up;
     if (!whole && !late)
         return false;
     const bool full = !whole && survey.log_full;
-    liveness->world = survey.voters < majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
+    liveness->world = !majority ? LIVENESS_MINORITY : full ? LIVENESS_FULL : LIVENESS_WHOLE;
     if (!liveness_demanded(world))
         liveness->world = LIVENESS_DAMAGED;
     scene->coverage.demands[liveness->world][DEMAND_WORLD]++;
@@ -263,7 +277,8 @@ static bool liveness_ask(struct world *world)
         liveness->term = 0;
         if (stale) {
             struct node *node = &world->nodes[question - keys];
-            liveness->node = node->state == NODE_UP && !node->outsider ? node : NULL;
+            const bool member = (check_members(scene->check) >> node->slot & 1) != 0;
+            liveness->node = node->state == NODE_UP && !node->outsider && member ? node : NULL;
         } else {
             liveness->node = liveness->world == LIVENESS_MINORITY ? NULL : liveness_leader(world, &liveness->term);
         }

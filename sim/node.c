@@ -17,7 +17,10 @@ void node_format(struct world *world, struct node *node, uint64_t instance)
     uint8_t copy_bytes[8192];
     const struct slice bytes = { .bytes = copy_bytes, .count = limits_superblock_bytes(&swarm->limits) };
     ASSERT(bytes.count <= sizeof copy_bytes);
-    replica_format(&swarm->limits, &swarm->configs[node->slot], &swarm->configuration, instance, copy_bytes);
+    const struct replica_config *config = &swarm->configs[node->slot];
+    const struct configuration none = { .id = { .term = 0 } };
+    const bool member = configuration_slot(&swarm->configuration, config->node_id) < MEMBERS_MAX;
+    replica_format(&swarm->limits, config, member ? &swarm->configuration : &none, instance, copy_bytes);
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy), bytes);
 }
@@ -83,9 +86,9 @@ void node_crash(struct world *world, struct node *node)
 /* Whether an injected fault explains that the node gave up, and whether a restart helps. */
 enum explanation { UNEXPLAINED, EXPLAINED_FOR_NOW, EXPLAINED_FOR_GOOD };
 
-static enum explanation node_explain(const struct node *node, enum stop_reason reason)
+static enum explanation node_explain(const struct world *world, const struct node *node, const struct effect *effect)
 {
-    switch (reason) {
+    switch (effect->stop) {
     case STOP_WRITE_FAILED: return node->disk.write_failed ? EXPLAINED_FOR_NOW : UNEXPLAINED;
     case STOP_NO_SUPERBLOCK:
     case STOP_WAL_DAMAGED: return node->disk.harm_seen[DEVICE_WAL] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
@@ -96,6 +99,7 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
     case STOP_WRONG_GEOMETRY:
     case STOP_DATA_DAMAGED: return node->disk.harm_seen[DEVICE_DATA] ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_REMOVED:
+        return check_members_removed(world->scene.check, node->slot, effect->detail) ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_DIVERGED:
     case STOP_DUPLICATE_NODE:
     case STOP_REPLACED_NODE: return UNEXPLAINED;
@@ -106,11 +110,13 @@ static enum explanation node_explain(const struct node *node, enum stop_reason r
 void node_stop(struct world *world, struct node *node, const struct effect *effect)
 {
     struct check *check = world->scene.check;
-    const enum explanation explanation = node_explain(node, effect->stop);
+    const enum explanation explanation = node_explain(world, node, effect);
     check_count(check, CHECK_STOP);
     if (explanation == UNEXPLAINED)
         check_fail(check, CHECK_STOP, node->slot, "stopped without a fault that explains it: %s (detail %llu)",
                    stop_reason_text(effect->stop), (unsigned long long)effect->detail);
+    if (effect->stop == STOP_REMOVED)
+        coverage_fire(&world->scene.coverage, FAULT_STOPPED_REMOVED);
     node->stop = effect->stop;
     node_end(world, node);
     node->state = explanation == EXPLAINED_FOR_NOW ? NODE_DOWN : NODE_STOPPED;

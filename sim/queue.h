@@ -12,6 +12,7 @@ enum queue_kind {
     QUEUE_CLIENT,  /* who: client, tag: generation of its timer */
     QUEUE_NEMESIS, /* who: enum nemesis_kind */
     QUEUE_MEND,    /* who: enum nemesis_kind; what it did ends; slot: node, if one */
+    QUEUE_MEMBERS, /* who changes the members is about to */
 };
 
 struct queue_event {

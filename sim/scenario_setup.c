@@ -134,6 +134,8 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 
 static void setup_configs(struct swarm *swarm)
 {
+    swarm->member_count = swarm->node_count;
+    swarm->struck_max = (swarm->node_count - 1) / 2;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;

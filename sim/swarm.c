@@ -16,6 +16,7 @@ enum swarm_group {
     GROUP_PROCESS,
     GROUP_CLIENT,
     GROUP_DAMAGE,
+    GROUP_MEMBERS,
 };
 
 struct draw {
@@ -48,7 +49,7 @@ const char *profile_text(enum profile profile)
     static const char *const texts[PROFILE_KINDS] = {
         [PROFILE_MIXED] = "mixed",       [PROFILE_TIMED] = "timed",     [PROFILE_UNTIMED] = "untimed",
         [PROFILE_ELECTION] = "election", [PROFILE_STORAGE] = "storage", [PROFILE_DISK] = "disk",
-        [PROFILE_QUIET] = "quiet",
+        [PROFILE_QUIET] = "quiet",       [PROFILE_MEMBERS] = "members",
     };
     ASSERT(profile < PROFILE_KINDS);
     return texts[profile];
@@ -99,6 +100,15 @@ static enum profile draw_family(const struct draw *draw, enum profile profile)
 /* Little but the disks and the power is out of order. */
 static bool family_is_calm(enum profile family) { return family == PROFILE_STORAGE || family == PROFILE_DISK; }
 
+/* Nodes that may join, if anybody may. */
+static void draw_spares(struct swarm *swarm, const struct draw *draw)
+{
+    swarm->reconfigures = draw_percent(draw, 12) || swarm->family == PROFILE_MEMBERS;
+    const uint64_t spares = draw_below(draw, u32_min(4, VOTERS_MAX - swarm->node_count) + 1);
+    if (swarm->reconfigures)
+        swarm->node_count += (uint32_t)spares;
+}
+
 static void draw_shape(struct swarm *swarm, const struct draw *draw)
 {
     static const uint8_t sizes[] = { 1, 2, 3, 4, 5, 7 };
@@ -108,6 +118,8 @@ static void draw_shape(struct swarm *swarm, const struct draw *draw)
     swarm->untimed = swarm->family == PROFILE_UNTIMED;
     if (swarm->family == PROFILE_ELECTION || family_is_calm(swarm->family))
         swarm->untimed = draw_percent(draw, 25);
+    if (swarm->family == PROFILE_MEMBERS)
+        swarm->untimed = draw_percent(draw, 35);
     uint64_t ticket = draw_below(draw, 100);
     for (uint32_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         swarm->node_count = sizes[i];
@@ -118,6 +130,8 @@ static void draw_shape(struct swarm *swarm, const struct draw *draw)
     swarm->client_count = 1 + (uint32_t)draw_below(draw, CLIENTS_MAX);
     swarm->key_count = 1 + (uint32_t)draw_below(draw, KEYS_MAX);
     swarm->inputs_max = draw_octave(draw, 100, 2000);
+    swarm->member_count = swarm->node_count;
+    draw_spares(swarm, &(struct draw){ .swarm = swarm, .choose = draw->choose, .group = GROUP_MEMBERS });
 }
 
 /* Unusual ids: the largest, neighbours of sentinels, far apart, and in no order. */
@@ -154,6 +168,8 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
         config->check_quorum = check_quorum;
         config->strict_naming = strict_naming;
         config->node_id = draw_id(draw, plain, slot);
+        if (slot >= swarm->member_count)
+            continue;
         swarm->configuration.members[slot] = (struct member){
             .id = config->node_id,
             .roles = MEMBER_VOTER,
@@ -291,6 +307,14 @@ static void draw_disk(struct swarm *swarm, const struct draw *draw)
     swarm->write_full = draw_percent(draw, percent / 2) && swarm->faults ? full : 0;
 }
 
+/* Does any disk lose or alter anything? */
+static bool swarm_damages(const struct swarm *swarm)
+{
+    const uint64_t *nemesis = swarm->nemesis_ns;
+    return nemesis[NEMESIS_ROT] != 0 || nemesis[NEMESIS_STICKY] != 0 || nemesis[NEMESIS_SUPERBLOCK] != 0
+           || swarm->write_swallowed != 0 || swarm->write_misdirected != 0 || swarm->read_misdirected != 0;
+}
+
 /* What the disks do to what they were trusted with: in some schedules several such things, in the others none, so that
  * most schedules do not end with nodes that have stopped. */
 static void draw_damage(struct swarm *swarm, const struct draw *draw)
@@ -324,6 +348,30 @@ static void draw_damage(struct swarm *swarm, const struct draw *draw)
         swarm->regime = REGIME_UNRESTRICTED;
     else if (damaged && ticket >= 35 && (ATLAS_LOG_IS_REPAIRED || ATLAS_PAGES_ARE_REPAIRED))
         swarm->regime = REGIME_PLACES;
+}
+
+/* A third of the voters may lose what they had, if there are three at least: in either half of any configuration. Who
+ * lost its disk while others came and went would not know whom to ask. */
+static void draw_members(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    swarm->struck_max = (swarm->node_count - 1) / 2;
+    if (!swarm->reconfigures)
+        return;
+    KNOB(members_max, 4, 5, 7, 10);
+    swarm->limits.members_max = u32_max(swarm->limits.members_max, swarm->member_count);
+    KNOB(promote_lag_entries_max, 1, 4, 4, 16);
+    swarm->change_ns = draw_octave(draw, election_ns / 2, 16 * election_ns);
+    swarm->change_any = draw_percent(draw, 50) ? 300000 : 0;
+    swarm->change_forced = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 20000, 500000) : 0;
+    swarm->change_together = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 50000, 500000) : 0;
+    swarm->spare_early = (uint32_t)draw_below(draw, 3) * 500000;
+    swarm->revived = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 20000, 500000) : 0;
+    swarm->nemesis_ns[NEMESIS_WIPE] = 0;
+    const bool bears = swarm->member_count >= 3;
+    swarm->voters_min = bears && swarm_damages(swarm) ? 3 : 1;
+    if (swarm->regime != REGIME_UNRESTRICTED)
+        swarm->struck_max = bears ? 1 : 0;
 }
 
 /* Leases rest on clocks that differ by no more than they are told (Raft 6.4.1). The bound is exact. */
@@ -489,6 +537,16 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
     coverage_enable(coverage, on);
 }
 
+static void swarm_count_members(const struct swarm *swarm, struct coverage *coverage)
+{
+    bool on[FAULT_KINDS] = { false };
+    for (uint32_t kind = FAULT_MEMBERS_FIRST; kind <= FAULT_MEMBERS_LAST; kind++)
+        on[kind] = swarm->reconfigures;
+    on[FAULT_CHANGE_FORCED] = swarm->reconfigures && swarm->change_forced;
+    on[FAULT_CHANGE_TOGETHER] = swarm->reconfigures && swarm->change_together;
+    coverage_enable(coverage, on);
+}
+
 void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *coverage, uint64_t seed,
                 enum profile profile)
 {
@@ -496,7 +554,7 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
         [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft,       [GROUP_LIMITS] = draw_limits,
         [GROUP_NETWORK] = draw_network, [GROUP_NEMESIS] = draw_nemesis, [GROUP_DISK] = draw_disk,
         [GROUP_CLOCK] = draw_clock,     [GROUP_PROCESS] = draw_process, [GROUP_CLIENT] = draw_client,
-        [GROUP_DAMAGE] = draw_damage,
+        [GROUP_DAMAGE] = draw_damage,   [GROUP_MEMBERS] = draw_members,
     };
     memset(swarm, 0, sizeof *swarm);
     swarm->seed = seed;
@@ -509,4 +567,5 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
     ASSERT(configuration_problem(&swarm->configuration) == NULL);
     swarm_count_disks(swarm, coverage);
     swarm_count_others(swarm, coverage);
+    swarm_count_members(swarm, coverage);
 }

@@ -23,6 +23,7 @@ enum profile {
     PROFILE_STORAGE,  /* crashes, torn writes, errors; a quiet network */
     PROFILE_DISK,     /* the same, and all that disks can do at once, often */
     PROFILE_QUIET,    /* no faults at all */
+    PROFILE_MEMBERS,  /* as timed or untimed, and the members change in every schedule */
     PROFILE_KINDS,
 };
 const char *profile_text(enum profile profile);
@@ -76,8 +77,9 @@ struct swarm {
     enum profile profile; /* asked for */
     enum profile family;  /* drawn from it */
     bool untimed;
-    bool faults; /* false: quiet */
-    uint32_t node_count;
+    bool faults;           /* false: quiet */
+    uint32_t node_count;   /* those that may join included */
+    uint32_t member_count; /* of them, the first ones are members from the beginning */
     uint32_t client_count;
     uint32_t key_count;
     uint64_t inputs_max; /* length of the safety phase */
@@ -85,7 +87,7 @@ struct swarm {
 
     struct limits limits;
     struct replica_config configs[VOTERS_MAX]; /* seed is set anew for each life */
-    struct configuration configuration;        /* at format; a node has the same number and slot */
+    struct configuration configuration;        /* at format; those who are not in it have none */
 
     uint64_t delay_ns; /* typical, of a link */
     enum delay_kind delay_kind;
@@ -105,6 +107,16 @@ struct swarm {
     uint64_t outage_ns;                 /* mean length of what a nemesis does */
     uint32_t power_again;               /* share of power losses with another one behind */
     enum regime regime;
+
+    bool reconfigures;        /* members come and go (reconfigure.h) */
+    uint64_t change_ns;       /* mean interval of changes */
+    uint32_t change_any;      /* share of those that do not say which configuration they are meant for */
+    uint32_t change_forced;   /* share */
+    uint32_t change_together; /* share of those with another one right behind */
+    uint32_t spare_early;     /* share of nodes that are started before they are added */
+    uint32_t revived;         /* who was removed, and has stopped, is started again: each time that it might be */
+    uint32_t voters_min;      /* fewer are not asked for: so many are needed to bear what disks do */
+    uint32_t struck_max;      /* nodes that may lose what they do not repair alone */
 
     uint64_t disk_ns; /* typical latency */
     enum delay_kind disk_kind;

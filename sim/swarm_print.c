@@ -86,6 +86,14 @@ static void swarm_print_machine(const struct swarm *swarm, FILE *file)
     fprintf(file, " tick_ns=%" PRIu64 " restart=%d timer_ns=%" PRIu64 " lease=%" PRIu32 " stale_clock=%" PRIu32 "\n",
             swarm->tick_ns, swarm->clock_restart, swarm->timer_ns, swarm->configs[0].lease_drift_ppm,
             swarm->stale_clock);
+    if (swarm->reconfigures)
+        fprintf(file,
+                "members   first=%" PRIu32 " change_ns=%" PRIu64 " any=%" PRIu32 " forced=%" PRIu32 " together=%" PRIu32
+                " early=%" PRIu32 " revived=%" PRIu32 " voters_min=%" PRIu32 " struck_max=%" PRIu32
+                " members_max=%" PRIu32 " lag=%" PRIu32 "\n",
+                swarm->member_count, swarm->change_ns, swarm->change_any, swarm->change_forced, swarm->change_together,
+                swarm->spare_early, swarm->revived, swarm->voters_min, swarm->struck_max, swarm->limits.members_max,
+                swarm->limits.promote_lag_entries_max);
     fprintf(file,
             "process   effect_crash=%" PRIu32 " effect_power=%" PRIu32 " fast_restart=%" PRIu32 " downtime_ns=%" PRIu64
             " batch=%" PRIu32 "\n",

@@ -28,6 +28,7 @@ void workload_reset(struct workload *workload, struct scene *scene)
     workload->calls = 0;
     workload->open = 0;
     memset(workload->savers, 0, sizeof workload->savers);
+    reconfigure_reset(&workload->reconfigure);
     for (uint32_t slot = 0; slot < CLIENT_SLOTS; slot++) {
         struct client *client = &workload->clients[slot];
         memset(client, 0, offsetof(struct client, key));
@@ -217,7 +218,11 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
             client->node = node;
             return;
         }
-    client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+    /* Where most may be no members, or have stopped, luck takes too long. */
+    if (scene->healed && swarm->reconfigures)
+        client->node = (client->node + 1) % swarm->node_count;
+    else
+        client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
 }
 
 /* Turned away, or without an answer: tries again, elsewhere perhaps, until it gives up. */
@@ -316,6 +321,8 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     }
     ASSERT((uint32_t)reply.status < REPLY_STATUSES);
     scene->coverage.replies[reply.status]++;
+    if (reconfigure_receive(&workload->reconfigure, scene, &reply))
+        return;
     if (reply.request_id <= ID_CHECKPOINT) {
         client_take_other(scene, &reply);
         return;

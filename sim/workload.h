@@ -8,6 +8,7 @@
 #define WW_WORKLOAD_H
 
 #include "network.h"
+#include "reconfigure.h"
 #include "saver.h"
 #include "scene.h"
 
@@ -42,6 +43,7 @@ struct workload {
     uint32_t open; /* calls without an outcome yet */
     struct client clients[CLIENT_SLOTS];
     struct saver savers[CLIENT_SLOTS];
+    struct reconfigure reconfigure;
     uint8_t frame[CLIENT_FRAME_BYTES_MAX];
 };
 

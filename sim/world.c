@@ -102,6 +102,7 @@ static bool world_reset(struct world *world, uint64_t seed)
         .limits = &swarm->limits,
         .node_count = swarm->node_count,
         .configs = swarm->configs,
+        .configuration = &swarm->configuration,
         .check_quorum = swarm->configs[0].check_quorum,
     };
     check_reset(scene->check, &setup);
@@ -125,7 +126,12 @@ static bool world_draw(struct world *world, const struct world_options *options)
     if (!world_reset(world, options->seed))
         return false;
     nemesis_start(world);
+    reconfigure_start(world);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
+        /* A node that may join waits until it is wanted, or does so for nothing. */
+        if (slot >= scene->swarm.member_count
+            && !choose_chance(&scene->choose, CHOOSE_MEMBERS, slot, scene->swarm.spare_early))
+            continue;
         const bool queued = queue_push(&scene->queue, 0, QUEUE_RESTART, slot, 0, 0);
         ASSERT(queued);
     }
@@ -193,6 +199,8 @@ static void world_note_events(struct world *world, struct node *node)
         world->scene.coverage.events[event->kind]++;
         if (event->kind == EVENT_ROLE)
             node->role = (enum raft_role)event->a;
+        if (world->scene.swarm.reconfigures)
+            reconfigure_note(world, node, event);
         if (event->kind == EVENT_ROLE && event->a == RAFT_LEADER)
             world_check_lease(world, node);
     }
@@ -376,6 +384,8 @@ static void world_receive(struct world *world, const struct queue_event *event)
         workload_receive_damaged(&world->scene, bytes);
     } else if (packet.to >= ENDPOINT_CLIENT) {
         workload_receive(&world->workload, &world->scene, &world->network, packet.to - ENDPOINT_CLIENT, bytes);
+    } else if (world->scene.healed && packet.from >= ENDPOINT_CLIENT && reconfigure_is_request(bytes)) {
+        /* Nobody changes the members any more: who is needed stays so. */
     } else if (world->nodes[packet.to].state == NODE_UP) {
         struct node *node = &world->nodes[packet.to];
         struct input input = { .kind = INPUT_PEER_FRAME, .bytes = bytes, .more = world_draw_more(world, node) };
@@ -448,6 +458,7 @@ static void world_happen(struct world *world, const struct queue_event *event)
         return;
     case QUEUE_CLIENT: workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag); return;
     case QUEUE_NEMESIS: nemesis_strike(world, (enum nemesis_kind)event->who); return;
+    case QUEUE_MEMBERS: reconfigure_tick(world); return;
     case QUEUE_MEND: nemesis_mend(world, (enum nemesis_kind)event->who); return;
     }
     UNREACHABLE();

@@ -15,6 +15,7 @@ enum { NODES = 3, FRAMES_MAX = 512 };
 struct cluster {
     struct node *nodes[NODES];
     struct replica_config configs[NODES];
+    struct configuration configuration;
     struct check *check;
     uint64_t step;
     uint64_t session;
@@ -185,12 +186,16 @@ static inline struct cluster *cluster_new(void)
     struct cluster *c = calloc(1, sizeof *c);
     EXPECT(c != NULL);
     c->check = check_new();
+    c->configuration = node_voters(NODES);
     for (uint32_t n = 0; n < NODES; n++) {
         c->configs[n] = node_config(n + 1);
         c->configs[n].check_quorum = false;
         c->nodes[n] = node_new(&limits_tiny, &c->configs[n], node_voters(NODES));
     }
-    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
+    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny,
+                                                 .node_count = NODES,
+                                                 .configs = c->configs,
+                                                 .configuration = &c->configuration });
     for (uint32_t n = 0; n < NODES; n++) {
         landed(c, n, DEVICE_WAL, 0, (uint32_t)wal_header_offset(&limits_tiny), false);
         start(c, n);

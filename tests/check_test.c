@@ -54,7 +54,10 @@ TEST(a_checker_starts_anew_after_a_reset)
     struct cluster *fresh = cluster_new();
     check_free(fresh->check);
     fresh->check = c->check;
-    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny, .node_count = NODES, .configs = c->configs });
+    check_reset(c->check, &(struct check_setup){ .limits = &limits_tiny,
+                                                 .node_count = NODES,
+                                                 .configs = c->configs,
+                                                 .configuration = &c->configuration });
     EXPECT(!check_result(c->check)->failed);
     EXPECT_EQUAL(check_committed(c->check), 0);
     EXPECT_EQUAL(check_counts(c->check)[CHECK_MONOTONE], 0);

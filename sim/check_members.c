@@ -1,0 +1,317 @@
+/* Configurations (I13, Raft 4): which one each node must use, which ones follow each other, and who is a majority.
+ *
+ * Every configuration that was ever appended is remembered, with the chain hash of its log up to there. Which one a
+ * node must use follows from the ghost of its log. Majorities are counted here, over nodes and not over slots of a
+ * configuration, and by nothing that the core has. */
+#include "check_state.h"
+
+#include <string.h>
+
+/* Positions of those that no entry made. */
+enum { CONFIGURATION_FORMAT, CONFIGURATION_NONE, CONFIGURATIONS_FIRST };
+
+static void members_add(struct check *check, uint64_t index, struct link link, const struct configuration *value)
+{
+    check->configurations = check_grow(check->configurations, &check->configuration_max, check->configuration_count + 1,
+                                       sizeof *check->configurations);
+    struct ghost_configuration *added = &check->configurations[check->configuration_count++];
+    *added = (struct ghost_configuration){ .index = index, .link = link, .value = *value };
+    added->value.id = (struct log_id){ .term = link.term, .index = index };
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const struct member *member = &value->members[slot];
+        const uint32_t node = member->id == 0 ? VOTERS_MAX : check_slot(check, member->id);
+        if (node == VOTERS_MAX)
+            continue;
+        added->members |= 1u << node;
+        added->voters |= (member->roles & MEMBER_VOTER) != 0 ? 1u << node : 0;
+        added->voters_old |= (member->roles & MEMBER_VOTER_OLD) != 0 ? 1u << node : 0;
+    }
+}
+
+void check_members_reset(struct check *check)
+{
+    const struct configuration none = { .id = { .term = 0 } };
+    check->configuration_count = 0;
+    members_add(check, 0, (struct link){ .term = 0 }, check->setup.configuration);
+    members_add(check, 0, (struct link){ .term = 0 }, &none);
+    check->configurations_verified = check->configuration_count;
+    const uint32_t members = check->configurations[CONFIGURATION_FORMAT].members;
+    for (uint32_t node = 0; node < VOTERS_MAX; node++)
+        check->nodes[node].used = check->nodes[node].formatted =
+            (members >> node & 1) != 0 ? CONFIGURATION_FORMAT : CONFIGURATION_NONE;
+}
+
+/* ---- majorities ---- */
+
+static bool half_has(uint32_t voters, uint32_t nodes)
+{
+    uint32_t all = 0, in = 0;
+    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
+        all += voters >> node & 1;
+        in += (voters & nodes) >> node & 1;
+    }
+    return in > all - in;
+}
+
+/* Raft 4.3: of each half. */
+static bool quorum_of(const struct ghost_configuration *configuration, uint32_t nodes)
+{
+    return half_has(configuration->voters, nodes)
+           && (configuration->voters_old == 0 || half_has(configuration->voters_old, nodes));
+}
+
+bool check_members_quorum(const struct check *check, uint32_t configuration, uint32_t nodes)
+{
+    ASSERT(configuration < check->configuration_count);
+    return quorum_of(&check->configurations[configuration], nodes);
+}
+
+uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot)
+{
+    ASSERT(slot < MEMBERS_MAX);
+    const uint64_t id = check->configurations[configuration].value.members[slot].id;
+    return id == 0 ? VOTERS_MAX : check_slot(check, id);
+}
+
+/* ---- which one is in use ---- */
+
+static bool is_committed(const struct check *check, const struct ghost_configuration *configuration)
+{
+    return configuration->index <= check->committed
+           && check->commits[configuration->index].link.chain == configuration->link.chain;
+}
+
+/* The latest one in this log up to an index (Raft 4.1). */
+static uint32_t latest_in(const struct check *check, uint32_t node, const struct ghost_log *log, uint64_t index)
+{
+    uint32_t latest = check->nodes[node].formatted;
+    for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++) {
+        const struct ghost_configuration *ghost = &check->configurations[at];
+        if (ghost->index <= u64_min(index, log->last) && ghost->index > check->configurations[latest].index
+            && check_log_link(check, log, ghost->index).chain == ghost->link.chain)
+            latest = at;
+    }
+    return latest;
+}
+
+static uint32_t members_find(const struct check *check, uint32_t node, struct log_id id)
+{
+    if (id.index == 0)
+        return check->nodes[node].formatted;
+    for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++)
+        if (check->configurations[at].index == id.index && check->configurations[at].link.term == id.term)
+            return at;
+    return check->configuration_count;
+}
+
+/* May the node use it, though it is not the latest one of its log? One that is committed, while its log does not reach
+ * there; and any, before it has read those of the checkpoint that its log begins with. */
+static bool is_excused(const struct check *check, const struct ghost_configuration *used,
+                       const struct replica_view *view)
+{
+    return (view->flags & STORED_STRANGER) != 0 || (used->index > view->last.index && is_committed(check, used));
+}
+
+void check_members_follow(struct check *check, uint32_t node, const struct replica *replica,
+                          const struct replica_view *view)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    const struct configuration *used = replica_configuration(replica);
+    const uint32_t expected = latest_in(check, node, &ghost->memory, UINT64_MAX);
+    const uint32_t found = members_find(check, node, used->id);
+    ghost->used_before = ghost->serving && found < check->configuration_count ? ghost->used : found;
+    ghost->used = found;
+    check_count(check, CHECK_CONFIGURATION);
+    if (found == check->configuration_count
+        || memcmp(used->members, check->configurations[found].value.members, sizeof used->members) != 0) {
+        check_fail(check, CHECK_CONFIGURATION, node, "uses a configuration of entry %llu that nobody has appended",
+                   (unsigned long long)used->id.index);
+        ghost->used = ghost->used_before = ghost->formatted;
+        return;
+    }
+    if (found != expected && !is_excused(check, &check->configurations[found], view))
+        check_fail(check, CHECK_CONFIGURATION, node,
+                   "uses the configuration of entry %llu; the latest one in its log is that of entry %llu",
+                   (unsigned long long)used->id.index, (unsigned long long)check->configurations[expected].index);
+    const struct log_id committed = replica_configuration_committed(replica)->id;
+    const uint32_t known = members_find(check, node, committed);
+    if (committed.index > 0
+        && (known == check->configuration_count || !is_committed(check, &check->configurations[known]))
+        && committed.index > view->commit)
+        check_fail(check, CHECK_CONFIGURATION, node, "takes the configuration of entry %llu for committed",
+                   (unsigned long long)committed.index);
+}
+
+/* Raft 4.2.2: a voter of the configuration in use, or of the one before, until the former is known to be committed. */
+bool check_members_may_lead(const struct check *check, uint32_t node, uint64_t commit)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const struct ghost_configuration *used = &check->configurations[ghost->used];
+    uint32_t voters = used->voters | used->voters_old;
+    if (used->index > commit) {
+        const uint32_t before = latest_in(check, node, &ghost->memory, used->index - 1);
+        voters |= check->configurations[before].voters | check->configurations[before].voters_old;
+    }
+    return (voters >> node & 1) != 0;
+}
+
+/* ---- those that come ---- */
+
+void check_members_entry(struct check *check, uint32_t node, struct link link, const struct entry *entry)
+{
+    struct configuration value;
+    const uint32_t known = members_find(check, node, entry->id);
+    if (known < check->configuration_count)
+        return;
+    if (!configuration_decode(entry->body, &value)) {
+        check_fail(check, CHECK_CONFIGURATION, node, "appends what is no configuration, as entry %llu",
+                   (unsigned long long)entry->id.index);
+        return;
+    }
+    members_add(check, entry->id.index, link, &value);
+}
+
+/* I13: is there a quorum of the one that leaves no quorum of the other? */
+static bool intersect(const struct ghost_configuration *a, const struct ghost_configuration *b)
+{
+    for (uint32_t nodes = 0; nodes < 1u << VOTERS_MAX; nodes++)
+        if (quorum_of(a, nodes) && quorum_of(b, ~nodes))
+            return false;
+    return true;
+}
+
+/* The node has just appended it, as a leader. */
+static void members_verify(struct check *check, uint32_t node, const struct replica_view *view, uint32_t at)
+{
+    const struct ghost_configuration *next = &check->configurations[at];
+    const struct ghost_log *log = &check->nodes[node].memory;
+    const struct ghost_configuration *last = &check->configurations[latest_in(check, node, log, next->index - 1)];
+    const unsigned long long index = next->index;
+    check_count(check, CHECK_CONFIGURATION);
+    if (next->link.term != view->term || check_promise_term(check, view->term)->leader != view->node_id)
+        check_fail(check, CHECK_CONFIGURATION, node, "appends the configuration of entry %llu, and does not lead",
+                   index);
+    if (last->index > 0 && (last->index > view->commit || !is_committed(check, last)))
+        check_fail(check, CHECK_CONFIGURATION, node,
+                   "appends the configuration of entry %llu before that of entry %llu is committed", index,
+                   (unsigned long long)last->index);
+    /* raft-dev, 2015: "bug in single-server membership changes". */
+    if (check_log_link(check, log, view->commit).term != view->term)
+        check_fail(check, CHECK_CONFIGURATION, node,
+                   "appends the configuration of entry %llu before it has committed an entry of its term", index);
+    if (!intersect(last, next) || !intersect(next, next))
+        check_fail(check, CHECK_CONFIGURATION, node,
+                   "appends the configuration of entry %llu, which can act without that of entry %llu", index,
+                   (unsigned long long)last->index);
+}
+
+void check_members_appended(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    for (; check->configurations_verified < check->configuration_count; check->configurations_verified++)
+        members_verify(check, node, view, check->configurations_verified);
+}
+
+void check_members_promised(struct check *check, uint32_t node, uint64_t match)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const uint32_t at = latest_in(check, node, &ghost->disk, match);
+    const struct ghost_configuration *latest = &check->configurations[at];
+    const struct members *members = &ghost->stored.members;
+    if (latest->index <= ghost->disk.base || ghost->hard_lost)
+        return;
+    check_count(check, CHECK_CONFIGURATION);
+    if (!log_id_equal(members->latest.id, latest->value.id) && !log_id_equal(members->previous.id, latest->value.id)
+        && members->previous.id.index < latest->index)
+        check_fail(check, CHECK_CONFIGURATION, node,
+                   "reports match %llu before the configuration of entry %llu is in its superblock",
+                   (unsigned long long)match, (unsigned long long)latest->index);
+}
+
+/* ---- for the world ---- */
+
+static const struct ghost_configuration *members_committed_last(const struct check *check)
+{
+    const struct ghost_configuration *last = &check->configurations[CONFIGURATION_FORMAT];
+    for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++)
+        if (check->configurations[at].index > last->index && is_committed(check, &check->configurations[at]))
+            last = &check->configurations[at];
+    return last;
+}
+
+/* The latest committed one, and those that may be committed yet. */
+static bool may_act(const struct check *check, const struct ghost_configuration *configuration)
+{
+    return configuration->index > check->committed || configuration == members_committed_last(check);
+}
+
+uint32_t check_members(const struct check *check) { return members_committed_last(check)->members; }
+
+uint32_t check_members_possible(const struct check *check)
+{
+    uint32_t members = 0;
+    for (uint32_t at = 0; at < check->configuration_count; at++)
+        if (may_act(check, &check->configurations[at]))
+            members |= check->configurations[at].members;
+    return members;
+}
+
+bool check_members_need(const struct check *check, uint32_t nodes)
+{
+    for (uint32_t at = 0; at < check->configuration_count; at++) {
+        const struct ghost_configuration *ghost = &check->configurations[at];
+        if (at != CONFIGURATION_NONE && may_act(check, ghost) && !quorum_of(ghost, ~nodes))
+            return true;
+    }
+    return false;
+}
+
+bool check_members_removed(const struct check *check, uint32_t node, uint64_t index)
+{
+    for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++) {
+        const struct ghost_configuration *ghost = &check->configurations[at];
+        if (ghost->index == index && is_committed(check, ghost))
+            return (ghost->members >> node & 1) == 0
+                   && ghost->index >= check->configurations[check->nodes[node].used].index;
+    }
+    return false;
+}
+
+/* Is that what the operation was to achieve? */
+static bool operation_done(const struct configuration *configuration, const struct member_operation *operation)
+{
+    const struct member *member = NULL;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (configuration->members[slot].id == operation->id)
+            member = &configuration->members[slot];
+    switch ((enum member_operation_kind)operation->kind) {
+    case MEMBER_REMOVE: return member == NULL;
+    case MEMBER_ADD_LEARNER:
+    case MEMBER_DEMOTE: return member != NULL && member->roles == MEMBER_LEARNER;
+    case MEMBER_ADD_VOTER:
+    case MEMBER_PROMOTE: return member != NULL && member->roles == MEMBER_VOTER;
+    case MEMBER_SET_ADDRESS:
+        return member != NULL && memcmp(member->address, operation->address, sizeof member->address) == 0;
+    case MEMBER_SET_PRIORITY: return member != NULL && member->priority == operation->priority;
+    }
+    return false;
+}
+
+void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index)
+{
+    const struct ghost_configuration *found = NULL;
+    for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++)
+        if (check->configurations[at].index == index && is_committed(check, &check->configurations[at]))
+            found = &check->configurations[at];
+    check_count(check, CHECK_CONFIGURATION);
+    if (found == NULL || found->voters_old != 0) {
+        check_fail(check, CHECK_CONFIGURATION, UINT32_MAX,
+                   "a change is said to be over with entry %llu, which is no committed final configuration",
+                   (unsigned long long)index);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (!operation_done(&found->value, &operations[i]))
+            check_fail(check, CHECK_CONFIGURATION, UINT32_MAX,
+                       "a change is said to be over with entry %llu, and operation %u of it was not done",
+                       (unsigned long long)index, i);
+}

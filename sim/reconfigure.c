@@ -1,0 +1,384 @@
+/* Drawing changes of the members, and looking after who comes and goes; see reconfigure.h. */
+#include "reconfigure.h"
+
+#include "../core/inspect.h"
+#include "node.h"
+
+/* Ids of requests, below those of calls. */
+enum { CHANGE_ID_FIRST = 16, CHANGE_ID_END = 1 << 20 };
+
+static uint64_t draw(struct world *world, uint64_t n) { return choose(&world->scene.choose, CHOOSE_MEMBERS, 0, n); }
+
+static bool chance(struct world *world, uint32_t rate)
+{
+    return choose_chance(&world->scene.choose, CHOOSE_MEMBERS, 0, rate);
+}
+
+void reconfigure_reset(struct reconfigure *reconfigure) { memset(reconfigure, 0, sizeof *reconfigure); }
+
+static void schedule(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    uint64_t wait_ns = scene_election_ns(scene);
+    if (!scene->healed)
+        wait_ns = 1 + choose_exponential(&scene->choose, CHOOSE_MEMBERS, 0, scene->swarm.change_ns);
+    const bool queued = queue_push(&scene->queue, scene->now_ns + wait_ns, QUEUE_MEMBERS, 0, 0, 0);
+    ASSERT(queued);
+}
+
+void reconfigure_start(struct world *world)
+{
+    world->workload.reconfigure.members = check_members(world->scene.check);
+    world->workload.reconfigure.joined = world->workload.reconfigure.members;
+    if (world->scene.swarm.reconfigures)
+        schedule(world);
+}
+
+/* ---- nodes ---- */
+
+/* Whoever is a member runs, as far as it is for the operator to see to that. */
+static void tend(struct world *world)
+{
+    struct scene *scene = &world->scene;
+    const uint32_t members = check_members_possible(scene->check);
+    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
+        struct node *node = &world->nodes[slot];
+        const bool member = (members >> slot & 1) != 0;
+        if (node->outsider)
+            continue;
+        if (node->state == NODE_DOWN && node->life == 0 && member) {
+            node_start(world, node);
+        } else if (node->state == NODE_STOPPED && node->stop == STOP_REMOVED) {
+            if (!member && (scene->healed || !chance(world, scene->swarm.revived)))
+                continue;
+            if (!member)
+                coverage_fire(&scene->coverage, FAULT_REMOVED_REVIVED);
+            node->state = NODE_DOWN;
+            node_start(world, node);
+        }
+    }
+}
+
+/* ---- what to ask for ---- */
+
+struct plan {
+    struct configuration now; /* of the node that is asked */
+    struct change_asked asked;
+    uint32_t leader;
+};
+
+static uint8_t plan_roles(const struct world *world, const struct plan *plan, uint32_t node)
+{
+    const uint32_t slot = configuration_slot(&plan->now, world->scene.swarm.configs[node].node_id);
+    return slot < MEMBERS_MAX ? plan->now.members[slot].roles : 0;
+}
+
+static bool plan_has(const struct world *world, const struct plan *plan, uint32_t node)
+{
+    for (uint32_t i = 0; i < plan->asked.count; i++)
+        if (plan->asked.operations[i].id == world->scene.swarm.configs[node].node_id)
+            return true;
+    return false;
+}
+
+/* A node with one of these roles, 0: no member, that the plan has nothing for yet; the leader in a quarter of the
+ * cases. VOTERS_MAX: none. */
+static uint32_t plan_pick(struct world *world, const struct plan *plan, uint8_t roles)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    const uint32_t first = draw(world, 4) == 3 ? plan->leader : (uint32_t)draw(world, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t node = (first + i) % count;
+        const uint8_t has = plan_roles(world, plan, node);
+        if ((roles == 0 ? has == 0 : (has & roles) != 0) && !plan_has(world, plan, node))
+            return node;
+    }
+    return VOTERS_MAX;
+}
+
+static uint8_t roles_for(enum member_operation_kind kind)
+{
+    switch (kind) {
+    case MEMBER_ADD_LEARNER:
+    case MEMBER_ADD_VOTER: return 0;
+    case MEMBER_PROMOTE: return MEMBER_LEARNER;
+    case MEMBER_DEMOTE: return MEMBER_VOTER;
+    case MEMBER_REMOVE:
+    case MEMBER_SET_ADDRESS:
+    case MEMBER_SET_PRIORITY: return MEMBER_VOTER | MEMBER_LEARNER;
+    }
+    UNREACHABLE();
+}
+
+/* A new one each time; now and then that of another member. */
+static void draw_address(struct world *world, const struct plan *plan, struct member_operation *operation)
+{
+    const struct member *other = &plan->now.members[draw(world, MEMBERS_MAX)];
+    const uint64_t number = world->workload.reconfigure.asked;
+    if (other->id != 0 && other->id != operation->id && draw(world, 8) == 7) {
+        memcpy(operation->address, other->address, sizeof operation->address);
+        return;
+    }
+    const char address[] = { 'm', (char)('a' + number % 26), (char)('a' + number / 26 % 26),
+                             (char)('0' + plan->asked.count) };
+    memcpy(operation->address, address, sizeof address);
+}
+
+/* One more operation, if there is a node for it. */
+static void plan_add(struct world *world, struct plan *plan, enum member_operation_kind kind, bool any)
+{
+    const uint32_t node =
+        any ? (uint32_t)draw(world, world->scene.swarm.node_count) : plan_pick(world, plan, roles_for(kind));
+    if (node == VOTERS_MAX || plan->asked.count == CHANGE_OPERATIONS_MAX || plan_has(world, plan, node))
+        return;
+    struct member_operation operation = { .id = world->scene.swarm.configs[node].node_id, .kind = (uint8_t)kind };
+    if (kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER || kind == MEMBER_SET_ADDRESS)
+        draw_address(world, plan, &operation);
+    if (kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER)
+        plan->asked.readded |= world->workload.reconfigure.members & 1u << node;
+    if (kind == MEMBER_SET_PRIORITY)
+        operation.priority = (uint8_t)draw(world, 4);
+    plan->asked.operations[plan->asked.count++] = operation;
+}
+
+static enum member_operation_kind draw_kind(struct world *world)
+{
+    static const uint8_t kinds[] = { MEMBER_PROMOTE, MEMBER_PROMOTE,     MEMBER_PROMOTE,     MEMBER_ADD_LEARNER,
+                                     MEMBER_REMOVE,  MEMBER_REMOVE,      MEMBER_ADD_LEARNER, MEMBER_ADD_VOTER,
+                                     MEMBER_DEMOTE,  MEMBER_SET_ADDRESS, MEMBER_SET_PRIORITY };
+    return (enum member_operation_kind)kinds[draw(world, ARRAY_COUNT(kinds))];
+}
+
+/* One change; one for another, all at once; everybody out. */
+static void plan_draw(struct world *world, struct plan *plan)
+{
+    const uint64_t ticket = draw(world, 32);
+    const bool any = draw(world, 12) == 11;
+    if (ticket < 18) {
+        plan_add(world, plan, draw_kind(world), any);
+    } else if (ticket < 22) {
+        plan_add(world, plan, draw(world, 2) == 0 ? MEMBER_PROMOTE : MEMBER_ADD_VOTER, false);
+        plan_add(world, plan, MEMBER_REMOVE, any);
+    } else if (ticket < 25) {
+        for (uint32_t i = 0; i < 3; i++)
+            plan_add(world, plan, MEMBER_PROMOTE, false);
+        for (uint32_t i = 0; i < plan->asked.count + draw(world, 2); i++)
+            plan_add(world, plan, draw(world, 2) == 0 ? MEMBER_REMOVE : MEMBER_DEMOTE, false);
+    } else if (ticket < 31) {
+        for (uint64_t left = 2 + draw(world, 4); left > 0; left--)
+            plan_add(world, plan, draw_kind(world), any);
+    } else {
+        for (uint32_t i = 0; i < VOTERS_MAX; i++)
+            plan_add(world, plan, MEMBER_REMOVE, false);
+    }
+}
+
+/* May it be asked for? What is refused in any case may. */
+static bool plan_is_bearable(const struct world *world, const struct plan *plan)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    struct configuration next, behind;
+    if (plan->asked.count == 0)
+        return false;
+    if (swarm->voters_min <= 1 || configuration_is_joint(&plan->now))
+        return true;
+    if (configuration_change(&plan->now, plan->asked.operations, plan->asked.count, swarm->limits.members_max, &next)
+        != CONFIGURATION_OK)
+        return true;
+    behind = next;
+    if (configuration_is_joint(&next))
+        configuration_leave(&next, &behind);
+    return bits_count(configuration_voters(&behind)) >= swarm->voters_min;
+}
+
+/* ---- asking ---- */
+
+static struct node *whom_to_ask(struct world *world)
+{
+    const uint32_t count = world->scene.swarm.node_count;
+    struct node *asked = &world->nodes[draw(world, count)];
+    if (draw(world, 8) == 7)
+        return asked;
+    for (uint32_t slot = 0; slot < count; slot++)
+        if (world->nodes[slot].state == NODE_UP && world->nodes[slot].role == RAFT_LEADER
+            && (asked->role != RAFT_LEADER || asked->state != NODE_UP || draw(world, 2) == 1))
+            asked = &world->nodes[slot];
+    return asked;
+}
+
+static void note_targets(struct world *world, const struct change_asked *asked)
+{
+    struct scene *scene = &world->scene;
+    for (uint32_t i = 0; i < asked->count; i++) {
+        const uint32_t target = world_slot_of(world, asked->operations[i].id);
+        if (world->nodes[target].state != NODE_UP)
+            coverage_fire(&scene->coverage, FAULT_CHANGE_OF_DOWN);
+        if (world->network.cut[asked->leader][target] != 0)
+            coverage_fire(&scene->coverage, FAULT_CHANGE_OF_CUT);
+        /* Who is to join is started before, or when the change is seen to be done. */
+        const uint8_t kind = asked->operations[i].kind;
+        const bool joins = kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER;
+        if (joins && world->nodes[target].state == NODE_DOWN && world->nodes[target].life == 0 && draw(world, 2) == 1)
+            node_start(world, &world->nodes[target]);
+    }
+}
+
+/* Which configuration it is meant for: where no other would do, one that stays. */
+static bool plan_version(struct world *world, const struct plan *plan, const struct replica *replica, uint64_t *version)
+{
+    struct replica_view view;
+    const uint64_t index = plan->now.id.index;
+    *version = index;
+    replica_inspect(replica, &view);
+    if (world->scene.swarm.voters_min > 1)
+        return index > 0 ? index <= view.commit
+                         : plan->asked.count == 1 && plan->asked.operations[0].kind == MEMBER_ADD_LEARNER;
+    if (chance(world, world->scene.swarm.change_any))
+        *version = 0;
+    else if (draw(world, 16) == 15)
+        *version = index + 1; /* of another one, most likely */
+    return true;
+}
+
+static void ask(struct world *world, struct node *node)
+{
+    struct scene *scene = &world->scene;
+    struct reconfigure *reconfigure = &world->workload.reconfigure;
+    uint8_t frame[2048];
+    struct plan plan = { .leader = node->slot, .asked = { .leader = node->slot } };
+    uint64_t version;
+    if (node->state != NODE_UP)
+        return;
+    plan.now = *replica_configuration(node->replica);
+    plan_draw(world, &plan);
+    if (!plan_is_bearable(world, &plan) || !plan_version(world, &plan, node->replica, &version))
+        return;
+    plan.asked.id = CHANGE_ID_FIRST + reconfigure->asked++;
+    plan.asked.forced = chance(world, scene->swarm.change_forced);
+    ASSERT(plan.asked.id < CHANGE_ID_END);
+    reconfigure->changes[plan.asked.id % CHANGES_MAX] = plan.asked;
+    const struct request request = {
+        .request_id = plan.asked.id,
+        .kind = REQUEST_MEMBERS,
+        .version = version,
+        .flags = plan.asked.forced ? REQUEST_FLAG_FORCE : 0,
+        .value = { .bytes = (const uint8_t *)plan.asked.operations,
+                   .count = plan.asked.count * (uint32_t)sizeof plan.asked.operations[0] },
+    };
+    const uint32_t bytes = request_bytes(&request);
+    ASSERT(bytes <= sizeof frame);
+    request_encode(&request, scene->swarm.configs[0].cluster_id, frame);
+    const uint32_t client = (uint32_t)draw(world, scene->swarm.client_count);
+    network_send(&world->network, scene, ENDPOINT_CLIENT + client, node->slot,
+                 (struct slice){ .bytes = frame, .count = bytes });
+    note_targets(world, &plan.asked);
+}
+
+void reconfigure_tick(struct world *world)
+{
+    tend(world);
+    if (!world->scene.healed) {
+        struct node *node = whom_to_ask(world);
+        ask(world, node);
+        if (chance(world, world->scene.swarm.change_together)) {
+            coverage_fire(&world->scene.coverage, FAULT_CHANGE_TOGETHER);
+            ask(world, node);
+        }
+    }
+    schedule(world);
+}
+
+bool reconfigure_is_request(struct slice frame)
+{
+    struct request_header header;
+    if (frame.count < sizeof(struct frame_header) + sizeof header)
+        return false;
+    memcpy(&header, frame.bytes + sizeof(struct frame_header), sizeof header);
+    return header.kind == REQUEST_MEMBERS;
+}
+
+/* ---- what became of it ---- */
+
+static enum fault_kind fault_of(enum member_operation_kind kind)
+{
+    switch (kind) {
+    case MEMBER_ADD_LEARNER: return FAULT_LEARNER_ADDED;
+    case MEMBER_ADD_VOTER: return FAULT_VOTER_ADDED;
+    case MEMBER_PROMOTE: return FAULT_LEARNER_PROMOTED;
+    case MEMBER_DEMOTE: return FAULT_VOTER_DEMOTED;
+    case MEMBER_REMOVE: return FAULT_MEMBER_REMOVED;
+    case MEMBER_SET_ADDRESS: return FAULT_ADDRESS_CHANGED;
+    case MEMBER_SET_PRIORITY: return FAULT_PRIORITY_CHANGED;
+    }
+    UNREACHABLE();
+}
+
+static void note_done(struct reconfigure *reconfigure, struct scene *scene, const struct change_asked *asked)
+{
+    struct coverage *coverage = &scene->coverage;
+    const uint64_t leader = scene->swarm.configs[asked->leader].node_id;
+    for (uint32_t i = 0; i < asked->count; i++) {
+        const struct member_operation *operation = &asked->operations[i];
+        const bool goes = operation->kind == MEMBER_REMOVE || operation->kind == MEMBER_DEMOTE;
+        coverage_fire(coverage, fault_of((enum member_operation_kind)operation->kind));
+        if (goes && operation->id == leader)
+            coverage_fire(coverage, FAULT_LEADER_REMOVED);
+    }
+    if (asked->count > 1)
+        coverage_fire(coverage, FAULT_CHANGE_OF_SEVERAL);
+    if (asked->forced)
+        coverage_fire(coverage, FAULT_CHANGE_FORCED);
+    if (asked->readded != 0)
+        coverage_fire(coverage, FAULT_MEMBER_READDED);
+    reconfigure->members |= check_members(scene->check);
+}
+
+bool reconfigure_receive(struct reconfigure *reconfigure, struct scene *scene, const struct reply *reply)
+{
+    if (reply->request_id < CHANGE_ID_FIRST || reply->request_id >= CHANGE_ID_END)
+        return false;
+    struct change_asked *asked = &reconfigure->changes[reply->request_id % CHANGES_MAX];
+    if (reply->status != REPLY_OK || asked->id != reply->request_id)
+        return true;
+    check_changed(scene->check, asked->operations, asked->count, reply->version);
+    note_done(reconfigure, scene, asked);
+    asked->id = 0;
+    return true;
+}
+
+static void note_appended(struct world *world, const struct node *node, enum configuration_event event)
+{
+    struct reconfigure *reconfigure = &world->workload.reconfigure;
+    struct coverage *coverage = &world->scene.coverage;
+    const struct configuration *before = replica_configuration_committed(node->replica);
+    if (node->role != RAFT_LEADER)
+        return;
+    if (event == CONFIGURATION_JOINT) {
+        reconfigure->joint = replica_configuration(node->replica)->id;
+        reconfigure->joint_leader = node->slot;
+        coverage_fire(coverage, FAULT_JOINT_ENTERED);
+    } else if (configuration_is_joint(before)) {
+        const bool same = reconfigure->joint_leader == node->slot && log_id_equal(reconfigure->joint, before->id)
+                          && before->id.term == replica_configuration(node->replica)->id.term;
+        coverage_fire(coverage, same ? FAULT_JOINT_LEFT : FAULT_JOINT_LEFT_LATER);
+    }
+}
+
+void reconfigure_note(struct world *world, const struct node *node, const struct event *event)
+{
+    struct reconfigure *reconfigure = &world->workload.reconfigure;
+    struct coverage *coverage = &world->scene.coverage;
+    const enum configuration_event kind = (enum configuration_event)event->b;
+    if (event->kind == EVENT_ROLE && (event->a == RAFT_PRE_CANDIDATE || event->a == RAFT_CANDIDATE)
+        && (check_members(world->scene.check) >> node->slot & 1) == 0)
+        coverage_fire(coverage, FAULT_REMOVED_CAMPAIGNS);
+    if (event->kind != EVENT_CONFIGURATION)
+        return;
+    if (kind == CONFIGURATION_ROLLED_BACK)
+        coverage_fire(coverage, FAULT_CHANGE_UNDONE);
+    else if ((reconfigure->joined >> node->slot & 1) == 0)
+        coverage_fire(coverage, kind == CONFIGURATION_LOADED ? FAULT_JOINED_BY_PAGES : FAULT_JOINED_BY_LOG);
+    reconfigure->joined |= 1u << node->slot;
+    if (kind == CONFIGURATION_JOINT || kind == CONFIGURATION_FINAL)
+        note_appended(world, node, kind);
+}
