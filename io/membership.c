@@ -65,12 +65,15 @@ static bool look_elsewhere(const struct membership *membership, const char *addr
 {
     struct client_options options = membership->options;
     struct client *client = NULL;
+    struct client_node node;
     options.endpoints = address;
     if (address[0] == '\0' || client_open(&options, &client) < 0)
         return false;
-    const bool found = client_node(client, 0, leader).outcome == CLIENT_OK && leader->status.role == RAFT_LEADER;
+    const bool leads = client_node(client, 0, &node).outcome == CLIENT_OK && node.status.role == RAFT_LEADER;
     client_close(client);
-    return found;
+    if (leads)
+        *leader = node;
+    return leads;
 }
 
 /* Asks everybody once: the leader of the highest term. */
@@ -202,7 +205,7 @@ static enum step step_ask(struct membership *membership, const struct client_nod
 static bool membership_change(struct membership *membership, const struct member_operation *operations, uint32_t count,
                               bool force)
 {
-    struct client_node view;
+    struct client_node view = { .member_count = 0 };
     membership->doubtful = false;
     membership->match_seen = 0;
     do {

@@ -323,7 +323,7 @@ static inline void cluster_start(struct cluster *cluster, uint32_t slot)
                                         joins ? "--join" : "--cluster",
                                         joins ? cluster->endpoints : cluster->members,
                                         joins ? "--listen" : NULL,
-                                        cluster->address[slot] };
+                                        joins ? cluster->address[slot] : NULL };
     for (uint32_t at = 0; cluster->flags[at] != NULL; at++)
         argv[(joins ? 9 : 7) + at] = cluster->flags[at];
     const int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
