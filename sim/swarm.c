@@ -542,6 +542,11 @@ static void swarm_count_members(const struct swarm *swarm, struct coverage *cove
     bool on[FAULT_KINDS] = { false };
     for (uint32_t kind = FAULT_MEMBERS_FIRST; kind <= FAULT_MEMBERS_LAST; kind++)
         on[kind] = swarm->reconfigures;
+    const uint64_t *nemesis = swarm->nemesis_ns;
+    const bool cuts =
+        nemesis[NEMESIS_SPLIT] || nemesis[NEMESIS_ONE_WAY] || nemesis[NEMESIS_PAIR] || nemesis[NEMESIS_LEADER];
+    on[FAULT_CHANGE_OF_CUT] = swarm->reconfigures && cuts;
+    on[FAULT_CHANGE_OF_DOWN] = swarm->reconfigures && swarm_crashes(swarm);
     on[FAULT_CHANGE_FORCED] = swarm->reconfigures && swarm->change_forced;
     on[FAULT_CHANGE_TOGETHER] = swarm->reconfigures && swarm->change_together;
     coverage_enable(coverage, on);
