@@ -33,9 +33,9 @@ void check_disk_reset(struct check *check, uint32_t node)
         wal->bad = calloc(bytes / BLOCK_BYTES_MIN, 1);
         ASSERT(wal->image != NULL && wal->bad != NULL);
         wal->image_max = bytes;
-    } else if (wal->written > 0) {
+    } else {
         memset(wal->image, 0, wal->written);
-        memset(wal->bad, 0, wal->image_max / BLOCK_BYTES_MIN);
+        memset(wal->bad, 0, wal->image_max / BLOCK_BYTES_MIN); /* also where nothing was ever written */
     }
     wal->batches = check_grow(wal->batches, &wal->batch_max, check->limits.wal_body_blocks, sizeof *wal->batches);
     *wal = (struct ghost_wal){ .image = wal->image,

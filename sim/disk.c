@@ -275,6 +275,7 @@ static void disk_note_name(struct disk *disk, const struct scene *scene, const s
     if (atlas_zone(&scene->swarm.limits, operation->device, block) != ZONE_HEADER)
         return;
     memcpy(&name, operation->pinned, sizeof name);
+    device_touch(device, block); /* the write may have landed elsewhere */
     device->blocks[block].sequence = name.durable_sequence;
 }
 
@@ -337,6 +338,7 @@ static void disk_note_batch(struct disk *disk, const struct disk_operation *oper
     const uint64_t first = operation->offset / device->block_bytes;
     for (uint64_t block = first; block < first + operation->bytes / device->block_bytes; block++) {
         struct disk_block *state = &device->blocks[block];
+        device_touch(device, block);
         state->sequence = header.sequence;
         state->first_index = header.first_index;
         state->entry_count = header.entry_count;

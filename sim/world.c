@@ -67,6 +67,14 @@ static bool world_reset_nodes(struct world *world)
         node->life = 0;
         node->owed = false;
         node->outsider = false;
+        /* A spare node may never be started: what another schedule left here would be taken for its own. */
+        node->timer_armed = false;
+        node->role = RAFT_FOLLOWER;
+        node->resume_ns = 0;
+        node->timer_ns = 0;
+        node->timer_deadline_ns = 0;
+        node->shown_ns = 0;
+        node->replica = NULL;
         node->deadline_ns = UINT64_MAX;
         node->clock = (struct clock){ 0 };
     }
