@@ -207,6 +207,7 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
 {
     struct client *client = workload_client(workload, slot);
     const struct swarm *swarm = &scene->swarm;
+    ASSERT(swarm->node_count > 0);
     if (client->pinned)
         return;
     if (client->stubborn && !scene->healed) {
