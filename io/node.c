@@ -47,8 +47,8 @@ struct step_watch {
     uint64_t wall_ns_max;
     uint64_t cpu_ns_max; /* at most STEP_MARK_NS too high; 0: none took STEP_LONG_NS */
     uint64_t end_ns;     /* when the last step ended: the next one of the same turn begins then */
-    uint64_t mark_ns;    /* when the thread's usage was read before a step, */
-    struct clock_usage mark;
+    uint64_t mark_ns;    /* when the CPU time was read before a step, */
+    uint64_t mark_cpu_ns;
     uint64_t slow;        /* steps above STEP_SLOW_NS */
     uint64_t log_next_ns; /* when one may be logged again */
 };
@@ -415,7 +415,7 @@ static void watch_begin(struct step_watch *watch, uint64_t now_ns)
     if (now_ns - watch->mark_ns < STEP_MARK_NS)
         return;
     watch->mark_ns = now_ns;
-    watch->mark = clock_usage();
+    watch->mark_cpu_ns = clock_cpu_ns();
 }
 
 static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct input *input)
@@ -423,15 +423,13 @@ static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct i
     watch->wall_ns_max = u64_max(watch->wall_ns_max, wall_ns);
     if (wall_ns < STEP_LONG_NS)
         return;
-    const struct clock_usage usage = clock_usage();
-    const uint64_t cpu_ns = u64_min(wall_ns, usage.cpu_ns - watch->mark.cpu_ns);
+    const uint64_t cpu_ns = u64_min(wall_ns, clock_cpu_ns() - watch->mark_cpu_ns);
     watch->cpu_ns_max = u64_max(watch->cpu_ns_max, cpu_ns);
     watch->slow += cpu_ns > STEP_SLOW_NS;
     if (cpu_ns > STEP_SLOW_NS && watch->end_ns >= watch->log_next_ns) {
         watch->log_next_ns = watch->end_ns + STEP_LOG_NS;
         LOG(LOG_LEVEL_WARN, "slow-step", FIELD_NUMBER("cpu_us", cpu_ns / 1000), FIELD_NUMBER("input", input->kind),
-            FIELD_NUMBER("op", input->op_id), FIELD_NUMBER("bytes", input->bytes.count),
-            FIELD_NUMBER("page_faults", usage.faults - watch->mark.faults));
+            FIELD_NUMBER("op", input->op_id), FIELD_NUMBER("bytes", input->bytes.count));
     }
     watch->mark_ns = 0;
 }

@@ -374,7 +374,7 @@ struct rig {
 
 static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, uint32_t turn)
 {
-    const uint64_t cpu_ns = clock_usage().cpu_ns;
+    const uint64_t cpu_ns = clock_cpu_ns();
     struct log_rig *log = loop == LOOP_ADAPTIVE ? &rig->adaptive : &rig->dsync;
     const bool plain = loop == LOOP_PLAIN || loop == LOOP_HOT;
     const uint64_t start_ns = clock_now_ns();
@@ -383,7 +383,7 @@ static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, 
     const double seconds = (double)(clock_now_ns() - start_ns) / (double)NS_PER_S;
     rig->speed[loop][turn] = (double)bytes / seconds;
     rig->ratio[loop][turn] = rig->speed[loop][turn] / rig->speed[LOOP_PLAIN][turn];
-    rig->cpu_us[loop][turn] = (double)(clock_usage().cpu_ns - cpu_ns) / 1000 * block_bytes / (double)bytes;
+    rig->cpu_us[loop][turn] = (double)(clock_cpu_ns() - cpu_ns) / 1000 * block_bytes / (double)bytes;
 }
 
 /* Over all turns: medians of speeds, of ratios, of CPU time. */
