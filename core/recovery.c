@@ -302,6 +302,7 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
     log_meet_checkpoint(replica);
+    replica->began_empty = replica->log.last.index == 0;
     members_recovered(replica, output);
     if (is_alone_and_damaged(replica, output))
         return;

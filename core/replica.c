@@ -151,8 +151,9 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_REPLACED_NODE, message->from);
         return;
     }
-    /* One whom anybody listens to may be right, and the one before it wrong. */
-    if (message->refusal.reason == FRAME_DUPLICATE_NODE && !replica->accepted) {
+    /* One whom anybody listens to may be right, and the one before it wrong; but not one that has just been made: then
+     * those who listen have not heard of the other one. */
+    if (message->refusal.reason == FRAME_DUPLICATE_NODE && (!replica->accepted || replica->began_empty)) {
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }

@@ -195,7 +195,8 @@ struct replica {
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
     bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
     bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
-    uint8_t zero1[2];
+    bool began_empty;        /* it held nothing when this life began */
+    uint8_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 
     struct change change;

@@ -233,6 +233,38 @@ TEST(an_empty_directory_that_does_not_rejoin_is_refused)
     scene_end(&scene);
 }
 
+static bool drop_between_victim_and_leader(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes,
+                                           uint32_t count)
+{
+    (void)bytes;
+    (void)count;
+    const uint32_t leader = leader_of(cluster);
+    return !((from == victim_slot && to == leader) || (from == leader && to == victim_slot));
+}
+
+/* A follower need not have heard of the directory that was lost, and listens to the empty one: before it has been
+ * refused by the leader, which has. */
+TEST(an_empty_directory_is_refused_though_another_follower_listens_to_it)
+{
+    struct scene scene = scene_begin(12);
+    struct node *node = node_at(scene.cluster, scene.victim);
+    struct replica *other = replica_at(scene.cluster, 3 - scene.leader - scene.victim);
+    for (uint32_t at = 0; at < DIRECTORIES_MAX; at++)
+        if (other->stored.directories[at].node_id == scene.victim + 1)
+            other->stored.directories[at] = other->superblock.durable.directories[at] = (struct directory){ 0 };
+    victim_slot = scene.victim;
+    scene.cluster->hook = drop_between_victim_and_leader;
+    format(node, 5000 + scene.victim);
+    start(scene.cluster, scene.victim);
+    cluster_run(scene.cluster, 400 * MS);
+    EXPECT_EQUAL(node->stop, 0);
+    EXPECT(node->replica->accepted);
+    scene.cluster->hook = NULL;
+    cluster_run(scene.cluster, 400 * MS);
+    EXPECT_EQUAL(node->stop, STOP_DUPLICATE_NODE);
+    scene_end(&scene);
+}
+
 /* Both directories are there: the one that was replaced is refused, whenever the others were last started. */
 TEST(the_old_directory_is_refused_for_ever)
 {
