@@ -5,6 +5,8 @@
  * that it knows of each other one (struct stored). The first one that it hears of is it. Only one that was formatted
  * for that purpose (INSTANCE_REJOIN) may take its place, and only if its number is larger, that is: if it is younger.
  * The directory that was replaced is refused, for ever. What the new one says counts once its number is durable here.
+ * One that is refused stops, unless others listen to it and it held something when its life began: who listens to an
+ * empty one has only not heard of the directory that was lost.
  *
  * Such a new directory stands for a node that has forgotten what it promised: in which terms it voted and confirmed
  * reads, and which entries it acknowledged.

@@ -1,44 +1,5 @@
 /* Installs whose source is gone, has lost it too, or leads: what the others then do about it (install.h, repair.c). */
-#include "../core/page.h"
-#include "nodes.h"
-
-enum { KEYS = 40 };
-
-static struct limits test_limits(void)
-{
-    struct limits limits = limits_tiny;
-    limits.pages_max = 64;
-    limits.data_blocks = 192;
-    limits.shadow_pages_max = 64;
-    limits.checkpoint_entries = 64;
-    limits.checkpoint_wal_blocks = 120;
-    limits.pending_writes_max = 16;
-    limits.install_kib_per_second = 1024;
-    EXPECT(limits_problem(&limits) == NULL);
-    return limits;
-}
-
-static uint64_t checkpoint_index(const struct cluster *cluster, uint32_t slot)
-{
-    return replica_at(cluster, slot)->superblock.durable.checkpoint.id.index;
-}
-
-static bool caught_up(const struct cluster *cluster, uint32_t slot)
-{
-    const uint32_t leader = leader_of(cluster);
-    if (leader == NODES || !store_is_ready(replica_at(cluster, slot)))
-        return false;
-    const struct replica_view own = node_view(cluster->nodes[slot]);
-    const struct replica_view its = node_view(cluster->nodes[leader]);
-    return own.applied == its.applied && its.applied == its.last.index && own.state_digest == its.state_digest;
-}
-
-static bool run_until_caught_up(struct cluster *cluster, uint32_t slot)
-{
-    for (uint32_t tries = 0; tries < 500 && !caught_up(cluster, slot); tries++)
-        cluster_run(cluster, 20 * MS);
-    return caught_up(cluster, slot);
-}
+#include "install_rig.h"
 
 /* Three nodes; the straggler is cut off, and needs a checkpoint: the log of the others begins behind its last entry. */
 static struct cluster *cluster_with_straggler(uint32_t *straggler)
@@ -68,11 +29,9 @@ static uint32_t dirty_page(const struct cluster *cluster, uint32_t slot)
     test_fail(__FILE__, __LINE__, "no page is dirty");
 }
 
-static void rot(struct cluster *cluster, uint32_t slot, uint32_t page)
+static void rot_page(struct cluster *cluster, uint32_t slot, uint32_t page)
 {
-    const uint32_t block = map_entry_const(replica_at(cluster, slot), 0, page)->block;
-    EXPECT(block > 0);
-    cluster->nodes[slot]->data[(uint64_t)block * cluster->limits.page_bytes + 17] ^= 4;
+    rot(cluster, slot, map_entry_const(replica_at(cluster, slot), 0, page)->block);
 }
 
 TEST(a_page_that_the_disk_lost_and_memory_changed_is_given_by_a_new_checkpoint)
@@ -82,7 +41,7 @@ TEST(a_page_that_the_disk_lost_and_memory_changed_is_given_by_a_new_checkpoint)
     const uint32_t leader = elected(cluster);
     put(cluster, 3, 77);
     const uint64_t before = checkpoint_index(cluster, leader);
-    rot(cluster, leader, dirty_page(cluster, leader));
+    rot_page(cluster, leader, dirty_page(cluster, leader));
     /* Nobody else has it, and without the straggler nothing is committed. */
     node_crash(cluster->nodes[NODES - slot - leader]);
     cluster->cut[slot] = false;
@@ -102,7 +61,7 @@ TEST(the_scrub_has_one_checkpoint_made_for_all_that_a_pass_finds)
     put(cluster, 3, 77);
     const uint32_t page = dirty_page(cluster, leader);
     const uint64_t before = checkpoint_index(cluster, leader);
-    rot(cluster, leader, page);
+    rot_page(cluster, leader, page);
     const uint64_t passes = replica_at(cluster, leader)->scrub.passes;
     for (uint32_t tries = 0; tries < 10000 && replica_at(cluster, leader)->scrub.passes < passes + 4; tries++)
         cluster_run(cluster, 20 * MS);
@@ -226,14 +185,14 @@ TEST(what_the_disk_could_not_bring_is_asked_for_there_again_when_nobody_has_it)
     write_until_checkpoint(cluster, KEYS);
     maimed = (elected(cluster) + 1) % NODES;
     const uint32_t page = 0;
-    rot(cluster, maimed, page);
+    rot_page(cluster, maimed, page);
     cluster->hook = starve;
     node_crash(cluster->nodes[maimed]);
     start(cluster, maimed);
     cluster_run(cluster, 1000 * MS);
     EXPECT_EQUAL(replica_at(cluster, maimed)->store.state, STORE_DAMAGED);
     EXPECT_EQUAL(cluster->events[maimed][EVENT_PAGE_DAMAGED], 1);
-    rot(cluster, maimed, page); /* as it was */
+    rot_page(cluster, maimed, page); /* as it was */
     EXPECT(run_until_caught_up(cluster, maimed));
     EXPECT(install_is_idle(replica_at(cluster, maimed)));
     cluster_free(cluster);

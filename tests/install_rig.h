@@ -1,4 +1,4 @@
-/* Three replicas with a checkpoint of some thirty pages, and what is done to a disk: for install_test.c. */
+/* Three replicas with a checkpoint of some thirty pages, and what is done to a disk: for the tests of installs. */
 #ifndef WW_TEST_INSTALL_RIG_H
 #define WW_TEST_INSTALL_RIG_H
 
@@ -94,7 +94,7 @@ static inline struct cluster *cluster_with_checkpoint(uint32_t *follower)
     return cluster;
 }
 
-/* Flips a bit of the block on the disk of a node that is down; what it was is in `map`. */
+/* Flips a bit of the block on the disk of a node; what it was is in `map`. */
 static inline void rot(struct cluster *cluster, uint32_t slot, uint32_t block)
 {
     EXPECT(block > 0);
