@@ -81,6 +81,7 @@ struct checkpoint_writer {
     uint32_t settle_next;  /* cursor of block_settle() */
     uint32_t block_next;   /* cursor of block_allocate() */
     uint32_t blocks_used;  /* not free */
+    uint32_t blocks_end;   /* from here on all are free, and were since the start */
     bool adopted;          /* of an install: from MAP on */
     bool partial;          /* of an install that is not complete */
     bool renewal_due;      /* checkpoint_renew() */

@@ -209,6 +209,7 @@ uint32_t block_take(struct replica *replica, uint32_t block, uint32_t use)
     *block_word(replica, block) = use | BLOCK_FRESH;
     writer->blocks_used++;
     writer->block_next = block + 1;
+    writer->blocks_end = u32_max(writer->blocks_end, block + 1);
     return block;
 }
 
@@ -254,7 +255,7 @@ void block_release(struct replica *replica, uint32_t block)
 
 bool block_settle(struct replica *replica, uint32_t *cursor)
 {
-    const uint32_t end = u32_min(replica->limits.data_blocks, u32_max(*cursor, 1) + BLOCK_SCAN_MAX);
+    const uint32_t end = u32_min(replica->checkpoint.blocks_end, u32_max(*cursor, 1) + BLOCK_SCAN_MAX);
     for (uint32_t block = u32_max(*cursor, 1); block < end; block++) {
         uint32_t *word = block_word(replica, block);
         if (*word == BLOCK_RETIRED) {
@@ -264,5 +265,5 @@ bool block_settle(struct replica *replica, uint32_t *cursor)
         *word &= ~BLOCK_FRESH;
     }
     *cursor = end;
-    return end == replica->limits.data_blocks;
+    return end == replica->checkpoint.blocks_end;
 }

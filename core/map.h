@@ -109,7 +109,7 @@ uint32_t block_take(struct replica *replica, uint32_t block, uint32_t use);
 /* The map no longer uses the block: free at once when it is fresh, else retired. 0 is none. */
 void block_release(struct replica *replica, uint32_t block);
 /* A checkpoint became durable: retired blocks become free and fresh ones are no longer. A bounded part of them, from
- * *cursor on; true when it has been through all. */
+ * *cursor on; true when it has been through all that were ever used in this life. */
 bool block_settle(struct replica *replica, uint32_t *cursor);
 
 #endif

@@ -19,7 +19,9 @@
  *
  * Machines change under a measurement, disks of others' machines more so: the loops take turns of a twentieth of a
  * second, and what is compared is each turn with the turns beside it. SECONDS is for each loop, ROUNDS repeats the
- * table. First on the machine as it is, then with a spinning process per core. */
+ * table. First on the machine as it is; then busy, with a spinning process per core, each in a session of its own, as
+ * other services of a machine are, which the scheduler weighs against this one's session; last crowded, with the
+ * spinning processes in the loops' own session, where it weighs thread against thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -49,7 +51,7 @@ enum {
     BLOCK_BYTES_LARGEST = 256 << 10,
     ENTRY_BYTES_MAX = 128 << 10,
     TURNS_MAX = 4096,
-    HOGS_MAX = 64,
+    HOGS_MAX = 64, /* of one kind */
     CORES_MAX = 64,
     EVENTS_MAX = 256,
 };
@@ -282,6 +284,9 @@ static uint64_t log_measure(struct log_rig *rig, uint32_t block_bytes)
 
 /* ---- the comparison ---- */
 
+enum load { LOAD_QUIET, LOAD_BUSY, LOAD_CROWDED, LOADS };
+static const char *const load_names[] = { "quiet", "busy", "crowded" };
+
 enum loop { LOOP_PLAIN, LOOP_HOT, LOOP_DSYNC, LOOP_ADAPTIVE, LOOPS };
 
 static int compare_double(const void *left, const void *right)
@@ -334,33 +339,38 @@ static void core_choose(struct plain *plain, cpu_set_t *set)
     CPU_SET(best, set);
 }
 
+struct hogs {
+    uint32_t count;
+    pid_t pids[HOGS_MAX];
+};
+
 /* Processes that spin while they are not stopped, one per core, and end with this one however that ends. They are made
  * before there is any memory to speak of, which would be shared with them until it is written. */
-static uint32_t hogs_start(pid_t *hogs)
+static void hogs_start(struct hogs *hogs, bool own_session)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const pid_t parent = getpid();
-    uint32_t count = 0;
-    while (count < (uint32_t)cores && count < HOGS_MAX) {
+    while (hogs->count < (uint32_t)cores && hogs->count < HOGS_MAX) {
         const pid_t pid = fork();
         if (pid < 0)
             give_up("fork", strerror(errno));
         if (pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (own_session)
+                setsid();
             raise(SIGSTOP);
             for (volatile uint64_t spin = 0; spin > 0 || getppid() == parent; spin = (spin + 1) % (1 << 30)) {}
             _exit(0);
         }
         waitpid(pid, NULL, WUNTRACED);
-        hogs[count++] = pid;
+        hogs->pids[hogs->count++] = pid;
     }
-    return count;
 }
 
-static void hogs_signal(const pid_t *hogs, uint32_t count, int signal)
+static void hogs_signal(const struct hogs *hogs, int signal)
 {
-    for (uint32_t hog = 0; hog < count; hog++)
-        kill(hogs[hog], signal);
+    for (uint32_t hog = 0; hog < hogs->count; hog++)
+        kill(hogs->pids[hog], signal);
 }
 
 struct rig {
@@ -393,7 +403,7 @@ static void size_measure(struct rig *rig, const char *cores, uint32_t block_byte
     for (uint32_t turn = 0; turn < turns; turn++)
         for (uint32_t loop = 0; loop < LOOPS; loop++)
             turn_measure(rig, (enum loop)loop, block_bytes, turn);
-    printf("%-6s %5u", cores, block_bytes >> 10);
+    printf("%-7s %5u", cores, block_bytes >> 10);
     for (uint32_t loop = 0; loop < LOOPS; loop++) {
         printf(" %9.1f %6.1f", median(rig->speed[loop], turns) / 1048576, median(rig->cpu_us[loop], turns));
         if (loop != LOOP_PLAIN)
@@ -420,8 +430,9 @@ int main(int argc, char **argv)
     }
     if (mkdir(argv[1], 0700) != 0 && errno != EEXIST)
         give_up(argv[1], strerror(errno));
-    pid_t hogs[HOGS_MAX];
-    const uint32_t hog_count = hogs_start(hogs);
+    struct hogs others = { 0 }, own = { 0 };
+    hogs_start(&others, true);
+    hogs_start(&own, false);
     plain_open(&rig.plain, argv[1]);
     cpu_set_t all, one;
     if (sched_getaffinity(0, sizeof all, &all) != 0)
@@ -430,15 +441,17 @@ int main(int argc, char **argv)
     core_choose(&rig.plain, &one);
     log_open(&rig.dsync, argv[1], SYNC_DSYNC);
     log_open(&rig.adaptive, argv[1], SYNC_ADAPTIVE);
-    printf("%-6s %5s %9s %6s %9s %6s %5s %9s %6s %5s %9s %6s %5s %7s %6s\n", "cores", "KiB", "plain", "us", "hot", "us",
+    printf("%-7s %5s %9s %6s %9s %6s %5s %9s %6s %5s %9s %6s %5s %7s %6s\n", "cores", "KiB", "plain", "us", "hot", "us",
            "ratio", "dsync", "us", "ratio", "adaptive", "us", "ratio", "batch", "names");
-    for (uint64_t round = 0; round < 2 * rounds; round++) {
-        const bool busy = round % 2 != 0;
-        sched_setaffinity(0, sizeof all, busy ? &all : &one);
-        hogs_signal(hogs, hog_count, busy ? SIGCONT : SIGSTOP);
-        for (uint32_t size = 0; size < ARRAY_COUNT(block_sizes); size++)
-            size_measure(&rig, busy ? "busy" : "quiet", block_sizes[size], (uint32_t)turns);
-    }
-    hogs_signal(hogs, hog_count, SIGKILL);
+    for (uint64_t round = 0; round < rounds; round++)
+        for (enum load load = LOAD_QUIET; load < LOADS; load++) {
+            sched_setaffinity(0, sizeof all, load == LOAD_QUIET ? &one : &all);
+            hogs_signal(&others, load == LOAD_BUSY ? SIGCONT : SIGSTOP);
+            hogs_signal(&own, load == LOAD_CROWDED ? SIGCONT : SIGSTOP);
+            for (uint32_t size = 0; size < ARRAY_COUNT(block_sizes); size++)
+                size_measure(&rig, load_names[load], block_sizes[size], (uint32_t)turns);
+        }
+    hogs_signal(&others, SIGKILL);
+    hogs_signal(&own, SIGKILL);
     return 0;
 }
