@@ -152,7 +152,7 @@ enum checkpoint_ask {
 struct checkpoint_request {
     enum checkpoint_ask ask;
     struct hash128 checkpoint; /* HASHES, PAGES: of which */
-    struct log_id id;          /* OFFER: of the checkpoint that the asker has, maybe in part: none below it helps */
+    struct log_id id;          /* OFFER: of the latest checkpoint that the asker has, in part, or as its aim only */
     uint32_t level;            /* HASHES: at least 1 */
     uint32_t at;               /* HASHES */
     uint32_t count;            /* PAGES: at least 1 */
