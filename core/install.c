@@ -282,8 +282,8 @@ static bool want_has_lapsed(const struct replica *replica)
     return store_is_ready(replica) && replica->applied >= replica->install.index_min;
 }
 
-/* The latest checkpoint that the map is aimed at. A peer with none so late makes one (serve_needs_newer()), so that this
- * node needs neither the source of its own nor the next marker, whoever leads. */
+/* The latest checkpoint that the map is aimed at. A peer with none so late makes one (serve_needs_newer()), so that
+ * this node needs neither the source of its own nor the next marker, whoever leads. */
 static struct log_id install_has(const struct replica *replica)
 {
     const struct log_id own = replica->stored.checkpoint.id;

@@ -130,8 +130,8 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
-    uint64_t index;    /* REMOVED: of the committed configuration here; else 0 */
-    uint64_t instance; /* whose frame it was */
+    struct log_id commit; /* REMOVED: the last entry known here to be committed; else 0.0 */
+    uint64_t instance;    /* whose frame it was */
 };
 
 /* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */

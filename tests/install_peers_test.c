@@ -129,8 +129,8 @@ static bool nothing_but_offers(struct cluster *cluster, uint32_t from, uint32_t 
     return message.type != FRAME_CHECKPOINT_RESPONSE || message.checkpoint_response.ask == CHECKPOINT_ASK_OFFER;
 }
 
-/* A checkpoint of no marker, which only the leader has; it is gone when the straggler has begun with that, and the others
- * have the straggler's own one. */
+/* A checkpoint of no marker, which only the leader has; it is gone when the straggler has begun with that, and the
+ * others have the straggler's own one. */
 TEST(a_checkpoint_that_only_its_source_made_is_made_again_by_another)
 {
     struct limits limits = test_limits();
