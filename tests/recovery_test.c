@@ -490,6 +490,88 @@ TEST(what_looks_damaged_once_is_looked_at_again)
     trial_end();
 }
 
+/* ---- many in a row ---- */
+
+enum { ROW_BATCHES = 48, ROW_TOGETHER = 40 };
+
+/* A log of batches of one block each, each with a name of its own, and more than a start remembers of the ring. */
+static struct node *row_new(struct kept_log *log)
+{
+    struct limits limits = test_limits();
+    const struct replica_config config = node_config(2);
+    struct name_block newest = { .offset = 0 };
+    limits.wal_header_blocks = ROW_BATCHES + 2;
+    limits.wal_body_blocks = ROW_BATCHES + 40;
+    limits.log_entries_max = 256;
+    struct node *node = node_new(&limits, &config, node_voters(3));
+    STATIC_ASSERT(ROW_TOGETHER > (int)RECOVERY_NAMED_MAX, "more than is remembered");
+    node_start(node);
+    node_settle(node);
+    for (uint32_t i = 0; i < ROW_BATCHES; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, false, &newest);
+    kept_log_read(node, log);
+    EXPECT_EQUAL(log->last, ROW_BATCHES * ENTRIES);
+    node_crash(node);
+    return node;
+}
+
+/* Damages `count` batches from the one numbered `first` on, and starts from that. */
+static struct rebirth row_damage(struct node *node, const uint8_t *image, uint32_t first, uint32_t count)
+{
+    struct image_faults faults = { .unreadable = { false } };
+    memcpy(node->image, image, node->image_bytes);
+    memset(node->image + wal_body_offset(&node->limits) + first * BLOCK, 0x5a, (size_t)count * BLOCK);
+    return image_boot(node, &faults);
+}
+
+static void expect_row(const struct node *node, const struct kept_log *log, uint32_t first, uint32_t count)
+{
+    struct kept_log expected = *log;
+    struct kept_log found;
+    for (uint32_t i = first * ENTRIES; i < (first + count) * ENTRIES; i++)
+        expected.entries[i + 1] = (struct kept_entry){ .term = log->entries[i + 1].term, .faulty = true };
+    kept_log_read(node, &found);
+    EXPECT(kept_log_equal(&found, &expected));
+}
+
+TEST(batches_lost_in_a_row_are_known_by_the_names_of_the_ring_however_far_from_the_end)
+{
+    static const uint32_t counts[] = { 1, 2, 3, ROW_TOGETHER };
+    static struct kept_log log;
+    struct node *node = row_new(&log);
+    uint8_t *image = malloc(node->image_bytes);
+    EXPECT(image != NULL);
+    memcpy(image, node->image, node->image_bytes);
+    for (uint32_t at = 0; at < ARRAY_COUNT(counts); at++) {
+        for (uint32_t first = 0; first + counts[at] < ROW_BATCHES; first++) {
+            const struct rebirth rebirth = row_damage(node, image, first, counts[at]);
+            EXPECT_EQUAL(rebirth.stop, 0);
+            EXPECT_EQUAL(rebirth.damaged, counts[at]);
+            EXPECT(!rebirth.abstained && !rebirth.cut);
+            expect_row(node, &log, first, counts[at]);
+        }
+    }
+    free(image);
+    node_free(node);
+}
+
+TEST(of_batches_lost_in_a_row_without_any_name_a_start_says_that_it_does_not_know)
+{
+    enum { FIRST = 3 };
+    static struct kept_log log;
+    struct node *node = row_new(&log);
+    uint8_t *image = malloc(node->image_bytes);
+    EXPECT(image != NULL);
+    memcpy(image, node->image, node->image_bytes);
+    memset(image + wal_header_offset(&node->limits), 0x5a, (size_t)(ROW_BATCHES - 4) * BLOCK);
+    const struct rebirth rebirth = row_damage(node, image, FIRST, 2);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT(rebirth.abstained && rebirth.cut);
+    EXPECT_EQUAL(node_view(node).last.index, FIRST * ENTRIES);
+    free(image);
+    node_free(node);
+}
+
 int main(int argc, char **argv)
 {
     const int status = test_main(argc, argv);
