@@ -572,6 +572,70 @@ TEST(of_batches_lost_in_a_row_without_any_name_a_start_says_that_it_does_not_kno
     node_free(node);
 }
 
+/* ---- a head that stays behind ---- */
+
+/* The checkpoint ends inside a damaged batch: what it holds of the log is given up, but the head stays where it was,
+ * since nobody can begin to read at a batch that is damaged. */
+static struct node *lagging_head_new(struct limits *limits)
+{
+    enum { BATCHES = 20 };
+    const struct replica_config config = node_config(2);
+    struct image_faults faults = { .unreadable = { false } };
+    struct name_block newest = { .offset = 0 };
+    limits->wal_depth = 1;
+    limits->wal_body_blocks = 160;
+    limits->wal_retain_blocks = 30;
+    limits->checkpoint_wal_blocks = 60;
+    struct node *node = node_new(limits, &config, node_voters(3));
+    node_start(node);
+    node_settle(node);
+    for (uint32_t i = 0; i < BATCHES; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, true, &newest);
+    /* One write is in flight, so the marker and what follows it go into one batch. */
+    const uint64_t marker = node_view(node).last.index + ENTRIES + 1;
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 1, 1 }, ENTRY_COMMAND, ENTRIES, 0, 1);
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 0, 0 }, ENTRY_CHECKPOINT, 1, 0, 1);
+    const uint64_t lsn = node->replica->wal.tail;
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 1, 2 }, ENTRY_COMMAND, ENTRIES, marker, 1);
+    node_settle(node);
+    node_tick(node, NAME_DELAY_NS);
+    node_settle(node);
+    EXPECT_EQUAL(node->replica->superblock.durable.checkpoint.id.index, marker);
+    node_crash(node);
+    memset(node->image + wal_body_offset(limits) + lsn, 0x5a, BLOCK);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT_EQUAL(rebirth.damaged, 1);
+    EXPECT(!rebirth.abstained);
+    EXPECT_EQUAL(node_view(node).base.index, marker);
+    EXPECT(node->replica->superblock.durable.head.base.index + 2 * ENTRIES < marker);
+    return node;
+}
+
+TEST(a_log_never_gets_longer_than_the_next_start_can_take_it_from_its_head)
+{
+    struct limits limits = test_limits();
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = lagging_head_new(&limits);
+    node_settle(node);
+    /* The leader has what is damaged, and goes on until there is no more room. Nothing is committed. */
+    struct log_id prev = node_view(node).base;
+    while (prev.index <= node_view(node).last.index && prev.index < LOG_MAX) {
+        send_entries(node, &(struct suffix){ prev, 1, 1, 2 }, ENTRY_COMMAND, ENTRIES, 0, 1);
+        node_settle(node);
+        prev.index += ENTRIES;
+    }
+    const struct replica_view before = node_view(node);
+    EXPECT_EQUAL(before.first_faulty, 0);
+    EXPECT_EQUAL(before.durable_index, before.last.index);
+    node_crash(node);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT(!rebirth.abstained);
+    EXPECT_EQUAL(node_view(node).last.index, before.last.index);
+    node_free(node);
+}
+
 int main(int argc, char **argv)
 {
     const int status = test_main(argc, argv);
