@@ -77,9 +77,7 @@ void log_entry(const struct replica *replica, uint64_t index, struct entry *entr
 
 bool log_has_room(const struct replica *replica, uint64_t reserve)
 {
-    /* The next start takes the log from the head that is stored, which stays behind when what it holds is damaged. */
-    const uint64_t base = u64_min(replica->log.base.index, replica->superblock.durable.head.base.index);
-    return replica->log.last.index - base + 1 + reserve < replica->limits.log_entries_max;
+    return replica->log.last.index - replica->log.base.index + 1 + reserve < replica->limits.log_entries_max;
 }
 
 void log_push(struct replica *replica, struct log_id id, uint64_t lsn)

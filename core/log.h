@@ -53,7 +53,7 @@ void log_entry(const struct replica *replica, uint64_t index, struct entry *entr
 struct slice log_entry_bytes(const struct replica *replica, uint64_t index);
 uint64_t log_entry_lsn(const struct replica *replica, uint64_t index);
 
-/* Is there a free slot for one more, with `reserve` left, here and in the next start? */
+/* Is there a free slot for one more, with `reserve` left? */
 bool log_has_room(const struct replica *replica, uint64_t reserve);
 
 /* Puts the next entry: index is last + 1. lsn: LOG_FAULTY when only its identity is known. */
