@@ -13,11 +13,11 @@
  *
  * A leader begins one by itself, for nobody who waits for an answer:
  *
- *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a time-out.
- *   It steps down when that fails, or nobody is well
- *   to a voter of a higher priority which has answered, and lacked no more than limits.promote_lag_entries_max entries,
- *   at each heartbeat for PREFERRED_TIMEOUTS election timeouts. A node begins such a one not more often than once in
- *   HAND_OVER_TIMEOUTS; and no two of them in a cluster begin within PREFERRED_TIMEOUTS, since a new leader looks anew
+ *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a
+ * time-out. It steps down when that fails, or nobody is well to a voter of a higher priority which has answered, and
+ * lacked no more than limits.promote_lag_entries_max entries, at each heartbeat for PREFERRED_TIMEOUTS election
+ * timeouts. A node begins such a one not more often than once in HAND_OVER_TIMEOUTS; and no two of them in a cluster
+ * begin within PREFERRED_TIMEOUTS, since a new leader looks anew
  *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not
