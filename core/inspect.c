@@ -23,6 +23,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .state_digest = apply_digest(replica),
         .read_round = replica->round,
         .read_confirmed = replica->round_confirmed,
+        .now_ns = replica->now_ns,
         .votes = replica->votes,
         .pre_votes = replica->pre_votes,
         .pending_writes = replica->pending_count,

@@ -254,6 +254,8 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
     case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
     case FRAME_REJOIN_RESPONSE: audit_rejoin_response(check, node, &message); break;
+    case FRAME_READ_INDEX_REQUEST: check_reads_question(check, node, &message); break;
+    case FRAME_READ_INDEX_RESPONSE: check_reads_answer(check, node, &message); break;
     case FRAME_CHECKPOINT_REQUEST:
     case FRAME_CHECKPOINT_RESPONSE:
     case FRAME_REPAIR_REQUEST:
