@@ -25,7 +25,8 @@
  * round's read index. The reads are answered here when that is applied. A question without an answer is sent again
  * after each heartbeat interval: the same one, so that whichever answer comes is of a round that began after it.
  *
- *   queue --question or round begins--> its reads are assigned --answer, or a majority--> index known --applied--> reply
+ *   queue --question or round begins--> its reads are assigned --answer, or a majority--> index known --applied-->
+ * reply
  *
  * Invariants:
  *   no round begins before an entry of the own term is committed: until then the commit index may lag (Raft 6.4 step 1)

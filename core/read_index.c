@@ -69,8 +69,8 @@ void read_index_response(struct replica *replica, struct output *output, const s
 {
     const struct read_index_response *response = &message->read_index_response;
     struct read_question *question = &replica->question;
-    if (replica->role != RAFT_FOLLOWER || message->term != replica->stored.hard.term
-        || message->from != replica->leader || replica->reads_count == 0 || read_era_is_over(replica))
+    if (replica->role != RAFT_FOLLOWER || message->term != replica->stored.hard.term || message->from != replica->leader
+        || replica->reads_count == 0 || read_era_is_over(replica))
         return;
     /* A later read may be newer than what an earlier answer knows. */
     if (!question->open || response->number != question->number)

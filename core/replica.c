@@ -311,8 +311,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     output->deadline_ns =
         u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), transfer_deadline(replica)));
-    output->deadline_ns =
-        u64_min(output->deadline_ns, u64_min(rejoin_deadline(replica), read_deadline(replica)));
+    output->deadline_ns = u64_min(output->deadline_ns, u64_min(rejoin_deadline(replica), read_deadline(replica)));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

@@ -569,10 +569,9 @@ struct client_result client_get(struct client *client, struct slice key)
 
 struct client_result client_get_local(struct client *client, struct slice key, uint64_t staleness_ns)
 {
-    return client_read(client, &(struct request){ .kind = REQUEST_GET,
-                                                  .key = key,
-                                                  .version = staleness_ns,
-                                                  .flags = REQUEST_FLAG_LOCAL });
+    return client_read(
+        client,
+        &(struct request){ .kind = REQUEST_GET, .key = key, .version = staleness_ns, .flags = REQUEST_FLAG_LOCAL });
 }
 
 struct client_result client_get_stale(struct client *client, struct slice key)

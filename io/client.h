@@ -90,8 +90,8 @@ const char *client_reason_text(enum client_reason reason);
 /* Keys and values are borrowed for the call only. */
 struct slice client_text(const char *text);
 struct client_result client_get(struct client *client, struct slice key); /* linearizable */
-/* Answered by the node that is asked, leader or not. staleness_ns 0: linearizable; else as core/read.h says of a bounded
- * read, by that node's clock, and result.bounded when it made use of that. */
+/* Answered by the node that is asked, leader or not. staleness_ns 0: linearizable; else as core/read.h says of a
+ * bounded read, by that node's clock, and result.bounded when it made use of that. */
 struct client_result client_get_local(struct client *client, struct slice key, uint64_t staleness_ns);
 struct client_result client_get_stale(struct client *client, struct slice key);
 struct client_result client_put(struct client *client, struct slice key, struct slice value);

@@ -103,7 +103,9 @@ static void returned_read(struct check *check, uint32_t call, const struct reply
     check_count(check, CHECK_READ);
     if ((reply->flags & ~allowed) != 0 || (allowed == REPLY_FLAG_STALE && !record->stale))
         check_fail(check, CHECK_READ, UINT32_MAX, "call %u: a %s read is marked otherwise", call,
-                   allowed == REPLY_FLAG_STALE ? "stale" : allowed == 0 ? "linearizable" : "bounded");
+                   allowed == REPLY_FLAG_STALE ? "stale"
+                   : allowed == 0              ? "linearizable"
+                                               : "bounded");
     if (!record->stale && reply->applied < record->committed)
         check_fail(check, CHECK_READ, UINT32_MAX, "call %u read at entry %llu; %llu were committed when it began", call,
                    (unsigned long long)reply->applied, (unsigned long long)record->committed);

@@ -117,6 +117,6 @@ void swarm_print(const struct swarm *swarm, FILE *file)
             " transfers=%" PRIu32 " local=%" PRIu32 " bounded=%" PRIu32 " bound_ns=%" PRIu64 "\n",
             swarm->client_count, swarm->key_count, swarm->think_ns, swarm->patience_ns, swarm->attempts_max,
             swarm->reads, swarm->stale_reads, swarm->transactions, swarm->malformed, swarm->hedge, swarm->stubborn,
-            swarm->register_again, swarm->asks, swarm->saves, swarm->transfers,
-            swarm->local_reads, swarm->bounded, swarm->bound_ns);
+            swarm->register_again, swarm->asks, swarm->saves, swarm->transfers, swarm->local_reads, swarm->bounded,
+            swarm->bound_ns);
 }
