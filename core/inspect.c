@@ -23,6 +23,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .state_digest = apply_digest(replica),
         .read_round = replica->round,
         .read_confirmed = replica->round_confirmed,
+        .fresh_ns = replica->fresh.asked_ns,
+        .fresh_index = replica->fresh.index,
         .now_ns = replica->now_ns,
         .votes = replica->votes,
         .pre_votes = replica->pre_votes,

@@ -33,7 +33,7 @@ enum check_kind {
     CHECK_DURABLE_QUORUM,      /* I6, WB-commit: committed means durable on a majority in the disk images */
     CHECK_MONOTONE,            /* I7 term, vote in a term, commit, applied: within a life, and on disk across lives */
     CHECK_EXACTLY_ONCE,        /* I8 */
-    CHECK_READ_INDEX,          /* audit: an index that a leader answers with holds all that was committed when asked */
+    CHECK_READ_INDEX,          /* a read index, sent or believed, holds all that was committed when it was asked for */
     CHECK_READ_AGE,            /* audit: a bounded read is not older than its bound, a stale one not than one before */
     CHECK_READ,                /* I9 a linearizable read sees every write acknowledged before it began (witness form) */
     CHECK_WRITE,               /* witness form of writes: committed between call and return, result as in the model */

@@ -13,16 +13,6 @@ void check_reads_reset(struct check *check, uint32_t node)
     ghost->stale_applied = 0;
 }
 
-void check_reads_follow(struct check *check, uint32_t node, const struct replica_view *view)
-{
-    struct ghost_node *ghost = &check->nodes[node];
-    if (ghost->moment_count > 0 && ghost->moments[ghost->moment_count - 1].clock_ns == view->now_ns)
-        return;
-    ghost->moments = check_grow(ghost->moments, &ghost->moment_max, ghost->moment_count + 1, sizeof *ghost->moments);
-    ghost->moments[ghost->moment_count++] =
-        (struct ghost_moment){ .clock_ns = view->now_ns, .committed = check->committed };
-}
-
 /* What was committed at the node's first step at which its clock showed that, or later: all that it does afterwards may
  * know of it. */
 static uint64_t moment_committed(const struct ghost_node *ghost, uint64_t clock_ns)
@@ -36,6 +26,33 @@ static uint64_t moment_committed(const struct ghost_node *ghost, uint64_t clock_
             to = middle;
     }
     return from < ghost->moment_count ? ghost->moments[from].committed : UINT64_MAX;
+}
+
+/* What the node believes it knows: bounded reads are answered from that. */
+static void fresh_follow(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    if (view->fresh_index == 0
+        || (view->fresh_index == ghost->view.fresh_index && view->fresh_ns == ghost->view.fresh_ns))
+        return;
+    const uint64_t due = moment_committed(ghost, view->fresh_ns);
+    check_count(check, CHECK_READ_INDEX);
+    if (view->fresh_index < due)
+        check_fail(check, CHECK_READ_INDEX, node,
+                   "believes that up to %llu all was committed when its clock showed %llu; %llu entries were",
+                   (unsigned long long)view->fresh_index, (unsigned long long)view->fresh_ns, (unsigned long long)due);
+}
+
+void check_reads_follow(struct check *check, uint32_t node, const struct replica_view *view)
+{
+    struct ghost_node *ghost = &check->nodes[node];
+    if (ghost->moment_count == 0 || ghost->moments[ghost->moment_count - 1].clock_ns != view->now_ns) {
+        ghost->moments =
+            check_grow(ghost->moments, &ghost->moment_max, ghost->moment_count + 1, sizeof *ghost->moments);
+        ghost->moments[ghost->moment_count++] =
+            (struct ghost_moment){ .clock_ns = view->now_ns, .committed = check->committed };
+    }
+    fresh_follow(check, node, view);
 }
 
 /* Sent again, it is as old as before. */
@@ -90,9 +107,14 @@ void check_read_age(struct check *check, uint32_t node, struct slice frame, uint
     check_count(check, CHECK_READ_AGE);
     const struct ghost_call *record = &check->calls[call];
     const uint64_t bound_ns = record->request.version;
-    const uint64_t due = moment_committed(ghost, clock_ns > bound_ns ? clock_ns - bound_ns : 0);
+    const uint64_t since_ns = clock_ns > bound_ns ? clock_ns - bound_ns : 0;
+    const uint64_t due = moment_committed(ghost, since_ns);
+    if (ghost->view.fresh_index == 0 || ghost->view.fresh_ns < since_ns)
+        check_fail(check, CHECK_READ_AGE, node,
+                   "answers call %llu, at most %llu ns old, from what it knew %llu ns before", (unsigned long long)call,
+                   (unsigned long long)bound_ns, (unsigned long long)(clock_ns - ghost->view.fresh_ns));
     /* A call that is younger than the bound may be told what was committed when it began. */
-    if (reply.applied < due && reply.applied < record->committed)
+    else if (reply.applied < due && reply.applied < record->committed)
         check_fail(check, CHECK_READ_AGE, node,
                    "shows entry %llu to call %llu, at most %llu ns old; %llu were committed then",
                    (unsigned long long)reply.applied, (unsigned long long)call, (unsigned long long)bound_ns,
