@@ -303,9 +303,13 @@ static void refusal_encode(const struct refusal *refusal, uint8_t *to)
     memcpy(to, &body, sizeof body);
 }
 
-static void read_index_encode(uint64_t number, uint64_t index, uint8_t *to)
+static void read_index_encode(const struct message *message, uint8_t *to)
 {
-    const struct read_index_body body = { .number = number, .index = index };
+    struct read_index_body body = { .number = message->read_index_request.number };
+    if (message->type == FRAME_READ_INDEX_RESPONSE) {
+        body.number = message->read_index_response.number;
+        body.index = message->read_index_response.index;
+    }
     memcpy(to, &body, sizeof body);
 }
 
@@ -370,10 +374,8 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_REJOIN_RESPONSE: rejoin_response_encode(&message->rejoin_response, to); return;
-    case FRAME_READ_INDEX_REQUEST: read_index_encode(message->read_index_request.number, 0, to); return;
-    case FRAME_READ_INDEX_RESPONSE:
-        read_index_encode(message->read_index_response.number, message->read_index_response.index, to);
-        return;
+    case FRAME_READ_INDEX_REQUEST:
+    case FRAME_READ_INDEX_RESPONSE: read_index_encode(message, to); return;
     case FRAME_REJOIN_REQUEST:
     case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:

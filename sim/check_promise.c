@@ -418,14 +418,15 @@ static void ledger_reads(struct check *check, uint32_t node, const struct replic
     const uint32_t events = u32_min(output->event_count, output->event_max);
     for (uint32_t i = 0; i < events; i++) {
         const struct event *event = &output->events[i];
+        const bool served = event->kind == EVENT_READ_SERVED || event->kind == EVENT_FOLLOWER_READ;
         if (event->kind == EVENT_READ_ROUND && view->role == RAFT_LEADER
             && (event->b > log->last || check_log_link(check, log, event->b).term != view->term))
             check_fail(check, CHECK_READ, node, "reads at entry %llu before it has committed one of its term %llu",
                        (unsigned long long)event->b, (unsigned long long)view->term);
-        if (event->kind == EVENT_READ_SERVED && !view->store_ready)
+        if (served && !view->store_ready)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu without a whole state",
                        (unsigned long long)event->a);
-        if (event->kind == EVENT_READ_SERVED && event->a > event->b)
+        if (served && event->a > event->b)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu, having applied %llu",
                        (unsigned long long)event->a, (unsigned long long)event->b);
     }

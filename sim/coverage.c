@@ -201,7 +201,7 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
         if (coverage->replies[status] == 0 && rare)
             return reply_status_text((enum reply_status)status);
     for (enum read_kind kind = 0; kind < READ_KINDS; kind++)
-        if (coverage->reads[kind] == 0)
+        if (coverage->reads[kind] == 0 && (rare || kind != READ_LEARNER))
             return read_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
