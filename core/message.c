@@ -66,6 +66,7 @@ struct repair_response_body {
 STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
+    uint64_t term;
     uint64_t index;
     uint64_t reason;
     uint64_t instance;
@@ -285,7 +286,8 @@ static void rejoin_response_encode(const struct rejoin_response *response, uint8
 static void refusal_encode(const struct refusal *refusal, uint8_t *to)
 {
     const struct refusal_body body = {
-        .index = refusal->index,
+        .term = refusal->commit.term,
+        .index = refusal->commit.index,
         .reason = refusal->reason,
         .instance = refusal->instance,
     };
@@ -653,11 +655,12 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         memcpy(&refusal, body.bytes, sizeof refusal);
         if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REPLACED_NODE)
             return FRAME_BAD_BODY;
-        if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
+        const bool removed = refusal.reason == FRAME_REMOVED;
+        if ((refusal.index != 0) != removed || (refusal.term != 0) != removed)
             return FRAME_BAD_BODY;
         message->refusal = (struct refusal){
             .reason = (enum frame_verdict)refusal.reason,
-            .index = refusal.index,
+            .commit = { .term = refusal.term, .index = refusal.index },
             .instance = refusal.instance,
         };
         return FRAME_OK;

@@ -130,8 +130,8 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
-    uint64_t index;    /* REMOVED: of the committed configuration here; else 0 */
-    uint64_t instance; /* whose frame it was */
+    struct log_id commit; /* REMOVED: the last entry known here to be committed; else 0.0 */
+    uint64_t instance;    /* whose frame it was */
 };
 
 /* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */
@@ -152,7 +152,7 @@ enum checkpoint_ask {
 struct checkpoint_request {
     enum checkpoint_ask ask;
     struct hash128 checkpoint; /* HASHES, PAGES: of which */
-    struct log_id id;          /* OFFER: of the checkpoint that the asker has, maybe in part: none below it helps */
+    struct log_id id;          /* OFFER: of the latest checkpoint that the asker has, in part, or as its aim only */
     uint32_t level;            /* HASHES: at least 1 */
     uint32_t at;               /* HASHES */
     uint32_t count;            /* PAGES: at least 1 */

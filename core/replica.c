@@ -157,11 +157,9 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }
-    /* Of a peer that has heard less than this node a refusal means nothing (Raft 4.2.3), nor while a leader sends to
-     * this node: it may have been added again. */
     if (message->refusal.reason == FRAME_REMOVED) {
-        if (message->refusal.index >= members_now(replica)->id.index && replica->leader == 0)
-            replica_stop(replica, output, STOP_REMOVED, message->refusal.index);
+        if (members_removed(replica, message->refusal.commit))
+            replica_stop(replica, output, STOP_REMOVED, message->refusal.commit.index);
         return;
     }
     output_effect(

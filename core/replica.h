@@ -117,7 +117,7 @@ enum stop_reason {
     STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
     STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
     STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
-    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: index of the configuration */
+    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: up to which index */
 };
 const char *stop_reason_text(enum stop_reason reason);
 

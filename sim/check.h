@@ -132,7 +132,7 @@ uint32_t check_members(const struct check *check);
 uint32_t check_members_possible(const struct check *check);
 /* Would some configuration that may act lack a majority without these nodes? */
 bool check_members_need(const struct check *check, uint32_t nodes);
-/* Is there a committed configuration, made by the entry at index, that the node is not in, and has not heard of? */
+/* Is the node no member by what is committed up to an index, and is a configuration that it uses not a later one? */
 bool check_members_removed(const struct check *check, uint32_t node, uint64_t index);
 /* An operator was told that these operations are done, by the configuration of the entry at index. */
 void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index);

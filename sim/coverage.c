@@ -90,6 +90,7 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_JOINED_BY_LOG] = "joined_by_log",
     [FAULT_JOINED_BY_PAGES] = "joined_by_pages",
     [FAULT_STOPPED_REMOVED] = "stopped_removed",
+    [FAULT_STOPPED_UNVOTED] = "stopped_unvoted",
     [FAULT_REMOVED_CAMPAIGNS] = "removed_campaigns",
     [FAULT_REMOVED_REVIVED] = "removed_revived",
 };

@@ -100,6 +100,7 @@ enum fault_kind {
     FAULT_JOINED_BY_LOG,    /* a node without members has heard of some */
     FAULT_JOINED_BY_PAGES,  /* ... in a checkpoint that it pulled */
     FAULT_STOPPED_REMOVED,
+    FAULT_STOPPED_UNVOTED,   /* ... and had nothing to campaign for: a learner, or it abstains */
     FAULT_REMOVED_CAMPAIGNS, /* a node that is no member any more */
     FAULT_REMOVED_REVIVED,   /* started again */
     FAULT_KINDS,
