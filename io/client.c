@@ -27,6 +27,9 @@ static const uint64_t client_timeout_ns_default = 5 * NS_PER_S;
 static const uint64_t client_attempt_timeout_ns_default = NS_PER_S;
 static const uint64_t client_backoff_ns_min_default = 2 * NS_PER_MS;
 static const uint64_t client_backoff_ns_max_default = 250 * NS_PER_MS;
+/* The longest pause while nodes answer that none of them leads: elections are short, and who sleeps through the end of
+ * one adds to it. */
+static const uint64_t client_backoff_ns_election = 32 * NS_PER_MS;
 
 struct client {
     struct client_options options;
@@ -54,6 +57,7 @@ struct client_run {
     uint32_t attempts;
     uint32_t pauses;
     uint32_t since_pause; /* attempts and redirects since then */
+    bool leaderless;      /* some node answered since then, without a leader to point to that leads */
     uint32_t answered_by; /* a bit for each endpoint that sent a reply */
     struct reply reply;
 };
@@ -241,13 +245,16 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
 static void client_pause(struct client *client, struct client_run *run)
 {
     const uint32_t doublings = u32_min(run->pauses++, 20);
-    const uint64_t pause_ns = u64_min(client->options.backoff_ns_min << doublings, client->options.backoff_ns_max);
+    const uint64_t most_ns = run->leaderless ? u64_min(client_backoff_ns_election, client->options.backoff_ns_max)
+                                             : client->options.backoff_ns_max;
+    const uint64_t pause_ns = u64_min(client->options.backoff_ns_min << doublings, most_ns);
     const uint64_t until_ns =
         u64_min(clock_now_ns() + pause_ns / 2 + prng_below(&client->prng, pause_ns / 2 + 1), run->deadline_ns);
     const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S) };
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
     run->since_pause = 0;
+    run->leaderless = false;
 }
 
 /* Goes where a follower points. A few hops at most without a pause: during an election nodes may point in circles. */
@@ -255,6 +262,7 @@ static void client_follow(struct client *client, struct client_run *run)
 {
     const struct slice address = run->reply.value;
     struct endpoint leader;
+    run->leaderless = true;
     run->reason = run->doubtful ? run->reason : CLIENT_NO_LEADER;
     client_error(client, "%s does not lead and knows no leader", client->target.text);
     if (address.count == 0 || endpoint_parse((const char *)address.bytes, address.count, &leader) < 0) {

@@ -34,7 +34,8 @@ struct client_options {
     uint64_t timeout_ns;         /* of a whole call with all its retries [5 s] */
     uint64_t attempt_timeout_ns; /* of waiting for one node [1 s] */
     uint64_t backoff_ns_min;     /* first pause between rounds of attempts, doubled each time [2 ms] */
-    uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms] */
+    uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms, and
+                                  * 32 ms while nodes answer that none of them leads] */
     uint64_t seed;               /* of the jitter [from the system] */
 };
 
