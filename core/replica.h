@@ -92,9 +92,9 @@ struct input {
 };
 
 enum effect_kind {
-    EFFECT_SEND,    /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY,   /* bytes to the client `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
+    EFFECT_SEND,    /* bytes to the node `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
                        now, is there already (Raft 6.4.1) */
+    EFFECT_REPLY,   /* bytes to the client `target`; likewise */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
     EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
@@ -185,6 +185,11 @@ enum event_kind {
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
     EVENT_LEASE_READ,        /* a: applied index, b: ns that are left of the lease */
+    EVENT_READ_ASKED,        /* a: leader, b: reads; a question for the read index begins */
+    EVENT_READ_INDEX,        /* a: peer, b: read index, 0: none; its question is answered */
+    EVENT_FOLLOWER_READ,     /* a: read index, b: applied index */
+    EVENT_BOUNDED_READ,      /* a: applied index, b: ns since that was asked for */
+    EVENT_STALE_READ,        /* a: applied index */
     EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
     EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */

@@ -332,6 +332,7 @@ static void bench_take(struct bench *bench, const struct reply *reply)
         bench->relocate = true;
         bench_pause(bench, number);
         return;
+    case REPLY_NO_LEADER:
     case REPLY_BUSY: bench_pause(bench, number); return;
     case REPLY_SESSION_EXPIRED:
         slot->session = 0;

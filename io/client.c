@@ -308,6 +308,13 @@ static bool client_judge(struct client *client, struct client_run *run)
         client_error(client, "%s is busy", client->target.text);
         client_pause(client, run);
         return false;
+    case REPLY_NO_LEADER:
+        run->reason = CLIENT_NO_LEADER;
+        client_error(client, "%s has no leader to ask", client->target.text);
+        client_next_endpoint(client);
+        if (++run->since_pause >= client->endpoint_count)
+            client_pause(client, run);
+        return false;
     case REPLY_UNKNOWN:
         run->doubtful |= run->write;
         run->reason = CLIENT_TIMED_OUT;
@@ -362,6 +369,7 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_WOULD_LOSE_QUORUM: return CLIENT_REFUSED;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
+    case REPLY_NO_LEADER:
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
     case REPLY_BUSY: return CLIENT_BUSY;
     case REPLY_UNKNOWN: return CLIENT_TIMED_OUT;
@@ -414,6 +422,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     result.applied = reply->applied;
     result.leader = reply->leader;
     result.stale = (reply->flags & REPLY_FLAG_STALE) != 0;
+    result.bounded = (reply->flags & REPLY_FLAG_BOUNDED) != 0;
     if (reply->status == REPLY_OK) {
         result.value = reply->value;
         client->error[0] = '\0';
@@ -564,6 +573,13 @@ static struct client_result client_write(struct client *client, struct request *
 struct client_result client_get(struct client *client, struct slice key)
 {
     return client_read(client, &(struct request){ .kind = REQUEST_GET, .key = key });
+}
+
+struct client_result client_get_local(struct client *client, struct slice key, uint64_t staleness_ns)
+{
+    return client_read(
+        client,
+        &(struct request){ .kind = REQUEST_GET, .key = key, .version = staleness_ns, .flags = REQUEST_FLAG_LOCAL });
 }
 
 struct client_result client_get_stale(struct client *client, struct slice key)

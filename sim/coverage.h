@@ -130,6 +130,10 @@ enum liveness_demand {
 /* "full_read" and so on. */
 const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 
+/* Reads that were answered, by how it was known that they might be. */
+enum read_kind { READ_LEADER, READ_LEASE, READ_FOLLOWER, READ_LEARNER, READ_BOUNDED, READ_STALE, READ_KINDS };
+const char *read_kind_text(enum read_kind kind);
+
 enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
 
 struct coverage {
@@ -148,6 +152,7 @@ struct coverage {
     uint64_t refusals[FRAME_VERDICTS];
     uint64_t replies[REPLY_STATUSES];
     uint64_t checks[CHECK_KINDS];
+    uint64_t reads[READ_KINDS];
     uint64_t demands[LIVENESS_WORLDS][LIVENESS_DEMANDS];
 };
 
