@@ -464,7 +464,7 @@ static int command_snapshot(struct client *client, struct arguments *arguments)
 {
     (void)client; /* one connection is not enough for it */
     if (strcmp(arguments->words[0], "save") != 0)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     const char *file = arguments->words[1];
     const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
     const struct snapshot_save_options options = {
@@ -536,7 +536,7 @@ static int member_parse(const struct arguments *arguments, struct membership_tas
     while (at < ARRAY_COUNT(member_verbs) && strcmp(words[0], member_verbs[at].name) != 0)
         at++;
     if (at == ARRAY_COUNT(member_verbs) || arguments->word_count != 1 + member_verbs[at].words)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     uint64_t number = 0;
     const char *last = words[arguments->word_count - 1];
     *task = (struct membership_task){
@@ -717,9 +717,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     if (arguments->help)
         return EXIT_OK;
     if (arguments->word_count < arguments->command->words_min || arguments->word_count > arguments->command->words_max)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     if ((arguments->flags & ~arguments->command->flags) != 0)
-        return usage_error("an option that is not of this command; usage: raftctl", arguments->command->usage);
+        return usage_error("an option that is not of this command; usage", arguments->command->usage);
     return EXIT_OK;
 }
 
