@@ -83,7 +83,9 @@ static void client_show(struct scenario *scenario, uint32_t slot)
     if (client->reply.status == REPLY_OK && read) {
         show_bytes(text, sizeof text, client->reply_value, client->value_bytes);
         show_text(scenario, ENDPOINT_CLIENT + slot, "is told %s%s", text,
-                  (client->reply.flags & REPLY_FLAG_STALE) != 0 ? " (stale)" : "");
+                  (client->reply.flags & REPLY_FLAG_STALE) != 0     ? " (stale)"
+                  : (client->reply.flags & REPLY_FLAG_BOUNDED) != 0 ? " (bounded)"
+                                                                    : "");
     } else {
         show_text(scenario, ENDPOINT_CLIENT + slot, "%s", reply_status_text(client->reply.status));
     }
@@ -187,8 +189,8 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] at NODE; transfer CLIENT [to NODE] at NODE; change CLIENT OPERATION NODES...
- * [forced] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE; change
+ * CLIENT OPERATION NODES... [forced] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -205,6 +207,11 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
             return false;
     } else if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value)) {
         return false;
+    }
+    if (kind == REQUEST_GET && words_take(scenario, "local")) {
+        client->request.flags = REQUEST_FLAG_LOCAL;
+        if (words_take(scenario, "within") && !words_duration(scenario, &client->request.version))
+            return false;
     }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))

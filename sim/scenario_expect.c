@@ -311,6 +311,7 @@ static const struct {
     { "no-space", REPLY_NO_SPACE },
     { "too-large", REPLY_TOO_LARGE },
     { "not-leader", REPLY_NOT_LEADER },
+    { "no-leader", REPLY_NO_LEADER },
     { "busy", REPLY_BUSY },
     { "unknown", REPLY_UNKNOWN },
     { "session-expired", REPLY_SESSION_EXPIRED },
@@ -348,7 +349,7 @@ static bool expect_reply(struct scenario *scenario, const struct scenario_client
     return scenario_wrong(scenario, "'%s' is no answer to a client", word);
 }
 
-/* CLIENT waits|stale|STATUS|value VALUE|version N|leader NODE */
+/* CLIENT waits|stale|bounded|fresh|STATUS|value VALUE|version N|leader NODE */
 static bool expect_client(struct scenario *scenario, uint32_t slot)
 {
     const struct scenario_client *client = &scenario->clients[slot];
@@ -371,6 +372,12 @@ static bool expect_client(struct scenario *scenario, uint32_t slot)
                 return false;
             if (!client->answered || client->reply.leader != number)
                 return scenario_wrong(scenario, "client %c was sent to node %" PRIu64, name, client->reply.leader);
+        } else if (words_take(scenario, "bounded")) {
+            if (!client->answered || (client->reply.flags & REPLY_FLAG_BOUNDED) == 0)
+                return scenario_wrong(scenario, "the answer to client %c is not marked as bounded", name);
+        } else if (words_take(scenario, "fresh")) {
+            if (!client->answered || (client->reply.flags & (REPLY_FLAG_BOUNDED | REPLY_FLAG_STALE)) != 0)
+                return scenario_wrong(scenario, "the answer to client %c may be old", name);
         } else if (words_take(scenario, "stale")) {
             if (!client->answered || (client->reply.flags & REPLY_FLAG_STALE) == 0)
                 return scenario_wrong(scenario, "the answer to client %c is not marked as stale", name);

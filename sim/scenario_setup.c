@@ -33,6 +33,7 @@ void setup_defaults(struct scenario *scenario)
         .check_quorum = true,
     };
     scenario->begun = false;
+    scenario->learners = 0;
     scenario->finale = true;
 }
 
@@ -121,7 +122,7 @@ static bool setup_leases(struct scenario *scenario)
 bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 {
     struct replica_config *config = &scenario->swarm.configs[0];
-    static const char *const verbs[] = { "nodes",         "joiners", "pre-vote", "check-quorum",
+    static const char *const verbs[] = { "nodes",         "joiners", "learners", "pre-vote", "check-quorum",
                                          "strict-naming", "leases",  "limit",    "finale" };
     *known = false;
     for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++)
@@ -134,6 +135,8 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
         return setup_nodes(scenario);
     if (strcmp(verb, "joiners") == 0)
         return setup_joiners(scenario);
+    if (strcmp(verb, "learners") == 0)
+        return words_nodes(scenario, &scenario->learners) && words_end(scenario);
     if (strcmp(verb, "pre-vote") == 0)
         return words_switch(scenario, &config->pre_vote);
     if (strcmp(verb, "check-quorum") == 0)
@@ -147,23 +150,27 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
     return setup_limits(scenario);
 }
 
-static void setup_configs(struct swarm *swarm)
+static void setup_configs(struct scenario *scenario)
 {
+    struct swarm *swarm = &scenario->swarm;
     swarm->struck_max = (swarm->node_count - 1) / 2;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;
         if (slot >= swarm->member_count)
             continue;
-        swarm->configuration.members[slot] =
-            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = { 'n', (char)('1' + slot) } };
+        swarm->configuration.members[slot] = (struct member){
+            .id = slot + 1,
+            .roles = (scenario->learners >> slot & 1) != 0 ? MEMBER_LEARNER : MEMBER_VOTER,
+            .address = { 'n', (char)('1' + slot) },
+        };
     }
 }
 
 bool setup_begin(struct scenario *scenario)
 {
     struct world *world = scenario->world;
-    setup_configs(&scenario->swarm);
+    setup_configs(scenario);
     world->transcript = scenario->verbose;
     if (!world_script(world, &scenario->swarm, &scenario->script))
         return scenario_wrong(scenario, "no memory");
