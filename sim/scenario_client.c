@@ -46,6 +46,8 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
             client->session = reply->session;
             client->sequence = 0;
         }
+        if (client->request.kind == REQUEST_MEMBERS && reply->status == REPLY_OK)
+            check_changed(scenario->world->scene.check, client->operations, client->operation_count, reply->version);
         client_finish(scenario, client, true);
         return;
     case REPLY_NO_SPACE:
@@ -81,7 +83,9 @@ static void client_show(struct scenario *scenario, uint32_t slot)
     if (client->reply.status == REPLY_OK && read) {
         show_bytes(text, sizeof text, client->reply_value, client->value_bytes);
         show_text(scenario, ENDPOINT_CLIENT + slot, "is told %s%s", text,
-                  (client->reply.flags & REPLY_FLAG_STALE) != 0 ? " (stale)" : "");
+                  (client->reply.flags & REPLY_FLAG_STALE) != 0     ? " (stale)"
+                  : (client->reply.flags & REPLY_FLAG_BOUNDED) != 0 ? " (bounded)"
+                                                                    : "");
     } else {
         show_text(scenario, ENDPOINT_CLIENT + slot, "%s", reply_status_text(client->reply.status));
     }
@@ -185,7 +189,8 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] at NODE; transfer CLIENT [to NODE] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE; change
+ * CLIENT OPERATION NODES... [forced] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -197,8 +202,16 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     if (kind == REQUEST_TRANSFER) {
         if (words_take(scenario, "to") && !words_number(scenario, "a node id", &client->request.version))
             return false;
+    } else if (kind == REQUEST_MEMBERS) {
+        if (!members_words_read(scenario, client))
+            return false;
     } else if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value)) {
         return false;
+    }
+    if (kind == REQUEST_GET && words_take(scenario, "local")) {
+        client->request.flags = REQUEST_FLAG_LOCAL;
+        if (words_take(scenario, "within") && !words_duration(scenario, &client->request.version))
+            return false;
     }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))
@@ -288,7 +301,7 @@ bool client_line(struct scenario *scenario, const char *verb, bool *known)
     } calls[] = {
         { "register", REQUEST_REGISTER },   { "put", REQUEST_PUT },           { "delete", REQUEST_DELETE },
         { "append", REQUEST_APPEND },       { "cas", REQUEST_CAS },           { "get", REQUEST_GET },
-        { "get-stale", REQUEST_GET_STALE }, { "transfer", REQUEST_TRANSFER },
+        { "get-stale", REQUEST_GET_STALE }, { "transfer", REQUEST_TRANSFER }, { "change", REQUEST_MEMBERS },
     };
     *known = true;
     for (uint32_t i = 0; i < ARRAY_COUNT(calls); i++)
