@@ -254,45 +254,6 @@ static bool client_checkpoint(struct scenario *scenario)
     return true;
 }
 
-/* change KIND NODE [N] at NODE: of the members, asked for by nobody in particular. */
-static bool client_change(struct scenario *scenario)
-{
-    static const struct {
-        const char *word;
-        enum member_operation_kind kind;
-    } kinds[] = {
-        { "promote", MEMBER_PROMOTE },
-        { "demote", MEMBER_DEMOTE },
-        { "remove", MEMBER_REMOVE },
-        { "priority", MEMBER_SET_PRIORITY },
-    };
-    struct workload *workload = &scenario->world->workload;
-    struct member_operation operation = { .id = 0 };
-    const char *word = words_next(scenario);
-    struct node *node;
-    uint64_t priority = 0;
-    for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++)
-        if (word != NULL && strcmp(word, kinds[i].word) == 0)
-            operation.kind = (uint8_t)kinds[i].kind;
-    if (operation.kind == 0)
-        return scenario_wrong(scenario, "'%s' is no change of a member", word != NULL ? word : "");
-    if (!words_number(scenario, "a node id", &operation.id))
-        return false;
-    if (operation.kind == MEMBER_SET_PRIORITY && !words_number(scenario, "a priority", &priority))
-        return false;
-    operation.priority = (uint8_t)u64_min(priority, UINT8_MAX);
-    if (!words_need(scenario, "at") || !words_node(scenario, &node))
-        return false;
-    const struct request request = {
-        .kind = REQUEST_MEMBERS,
-        .value = { .bytes = (const uint8_t *)&operation, .count = sizeof operation },
-    };
-    request_encode(&request, scenario->swarm.configs[0].cluster_id, workload->frame);
-    network_send(&scenario->world->network, &scenario->world->scene, ENDPOINT_CLIENT, node->slot,
-                 (struct slice){ .bytes = workload->frame, .count = request_bytes(&request) });
-    return true;
-}
-
 bool client_line(struct scenario *scenario, const char *verb, bool *known)
 {
     static const struct {
@@ -313,8 +274,6 @@ bool client_line(struct scenario *scenario, const char *verb, bool *known)
         return client_abandon(scenario);
     if (strcmp(verb, "checkpoint") == 0)
         return client_checkpoint(scenario);
-    if (strcmp(verb, "change") == 0)
-        return client_change(scenario);
     *known = false;
     return true;
 }
