@@ -47,7 +47,7 @@ struct areas {
     uint64_t pending;
     uint64_t reads; /* stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max indices */
+    uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max struct inflight */
     uint64_t scrub_block; /* one block of either device, being written again */
     uint64_t end;
 };
@@ -73,8 +73,14 @@ struct superblock_writer {
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
 enum peer_state {
     PEER_PROBE,     /* where the logs agree is being looked for: one append request at a time */
-    PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests */
+    PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests or inflight_bytes_max */
     PEER_SNAPSHOT,  /* next is only in the checkpoint, which it is told to get: no entries */
+};
+
+/* A request with entries that was not acknowledged yet. */
+struct inflight {
+    uint64_t last; /* index of its last entry */
+    uint64_t bytes;
 };
 
 struct peer {
@@ -86,7 +92,9 @@ struct peer {
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
-    uint32_t inflight_first;           /* ring of last indices of unacknowledged requests */
+    uint64_t commit_told;              /* commit index of the latest request to it */
+    uint64_t inflight_bytes;           /* of entries, in the requests of the ring */
+    uint32_t inflight_first;           /* ring of struct inflight */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */
     bool probe_sent;
@@ -113,6 +121,7 @@ struct pending {
     struct log_id id;
     uint64_t client;
     uint64_t request_id;
+    uint64_t since_ns;
 };
 
 /* The client whose change of the members waits until it is over (members.c). */
@@ -193,9 +202,11 @@ struct replica {
     uint32_t reads_first;
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round */
-    bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
-    bool began_empty;        /* it held nothing when this life began */
+    uint32_t flush_first;    /* slot that is served first in the next step */
+    uint32_t zero2;
+    bool marker_asked;      /* by a client: the next marker need not wait for the log to grow */
+    bool campaign_transfer; /* candidate: it is what the leader before it wanted (transfer.h) */
+    bool began_empty;       /* it held nothing when this life began */
     uint8_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 

@@ -102,6 +102,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_PAGE_DAMAGED: return "page-damaged";
     case EVENT_LEASE_READ: return "lease-read";
     case EVENT_TRANSFER: return "transfer";
+    case EVENT_PEER: return "peer";
+    case EVENT_LATE: return "late";
     case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;
     }

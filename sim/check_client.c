@@ -122,6 +122,7 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_BAD_REQUEST: return reply->applied != 0;
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_UNKNOWN:
     case REPLY_CHANGE_UNDER_WAY:
     case REPLY_TERM_NOT_OPEN:
@@ -181,6 +182,7 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_NO_SPACE:
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
     case REPLY_UNKNOWN:
     case REPLY_STALE_SEQUENCE:

@@ -21,7 +21,8 @@ static void client_finish(struct scenario *scenario, struct scenario_client *cli
 static bool client_refused(const struct scenario_client *client)
 {
     const enum reply_status status = client->reply.status;
-    return client->answered && client->copies == 1 && (status == REPLY_NOT_LEADER || status == REPLY_BUSY);
+    return client->answered && client->copies == 1
+           && (status == REPLY_NOT_LEADER || status == REPLY_BUSY || status == REPLY_LATE);
 }
 
 void client_close(struct scenario *scenario)
@@ -65,6 +66,7 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_TRANSFER_FAILED: client_finish(scenario, client, true); return;
     case REPLY_NOT_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_UNKNOWN: return;
     }
     UNREACHABLE();
@@ -80,6 +82,9 @@ static void client_show(struct scenario *scenario, uint32_t slot)
         show_bytes(text, sizeof text, client->reply_value, client->value_bytes);
         show_text(scenario, ENDPOINT_CLIENT + slot, "is told %s%s", text,
                   (client->reply.flags & REPLY_FLAG_STALE) != 0 ? " (stale)" : "");
+    } else if (client->reply.retry_after_ms != 0) {
+        show_text(scenario, ENDPOINT_CLIENT + slot, "%s, after %u ms again", reply_status_text(client->reply.status),
+                  (unsigned)client->reply.retry_after_ms);
     } else {
         show_text(scenario, ENDPOINT_CLIENT + slot, "%s", reply_status_text(client->reply.status));
     }
@@ -183,7 +188,7 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] at NODE; transfer CLIENT [to NODE] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -200,6 +205,8 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))
+        return false;
+    if (words_take(scenario, "within") && !words_duration(scenario, &client->request.budget_ns))
         return false;
     return client_begin(scenario, slot);
 }
