@@ -304,7 +304,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         step_flush(replica, output);
     }
     const uint64_t timer_ns =
-        replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+        replica->role == RAFT_LEADER ? replicate_deadline(replica) : replica->election_deadline_ns;
     output->deadline_ns =
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     output->deadline_ns =

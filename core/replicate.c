@@ -14,7 +14,8 @@
  *   SNAPSHOT --it reports the base, or more, durable--> REPLICATE
  *
  * Heartbeats are sent whatever the window: behind at most inflight_bytes_max and one request. A follower hears of a
- * commit with the next request; if none is under way to it, one without entries is sent in that very step.
+ * commit with the next request; if there is none within an eighth of the heartbeat interval, it gets one without
+ * entries then. (At once would be a frame and its answer more for every batch: a fifth of the puts with 64 clients.)
  *
  * A step sends at most one request to a peer, from the mirror of the log in memory, and begins with the one that found
  * no room in the step before: who lags far behind holds up the others by no more than the copying of append_bytes_max.
@@ -26,6 +27,8 @@
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
  * says that it lost an entry, or has another data directory (rejoin.h). */
 #include "raft.h"
+
+enum { TELL_FRACTION = 8 }; /* of the heartbeat interval: a commit is told by then */
 
 static struct inflight *inflight_ring(struct replica *replica, uint32_t slot)
 {
@@ -161,6 +164,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->reads_assigned = 0;
     replica->marker_index = 0;
     replica->marker_asked = false;
+    replica->tell_ns = 0;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         replicate_begin_peer(replica, slot);
@@ -380,6 +384,12 @@ static void replicate_need_checkpoint(struct replica *replica, struct output *ou
     replica->peers[slot].heartbeat_due = true;
 }
 
+/* Is there a commit that it was not told of, and nothing under way whose answer is followed by more? */
+static bool peer_is_untold(const struct replica *replica, const struct peer *peer)
+{
+    return peer->state == PEER_REPLICATE && peer->inflight_count == 0 && peer->commit_told < replica->commit;
+}
+
 /* What the peer is to be sent now, if anything. False: the output has no room for it. */
 static bool replicate_peer(struct replica *replica, struct output *output, uint32_t slot)
 {
@@ -391,8 +401,7 @@ static bool replicate_peer(struct replica *replica, struct output *output, uint3
         peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due : inflight_room(replica, peer);
     const bool entries = behind && window;
     const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
-    /* Nothing is under way that could tell it what is committed. */
-    const bool news = peer->state == PEER_REPLICATE && peer->inflight_count == 0 && peer->commit_told < replica->commit;
+    const bool news = replica->tell_ns != 0 && replica->now_ns >= replica->tell_ns && peer_is_untold(replica, peer);
     if (!entries && !probe && !news && !peer->heartbeat_due)
         return true;
     if (!output_room(output, 1, replica->limits.frame_bytes_max))
@@ -413,12 +422,27 @@ void replicate_flush(struct replica *replica, struct output *output)
     ASSERT(election_term_durable(replica));
     replicate_open_term(replica, output);
     const uint32_t others = members_others(replica);
+    bool untold = false;
     for (uint32_t turn = 0; turn < MEMBERS_MAX; turn++) {
         const uint32_t slot = (replica->flush_first + turn) % MEMBERS_MAX;
-        if ((others >> slot & 1) == 0 || replicate_peer(replica, output, slot))
+        if ((others >> slot & 1) == 0)
             continue;
-        replica->flush_first = slot;
-        replica->wants_tick = true;
-        return;
+        if (!replicate_peer(replica, output, slot)) {
+            replica->flush_first = slot;
+            replica->wants_tick = true;
+            return;
+        }
+        untold |= peer_is_untold(replica, &replica->peers[slot]);
     }
+    if (!untold)
+        replica->tell_ns = 0;
+    else if (replica->tell_ns == 0)
+        replica->tell_ns = replica->now_ns + replica->config.heartbeat_interval_ns / TELL_FRACTION;
+}
+
+uint64_t replicate_deadline(const struct replica *replica)
+{
+    ASSERT(replica->role == RAFT_LEADER);
+    const uint64_t tell_ns = replica->tell_ns != 0 ? replica->tell_ns : UINT64_MAX;
+    return u64_min(replica->heartbeat_deadline_ns, tell_ns);
 }

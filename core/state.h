@@ -194,6 +194,7 @@ struct replica {
 
     /* leader */
     uint64_t heartbeat_deadline_ns;
+    uint64_t tell_ns;               /* who does not know the commit index by then is told; 0: all do */
     uint64_t round;                 /* latest ReadIndex round begun */
     uint64_t round_confirmed;       /* latest one that a majority acknowledged */
     struct peer peers[MEMBERS_MAX]; /* by slot in the configuration in use */
