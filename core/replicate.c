@@ -15,7 +15,7 @@
  *
  * Heartbeats are sent whatever the window: behind at most inflight_bytes_max and one request. A follower hears of a
  * commit with the next request; if there is none within an eighth of the heartbeat interval, it gets one without
- * entries then. (At once would be a frame and its answer more for every batch: a fifth of the puts with 64 clients.)
+ * entries then. (At once would cost a frame and its answer for every batch, also where the next one carries the same.)
  *
  * A step sends at most one request to a peer, from the mirror of the log in memory, and begins with the one that found
  * no room in the step before: who lags far behind holds up the others by no more than the copying of append_bytes_max.
