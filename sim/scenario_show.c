@@ -130,8 +130,9 @@ static void show_event(const struct event *event, char *to, size_t room)
         [TRANSFER_DONE] = "has handed over to",
         [TRANSFER_FAILED] = "failed to hand over to",
     };
+    static const char *const progress[PROGRESS_STATES] = { "probes", "streams to", "wants a checkpoint at" };
     if (event->kind == EVENT_PEER)
-        snprintf(to, room, "%s for %" PRIu64, progress_text((uint32_t)event->b), event->a);
+        snprintf(to, room, "%s %" PRIu64, progress[event->b], event->a);
     else if (event->kind == EVENT_ROLE)
         show_role(event, to, room);
     else if (event->kind == EVENT_TRANSFER)
