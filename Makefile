@@ -74,7 +74,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-sim mutants mutants-scenarios fuzz clean
+        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover bench-sim mutants mutants-scenarios fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -200,6 +200,14 @@ bench-checkpoint: programs
 ## bench-restart: time to the first read after a restart with 1,000,000 keys; what a follower that was away pulls
 bench-restart: programs
 	$(Q)tests/bench-restart
+
+## bench-away: a follower is stopped for ten minutes of full load: latencies while it catches up, the leader's memory
+bench-away: programs
+	$(Q)tests/bench-away
+
+## bench-failover: how long no write is acknowledged when a leader is killed, and when it hands over, ten times each
+bench-failover: programs tests
+	$(Q)FAILOVER_STRICT=1 BIN=$(OUT) $(OUT)/tests/failover_test
 
 ## bench-sim: simulator speed, as the JSON line of a campaign (COUNT=20000)
 bench-sim: programs

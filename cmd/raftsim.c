@@ -362,6 +362,7 @@ static const char *text_of_demand(uint32_t kind)
     return demand_text((enum liveness_world)(kind / LIVENESS_DEMANDS), (enum liveness_demand)(kind % LIVENESS_DEMANDS));
 }
 static const char *text_of_event(uint32_t kind) { return event_kind_text((enum event_kind)kind); }
+static const char *text_of_read(uint32_t kind) { return read_kind_text((enum read_kind)kind); }
 static const char *text_of_reply(uint32_t kind) { return reply_status_text((enum reply_status)kind); }
 static const char *text_of_verdict(uint32_t kind) { return frame_verdict_text((enum frame_verdict)kind); }
 
@@ -394,6 +395,7 @@ static void print_json(const struct options *options, const struct coverage *sum
     print_counters("checks", sum->checks, CHECK_KINDS, text_of_check);
     print_counters("liveness", sum->demands[0], LIVENESS_WORLDS * LIVENESS_DEMANDS, text_of_demand);
     print_counters("events", sum->events, EVENT_KINDS, text_of_event);
+    print_counters("reads", sum->reads, READ_KINDS, text_of_read);
     print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
     print_counters("progress", sum->progress, PROGRESS_STATES, progress_text);
     print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);

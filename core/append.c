@@ -68,10 +68,10 @@ static bool append_acceptable(const struct replica *replica, const struct append
     return true;
 }
 
-static void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal)
+void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal)
 {
-    /* Not the own last index: what lies behind the entries of this request may be an old tail (Raft 3.5, AppendEntries
-     * 5). */
+    /* Not the own last index: what lies behind the entries that were compared may be an old tail (Raft 3.5,
+     * AppendEntries 5). */
     const uint64_t known = u64_min(commit, equal);
     if (known <= replica->commit)
         return;

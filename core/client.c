@@ -192,10 +192,15 @@ static void client_request(struct replica *replica, struct output *output, uint6
         return;
     }
     const bool stale = request->kind == REQUEST_GET_STALE;
-    if (replica->role == RAFT_STARTING || (!store_is_ready(replica) && (stale || replica->role == RAFT_LEADER))) {
+    const bool here = stale || (request->flags & REQUEST_FLAG_LOCAL) != 0;
+    if (replica->role == RAFT_STARTING || (!store_is_ready(replica) && (here || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
     } else if (stale) {
+        output_event(output, EVENT_STALE_READ, replica->applied, 0);
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
+        return;
+    } else if (here) {
+        read_request(replica, output, client, request);
         return;
     } else if (replica->role != RAFT_LEADER) {
         refusal = client_redirect(replica, request->request_id);

@@ -106,6 +106,14 @@ static bool election_stands_back(struct replica *replica)
     return replica->stood_back;
 }
 
+/* Raft 9.6: the question whether it would be elected is one that anybody may ask. Nobody sends to a member that was
+ * removed, and this one cannot tell that from a cluster without a leader; whoever knows tells it (members.h). */
+static void election_ask_membership(struct replica *replica)
+{
+    if (members_may_ask(replica) && rejoin_state_of(replica) != REJOIN_ASKING)
+        replica->campaign_due = members_others(replica);
+}
+
 void election_tick(struct replica *replica, struct output *output)
 {
     ASSERT(replica->role != RAFT_LEADER);
@@ -116,6 +124,7 @@ void election_tick(struct replica *replica, struct output *output)
         /* It has not heard from its leader for so long that it sends nobody there any more. */
         election_become_follower(replica, output, replica->stored.hard.term, 0);
         election_reset_timer(replica);
+        election_ask_membership(replica);
         return;
     }
     if (election_stands_back(replica)) {
@@ -130,7 +139,7 @@ void election_tick(struct replica *replica, struct output *output)
 
 static void election_send_request(struct replica *replica, struct output *output, uint32_t slot)
 {
-    const bool pre = replica->role == RAFT_PRE_CANDIDATE;
+    const bool pre = replica->role != RAFT_CANDIDATE;
     const struct message message = {
         .type = FRAME_VOTE_REQUEST,
         .from = replica->config.node_id,
@@ -194,10 +203,9 @@ void election_flush(struct replica *replica, struct output *output)
     }
     if (owed_vote_may_leave(replica) && output_room(output, 1, MESSAGE_VOTE_BYTES))
         election_send_vote(replica, output);
-    if (replica->role != RAFT_CANDIDATE && replica->role != RAFT_PRE_CANDIDATE)
+    if (replica->campaign_due == 0 || !election_term_durable(replica))
         return;
-    if (!election_term_durable(replica))
-        return;
+    ASSERT(replica->role != RAFT_LEADER);
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         if ((replica->campaign_due & (1u << slot)) == 0)
             continue;

@@ -25,6 +25,9 @@ struct replica_view {
     uint64_t state_digest;   /* of the applied state: store and sessions */
     uint64_t read_round;     /* latest ReadIndex round begun, leaders only */
     uint64_t read_confirmed; /* latest round that a majority acknowledged */
+    uint64_t fresh_ns;       /* read.h: all that was committed when its clock showed that... */
+    uint64_t fresh_index;    /* ...is up to here; 0: nothing is known */
+    uint64_t now_ns;         /* by its clock, which never goes back for it */
     uint32_t votes;          /* bit per slot whose grant this candidate counts */
     uint32_t pre_votes;
     uint32_t pending_writes;

@@ -282,6 +282,15 @@ static bool want_has_lapsed(const struct replica *replica)
     return store_is_ready(replica) && replica->applied >= replica->install.index_min;
 }
 
+/* The latest checkpoint that the map is aimed at. A peer with none so late makes one (serve_needs_newer()), so that
+ * this node needs neither the source of its own nor the next marker, whoever leads. */
+static struct log_id install_has(const struct replica *replica)
+{
+    const struct log_id own = replica->stored.checkpoint.id;
+    const struct log_id target = replica->install.target.id;
+    return target.index > own.index ? target : own;
+}
+
 /* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
 static bool own_may_be_read_again(const struct replica *replica)
 {
@@ -317,7 +326,7 @@ static void install_ask(struct replica *replica, struct output *output)
     install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
     install->shunned &= ~source_bit(replica, asked);
     struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
-    message.checkpoint_request.id = replica->stored.checkpoint.id;
+    message.checkpoint_request.id = install_has(replica);
     install->asked_ns = replica->now_ns;
     if (asked != 0 && output_room(output, 1, message_bytes(&message)))
         question_send(replica, output, &message);

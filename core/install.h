@@ -27,9 +27,9 @@
  *
  * What is wanted is gone through in passes. A pass in which the peer had nothing ends in ASK, with the next one; what
  * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK. The question says which
- * checkpoint the own superblock names: what it holds is committed, so whoever has those entries may apply them, and
- * when its own checkpoint is older it makes a new one. So an install does not depend on the peer that it began with,
- * nor on a marker that nobody can commit before it is over.
+ * checkpoint the map is aimed at: what it holds is committed, so whoever has those entries may apply them, and when its
+ * own checkpoint is older it makes a new one. So an install does not depend on the peer that it began with, nor on a
+ * marker that nobody can commit before it is over.
  *
  * The peer (install_serve.c) answers from its durable checkpoint while its own writer is idle, from memory where the
  * page has not changed since, else from disk; when that has lost it, only a new checkpoint has such a page again, and

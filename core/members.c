@@ -54,6 +54,11 @@ bool members_may_campaign(const struct replica *replica)
                || configuration_is_voter(members_committed(replica), self));
 }
 
+bool members_may_ask(const struct replica *replica)
+{
+    return (replica->stored.flags & STORED_STRANGER) == 0 && replica->self < MEMBERS_MAX;
+}
+
 bool members_heard(const struct replica *replica, uint32_t slot)
 {
     const struct peer *peer = &replica->peers[slot];

@@ -16,6 +16,8 @@
  * does until that is committed, without counting itself: it may be the only one with the entry that says so (4.2.2,
  * Figure 4.6). Every node answers whoever asks, grants votes, and takes what a leader sends (4.2.2): its own
  * configuration may be older than the sender's. A node that joins begins with an empty configuration.
+ * Who was removed is told when it asks for a vote, and stops. A learner, and a voter that abstains, ask too when they
+ * have heard no leader for an election timeout: for a pre-vote that they make no use of.
  * A leader that is not in the new configuration leads until that is committed, does not count itself, and steps down
  * (4.2.2).
  *
@@ -53,6 +55,8 @@ uint32_t members_other_voters(const struct replica *replica);
 bool members_alone(const struct replica *replica);
 /* May this node campaign (Raft 4.2.2)? */
 bool members_may_campaign(const struct replica *replica);
+/* May it ask the others whether it is a member still? Who has not heard yet that it is one must not. */
+bool members_may_ask(const struct replica *replica);
 /* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
 bool members_heard(const struct replica *replica, uint32_t slot);
 
@@ -86,6 +90,8 @@ void members_flush(struct replica *replica, struct output *output);
 void members_fail_change(struct replica *replica, struct output *output);
 /* The sender of a vote request may not know that it is no member any more (Raft 4.2.3). */
 void members_tell_removed(struct replica *replica, struct output *output, const struct message *message);
+/* Is what such a peer says, whose last committed entry is this one, true? */
+bool members_removed(const struct replica *replica, struct log_id commit);
 
 /* Fills in a struct member_status for each member; returns how many. */
 uint32_t members_status(const struct replica *replica, uint8_t *to);

@@ -174,16 +174,36 @@ void members_tell_removed(struct replica *replica, struct output *output, const 
     const struct configuration *committed = members_committed(replica);
     const bool member = members_slot(replica, message->from) < MEMBERS_MAX
                         || configuration_slot(committed, message->from) < MEMBERS_MAX;
-    if (member || committed->id.index == 0 || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+    /* After a start this may be further on than the commit index. */
+    struct log_id commit = committed->id;
+    if (replica->commit > commit.index)
+        commit = (struct log_id){ .term = log_term(replica, replica->commit), .index = replica->commit };
+    /* Who has not read yet what its checkpoint says of the members knows of none between its own and that. */
+    const bool stranger = (replica->stored.flags & STORED_STRANGER) != 0;
+    if (member || stranger || commit.index == 0 || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
         return;
     const struct message refusal = {
         .type = FRAME_REFUSAL,
         .from = replica->config.node_id,
         .to = message->from,
         .instance = replica->superblock.instance,
-        .refusal = { .reason = FRAME_REMOVED, .index = committed->id.index, .instance = message->instance },
+        .refusal = {
+            .reason = FRAME_REMOVED,
+            .commit = commit,
+            .instance = message->instance,
+        },
     };
     output_message(output, &replica->frame, &refusal);
+}
+
+/* The peer has committed entries up to there, and by them this node is no member. If its own configuration says that it
+ * is one, that is either among them, and no longer the latest; or it never was committed, and cannot be any more, since
+ * terms only grow along a log (Raft 3.6.1). Else the peer has heard less than this node, and its refusal means nothing
+ * (Raft 4.2.3); nor does it while a leader sends to this node: it may have been added again. */
+bool members_removed(const struct replica *replica, struct log_id commit)
+{
+    const struct log_id own = members_now(replica)->id;
+    return replica->leader == 0 && (commit.index >= own.index || commit.term > own.term);
 }
 
 /* ---- for operators ---- */

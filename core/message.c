@@ -66,6 +66,7 @@ struct repair_response_body {
 STATIC_ASSERT(sizeof(struct repair_response_body) == 24, "no padding");
 
 struct refusal_body {
+    uint64_t term;
     uint64_t index;
     uint64_t reason;
     uint64_t instance;
@@ -103,6 +104,11 @@ struct checkpoint_response_body {
     uint32_t zero;
 };
 STATIC_ASSERT(sizeof(struct checkpoint_response_body) == 80, "no padding");
+
+struct read_index_body {
+    uint64_t number;
+    uint64_t index; /* of a question: 0 */
+};
 
 const char *frame_verdict_text(enum frame_verdict verdict)
 {
@@ -172,6 +178,8 @@ static uint32_t body_bytes(enum frame_type type)
     case FRAME_REPAIR_REQUEST: return sizeof(struct repair_request_body);
     case FRAME_REPAIR_RESPONSE: return sizeof(struct repair_response_body);
     case FRAME_REJOIN_RESPONSE: return sizeof(struct rejoin_response_body);
+    case FRAME_READ_INDEX_REQUEST:
+    case FRAME_READ_INDEX_RESPONSE: return sizeof(struct read_index_body);
     case FRAME_REJOIN_REQUEST:
     case FRAME_TIMEOUT_NOW: /* the header says it all */
     case FRAME_CLIENT_REQUEST:
@@ -212,6 +220,8 @@ static struct slice message_tail(const struct message *message)
     case FRAME_APPEND_RESPONSE:
     case FRAME_REFUSAL:
     case FRAME_REJOIN_REQUEST:
+    case FRAME_READ_INDEX_REQUEST:
+    case FRAME_READ_INDEX_RESPONSE:
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }
@@ -285,10 +295,21 @@ static void rejoin_response_encode(const struct rejoin_response *response, uint8
 static void refusal_encode(const struct refusal *refusal, uint8_t *to)
 {
     const struct refusal_body body = {
-        .index = refusal->index,
+        .term = refusal->commit.term,
+        .index = refusal->commit.index,
         .reason = refusal->reason,
         .instance = refusal->instance,
     };
+    memcpy(to, &body, sizeof body);
+}
+
+static void read_index_encode(const struct message *message, uint8_t *to)
+{
+    struct read_index_body body = { .number = message->read_index_request.number };
+    if (message->type == FRAME_READ_INDEX_RESPONSE) {
+        body.number = message->read_index_response.number;
+        body.index = message->read_index_response.index;
+    }
     memcpy(to, &body, sizeof body);
 }
 
@@ -353,6 +374,8 @@ static void body_encode(const struct message *message, uint8_t *to)
         return;
     }
     case FRAME_REJOIN_RESPONSE: rejoin_response_encode(&message->rejoin_response, to); return;
+    case FRAME_READ_INDEX_REQUEST:
+    case FRAME_READ_INDEX_RESPONSE: read_index_encode(message, to); return;
     case FRAME_REJOIN_REQUEST:
     case FRAME_TIMEOUT_NOW: return;
     case FRAME_CLIENT_REQUEST:
@@ -641,6 +664,20 @@ static enum frame_verdict rejoin_response_decode(struct slice bytes, struct mess
     return FRAME_OK;
 }
 
+static enum frame_verdict read_index_decode(const uint8_t *bytes, struct message *message)
+{
+    struct read_index_body body;
+    const bool request = message->type == FRAME_READ_INDEX_REQUEST;
+    memcpy(&body, bytes, sizeof body);
+    if (body.number == 0 || (request && body.index != 0))
+        return FRAME_BAD_BODY;
+    if (request)
+        message->read_index_request = (struct read_index_request){ .number = body.number };
+    else
+        message->read_index_response = (struct read_index_response){ .number = body.number, .index = body.index };
+    return FRAME_OK;
+}
+
 static enum frame_verdict body_decode(struct slice body, struct message *message)
 {
     switch (message->type) {
@@ -653,11 +690,12 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
         memcpy(&refusal, body.bytes, sizeof refusal);
         if (refusal.reason == FRAME_OK || refusal.reason > FRAME_REPLACED_NODE)
             return FRAME_BAD_BODY;
-        if ((refusal.index != 0) != (refusal.reason == FRAME_REMOVED))
+        const bool removed = refusal.reason == FRAME_REMOVED;
+        if ((refusal.index != 0) != removed || (refusal.term != 0) != removed)
             return FRAME_BAD_BODY;
         message->refusal = (struct refusal){
             .reason = (enum frame_verdict)refusal.reason,
-            .index = refusal.index,
+            .commit = { .term = refusal.term, .index = refusal.index },
             .instance = refusal.instance,
         };
         return FRAME_OK;
@@ -669,6 +707,8 @@ static enum frame_verdict body_decode(struct slice body, struct message *message
     case FRAME_REJOIN_REQUEST: return FRAME_OK;
     case FRAME_REJOIN_RESPONSE: return rejoin_response_decode(body, message);
     case FRAME_TIMEOUT_NOW: return FRAME_OK;
+    case FRAME_READ_INDEX_REQUEST:
+    case FRAME_READ_INDEX_RESPONSE: return read_index_decode(body.bytes, message);
     case FRAME_CLIENT_REQUEST:
     case FRAME_CLIENT_REPLY: break;
     }

@@ -35,10 +35,12 @@ enum frame_type {
     FRAME_TIMEOUT_NOW = 10,
     FRAME_REJOIN_REQUEST = 11, /* no body: the sender's disk was replaced; what may it have promised? */
     FRAME_REJOIN_RESPONSE = 12,
+    FRAME_READ_INDEX_REQUEST = 13,
+    FRAME_READ_INDEX_RESPONSE = 14,
     FRAME_CLIENT_REQUEST = 16,
     FRAME_CLIENT_REPLY = 17,
 };
-enum { FRAME_PEER_LAST = FRAME_REJOIN_RESPONSE };
+enum { FRAME_PEER_LAST = FRAME_READ_INDEX_RESPONSE };
 
 struct frame_header {
     uint64_t checksum;
@@ -130,8 +132,8 @@ struct append_response {
 /* "I will not talk with you": why the receiver of a frame refused its sender. Carries no term, changes no state. */
 struct refusal {
     enum frame_verdict reason;
-    uint64_t index;    /* REMOVED: of the committed configuration here; else 0 */
-    uint64_t instance; /* whose frame it was */
+    struct log_id commit; /* REMOVED: the last entry known here to be committed; else 0.0 */
+    uint64_t instance;    /* whose frame it was */
 };
 
 /* The header's term: all that the sender took part in with the lost directory was in that term or before (rejoin.h). */
@@ -152,7 +154,7 @@ enum checkpoint_ask {
 struct checkpoint_request {
     enum checkpoint_ask ask;
     struct hash128 checkpoint; /* HASHES, PAGES: of which */
-    struct log_id id;          /* OFFER: of the checkpoint that the asker has, maybe in part: none below it helps */
+    struct log_id id;          /* OFFER: of the latest checkpoint that the asker has, in part, or as its aim only */
     uint32_t level;            /* HASHES: at least 1 */
     uint32_t at;               /* HASHES */
     uint32_t count;            /* PAGES: at least 1 */
@@ -194,6 +196,16 @@ struct repair_response {
     struct slice entry; /* HAVE: as stored in the WAL; else empty */
 };
 
+/* Raft 6.4: what must be applied before reads that wait at the sender may be answered? */
+struct read_index_request {
+    uint64_t number; /* names the question; not 0 */
+};
+
+struct read_index_response {
+    uint64_t number; /* of the question */
+    uint64_t index;  /* holds all that was committed when the question arrived; 0: the sender cannot tell now */
+};
+
 struct message {
     enum frame_type type;
     uint64_t from;
@@ -209,6 +221,8 @@ struct message {
         struct repair_request repair_request;
         struct repair_response repair_response;
         struct rejoin_response rejoin_response;
+        struct read_index_request read_index_request;
+        struct read_index_response read_index_response;
         struct checkpoint_request checkpoint_request;
         struct checkpoint_response checkpoint_response;
     };

@@ -6,7 +6,7 @@
  *   transfer.c   3.10 handing over the leadership
  *   repair.c     CTRL 3.4.3 a leader that knows some of its entries by name only
  *   diverge.c    replicas whose states differ find out
- *   read.c       6.4 linearizable reads by ReadIndex, 6.4.1 and by leases
+ *   read.c       6.4 linearizable reads by ReadIndex, 6.4.1 and by leases; read_index.c at followers and learners
  *   apply.c      3.6.3 the state machine, 6.3 exactly-once
  *   members.c    4.1 the latest configuration in the log is in use; configuration.c what one says, quorum.c 4.3 who is
  * a majority of it members_change.c  4.2, 4.3 what a leader refuses, appends, and when it goes client.c     6.2, 6.3
@@ -49,6 +49,8 @@ bool election_term_durable(const struct replica *replica);
 /* append.c */
 void append_request(struct replica *replica, struct output *output, const struct message *message);
 void append_flush(struct replica *replica, struct output *output);
+/* Follower: the leader of this term has committed up to `commit`, and up to `equal` this log is known to be its. */
+void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal);
 
 /* replicate.c */
 void replicate_become_leader(struct replica *replica, struct output *output);
@@ -78,16 +80,6 @@ struct checkpoint_mark diverge_agreed(const struct replica *replica);
 void diverge_response(struct replica *replica, struct output *output, uint32_t slot, struct checkpoint_mark mark);
 /* Follower: what a majority has. */
 void diverge_request(struct replica *replica, struct output *output, struct checkpoint_mark agreed);
-
-/* read.c */
-void read_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);
-void read_begin_round(struct replica *replica, struct output *output);
-void read_acked(struct replica *replica);
-void read_serve(struct replica *replica, struct output *output);
-/* Until then nobody else is elected, by this node's clock; in the past, or 0: there is no lease. */
-uint64_t read_lease_end_ns(const struct replica *replica);
-/* Answers what a deposed leader may no longer answer. */
-void read_fail_all(struct replica *replica, struct output *output);
 
 /* apply.c */
 void apply_committed(struct replica *replica, struct output *output);

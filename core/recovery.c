@@ -3,7 +3,8 @@
  *   superblock -> names -> body <-> scan -> write -> done
  *
  * It reads the superblock copies, the header ring, then the body ring from the head of the log on, with two reads in
- * flight. recovery_walk.c takes batch after batch as they arrive and says what each one is worth. At the end damaged
+ * flight. recovery_walk.c takes batch after batch as they arrive and says what each one is worth; when it meets one
+ * that was durable and that nothing nearby identifies, the header ring is read again for it. At the end damaged
  * superblock copies are rewritten, what was torn is cut off for good, and names catch up: all before anything is said
  * to anybody.
  *
@@ -203,14 +204,29 @@ static void name_judge(uint8_t *state, uint8_t now, bool again)
         *state = now;
 }
 
+/* What a block of the header ring names. */
+static void name_batches(struct replica *replica, const struct wal_name_header *name, struct slice block)
+{
+    struct wal_batch_header header;
+    for (uint32_t at = 0; at < name->count; at++)
+        if (wal_name_batch(block, at, replica->config.cluster_id, &header))
+            recovery_name_batch(replica, &header);
+}
+
 /* One block of the header ring; no bytes: it cannot be read. */
 static void name_read(struct replica *replica, uint32_t slot, struct slice block)
 {
     struct recovery *recovery = &replica->recovery;
-    const uint64_t cluster_id = replica->config.cluster_id;
     struct wal_name_header name;
     /* One that belongs elsewhere was written or read at the wrong place. */
-    if (wal_name_decode(block, cluster_id, &name) && name.sequence % replica->limits.wal_header_blocks == slot) {
+    const bool good = wal_name_decode(block, replica->config.cluster_id, &name)
+                      && name.sequence % replica->limits.wal_header_blocks == slot;
+    if (good)
+        name_batches(replica, &name, block);
+    /* What it says of the end of the log is known by now. */
+    if (recovery->named_tail != 0)
+        return;
+    if (good) {
         if (name.sequence > recovery->name_sequence_max) {
             recovery->name_sequence_max = name.sequence;
             recovery->name_newest = slot;
@@ -220,10 +236,6 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
         recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
         recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
         recovery->term_max = u64_max(recovery->term_max, name.term);
-        struct wal_batch_header header;
-        for (uint32_t at = 0; at < name.count; at++)
-            if (wal_name_batch(block, at, cluster_id, &header))
-                recovery_name_batch(recovery, &header);
         return;
     }
     const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);
@@ -248,7 +260,28 @@ static bool names_read_again(struct recovery *recovery)
     return true;
 }
 
-/* ---- the end ---- */
+/* ---- body ---- */
+
+/* From the head on; or from the tail, when the header ring was read for what lies there. */
+static void body_begin(struct replica *replica)
+{
+    struct recovery *recovery = &replica->recovery;
+    const struct wal_head *head = &replica->stored.head;
+    const uint64_t end = head->lsn + wal_ring_bytes(&replica->limits);
+    if (recovery->named_tail != 0) {
+        stream_begin(recovery, RECOVERY_BODY, replica->wal.tail, end);
+        return;
+    }
+    log_reset(replica, head->base);
+    replica->wal.tail = head->lsn;
+    replica->wal.released = head->lsn;
+    replica->wal.release_end = head->lsn;
+    replica->wal.sequence = head->sequence;
+    replica->wal.prev_hash = head->prev_hash;
+    replica->wal.durable_index = head->base.index;
+    recovery->sequence_max = u64_max(recovery->sequence_max, head->sequence);
+    stream_begin(recovery, RECOVERY_BODY, head->lsn, end);
+}
 
 /* What is read later and lies behind the tail is of no lap that counts. */
 static void mirror_clear_behind(struct replica *replica)
@@ -260,6 +293,25 @@ static void mirror_clear_behind(struct replica *replica)
         lsn += bytes;
     }
 }
+
+/* Nothing is in flight: from where on is the stream read again? */
+static void read_again(struct replica *replica)
+{
+    struct recovery *recovery = &replica->recovery;
+    ASSERT(recovery->phase == RECOVERY_SCAN);
+    recovery->read_again = false;
+    if (!recovery->names_due) {
+        recovery->read_next = replica->wal.tail;
+        return;
+    }
+    recovery->names_due = false;
+    mirror_clear_behind(replica);
+    memset(recovery->named, 0, sizeof recovery->named);
+    stream_begin(recovery, RECOVERY_NAMES, 0,
+                 (uint64_t)replica->limits.wal_header_blocks * replica->limits.block_bytes);
+}
+
+/* ---- the end ---- */
 
 /* What the checkpoint holds needs no log; a log that ends before it begins anew behind it. */
 static void log_meet_checkpoint(struct replica *replica)
@@ -387,28 +439,18 @@ static void recovery_continue(struct replica *replica, struct output *output)
     if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end && names_read_again(recovery)) {
         stream_begin(recovery, RECOVERY_NAMES, 0, recovery->read_end);
     } else if (recovery->phase == RECOVERY_NAMES && recovery->loaded == recovery->read_end) {
-        const struct wal_head *head = &replica->stored.head;
-        log_reset(replica, head->base);
-        replica->wal.tail = head->lsn;
-        replica->wal.released = head->lsn;
-        replica->wal.release_end = head->lsn;
-        replica->wal.sequence = head->sequence;
-        replica->wal.prev_hash = head->prev_hash;
-        replica->wal.durable_index = head->base.index;
-        recovery->sequence_max = u64_max(recovery->sequence_max, head->sequence);
-        stream_begin(recovery, RECOVERY_BODY, head->lsn, head->lsn + wal_ring_bytes(limits));
+        body_begin(replica);
     }
     enum walk_outcome outcome = WALK_MORE;
     if (recovery->phase >= RECOVERY_BODY && !recovery->read_again)
         outcome = recovery_walk(replica, output);
-    if (outcome == WALK_AGAIN) {
+    if (outcome == WALK_AGAIN || outcome == WALK_NAMES) {
         recovery->read_again = true;
+        recovery->names_due = outcome == WALK_NAMES;
         outcome = WALK_MORE;
     }
-    if (recovery->read_again && stream_is_quiet(recovery)) {
-        recovery->read_again = false;
-        recovery->read_next = replica->wal.tail;
-    }
+    if (recovery->read_again && stream_is_quiet(recovery))
+        read_again(replica);
     if (recovery->read_again)
         return;
     if (outcome != WALK_MORE)

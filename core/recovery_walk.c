@@ -89,11 +89,17 @@ bool recovery_names_uncertain(const struct replica *replica)
     return true;
 }
 
-void recovery_name_batch(struct recovery *recovery, const struct wal_batch_header *header)
+void recovery_name_batch(struct replica *replica, const struct wal_batch_header *header)
 {
-    struct wal_batch_header *named = &recovery->named[header->sequence % RECOVERY_NAMED_MAX];
-    if (header->sequence > named->sequence)
-        *named = *header;
+    struct recovery *recovery = &replica->recovery;
+    uint64_t slot = header->sequence % RECOVERY_NAMED_MAX;
+    if (recovery->named_tail != 0) {
+        if (header->lsn < replica->wal.tail)
+            return;
+        slot = (header->lsn - replica->wal.tail) / replica->limits.block_bytes;
+    }
+    if (slot < RECOVERY_NAMED_MAX && header->sequence > recovery->named[slot].sequence)
+        recovery->named[slot] = *header;
 }
 
 /* ---- one batch ---- */
@@ -310,9 +316,15 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
             recovery->again_tail = replica->wal.tail + 1;
             return WALK_AGAIN;
         }
+        const bool identified = batch_identify(replica, &header);
+        /* CTRL 3.3: of many lost in a row, too, and far in front of the newest, the ring says what they held. */
+        if (proved && !identified && recovery->named_tail <= replica->wal.tail) {
+            recovery->named_tail = replica->wal.tail + 1;
+            return WALK_NAMES;
+        }
         const struct recovery_evidence evidence = {
             .intact = false,
-            .identified = batch_identify(replica, &header),
+            .identified = identified,
             .proved = proved,
             .doubt = recovery->leftovers && recovery_names_uncertain(replica),
         };

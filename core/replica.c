@@ -157,11 +157,9 @@ static void peer_refused(struct replica *replica, struct output *output, const s
         replica_stop(replica, output, STOP_DUPLICATE_NODE, message->from);
         return;
     }
-    /* Of a peer that has heard less than this node a refusal means nothing (Raft 4.2.3), nor while a leader sends to
-     * this node: it may have been added again. */
     if (message->refusal.reason == FRAME_REMOVED) {
-        if (message->refusal.index >= members_now(replica)->id.index && replica->leader == 0)
-            replica_stop(replica, output, STOP_REMOVED, message->refusal.index);
+        if (members_removed(replica, message->refusal.commit))
+            replica_stop(replica, output, STOP_REMOVED, message->refusal.commit.index);
         return;
     }
     output_effect(
@@ -200,6 +198,8 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
     case FRAME_REPAIR_REQUEST: repair_request(replica, output, &message); return;
     case FRAME_REPAIR_RESPONSE: repair_response(replica, output, &message); return;
     case FRAME_TIMEOUT_NOW: transfer_timeout_now(replica, output, &message); return;
+    case FRAME_READ_INDEX_REQUEST: read_index_request(replica, &message); return;
+    case FRAME_READ_INDEX_RESPONSE: read_index_response(replica, output, &message); return;
     case FRAME_REJOIN_REQUEST: rejoin_request(replica, &message); return;
     case FRAME_REJOIN_RESPONSE: rejoin_response(replica, output, &message); return;
     case FRAME_REFUSAL:
@@ -309,7 +309,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     output->deadline_ns =
         u64_min(output->deadline_ns, u64_min(checkpoint_deadline(replica), transfer_deadline(replica)));
-    output->deadline_ns = u64_min(output->deadline_ns, rejoin_deadline(replica));
+    output->deadline_ns = u64_min(output->deadline_ns, u64_min(rejoin_deadline(replica), read_deadline(replica)));
     if (replica->wants_tick || input->more)
         output->deadline_ns = replica->now_ns;
 }

@@ -94,9 +94,9 @@ struct input {
 };
 
 enum effect_kind {
-    EFFECT_SEND,    /* bytes to the node `target`; may be lost */
-    EFFECT_REPLY,   /* bytes to the client `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
+    EFFECT_SEND,    /* bytes to the node `target`; may be lost. deadline_ns, unless 0: must be, when the clock, read
                        now, is there already (Raft 6.4.1) */
+    EFFECT_REPLY,   /* bytes to the client `target`; likewise */
     EFFECT_WRITE,   /* bytes to device at offset, complete as op_id when durable; block-aligned */
     EFFECT_READ,    /* bytes.count bytes (bytes.bytes is NULL) of device at offset, complete as op_id */
     EFFECT_RELEASE, /* bytes of the region whose content means nothing from now on: a driver may give the memory back,
@@ -119,7 +119,7 @@ enum stop_reason {
     STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
     STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
     STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
-    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: index of the configuration */
+    STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: up to which index */
 };
 const char *stop_reason_text(enum stop_reason reason);
 
@@ -187,6 +187,11 @@ enum event_kind {
     EVENT_STORE_LOADED,      /* a: index of the checkpoint, b: pages read */
     EVENT_PAGE_DAMAGED,      /* a: page, or map block of level b > 0; what the checkpoint says of it cannot be read */
     EVENT_LEASE_READ,        /* a: applied index, b: ns that are left of the lease */
+    EVENT_READ_ASKED,        /* a: leader, b: reads; a question for the read index begins */
+    EVENT_READ_INDEX,        /* a: peer, b: read index, 0: none; its question is answered */
+    EVENT_FOLLOWER_READ,     /* a: read index, b: applied index */
+    EVENT_BOUNDED_READ,      /* a: applied index, b: ns since that was asked for */
+    EVENT_STALE_READ,        /* a: applied index */
     EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
     EVENT_PEER,              /* a: peer, b: enum peer_state (state.h): how its leader replicates to it from now on */

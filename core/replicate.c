@@ -131,6 +131,9 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->lease_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
+    peer->question = 0;
+    replica->questions_waiting &= ~(1u << slot);
+    replica->questions_joined &= ~(1u << slot);
     peer->heard_ns = replica->now_ns;
     peer->heard = false;
     peer->state = PEER_PROBE;
@@ -160,8 +163,6 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->owed = (struct owed){ .append_to = 0 };
     replica->round = 0;
     replica->round_confirmed = 0;
-    /* Reads of an earlier leadership begin anew: their rounds and indices mean nothing in this one. */
-    replica->reads_assigned = 0;
     replica->marker_index = 0;
     replica->marker_asked = false;
     replica->tell_ns = 0;

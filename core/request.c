@@ -27,6 +27,7 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_LEARNER_BEHIND: return "the learner has not caught up";
     case REPLY_WOULD_LOSE_QUORUM: return "the healthy voters would be no majority";
     case REPLY_NOT_A_VOTER: return "not a voter";
+    case REPLY_NO_LEADER: return "the node has no leader to ask";
     case REPLY_TRANSFER_FAILED: return "the leadership was not transferred";
     }
     return "unknown status";
@@ -82,6 +83,13 @@ void request_encode(const struct request *request, uint64_t cluster_id, uint8_t 
     frame_seal(&header, to);
 }
 
+static uint32_t request_flags(enum request_kind kind)
+{
+    if (kind == REQUEST_MEMBERS)
+        return REQUEST_FLAG_FORCE;
+    return kind == REQUEST_GET ? REQUEST_FLAG_LOCAL : 0;
+}
+
 /* The layout only: sizes add up, the kind is known. */
 static bool command_layout_decode(struct slice body, struct request *request)
 {
@@ -91,7 +99,7 @@ static bool command_layout_decode(struct slice body, struct request *request)
     memcpy(&header, body.bytes, sizeof header);
     if (header.kind < REQUEST_REGISTER || header.kind > REQUEST_KIND_LAST)
         return false;
-    if ((header.flags & ~(uint32_t)(header.kind == REQUEST_MEMBERS ? REQUEST_FLAG_FORCE : 0)) != 0)
+    if ((header.flags & ~request_flags((enum request_kind)header.kind)) != 0)
         return false;
     if ((uint64_t)header.key_bytes + header.value_bytes != body.count - sizeof header)
         return false;
@@ -214,7 +222,8 @@ static enum reply_status request_problem(const struct request *request, const st
         return request->key.count == 0 && request->session == 0 && request->sequence == 0
                    ? members_problem(request->value)
                    : REPLY_BAD_REQUEST;
-    if (request->version != 0 && request->kind != REQUEST_CAS && request->kind != REQUEST_TRANSFER)
+    const bool bounded = (request->flags & REQUEST_FLAG_LOCAL) != 0;
+    if (request->version != 0 && request->kind != REQUEST_CAS && request->kind != REQUEST_TRANSFER && !bounded)
         return REPLY_BAD_REQUEST;
     const bool keyed =
         (write && request->kind != REQUEST_TXN) || request->kind == REQUEST_GET || request->kind == REQUEST_GET_STALE;

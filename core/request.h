@@ -31,7 +31,8 @@ enum request_kind {
     REQUEST_APPEND = 4,      /* key, value: appended to what is there, or put when absent */
     REQUEST_CAS = 5,         /* key, value, version: put if the key's version equals; version 0: put if absent */
     REQUEST_TXN = 6,         /* compares, writes if all hold, writes if not */
-    REQUEST_GET = 7,         /* key; linearizable through ReadIndex */
+    REQUEST_GET = 7,         /* key; linearizable, at the leader. With REQUEST_FLAG_LOCAL at any node, and version is a
+                                bound for its age in ns, 0: linearizable. What that means is said in read.h */
     REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
     REQUEST_STATUS = 9,      /* this node's status */
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
@@ -44,12 +45,13 @@ enum { REQUEST_KIND_LAST = REQUEST_MEMBERS };
 
 enum request_flag {
     REQUEST_FLAG_FORCE = 1, /* MEMBERS: even if the healthy voters are no majority behind the change */
+    REQUEST_FLAG_LOCAL = 2, /* GET: this node is to answer, leader or not */
 };
 
 struct request_header {
     uint64_t session;     /* 0 for register and reads */
     uint64_t sequence;    /* from 1, growing */
-    uint64_t version;     /* CAS; TRANSFER: a node id; MEMBERS: index of a configuration */
+    uint64_t version;     /* CAS; TRANSFER: a node id; MEMBERS: index of a configuration; GET: a bound in ns */
     uint32_t value_bytes; /* TXN: bytes of the encoded transaction */
     uint16_t key_bytes;
     uint8_t kind;  /* enum request_kind */
@@ -126,14 +128,17 @@ enum reply_status {
     REPLY_WRONG_ROLE = 20,
     REPLY_LEARNER_BEHIND = 21,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
     REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
-    REPLY_LATE = 23,              /* its time was over when the node came to it; surely not executed by this attempt */
+    REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; try again, here or at
+                             another one */
+    REPLY_LATE = 24,      /* its time was over when the node came to it; surely not executed by this attempt */
 };
 enum { REPLY_STATUS_LAST = REPLY_LATE };
 
 const char *reply_status_text(enum reply_status status);
 
 enum {
-    REPLY_FLAG_STALE = 1, /* not linearizable: the answer of one node's applied state */
+    REPLY_FLAG_STALE = 1,   /* not linearizable: one node's applied state, of any age */
+    REPLY_FLAG_BOUNDED = 2, /* not linearizable, but not older than the bound that was asked for */
 };
 
 struct reply_header {

@@ -18,6 +18,7 @@
 #include "message.h"
 #include "prng.h"
 #include "quorum.h"
+#include "read.h"
 #include "rejoin.h"
 #include "replica.h"
 #include "scrub.h"
@@ -45,7 +46,7 @@ struct areas {
     uint64_t shadow_page; /* uint32_t per slot: the page it holds, plus 1 */
     uint64_t data_runs;   /* CHECKPOINT_DEPTH_MAX buffers of data_run_bytes_max */
     uint64_t pending;
-    uint64_t reads; /* stride read_bytes */
+    uint64_t reads; /* struct read, stride read_bytes */
     uint64_t read_bytes;
     uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max struct inflight */
     uint64_t scrub_block; /* one block of either device, being written again */
@@ -92,6 +93,7 @@ struct peer {
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
+    uint64_t question;                 /* number of its latest question for the read index; 0: none open */
     uint64_t commit_told;              /* commit index of the latest request to it */
     uint64_t inflight_bytes;           /* of entries, in the requests of the ring */
     uint32_t inflight_first;           /* ring of struct inflight */
@@ -129,16 +131,6 @@ struct change {
     struct log_id id; /* of the entry that began it; index 0: nobody waits */
     uint64_t client;
     uint64_t request_id;
-};
-
-/* A linearizable read that waits, followed by its key in the area. */
-struct read {
-    uint64_t client;
-    uint64_t request_id;
-    uint64_t round; /* 0: not yet part of a round */
-    uint64_t index; /* the state machine must have applied it */
-    uint32_t key_bytes;
-    uint32_t zero;
 };
 
 /* A leader's search for the bytes of an entry that it knows by name (repair.c). */
@@ -197,19 +189,29 @@ struct replica {
     uint64_t tell_ns;               /* who does not know the commit index by then is told; 0: all do */
     uint64_t round;                 /* latest ReadIndex round begun */
     uint64_t round_confirmed;       /* latest one that a majority acknowledged */
+    uint64_t round_index;           /* read index of the latest one */
+    uint64_t round_ns;              /* when it began */
+    uint32_t questions_waiting;     /* bit per slot: asks for the read index, and is in no round yet */
+    uint32_t questions_joined;      /* ... is in the latest round */
     struct peer peers[MEMBERS_MAX]; /* by slot in the configuration in use */
     uint32_t pending_first;
     uint32_t pending_count;
     uint32_t reads_first;
     uint32_t reads_count;
-    uint32_t reads_assigned; /* of them, the first ones belong to a round */
+    uint32_t reads_assigned; /* of them, the first ones belong to a round, or to a question */
     uint32_t flush_first;    /* slot that is served first in the next step */
-    uint32_t zero2;
+    uint32_t zero3;
     bool marker_asked;      /* by a client: the next marker need not wait for the log to grow */
     bool campaign_transfer; /* candidate: it is what the leader before it wanted (transfer.h) */
     bool began_empty;       /* it held nothing when this life began */
     uint8_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
+
+    uint64_t reads_term; /* in which the reads that wait arrived */
+    bool reads_leading;  /* ... at a leader */
+    uint8_t zero2[7];
+    struct read_fresh fresh;
+    struct read_question question;
 
     struct change change;
     uint64_t members_unheld; /* oldest ENTRY_CONFIG that no durable superblock held, while neither of the two is

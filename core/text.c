@@ -101,6 +101,11 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_CONFIGURATION: return "configuration";
     case EVENT_PAGE_DAMAGED: return "page-damaged";
     case EVENT_LEASE_READ: return "lease-read";
+    case EVENT_READ_ASKED: return "read-asked";
+    case EVENT_READ_INDEX: return "read-index";
+    case EVENT_FOLLOWER_READ: return "follower-read";
+    case EVENT_BOUNDED_READ: return "bounded-read";
+    case EVENT_STALE_READ: return "stale-read";
     case EVENT_TRANSFER: return "transfer";
     case EVENT_PEER: return "peer";
     case EVENT_LATE: return "late";

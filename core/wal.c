@@ -81,8 +81,11 @@ bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t r
 {
     const struct wal *wal = &replica->wal;
     const uint32_t bytes = entry_bytes(body_bytes);
-    /* The log's table of slots keeps the same reserve, counted in entries, but never more than half of itself. */
-    if (!log_has_room(replica, u32_min(reserve_blocks, replica->limits.log_entries_max / 2)))
+    /* The log's table of slots keeps the same reserve, counted in entries, but never more than half of itself. And the
+     * next start reads the log from its head on, which may be before its base (wal_head_follow_base()). */
+    const uint64_t base = replica->log.base.index;
+    const uint64_t forgotten = base - u64_min(base, replica->superblock.durable.head.base.index);
+    if (!log_has_room(replica, forgotten + u32_min(reserve_blocks, replica->limits.log_entries_max / 2)))
         return false;
     /* Whether it joins the open batch or not: as if it began another one. */
     uint64_t end = wal->tail;

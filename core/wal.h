@@ -122,12 +122,13 @@ struct recovery {
     uint32_t names_bad;     /* blocks of the header ring that cannot be read, or are damaged */
     uint8_t names_after[2]; /* enum name_state of the two slots behind name_newest */
     bool names_newer; /* the newest name was found when they were read again, so what is behind it was read once */
-    uint8_t zero1;
+    bool names_due;   /* the header ring is to be read for what lies at the tail, once nothing is in flight */
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
     uint64_t read_next;      /* up to here everything is asked for */
     uint64_t loaded;         /* up to here everything is here, or given up */
     uint64_t read_end;       /* no further, in this phase */
     uint64_t again_tail;     /* where the tail was when what lies behind it was last read again, plus 1; 0: never yet */
+    uint64_t named_tail;     /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
     uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
     uint64_t named_sequence; /* highest batch sequence known to have been durable */
@@ -137,7 +138,9 @@ struct recovery {
     uint64_t batches_faulty;
     uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
-    struct wal_batch_header named[RECOVERY_NAMED_MAX]; /* newest headers of the ring, by sequence modulo the size */
+    /* Of the headers that the ring names: the newest, by sequence modulo the size; or, with named_tail, those of what
+     * begins so many blocks behind it. */
+    struct wal_batch_header named[RECOVERY_NAMED_MAX];
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
     uint8_t zero2[4];
@@ -240,11 +243,12 @@ enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *eviden
 /* How many rows of the table apply: always 1. For the test that enumerates it. */
 uint32_t recovery_rules_matching(const struct recovery_evidence *evidence);
 
-/* WALK_AGAIN: what lies behind the tail is to be read once more before it is judged. */
-enum walk_outcome { WALK_MORE, WALK_AGAIN, WALK_END, WALK_UNKNOWN };
+/* WALK_AGAIN: what lies behind the tail is to be read once more before it is judged. WALK_NAMES: the header ring is,
+ * for what it says of the batches there. */
+enum walk_outcome { WALK_MORE, WALK_AGAIN, WALK_NAMES, WALK_END, WALK_UNKNOWN };
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output);
-/* Remembers the newest headers that the ring names. */
-void recovery_name_batch(struct recovery *recovery, const struct wal_batch_header *header);
+/* The ring names this header: remembers it, if it is one of those that recovery.named is for. */
+void recovery_name_batch(struct replica *replica, const struct wal_batch_header *header);
 bool recovery_names_uncertain(const struct replica *replica);
 
 /* recovery.c: the start of a life. */

@@ -335,6 +335,7 @@ static void bench_take(struct bench *bench, const struct reply *reply)
         bench_pause(bench, number);
         return;
     case REPLY_BUSY: bench_pause_for(bench, number, reply->retry_after_ms * NS_PER_MS); return;
+    case REPLY_NO_LEADER:
     case REPLY_LATE: bench_pause(bench, number); return;
     case REPLY_SESSION_EXPIRED:
         slot->session = 0;

@@ -27,6 +27,9 @@ static const uint64_t client_timeout_ns_default = 5 * NS_PER_S;
 static const uint64_t client_attempt_timeout_ns_default = NS_PER_S;
 static const uint64_t client_backoff_ns_min_default = 2 * NS_PER_MS;
 static const uint64_t client_backoff_ns_max_default = 250 * NS_PER_MS;
+/* The longest pause while nodes answer that none of them leads: elections are short, and who sleeps through the end of
+ * one adds to it. */
+static const uint64_t client_backoff_ns_election = 32 * NS_PER_MS;
 
 struct client {
     struct client_options options;
@@ -54,6 +57,7 @@ struct client_run {
     uint32_t attempts;
     uint32_t pauses;
     uint32_t since_pause; /* attempts and redirects since then */
+    bool leaderless;      /* some node answered since then, without a leader to point to that leads */
     uint32_t answered_by; /* a bit for each endpoint that sent a reply */
     struct reply reply;
 };
@@ -245,7 +249,9 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
 static void client_pause_for(struct client *client, struct client_run *run, uint64_t asked_ns)
 {
     const uint32_t doublings = u32_min(run->pauses++, 20);
-    const uint64_t backoff_ns = u64_min(client->options.backoff_ns_min << doublings, client->options.backoff_ns_max);
+    const uint64_t most_ns = run->leaderless ? u64_min(client_backoff_ns_election, client->options.backoff_ns_max)
+                                             : client->options.backoff_ns_max;
+    const uint64_t backoff_ns = u64_min(client->options.backoff_ns_min << doublings, most_ns);
     const uint64_t pause_ns = u64_max(backoff_ns / 2, asked_ns);
     const uint64_t until_ns = u64_min(
         clock_now_ns() + pause_ns + prng_below(&client->prng, u64_max(backoff_ns, asked_ns) / 2 + 1), run->deadline_ns);
@@ -253,6 +259,7 @@ static void client_pause_for(struct client *client, struct client_run *run, uint
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
     run->since_pause = 0;
+    run->leaderless = false;
 }
 
 static void client_pause(struct client *client, struct client_run *run) { client_pause_for(client, run, 0); }
@@ -262,6 +269,7 @@ static void client_follow(struct client *client, struct client_run *run)
 {
     const struct slice address = run->reply.value;
     struct endpoint leader;
+    run->leaderless = true;
     run->reason = run->doubtful ? run->reason : CLIENT_NO_LEADER;
     client_error(client, "%s does not lead and knows no leader", client->target.text);
     if (address.count == 0 || endpoint_parse((const char *)address.bytes, address.count, &leader) < 0) {
@@ -311,6 +319,13 @@ static bool client_judge(struct client *client, struct client_run *run)
         run->reason = run->doubtful ? run->reason : CLIENT_LATE;
         client_error(client, "%s was asked in time, and came to it too late", client->target.text);
         client_pause(client, run);
+        return false;
+    case REPLY_NO_LEADER:
+        run->reason = CLIENT_NO_LEADER;
+        client_error(client, "%s has no leader to ask", client->target.text);
+        client_next_endpoint(client);
+        if (++run->since_pause >= client->endpoint_count)
+            client_pause(client, run);
         return false;
     case REPLY_UNKNOWN:
         run->doubtful |= run->write;
@@ -366,6 +381,7 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_WOULD_LOSE_QUORUM: return CLIENT_REFUSED;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
+    case REPLY_NO_LEADER:
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
     case REPLY_BUSY: return CLIENT_BUSY;
     case REPLY_LATE: return CLIENT_LATE;
@@ -419,6 +435,7 @@ static struct client_result client_finish(struct client *client, const struct cl
     result.applied = reply->applied;
     result.leader = reply->leader;
     result.stale = (reply->flags & REPLY_FLAG_STALE) != 0;
+    result.bounded = (reply->flags & REPLY_FLAG_BOUNDED) != 0;
     if (reply->status == REPLY_OK) {
         result.value = reply->value;
         client->error[0] = '\0';
@@ -569,6 +586,13 @@ static struct client_result client_write(struct client *client, struct request *
 struct client_result client_get(struct client *client, struct slice key)
 {
     return client_read(client, &(struct request){ .kind = REQUEST_GET, .key = key });
+}
+
+struct client_result client_get_local(struct client *client, struct slice key, uint64_t staleness_ns)
+{
+    return client_read(
+        client,
+        &(struct request){ .kind = REQUEST_GET, .key = key, .version = staleness_ns, .flags = REQUEST_FLAG_LOCAL });
 }
 
 struct client_result client_get_stale(struct client *client, struct slice key)

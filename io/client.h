@@ -35,8 +35,9 @@ struct client_options {
                                     does not execute what it comes to only after that */
     uint64_t attempt_timeout_ns; /* of waiting for one node [1 s] */
     uint64_t backoff_ns_min;     /* first pause between rounds of attempts, doubled each time [2 ms] */
-    uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms]. A busy node that says
-                                    when to come again is not asked before that, nor by all clients at once */
+    uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms, and
+                                  * 32 ms while nodes answer that none of them leads]. A busy node that says when to
+                                  * come again is not asked before that, nor by all clients at once */
     uint64_t seed;               /* of the jitter [from the system] */
 };
 
@@ -72,6 +73,7 @@ struct client_result {
     enum reply_status status; /* of the last reply; REPLY_OK also when there was none */
     bool doubtful;            /* an attempt before the last reply went unanswered: it may have been executed */
     bool stale;               /* get_stale: an answer of one node's state, perhaps old */
+    bool bounded;             /* get_local: perhaps old, but not older than what was allowed */
     uint32_t attempts;        /* requests sent, registrations included */
     struct slice value;       /* get: borrowed; valid until the next call on this client */
 };
@@ -92,6 +94,9 @@ const char *client_reason_text(enum client_reason reason);
 /* Keys and values are borrowed for the call only. */
 struct slice client_text(const char *text);
 struct client_result client_get(struct client *client, struct slice key); /* linearizable */
+/* Answered by the node that is asked, leader or not. staleness_ns 0: linearizable; else as core/read.h says of a
+ * bounded read, by that node's clock, and result.bounded when it made use of that. */
+struct client_result client_get_local(struct client *client, struct slice key, uint64_t staleness_ns);
 struct client_result client_get_stale(struct client *client, struct slice key);
 struct client_result client_put(struct client *client, struct slice key, struct slice value);
 struct client_result client_put_if_absent(struct client *client, struct slice key, struct slice value);

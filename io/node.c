@@ -141,9 +141,6 @@ static void node_accept(struct node *node)
 
 static void effect_reply(struct node *node, const struct effect *effect)
 {
-    /* The lease has run out between the reading of the clock and now: the client asks again (Raft 6.4.1). */
-    if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
-        return;
     struct connection *connection = connections_find(&node->connections, effect->target);
     if (connection == NULL || connection_send(&node->connections, connection, effect->bytes))
         return;
@@ -199,6 +196,9 @@ static void node_carry_out(struct node *node, const struct node_input *from)
 {
     for (uint32_t slot = 0; slot < node->output.effect_count; slot++) {
         const struct effect *effect = &node->output.effects[slot];
+        /* The time has run out since the clock was read: who asked asks again (Raft 6.4.1). */
+        if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
+            continue;
         switch (effect->kind) {
         case EFFECT_SEND: peers_send(&node->peers, effect->target, effect->bytes); break;
         case EFFECT_REPLY: effect_reply(node, effect); break;

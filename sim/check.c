@@ -21,6 +21,8 @@ static const char *const kind_texts[] = {
     [CHECK_DURABLE_QUORUM] = "durable_quorum",
     [CHECK_MONOTONE] = "monotone",
     [CHECK_EXACTLY_ONCE] = "exactly_once",
+    [CHECK_READ_INDEX] = "read_index",
+    [CHECK_READ_AGE] = "read_age",
     [CHECK_READ] = "read",
     [CHECK_WRITE] = "write",
     [CHECK_LIMITS] = "limits",
@@ -81,6 +83,7 @@ void check_free(struct check *check)
         free(check->nodes[node].wal.faulty);
         free(check->nodes[node].data.image);
         free(check->nodes[node].data.blocks);
+        free(check->nodes[node].moments);
     }
     free(check->configurations);
     free(check->commits);
@@ -142,9 +145,12 @@ void check_reset(struct check *check, const struct check_setup *setup)
     for (uint32_t node = 0; node < VOTERS_MAX; node++) {
         struct ghost_node *ghost = &check->nodes[node];
         struct link *const memory = ghost->memory.links, *const disk = ghost->disk.links;
-        *ghost = (struct ghost_node){
-            .memory = { .links = memory }, .disk = { .links = disk }, .wal = ghost->wal, .data = ghost->data
-        };
+        *ghost = (struct ghost_node){ .memory = { .links = memory },
+                                      .disk = { .links = disk },
+                                      .wal = ghost->wal,
+                                      .data = ghost->data,
+                                      .moments = ghost->moments,
+                                      .moment_max = ghost->moment_max };
         if (node < setup->node_count) {
             check_disk_reset(check, node);
             check_data_reset(check, node);
@@ -202,6 +208,7 @@ void check_node_started(struct check *check, uint32_t node)
 {
     ASSERT(node < check->setup.node_count);
     life_end(&check->nodes[node]);
+    check_reads_reset(check, node);
 }
 
 void check_node_crashed(struct check *check, uint32_t node)
@@ -293,6 +300,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         return;
     }
     check_reserve(check, view.last.index);
+    check_reads_follow(check, node, &view);
     check_log_follow(check, node, replica, &view, output);
     if (!check->failure.failed)
         check_members_follow(check, node, replica, &view);

@@ -33,6 +33,8 @@ enum check_kind {
     CHECK_DURABLE_QUORUM,      /* I6, WB-commit: committed means durable on a majority in the disk images */
     CHECK_MONOTONE,            /* I7 term, vote in a term, commit, applied: within a life, and on disk across lives */
     CHECK_EXACTLY_ONCE,        /* I8 */
+    CHECK_READ_INDEX,          /* a read index, sent or believed, holds all that was committed when it was asked for */
+    CHECK_READ_AGE,            /* audit: a bounded read is not older than its bound, a stale one not than one before */
     CHECK_READ,                /* I9 a linearizable read sees every write acknowledged before it began (witness form) */
     CHECK_WRITE,               /* witness form of writes: committed between call and return, result as in the model */
     CHECK_LIMITS,              /* I11 replica_invariant(); frames that their receivers can decode */
@@ -99,6 +101,8 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
 /* For each EFFECT_SEND and EFFECT_REPLY, before it leaves; frame bytes as emitted. */
 void check_send(struct check *check, uint32_t node, struct slice frame);
 void check_reply(struct check *check, uint32_t node, struct slice frame);
+/* The reply to a read of a client; clock_ns: what the node's clock shows as it leaves. */
+void check_read_age(struct check *check, uint32_t node, struct slice frame, uint64_t clock_ns);
 /* Bytes of the WAL device became durable in the image of the node: [offset, offset + bytes). Called in the order in
  * which they land, for whole completed writes and for sectors that survive a crash, also when the disk swallows or
  * misplaces them: then, as for every other harm, it is called again when the node is shown it, with `damaged`. The
@@ -133,7 +137,7 @@ uint32_t check_members(const struct check *check);
 uint32_t check_members_possible(const struct check *check);
 /* Would some configuration that may act lack a majority without these nodes? */
 bool check_members_need(const struct check *check, uint32_t nodes);
-/* Is there a committed configuration, made by the entry at index, that the node is not in, and has not heard of? */
+/* Is the node no member by what is committed up to an index, and is a configuration that it uses not a later one? */
 bool check_members_removed(const struct check *check, uint32_t node, uint64_t index);
 /* An operator was told that these operations are done, by the configuration of the entry at index. */
 void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index);

@@ -55,6 +55,7 @@ void check_invoked(struct check *check, uint32_t call, uint32_t client, const st
     record->request.key = record->request.value = (struct slice){ .count = 0 };
     record->committed = check->committed;
     record->open = true;
+    record->stale = false;
     memset(op, 0, offsetof(struct linear_op, parts));
     op->kind = linear_kind_of(request->kind);
     op->outcome = LINEAR_UNKNOWN;
@@ -92,17 +93,20 @@ static void returned_value(struct check *check, uint32_t call, const struct repl
 static void returned_read(struct check *check, uint32_t call, const struct reply *reply)
 {
     struct ghost_call *record = &check->calls[call];
-    const bool stale = record->request.kind == REQUEST_GET_STALE;
+    const uint8_t allowed = check_reads_flags(&record->request);
+    record->stale = (reply->flags & (REPLY_FLAG_STALE | REPLY_FLAG_BOUNDED)) != 0;
     if (reply->status != REPLY_OK && reply->status != REPLY_NOT_FOUND)
         return;
     record->op.outcome = reply->status == REPLY_OK ? LINEAR_OK : LINEAR_NOT_FOUND;
     record->op.version = reply->version;
     record->op.value = linear_value_of(reply->value);
     check_count(check, CHECK_READ);
-    if (stale != ((reply->flags & REPLY_FLAG_STALE) != 0))
+    if ((reply->flags & ~allowed) != 0 || (allowed == REPLY_FLAG_STALE && !record->stale))
         check_fail(check, CHECK_READ, UINT32_MAX, "call %u: a %s read is marked otherwise", call,
-                   stale ? "stale" : "linearizable");
-    if (!stale && reply->applied < record->committed)
+                   allowed == REPLY_FLAG_STALE ? "stale"
+                   : allowed == 0              ? "linearizable"
+                                               : "bounded");
+    if (!record->stale && reply->applied < record->committed)
         check_fail(check, CHECK_READ, UINT32_MAX, "call %u read at entry %llu; %llu were committed when it began", call,
                    (unsigned long long)reply->applied, (unsigned long long)record->committed);
     returned_value(check, call, reply);
@@ -121,6 +125,7 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_STALE_SEQUENCE:
     case REPLY_BAD_REQUEST: return reply->applied != 0;
     case REPLY_NOT_LEADER:
+    case REPLY_NO_LEADER:
     case REPLY_BUSY:
     case REPLY_LATE:
     case REPLY_UNKNOWN:
@@ -181,6 +186,7 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_BAD_REQUEST:
     case REPLY_NO_SPACE:
     case REPLY_NOT_LEADER:
+    case REPLY_NO_LEADER:
     case REPLY_BUSY:
     case REPLY_LATE:
     case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
@@ -295,6 +301,8 @@ void check_abandoned(struct check *check, uint32_t call, uint64_t now)
 
 static bool call_is_searched(const struct ghost_call *record)
 {
+    if (record->stale)
+        return false;
     switch (record->request.kind) {
     case REQUEST_GET:
     case REQUEST_PUT:

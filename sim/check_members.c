@@ -265,15 +265,20 @@ bool check_members_need(const struct check *check, uint32_t nodes)
     return false;
 }
 
+/* By what is committed up to an index; and not by a configuration later than what the node has heard of. */
 bool check_members_removed(const struct check *check, uint32_t node, uint64_t index)
 {
+    const struct ghost_configuration *used = &check->configurations[check->nodes[node].used];
+    const struct ghost_configuration *last = &check->configurations[CONFIGURATION_FORMAT];
+    if (index > check->committed)
+        return false;
     for (uint32_t at = CONFIGURATIONS_FIRST; at < check->configuration_count; at++) {
         const struct ghost_configuration *ghost = &check->configurations[at];
-        if (ghost->index == index && is_committed(check, ghost))
-            return (ghost->members >> node & 1) == 0
-                   && ghost->index >= check->configurations[check->nodes[node].used].index;
+        if (ghost->index <= index && ghost->index > last->index && is_committed(check, ghost))
+            last = ghost;
     }
-    return false;
+    const bool void_now = !is_committed(check, used) && used->link.term < check->commits[index].link.term;
+    return (last->members >> node & 1) == 0 && (used->index <= index || void_now);
 }
 
 /* Is that what the operation was to achieve? */

@@ -254,6 +254,8 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
     case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
     case FRAME_REJOIN_RESPONSE: audit_rejoin_response(check, node, &message); break;
+    case FRAME_READ_INDEX_REQUEST: check_reads_question(check, node, &message); break;
+    case FRAME_READ_INDEX_RESPONSE: check_reads_answer(check, node, &message); break;
     case FRAME_CHECKPOINT_REQUEST:
     case FRAME_CHECKPOINT_RESPONSE:
     case FRAME_REPAIR_REQUEST:
@@ -416,14 +418,15 @@ static void ledger_reads(struct check *check, uint32_t node, const struct replic
     const uint32_t events = u32_min(output->event_count, output->event_max);
     for (uint32_t i = 0; i < events; i++) {
         const struct event *event = &output->events[i];
+        const bool served = event->kind == EVENT_READ_SERVED || event->kind == EVENT_FOLLOWER_READ;
         if (event->kind == EVENT_READ_ROUND && view->role == RAFT_LEADER
             && (event->b > log->last || check_log_link(check, log, event->b).term != view->term))
             check_fail(check, CHECK_READ, node, "reads at entry %llu before it has committed one of its term %llu",
                        (unsigned long long)event->b, (unsigned long long)view->term);
-        if (event->kind == EVENT_READ_SERVED && !view->store_ready)
+        if (served && !view->store_ready)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu without a whole state",
                        (unsigned long long)event->a);
-        if (event->kind == EVENT_READ_SERVED && event->a > event->b)
+        if (served && event->a > event->b)
             check_fail(check, CHECK_READ, node, "answers a read of entry %llu, having applied %llu",
                        (unsigned long long)event->a, (unsigned long long)event->b);
     }

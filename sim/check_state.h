@@ -8,6 +8,7 @@
  *   check_promise.c  what was promised in frames, and who believes what
  *   check_members.c  configurations, and majorities of them
  *   check_model.c  the key-value store and the sessions as they should be
+ *   check_reads.c  how old an answer may be
  *   check_client.c calls and their witnesses */
 #ifndef WW_CHECK_STATE_H
 #define WW_CHECK_STATE_H
@@ -100,6 +101,12 @@ struct ghost_data {
     bool before; /* some block may be used by the checkpoint before */
 };
 
+/* What was committed when a node's clock showed that for the first time. */
+struct ghost_moment {
+    uint64_t clock_ns;
+    uint64_t committed;
+};
+
 /* One replica, as its checker remembers it. Promises outlive crashes; the rest belongs to one life. */
 struct ghost_node {
     bool serving;             /* it has recovered in this life */
@@ -125,6 +132,13 @@ struct ghost_node {
     uint64_t promised_index; /* highest reported durable, not truncated on its disk since */
     uint64_t acked_term;     /* of acked_index: highest reported to the leader of that term */
     uint64_t acked_index;
+
+    struct ghost_moment *moments; /* of this life, both members ascending */
+    uint32_t moment_count;
+    uint32_t moment_max;
+    uint64_t question;           /* number of the latest one that it sent for a read index */
+    uint64_t question_committed; /* what was committed when that was sent first */
+    uint64_t stale_applied;      /* highest index that a stale read of this life has shown */
 };
 
 /* What was promised in one term. Node positions are slots; 0 in `voted`, `granted`, `leader`: nobody yet. */
@@ -212,6 +226,7 @@ struct ghost_call {
     struct request request; /* without key and value */
     uint64_t committed;     /* when it was invoked */
     bool open;
+    bool stale; /* a read whose answer may be older than the call, and is marked so */
 };
 
 struct check {
@@ -358,6 +373,15 @@ void check_promise_forgotten(struct check *check, uint32_t node);
 void check_promise_resumed(struct check *check, uint32_t node, uint64_t term);
 void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
                           const struct output *output);
+
+/* check_reads.c */
+/* A life begins. */
+void check_reads_reset(struct check *check, uint32_t node);
+void check_reads_follow(struct check *check, uint32_t node, const struct replica_view *view);
+void check_reads_question(struct check *check, uint32_t node, const struct message *message);
+void check_reads_answer(struct check *check, uint32_t node, const struct message *message);
+/* Marks that the answer to a read may carry. */
+uint8_t check_reads_flags(const struct request *request);
 
 /* check_members.c; configurations by their position */
 void check_members_reset(struct check *check);

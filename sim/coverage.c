@@ -93,6 +93,7 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_JOINED_BY_LOG] = "joined_by_log",
     [FAULT_JOINED_BY_PAGES] = "joined_by_pages",
     [FAULT_STOPPED_REMOVED] = "stopped_removed",
+    [FAULT_STOPPED_UNVOTED] = "stopped_unvoted",
     [FAULT_REMOVED_CAMPAIGNS] = "removed_campaigns",
     [FAULT_REMOVED_REVIVED] = "removed_revived",
 };
@@ -108,6 +109,16 @@ const char *progress_text(uint32_t state)
     static const char *const texts[PROGRESS_STATES] = { "probe", "replicate", "snapshot" };
     ASSERT(state < PROGRESS_STATES);
     return texts[state];
+}
+
+const char *read_kind_text(enum read_kind kind)
+{
+    static const char *const texts[READ_KINDS] = {
+        [READ_LEADER] = "leader_read",   [READ_LEASE] = "lease_read",     [READ_FOLLOWER] = "follower_read",
+        [READ_LEARNER] = "learner_read", [READ_BOUNDED] = "bounded_read", [READ_STALE] = "stale_read",
+    };
+    ASSERT(kind < READ_KINDS);
+    return texts[kind];
 }
 
 const char *demand_text(enum liveness_world world, enum liveness_demand demand)
@@ -202,6 +213,9 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     for (uint32_t status = REPLY_CHANGE_UNDER_WAY; status < REPLY_STATUSES; status++)
         if (coverage->replies[status] == 0 && rare)
             return reply_status_text((enum reply_status)status);
+    for (enum read_kind kind = 0; kind < READ_KINDS; kind++)
+        if (coverage->reads[kind] == 0 && (rare || kind != READ_LEARNER))
+            return read_kind_text(kind);
     for (enum liveness_world world = 0; world < LIVENESS_WORLDS; world++)
         for (enum liveness_demand demand = 0; demand < LIVENESS_DEMANDS; demand++)
             if (coverage->demands[world][demand] == 0 && world_is_expected(world, rare))

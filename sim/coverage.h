@@ -103,6 +103,7 @@ enum fault_kind {
     FAULT_JOINED_BY_LOG,    /* a node without members has heard of some */
     FAULT_JOINED_BY_PAGES,  /* ... in a checkpoint that it pulled */
     FAULT_STOPPED_REMOVED,
+    FAULT_STOPPED_UNVOTED,   /* ... and had nothing to campaign for: a learner, or it abstains */
     FAULT_REMOVED_CAMPAIGNS, /* a node that is no member any more */
     FAULT_REMOVED_REVIVED,   /* started again */
     FAULT_KINDS,
@@ -132,6 +133,10 @@ enum liveness_demand {
 /* "full_read" and so on. */
 const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 
+/* Reads that were answered, by how it was known that they might be. */
+enum read_kind { READ_LEADER, READ_LEASE, READ_FOLLOWER, READ_LEARNER, READ_BOUNDED, READ_STALE, READ_KINDS };
+const char *read_kind_text(enum read_kind kind);
+
 enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1, PROGRESS_STATES = 3 };
 const char *progress_text(uint32_t state);
 
@@ -152,6 +157,7 @@ struct coverage {
     uint64_t replies[REPLY_STATUSES];
     uint64_t progress[PROGRESS_STATES]; /* how often leaders went over to it: enum peer_state */
     uint64_t checks[CHECK_KINDS];
+    uint64_t reads[READ_KINDS];
     uint64_t demands[LIVENESS_WORLDS][LIVENESS_DEMANDS];
 };
 

@@ -102,6 +102,7 @@ struct liveness_survey {
     uint32_t leaders;
     bool log_full;  /* one of them, or one that stopped, has no room for clients */
     bool joint;     /* a leader has not left the joint configuration yet */
+    bool misled;    /* one that was removed still takes itself for a member, though it knows one that could tell it */
     bool equal;     /* all have applied and hold the same */
     bool caught_up; /* and that is everything */
 };
@@ -111,6 +112,19 @@ static bool liveness_log_full(const struct limits *limits, const struct replica_
     const uint64_t batch_blocks = limits->wal_batch_bytes_max / limits->block_bytes;
     return view->wal_blocks_used + batch_blocks + limits->wal_reserve_blocks > limits->wal_body_blocks
            || view->last.index + 8 > limits->log_entries_max;
+}
+
+/* Live members, as demanded of: they can tell who asks that it was removed. */
+static bool liveness_knows_member(const struct world *world, const struct node *node, uint32_t members)
+{
+    const struct configuration *used = replica_configuration(node->replica);
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
+        const struct node *other = &world->nodes[slot];
+        if ((members >> slot & 1) != 0 && other->state == NODE_UP && !other->outsider
+            && configuration_slot(used, world->scene.swarm.configs[slot].node_id) < MEMBERS_MAX)
+            return true;
+    }
+    return false;
 }
 
 static void liveness_survey(const struct world *world, struct liveness_survey *survey)
@@ -132,8 +146,11 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
             survey->leaders++;
             survey->joint |= configuration_is_joint(replica_configuration(node->replica));
         }
-        if ((members >> slot & 1) == 0)
+        if ((members >> slot & 1) == 0) {
+            survey->misled |=
+                node->state == NODE_UP && view.slot < MEMBERS_MAX && liveness_knows_member(world, node, members);
             continue;
+        }
         survey->alive++;
         if (survey->alive == 1)
             first = view;
@@ -151,6 +168,7 @@ static void liveness_fail(struct world *world, const struct liveness_survey *sur
     const char *missing = survey->leaders != 1                   ? "there is not one leader"
                           : !workload_settled(workload)          ? "calls are still without an outcome"
                           : survey->joint                        ? "the joint configuration is not left"
+                          : survey->misled                       ? "one that was removed has not been told"
                           : !survey->equal || !survey->caught_up ? "not all live members have caught up"
                                                                  : "nothing";
     check_fail(world->scene.check, CHECK_LIVENESS, UINT32_MAX,
@@ -218,8 +236,8 @@ static bool liveness_progressed(struct world *world)
     struct liveness_survey survey;
     liveness_survey(world, &survey);
     const bool majority = !check_members_need(scene->check, ~survey.able);
-    const bool whole =
-        workload_settled(&world->workload) && survey.leaders == 1 && !survey.joint && survey.equal && survey.caught_up;
+    const bool whole = workload_settled(&world->workload) && survey.leaders == 1 && !survey.joint && !survey.misled
+                       && survey.equal && survey.caught_up;
     if (!whole && !late)
         return false;
     const bool full = !whole && survey.log_full;

@@ -107,6 +107,17 @@ static enum explanation node_explain(const struct world *world, const struct nod
     return UNEXPLAINED;
 }
 
+static void note_removed(struct world *world, const struct node *node)
+{
+    struct replica_view view;
+    replica_inspect(node->replica, &view);
+    const struct configuration *used = replica_configuration(node->replica);
+    const uint8_t roles = view.slot < MEMBERS_MAX ? used->members[view.slot].roles : 0;
+    coverage_fire(&world->scene.coverage, FAULT_STOPPED_REMOVED);
+    if ((roles & (MEMBER_VOTER | MEMBER_VOTER_OLD)) == 0 || (view.flags & STORED_ABSTAIN) != 0)
+        coverage_fire(&world->scene.coverage, FAULT_STOPPED_UNVOTED);
+}
+
 void node_stop(struct world *world, struct node *node, const struct effect *effect)
 {
     struct check *check = world->scene.check;
@@ -116,7 +127,7 @@ void node_stop(struct world *world, struct node *node, const struct effect *effe
         check_fail(check, CHECK_STOP, node->slot, "stopped without a fault that explains it: %s (detail %llu)",
                    stop_reason_text(effect->stop), (unsigned long long)effect->detail);
     if (effect->stop == STOP_REMOVED)
-        coverage_fire(&world->scene.coverage, FAULT_STOPPED_REMOVED);
+        note_removed(world, node);
     node->stop = effect->stop;
     node_end(world, node);
     node->state = explanation == EXPLAINED_FOR_NOW ? NODE_DOWN : NODE_STOPPED;

@@ -22,7 +22,7 @@ static bool client_refused(const struct scenario_client *client)
 {
     const enum reply_status status = client->reply.status;
     return client->answered && client->copies == 1
-           && (status == REPLY_NOT_LEADER || status == REPLY_BUSY || status == REPLY_LATE);
+           && (status == REPLY_NOT_LEADER || status == REPLY_NO_LEADER || status == REPLY_BUSY || status == REPLY_LATE);
 }
 
 void client_close(struct scenario *scenario)
@@ -65,6 +65,7 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_NOT_A_VOTER:
     case REPLY_TRANSFER_FAILED: client_finish(scenario, client, true); return;
     case REPLY_NOT_LEADER:
+    case REPLY_NO_LEADER:
     case REPLY_BUSY:
     case REPLY_LATE:
     case REPLY_UNKNOWN: return;

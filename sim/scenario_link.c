@@ -18,6 +18,8 @@ static const char *wire_text(uint32_t wire)
         [WIRE_REPAIR_REQUEST] = "repair-request",
         [WIRE_REPAIR_RESPONSE] = "repair-response",
         [WIRE_TIMEOUT_NOW] = "timeout-now",
+        [WIRE_READ_INDEX_REQUEST] = "read-index-request",
+        [WIRE_READ_INDEX_RESPONSE] = "read-index-response",
         [WIRE_REFUSAL] = "refusal",
         [WIRE_REQUEST] = "request",
         [WIRE_REPLY] = "reply",
@@ -48,6 +50,8 @@ static enum wire link_wire(const struct scenario *scenario, struct slice frame)
     case FRAME_REPAIR_REQUEST: return WIRE_REPAIR_REQUEST;
     case FRAME_REPAIR_RESPONSE: return WIRE_REPAIR_RESPONSE;
     case FRAME_TIMEOUT_NOW: return WIRE_TIMEOUT_NOW;
+    case FRAME_READ_INDEX_REQUEST: return WIRE_READ_INDEX_REQUEST;
+    case FRAME_READ_INDEX_RESPONSE: return WIRE_READ_INDEX_RESPONSE;
     case FRAME_REJOIN_REQUEST:
     case FRAME_REJOIN_RESPONSE:
     case FRAME_CLIENT_REQUEST:

@@ -438,6 +438,13 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->asks = draw_rate(draw, 5000, 120000);
     swarm->saves = draw_rate(draw, 5000, 120000);
     swarm->transfers = draw_percent(draw, 40) ? (uint32_t)draw_octave(draw, 10000, 250000) : 0;
+    swarm->local_reads = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 200000, 900000) : 0;
+    swarm->bounded = draw_percent(draw, 60) ? 500000 : 0;
+    swarm->bound_ns = draw_octave(draw, election_ns / 32, 4 * election_ns);
+    /* A lease is not the only thing that can be over before its answer leaves. */
+    const uint32_t stale_clock = draw_rate(draw, 50000, 500000);
+    if (swarm->local_reads != 0 && swarm->bounded != 0 && swarm->stale_clock == 0)
+        swarm->stale_clock = stale_clock;
     swarm->deadlines = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 50000, 900000) : 0;
     const uint64_t overload_ns = draw_octave(draw, election_ns, 8 * election_ns);
     swarm->overload_ns = draw_percent(draw, 30) ? overload_ns : 0;

@@ -149,6 +149,9 @@ struct swarm {
     uint32_t attempts_max; /* then it abandons the call */
     uint32_t reads;        /* share of gets */
     uint32_t stale_reads;  /* share of those */
+    uint32_t local_reads;  /* share of the others: at the node asked, whoever leads */
+    uint32_t bounded;      /* share of these that may be old */
+    uint64_t bound_ns;     /* the most that they allow; each draws its own */
     uint32_t transactions; /* share of writes */
     uint32_t malformed;
     uint32_t hedge;

@@ -21,6 +21,8 @@ static const char *frame_type_text(uint16_t type)
     case FRAME_TIMEOUT_NOW: return "timeout-now";
     case FRAME_REJOIN_REQUEST: return "rejoin?";
     case FRAME_REJOIN_RESPONSE: return "rejoin!";
+    case FRAME_READ_INDEX_REQUEST: return "read-index?";
+    case FRAME_READ_INDEX_RESPONSE: return "read-index!";
     case FRAME_CLIENT_REQUEST: return "request";
     case FRAME_CLIENT_REPLY: return "reply";
     default: return "unknown";

@@ -54,6 +54,17 @@ static uint64_t client_attempt_id(const struct client *client)
     return ((uint64_t)client->call + 1) << 20 | u32_min(client->attempts, (1U << 20) - 1);
 }
 
+/* A local read goes to any node; when it has to be answered, to all in turn. */
+static uint32_t client_target(struct client *client, struct scene *scene, uint32_t slot)
+{
+    const uint32_t nodes = scene->swarm.node_count;
+    if ((client->request.flags & REQUEST_FLAG_LOCAL) == 0)
+        return client->node;
+    client->asked = scene->healed ? (client->asked + 1) % nodes
+                                  : (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, nodes);
+    return client->asked;
+}
+
 static void client_attempt(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
@@ -68,7 +79,7 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     ASSERT(request_bytes(&client->request) <= CLIENT_FRAME_BYTES_MAX);
     const bool anonymous = choose(&scene->choose, CHOOSE_CLIENT, slot, 8) == 7;
     request_encode(&client->request, anonymous ? 0 : swarm->configs[0].cluster_id, workload->frame);
-    client->copies += client_send(workload, scene, network, slot, client->node);
+    client->copies += client_send(workload, scene, network, slot, client_target(client, scene, slot));
     if (!scene->healed && choose_chance(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->hedge)) {
         const uint32_t other = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
         client->copies += client_send(workload, scene, network, slot, other);
@@ -227,7 +238,7 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
     struct client *client = workload_client(workload, slot);
     const struct swarm *swarm = &scene->swarm;
     ASSERT(swarm->node_count > 0);
-    if (client->pinned)
+    if (client->pinned || (client->request.flags & REQUEST_FLAG_LOCAL) != 0)
         return;
     if (client->stubborn && !scene->healed) {
         coverage_fire(&scene->coverage, FAULT_STUBBORN_CLIENT);
@@ -254,9 +265,7 @@ static void client_turned_away(struct workload *workload, struct scene *scene, u
         client_pause(workload, scene, slot, reply != NULL ? reply->retry_after_ms * 1000000ULL : 0);
         return;
     }
-    const bool definite =
-        reply != NULL
-        && (reply->status == REPLY_NOT_LEADER || reply->status == REPLY_BUSY || reply->status == REPLY_LATE);
+    const bool definite = reply != NULL && reply->status != REPLY_UNKNOWN;
     if (definite)
         client_refused(workload, scene, slot, reply);
     else
@@ -286,6 +295,7 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     case REPLY_NO_SPACE:
     case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;
     case REPLY_NOT_LEADER:
+    case REPLY_NO_LEADER:
     case REPLY_BUSY:
     case REPLY_LATE:
     case REPLY_UNKNOWN:

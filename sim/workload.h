@@ -22,6 +22,7 @@ struct client {
     bool pinned;    /* asks one node only, whatever it says */
     uint32_t timer; /* generation; earlier timers are void */
     uint32_t node;  /* whom it believes to be the leader */
+    uint32_t asked; /* whom it asked last for a local read */
     uint32_t call;  /* number of the current call */
     uint32_t attempts;
     uint32_t copies;    /* of its requests that ever entered the network */

@@ -169,6 +169,11 @@ void workload_draw_request(struct workload *workload, struct scene *scene, uint3
     const enum request_kind kind = workload_draw_kind(workload, scene, client_slot);
     client->key_slot = (uint8_t)draw(scene, client_slot, scene->swarm.key_count);
     workload_build(workload, scene, client_slot, kind, workload_value_bytes(scene, client_slot));
+    if (kind == REQUEST_GET && choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.local_reads)) {
+        client->request.flags = REQUEST_FLAG_LOCAL;
+        if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.bounded))
+            client->request.version = 1 + draw(scene, client_slot, scene->swarm.bound_ns);
+    }
     if (kind == REQUEST_TRANSFER)
         client->request.version = workload_draw_target(scene, client_slot);
     if (kind == REQUEST_CAS && draw(scene, client_slot, 4) > 0)

@@ -198,6 +198,26 @@ static void world_check_lease(struct world *world, const struct node *elected)
     }
 }
 
+/* Which kind of read was answered: each has its own way to know that it may be. */
+static void world_note_read(struct world *world, const struct node *node, enum event_kind kind)
+{
+    uint64_t *reads = world->scene.coverage.reads;
+    const uint64_t node_id = world->scene.swarm.configs[node->slot].node_id;
+    const struct configuration *members = replica_configuration(node->replica);
+    const uint32_t slot = configuration_slot(members, node_id);
+    const bool learns = slot < MEMBERS_MAX && (configuration_voters(members) >> slot & 1) == 0;
+    if (kind == EVENT_READ_SERVED)
+        reads[READ_LEADER]++;
+    else if (kind == EVENT_LEASE_READ)
+        reads[READ_LEASE]++;
+    else if (kind == EVENT_FOLLOWER_READ)
+        reads[learns ? READ_LEARNER : READ_FOLLOWER]++;
+    else if (kind == EVENT_BOUNDED_READ)
+        reads[READ_BOUNDED]++;
+    else if (kind == EVENT_STALE_READ)
+        reads[READ_STALE]++;
+}
+
 static void world_note_events(struct world *world, struct node *node)
 {
     const struct output *output = &world->output;
@@ -207,6 +227,7 @@ static void world_note_events(struct world *world, struct node *node)
         world->scene.coverage.events[event->kind]++;
         if (event->kind == EVENT_PEER)
             world->scene.coverage.progress[event->b]++;
+        world_note_read(world, node, event->kind);
         if (event->kind == EVENT_ROLE)
             node->role = (enum raft_role)event->a;
         if (world->scene.swarm.reconfigures)
@@ -243,17 +264,19 @@ static void world_release(struct world *world, struct node *node, const uint8_t 
 static void world_carry_out(struct world *world, struct node *node, const struct effect *effect, uint32_t from)
 {
     struct scene *scene = &world->scene;
+    const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
+    if (effect->deadline_ns != 0 && clock_ns >= effect->deadline_ns) {
+        coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
+        return;
+    }
     switch (effect->kind) {
     case EFFECT_SEND:
         check_send(scene->check, node->slot, effect->bytes);
         network_send(&world->network, scene, node->slot, world_slot_of(world, effect->target), effect->bytes);
         return;
     case EFFECT_REPLY:
-        if (effect->deadline_ns != 0 && clock_read(&node->clock, scene->now_ns) >= effect->deadline_ns) {
-            coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
-            return;
-        }
         check_reply(scene->check, node->slot, effect->bytes);
+        check_read_age(scene->check, node->slot, effect->bytes, u64_max(clock_ns, node->shown_ns));
         ASSERT(effect->target >= ENDPOINT_CLIENT && effect->target < ENDPOINTS);
         network_send(&world->network, scene, node->slot, (uint32_t)effect->target, effect->bytes);
         return;
@@ -416,6 +439,15 @@ static void world_check_deadline(struct world *world, const struct node *node, c
                    refused ? "turned away" : "not turned away");
 }
 
+static bool world_asks_to_read(struct slice bytes)
+{
+    struct frame_header header;
+    if (bytes.count < sizeof header)
+        return false;
+    memcpy(&header, bytes.bytes, sizeof header);
+    return header.type == FRAME_READ_INDEX_REQUEST;
+}
+
 static void world_receive(struct world *world, const struct queue_event *event)
 {
     const struct packet packet = world->network.packets[event->slot];
@@ -434,8 +466,9 @@ static void world_receive(struct world *world, const struct queue_event *event)
             input.kind = INPUT_CLIENT_FRAME;
             input.client = packet.from;
             input.arrived_ns = packet.life == node->life ? packet.arrived_ns : 0;
-            input.now_ns = packet.damaged ? 0 : world_stale_clock(world, node);
         }
+        if (!packet.damaged && (packet.from >= ENDPOINT_CLIENT || world_asks_to_read(bytes)))
+            input.now_ns = world_stale_clock(world, node);
         if (packet.damaged)
             shadow_before(world, node, &input);
         world_feed(world, node, &input, packet.from);

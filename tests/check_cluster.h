@@ -35,10 +35,12 @@ static inline void observe(struct cluster *c, uint32_t n, uint32_t sent_before)
     check_step(c->check, n, node->replica, &node->output);
     for (uint32_t i = sent_before; i < node->sent_count; i++) {
         const struct slice frame = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
-        if (node->sent[i].reply)
+        if (node->sent[i].reply) {
             check_reply(c->check, n, frame);
-        else
+            check_read_age(c->check, n, frame, node->now_ns);
+        } else {
             check_send(c->check, n, frame);
+        }
     }
 }
 
@@ -141,8 +143,8 @@ static inline void elect(struct cluster *c, uint32_t n)
 
 static inline uint32_t invoke(struct cluster *c, struct request *request)
 {
-    request->request_id = ++c->now;
-    check_invoked(c->check, c->calls, 0, request, c->now);
+    request->request_id = ((uint64_t)c->calls + 1) << 20; /* as the clients of the simulator do */
+    check_invoked(c->check, c->calls, 0, request, ++c->now);
     return c->calls++;
 }
 

@@ -16,6 +16,12 @@ TEST(an_honest_cluster_passes_and_every_check_compares)
     get(c, 0);
     EXPECT_EQUAL(c->reply.status, REPLY_OK);
     call(c, 0, (struct request){ .kind = REQUEST_GET_STALE, .key = text("key") });
+    call(c, 1, (struct request){ .kind = REQUEST_GET, .flags = REQUEST_FLAG_LOCAL, .key = text("key") });
+    EXPECT_EQUAL(c->reply.flags, 0);
+    call(c, 1,
+         (struct request){
+             .kind = REQUEST_GET, .flags = REQUEST_FLAG_LOCAL, .version = 1000 * 1000, .key = text("key") });
+    EXPECT_EQUAL(c->reply.flags, REPLY_FLAG_BOUNDED);
     call(c, 0, (struct request){ .kind = REQUEST_TRANSFER, .version = 1 }); /* it leads already */
     for (uint32_t n = 0; n < NODES; n++) {
         restart(c, n);
@@ -299,12 +305,92 @@ TEST(a_read_that_misses_a_committed_write_is_caught)
 TEST(a_read_that_begins_or_ends_too_early_is_caught)
 {
     struct event events[] = { { .kind = EVENT_READ_ROUND, .a = 1, .b = 0 },
-                              { .kind = EVENT_READ_SERVED, .a = 3, .b = 2 } };
+                              { .kind = EVENT_READ_SERVED, .a = 3, .b = 2 },
+                              { .kind = EVENT_FOLLOWER_READ, .a = 3, .b = 2 } };
     for (uint32_t i = 0; i < ARRAY_COUNT(events); i++) {
         struct cluster *c = cluster_new();
         const struct output lie = { .event_count = 1, .event_max = 1, .events = &events[i] };
         check_step(c->check, 0, c->nodes[0]->replica, &lie);
         EXPECT_CAUGHT(c, CHECK_READ);
+    }
+}
+
+TEST(a_read_index_that_is_too_low_is_caught)
+{
+    struct cluster *c = cluster_new();
+    const struct replica_view view = node_view(c->nodes[0]);
+    struct message question = { .type = FRAME_READ_INDEX_REQUEST, .to = 1, .term = view.term };
+    struct message answer = { .type = FRAME_READ_INDEX_RESPONSE, .to = 2, .term = view.term };
+    question.read_index_request.number = 9;
+    answer.read_index_response = (struct read_index_response){ .number = 9, .index = view.commit };
+    send_lie(c, 1, question);
+    send_lie(c, 0, answer);
+    EXPECT_TEXT(verdict(c), "none");
+    answer.read_index_response.index--;
+    send_lie(c, 0, answer);
+    EXPECT_CAUGHT(c, CHECK_READ_INDEX);
+}
+
+TEST(who_believes_that_it_is_up_to_date_and_is_not_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[1]->replica;
+    tick(c, 1, 1000 * 1000);
+    replica->fresh = (struct read_fresh){ .asked_ns = replica->now_ns, .index = replica->commit };
+    look(c, 1);
+    EXPECT_TEXT(verdict(c), "none");
+    replica->fresh.index--;
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_READ_INDEX);
+}
+
+/* Of a call that allows 5 ms: from what was known 5 ms before; 1 ns later; and an index that was old already then. */
+TEST(an_answer_that_is_older_than_allowed_is_caught)
+{
+    for (int lie = 0; lie < 3; lie++) {
+        struct cluster *c = cluster_new();
+        struct node *node = c->nodes[1];
+        struct request bounded = {
+            .kind = REQUEST_GET, .flags = REQUEST_FLAG_LOCAL, .version = 5 * 1000 * 1000, .key = text("key")
+        };
+        tick(c, 1, 1000 * 1000);
+        call(c, 1, bounded);
+        EXPECT_EQUAL(c->reply.flags, 0);
+        const uint64_t asked_ns = node_view(node).fresh_ns;
+        invoke(c, &bounded);
+        const struct reply reply = {
+            .request_id = bounded.request_id,
+            .flags = REPLY_FLAG_BOUNDED,
+            .applied = check_committed(c->check) - (lie == 2),
+        };
+        uint8_t bytes[NODE_FRAME_BYTES_MAX];
+        reply_encode(&reply, 7, bytes);
+        check_read_age(c->check, 1, (struct slice){ .bytes = bytes, .count = reply_bytes(&reply) },
+                       asked_ns + 5 * 1000 * 1000 + (lie == 1));
+        if (lie > 0) {
+            EXPECT_CAUGHT(c, CHECK_READ_AGE);
+            continue;
+        }
+        EXPECT_TEXT(verdict(c), "none");
+        cluster_free(c);
+    }
+}
+
+TEST(stale_reads_of_a_node_that_go_back_are_caught)
+{
+    for (int lie = 0; lie < 2; lie++) {
+        struct cluster *c = cluster_new();
+        call(c, 1, (struct request){ .kind = REQUEST_GET_STALE, .key = text("key") });
+        EXPECT_EQUAL(c->reply.flags, REPLY_FLAG_STALE);
+        const struct reply reply = {
+            .request_id = 1,
+            .flags = REPLY_FLAG_STALE,
+            .applied = lie == 0 ? c->reply.applied - 1 : node_view(c->nodes[1]).applied + 1,
+        };
+        uint8_t bytes[NODE_FRAME_BYTES_MAX];
+        reply_encode(&reply, 7, bytes);
+        check_read_age(c->check, 1, (struct slice){ .bytes = bytes, .count = reply_bytes(&reply) }, 0);
+        EXPECT_CAUGHT(c, CHECK_READ_AGE);
     }
 }
 

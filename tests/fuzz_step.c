@@ -239,7 +239,11 @@ static void op_client(struct world *world, uint32_t slot)
         request.key.count = 0;
     if (request.kind != REQUEST_PUT && request.kind != REQUEST_APPEND && request.kind != REQUEST_CAS)
         request.value.count = 0;
-    if (request.kind != REQUEST_CAS && !transfer)
+    if (request.kind == REQUEST_GET && request.version % 2 == 1)
+        request.flags = REQUEST_FLAG_LOCAL;
+    if (request.flags != 0)
+        request.version = request.version / 2 * 10 * 1000 * 1000; /* a bound, or none */
+    else if (request.kind != REQUEST_CAS && !transfer)
         request.version = 0;
     if (request.kind >= REQUEST_PUT && request.kind <= REQUEST_CAS) {
         request.session = world->sessions[client];

@@ -119,6 +119,50 @@ TEST(a_checkpoint_whose_holder_is_gone_is_made_by_who_can_know_that_it_is_commit
     cluster_free(cluster);
 }
 
+static bool nothing_but_offers(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    (void)to;
+    if (message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK)
+        return true;
+    return message.type != FRAME_CHECKPOINT_RESPONSE || message.checkpoint_response.ask == CHECKPOINT_ASK_OFFER;
+}
+
+/* A checkpoint of no marker, which only the leader has; it is gone when the straggler has begun with that, and the
+ * others have the straggler's own one. */
+TEST(a_checkpoint_that_only_its_source_made_is_made_again_by_another)
+{
+    struct limits limits = test_limits();
+    limits.wal_retain_blocks = 1;
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    cluster_run(cluster, 200 * MS);
+    const uint32_t leader = elected(cluster);
+    const uint32_t slot = (leader + 1) % NODES;
+    const uint32_t other = NODES - slot - leader;
+    const uint64_t before = checkpoint_index(cluster, other);
+    cluster->cut[slot] = true;
+    for (uint8_t value = 0; value < 8; value++)
+        put(cluster, 3, value);
+    checkpoint_renew(replica_at(cluster, leader));
+    cluster_run(cluster, 200 * MS);
+    EXPECT(replica_at(cluster, leader)->log.base.index > node_view(cluster->nodes[slot]).last.index);
+    cluster->cut[other] = true;
+    cluster->cut[slot] = false;
+    cluster->hook = nothing_but_offers;
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.target.id.index, checkpoint_index(cluster, leader));
+    node_crash(cluster->nodes[leader]);
+    cluster->hook = NULL;
+    cluster->cut[other] = false;
+    EXPECT_EQUAL(checkpoint_index(cluster, slot), before);
+    EXPECT_EQUAL(checkpoint_index(cluster, other), before);
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT(checkpoint_index(cluster, other) > before);
+    cluster_free(cluster);
+}
+
 /* ---- who leads meanwhile ---- */
 
 static uint32_t maimed; /* the node that gets no pages */

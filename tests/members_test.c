@@ -322,6 +322,54 @@ TEST(who_was_removed_unheard_is_told_and_does_not_disrupt)
     cluster_free(cluster);
 }
 
+/* It never campaigns, and nobody sends to it any more. */
+TEST(a_learner_that_was_removed_unheard_is_told)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    cluster_run(cluster, 100 * MS);
+    node_crash(cluster->nodes[3]);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, 4), REPLY_OK);
+    const uint64_t term = node_view(cluster->nodes[elected(cluster)]).term;
+    start(cluster, 3);
+    cluster_run(cluster, 1000 * MS);
+    EXPECT_EQUAL(cluster->nodes[3]->stop, STOP_REMOVED);
+    EXPECT_EQUAL(node_view(cluster->nodes[elected(cluster)]).term, term);
+    cluster_free(cluster);
+}
+
+static uint32_t lost_to; /* bit per node: gets no entries */
+
+static bool lose_entries(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    if (message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK)
+        return true;
+    return (lost_to >> to & 1) == 0 || message.type != FRAME_APPEND_REQUEST || message.append_request.entry_count == 0;
+}
+
+/* The one that was to join is all that has the entry that says so, behind all that the others ever commit meanwhile. */
+TEST(who_was_added_by_an_entry_that_is_void_is_told)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    const uint32_t leader = elected(cluster);
+    const struct member_operation add = operation(MEMBER_ADD_LEARNER, 4);
+    cluster->hook = lose_entries;
+    lost_to = FIRST & ~(1u << leader);
+    replica_at(cluster, leader)->marker_asked = true; /* an entry more than the next leader will have */
+    cluster_run(cluster, 20 * MS);
+    send_change(cluster, leader, &add, 1, 0);
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(ids_with(configuration_at(cluster, 3), MEMBER_LEARNER), IDS(4));
+    node_crash(cluster->nodes[leader]);
+    cluster->hook = NULL;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT(node_view(cluster->nodes[elected(cluster)]).commit < configuration_at(cluster, 3)->id.index);
+    EXPECT_EQUAL(cluster->nodes[3]->stop, STOP_REMOVED);
+    cluster_free(cluster);
+}
+
 /* Loses power on one node, or on all, after so many steps of a change. Whatever became of it, all agree, and go on. */
 static bool crash_in_change(uint32_t steps, uint32_t victims, bool all_land)
 {

@@ -196,6 +196,35 @@ TEST(what_must_not_be_changed_is_refused_with_the_reason)
     process_end();
 }
 
+/* Neither heard of it: a voter, and a learner that never campaigns. */
+TEST(who_was_removed_while_it_was_down_is_told_when_it_comes_back)
+{
+    process_begin();
+    struct cluster cluster;
+    char place[64], id[16];
+    cluster_found(&cluster, 4, 3);
+    cluster_start(&cluster, 3);
+    EXPECT(cluster_log_says(&cluster, 3, "ready", 20000));
+    struct process_result result = MEMBER(&cluster, "add", place_of(&cluster, 3, place));
+    expect_member(&result, 0, "learners");
+    EXPECT(cluster_log_says(&cluster, 3, "configuration node=4", 10000));
+    const uint32_t voter = (cluster_leader(&cluster, 10000) + 1) % 3;
+    const uint32_t gone[] = { 3, voter };
+    for (uint32_t i = 0; i < ARRAY_COUNT(gone); i++) {
+        EXPECT_EQUAL(cluster_kill(&cluster, gone[i], SIGKILL), PROCESS_SIGNALED + SIGKILL);
+        result = MEMBER(&cluster, "remove", id_of(gone[i], id));
+        expect_member(&result, 0, "committed");
+    }
+    for (uint32_t i = 0; i < ARRAY_COUNT(gone); i++) {
+        cluster_start(&cluster, gone[i]);
+        expect_removed(&cluster, gone[i]);
+    }
+    for (uint32_t slot = 0; slot < 3; slot++)
+        if (slot != voter)
+            EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
 /* Two of three disks are gone: the third is a cluster again, with all that was acknowledged and had reached it. */
 TEST(one_survivor_of_three_becomes_a_new_cluster)
 {

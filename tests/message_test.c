@@ -132,10 +132,18 @@ static struct message sample(unsigned which)
         message = envelope(FRAME_REFUSAL);
         message.refusal.reason = FRAME_WRONG_FINGERPRINT;
         return message;
+    case 12:
+        message = envelope(FRAME_READ_INDEX_REQUEST);
+        message.read_index_request.number = 77;
+        return message;
+    case 13:
+        message = envelope(FRAME_READ_INDEX_RESPONSE);
+        message.read_index_response = (struct read_index_response){ .number = 77, .index = 40 };
+        return message;
     default: return checkpoint_sample(which);
     }
 }
-enum { SAMPLES = 12 };
+enum { SAMPLES = 14 };
 
 static enum frame_verdict decode(struct slice bytes, struct message *message)
 {
@@ -183,6 +191,30 @@ TEST(a_campaign_for_a_leader_says_so_and_asks_nobody_before)
     EXPECT_EQUAL(bytes.count, sizeof(struct frame_header));
     EXPECT_EQUAL(decode(bytes, &got), FRAME_OK);
     EXPECT(got.type == FRAME_TIMEOUT_NOW && got.term == 8);
+}
+
+TEST(a_question_for_the_read_index_has_a_number_and_no_index)
+{
+    struct message sent = sample(13);
+    struct message got;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT_EQUAL(got.read_index_response.number, 77);
+    EXPECT_EQUAL(got.read_index_response.index, 40);
+    sent.read_index_response.number = 0;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_BAD_BODY);
+    sent = sample(12);
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_OK);
+    EXPECT_EQUAL(got.read_index_request.number, 77);
+    sent.read_index_request.number = 0;
+    EXPECT_EQUAL(decode(encoded(&sent), &got), FRAME_BAD_BODY);
+    /* An index, where the question has none. */
+    sent = sample(13);
+    const struct slice bytes = encoded(&sent);
+    struct frame_header header;
+    memcpy(&header, bytes.bytes, sizeof header);
+    header.type = FRAME_READ_INDEX_REQUEST;
+    frame_seal(&header, frame);
+    EXPECT_EQUAL(decode(bytes, &got), FRAME_BAD_BODY);
 }
 
 TEST(append_fields_survive_the_round_trip)

@@ -490,6 +490,152 @@ TEST(what_looks_damaged_once_is_looked_at_again)
     trial_end();
 }
 
+/* ---- many in a row ---- */
+
+enum { ROW_BATCHES = 48, ROW_TOGETHER = 40 };
+
+/* A log of batches of one block each, each with a name of its own, and more than a start remembers of the ring. */
+static struct node *row_new(struct kept_log *log)
+{
+    struct limits limits = test_limits();
+    const struct replica_config config = node_config(2);
+    struct name_block newest = { .offset = 0 };
+    limits.wal_header_blocks = ROW_BATCHES + 2;
+    limits.wal_body_blocks = ROW_BATCHES + 40;
+    limits.log_entries_max = 256;
+    struct node *node = node_new(&limits, &config, node_voters(3));
+    STATIC_ASSERT(ROW_TOGETHER > (int)RECOVERY_NAMED_MAX, "more than is remembered");
+    node_start(node);
+    node_settle(node);
+    for (uint32_t i = 0; i < ROW_BATCHES; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, false, &newest);
+    kept_log_read(node, log);
+    EXPECT_EQUAL(log->last, ROW_BATCHES * ENTRIES);
+    node_crash(node);
+    return node;
+}
+
+/* Damages `count` batches from the one numbered `first` on, and starts from that. */
+static struct rebirth row_damage(struct node *node, const uint8_t *image, uint32_t first, uint32_t count)
+{
+    struct image_faults faults = { .unreadable = { false } };
+    memcpy(node->image, image, node->image_bytes);
+    memset(node->image + wal_body_offset(&node->limits) + first * BLOCK, 0x5a, (size_t)count * BLOCK);
+    return image_boot(node, &faults);
+}
+
+static void expect_row(const struct node *node, const struct kept_log *log, uint32_t first, uint32_t count)
+{
+    struct kept_log expected = *log;
+    struct kept_log found;
+    for (uint32_t i = first * ENTRIES; i < (first + count) * ENTRIES; i++)
+        expected.entries[i + 1] = (struct kept_entry){ .term = log->entries[i + 1].term, .faulty = true };
+    kept_log_read(node, &found);
+    EXPECT(kept_log_equal(&found, &expected));
+}
+
+TEST(batches_lost_in_a_row_are_known_by_the_names_of_the_ring_however_far_from_the_end)
+{
+    static const uint32_t counts[] = { 1, 2, 3, ROW_TOGETHER };
+    static struct kept_log log;
+    struct node *node = row_new(&log);
+    uint8_t *image = malloc(node->image_bytes);
+    EXPECT(image != NULL);
+    memcpy(image, node->image, node->image_bytes);
+    for (uint32_t at = 0; at < ARRAY_COUNT(counts); at++) {
+        for (uint32_t first = 0; first + counts[at] < ROW_BATCHES; first++) {
+            const struct rebirth rebirth = row_damage(node, image, first, counts[at]);
+            EXPECT_EQUAL(rebirth.stop, 0);
+            EXPECT_EQUAL(rebirth.damaged, counts[at]);
+            EXPECT(!rebirth.abstained && !rebirth.cut);
+            expect_row(node, &log, first, counts[at]);
+        }
+    }
+    free(image);
+    node_free(node);
+}
+
+TEST(of_batches_lost_in_a_row_without_any_name_a_start_says_that_it_does_not_know)
+{
+    enum { FIRST = 3 };
+    static struct kept_log log;
+    struct node *node = row_new(&log);
+    uint8_t *image = malloc(node->image_bytes);
+    EXPECT(image != NULL);
+    memcpy(image, node->image, node->image_bytes);
+    memset(image + wal_header_offset(&node->limits), 0x5a, (size_t)(ROW_BATCHES - 4) * BLOCK);
+    const struct rebirth rebirth = row_damage(node, image, FIRST, 2);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT(rebirth.abstained && rebirth.cut);
+    EXPECT_EQUAL(node_view(node).last.index, FIRST * ENTRIES);
+    free(image);
+    node_free(node);
+}
+
+/* ---- a head that stays behind ---- */
+
+/* The checkpoint ends inside a damaged batch: what it holds of the log is given up, but the head stays where it was,
+ * since nobody can begin to read at a batch that is damaged. */
+static struct node *lagging_head_new(struct limits *limits)
+{
+    enum { BATCHES = 20 };
+    const struct replica_config config = node_config(2);
+    struct image_faults faults = { .unreadable = { false } };
+    struct name_block newest = { .offset = 0 };
+    limits->wal_depth = 1;
+    limits->wal_body_blocks = 160;
+    limits->wal_retain_blocks = 30;
+    limits->checkpoint_wal_blocks = 60;
+    struct node *node = node_new(limits, &config, node_voters(3));
+    node_start(node);
+    node_settle(node);
+    for (uint32_t i = 0; i < BATCHES; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, true, &newest);
+    /* One write is in flight, so the marker and what follows it go into one batch. */
+    const uint64_t marker = node_view(node).last.index + ENTRIES + 1;
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 1, 1 }, ENTRY_COMMAND, ENTRIES, 0, 1);
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 0, 0 }, ENTRY_CHECKPOINT, 1, 0, 1);
+    const uint64_t lsn = node->replica->wal.tail;
+    send_entries(node, &(struct suffix){ node_view(node).last, 1, 1, 2 }, ENTRY_COMMAND, ENTRIES, marker, 1);
+    node_settle(node);
+    node_tick(node, NAME_DELAY_NS);
+    node_settle(node);
+    EXPECT_EQUAL(node->replica->superblock.durable.checkpoint.id.index, marker);
+    node_crash(node);
+    memset(node->image + wal_body_offset(limits) + lsn, 0x5a, BLOCK);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT_EQUAL(rebirth.damaged, 1);
+    EXPECT(!rebirth.abstained);
+    EXPECT_EQUAL(node_view(node).base.index, marker);
+    EXPECT(node->replica->superblock.durable.head.base.index + 2 * ENTRIES < marker);
+    return node;
+}
+
+TEST(a_log_never_gets_longer_than_the_next_start_can_take_it_from_its_head)
+{
+    struct limits limits = test_limits();
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = lagging_head_new(&limits);
+    node_settle(node);
+    /* The leader has what is damaged, and goes on until there is no more room. Nothing is committed. */
+    struct log_id prev = node_view(node).base;
+    while (prev.index <= node_view(node).last.index && prev.index < LOG_MAX) {
+        send_entries(node, &(struct suffix){ prev, 1, 1, 2 }, ENTRY_COMMAND, ENTRIES, 0, 1);
+        node_settle(node);
+        prev.index += ENTRIES;
+    }
+    const struct replica_view before = node_view(node);
+    EXPECT_EQUAL(before.first_faulty, 0);
+    EXPECT_EQUAL(before.durable_index, before.last.index);
+    node_crash(node);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT_EQUAL(rebirth.stop, 0);
+    EXPECT(!rebirth.abstained);
+    EXPECT_EQUAL(node_view(node).last.index, before.last.index);
+    node_free(node);
+}
+
 int main(int argc, char **argv)
 {
     const int status = test_main(argc, argv);

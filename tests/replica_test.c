@@ -170,6 +170,24 @@ TEST(a_log_that_is_behind_gets_no_vote)
     node_free(node);
 }
 
+/* Raft 3.4: only a leader, or a vote that was given, makes it wait longer. */
+TEST(a_candidate_that_gets_no_vote_holds_up_nobody)
+{
+    struct node *node = node_under_test(3, 2);
+    const uint64_t timeout_ns = node->config.election_timeout_ns;
+    append(node, 1, 2, origin, 0, (const uint64_t[]){ 1, 2 }, 2);
+    node_settle(node);
+    uint32_t asked = 0;
+    for (; asked < 20 && node_view(node).role == RAFT_FOLLOWER; asked++) {
+        node_tick(node, timeout_ns / 4);
+        ask_vote(node, 3, 2, at(1, 9), asked % 2 == 0);
+        node_settle(node);
+    }
+    EXPECT(asked >= 4 && asked <= 8); /* one to two timeouts */
+    EXPECT(node_view(node).role != RAFT_FOLLOWER);
+    node_free(node);
+}
+
 TEST(a_pre_vote_promises_nothing)
 {
     struct node *node = node_under_test(3, 2);

@@ -67,6 +67,10 @@ static struct request sample(enum request_kind kind)
     }
     case REQUEST_TRANSFER: request.version = 3; break;
     case REQUEST_GET:
+        request.key = text("key");
+        request.flags = REQUEST_FLAG_LOCAL;
+        request.version = UINT64_MAX;
+        break;
     case REQUEST_GET_STALE: request.key = text("key"); break;
     case REQUEST_DELETE:
         request.session = 3;
@@ -118,9 +122,27 @@ TEST(every_request_survives_the_round_trip)
         EXPECT_EQUAL(got.session, sent.session);
         EXPECT_EQUAL(got.sequence, sent.sequence);
         EXPECT_EQUAL(got.version, sent.version);
+        EXPECT_EQUAL(got.flags, sent.flags);
         EXPECT(slice_equal(got.key, sent.key));
         EXPECT(slice_equal(got.value, sent.value));
     }
+}
+
+TEST(only_a_local_read_has_a_bound_and_only_a_read_is_local)
+{
+    struct request sent = sample(REQUEST_GET);
+    sent.flags = 0;
+    EXPECT_EQUAL(status_of(&sent), REPLY_BAD_REQUEST);
+    sent.version = 0;
+    EXPECT_EQUAL(status_of(&sent), REPLY_OK);
+    sent.flags = REQUEST_FLAG_FORCE;
+    EXPECT_EQUAL(status_of(&sent), REPLY_BAD_REQUEST);
+    sent = sample(REQUEST_GET_STALE);
+    sent.flags = REQUEST_FLAG_LOCAL;
+    EXPECT_EQUAL(status_of(&sent), REPLY_BAD_REQUEST);
+    sent = sample(REQUEST_PUT);
+    sent.flags = REQUEST_FLAG_LOCAL;
+    EXPECT_EQUAL(status_of(&sent), REPLY_BAD_REQUEST);
 }
 
 TEST(any_cluster_may_answer_cluster_zero_and_another_is_refused)
