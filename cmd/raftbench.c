@@ -62,7 +62,9 @@ static void print_help(void)
         "  --keys fixed|seq|random:N   one key, a new key each time, or one of N (random:10000)\n"
         "  --reads PERCENT      share of reads (0); keys that do not exist count as read\n"
         "  --stale              reads of one node's state instead of linearizable ones\n"
-        "  --all                with --stale: reads go to all endpoints in turn\n"
+        "  --local              linearizable reads, answered by the node that is asked instead of the leader\n"
+        "  --max-staleness T    the same, but they may be as old as T\n"
+        "  --all                with one of these three: reads go to all endpoints in turn\n"
         "  --seed N             of keys and of the choice between read and write (1)\n"
         "  --pids P,Q,R         server processes: report their CPU time per operation and peak memory\n"
         "  --json               one JSON object on standard output\n"
@@ -126,6 +128,7 @@ static bool parse_switch(const char *word, struct settings *settings)
         bool *value;
     } switches[] = {
         { "--stale", &settings->bench.stale_reads },
+        { "--local", &settings->bench.local_reads },
         { "--all", &settings->bench.spread_reads },
         { "--json", &settings->json },
         { "--quiet", &settings->quiet },
@@ -174,6 +177,11 @@ static const char *parse_option(const char *name, const char *value, struct sett
         return parse_keys(value, bench) ? NULL : "fixed, seq or random:N";
     if (strcmp(name, "--reads") == 0)
         return parse_range(value, 0, 100, &bench->reads_percent) ? NULL : "a percentage from 0 to 100";
+    if (strcmp(name, "--max-staleness") == 0) {
+        bench->local_reads = true;
+        return text_parse_duration(value, &bench->staleness_ns) && bench->staleness_ns > 0 ? NULL
+                                                                                           : "a time such as 50ms";
+    }
     if (strcmp(name, "--samples") == 0) {
         settings->samples = value;
         return value[0] != '\0' ? NULL : "a file name";
@@ -194,8 +202,10 @@ static bool usage_error(const char *what, const char *word)
 static bool settings_check(struct settings *settings)
 {
     struct bench_options *bench = &settings->bench;
-    if (bench->spread_reads && !bench->stale_reads)
-        return usage_error("--all needs --stale:", "linearizable reads are served by the leader alone");
+    if (bench->spread_reads && !bench->stale_reads && !bench->local_reads)
+        return usage_error("--all needs --stale, --local or --max-staleness:", "other reads go to the leader");
+    if (bench->stale_reads && bench->local_reads)
+        return usage_error("--stale goes without", "--local and --max-staleness");
     if (bench->connections == 0)
         bench->connections = u32_min(bench->inflight, 8);
     if (bench->connections > bench->inflight)

@@ -21,7 +21,7 @@ enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNKNOWN = 3,
 static const char endpoints_default[] = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003";
 static const char endpoints_variable[] = "WHITEWATER_ENDPOINTS";
 
-enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4, FLAG_VOTER = 8, FLAG_FORCE = 16 };
+enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4, FLAG_VOTER = 8, FLAG_FORCE = 16, FLAG_LOCAL = 32 };
 
 enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
 
@@ -35,6 +35,7 @@ struct arguments {
     bool with_else; /* the transaction has an "else" */
     uint32_t flags; /* enum flag */
     uint64_t version;
+    uint64_t staleness_ns; /* 0: none */
     const struct command *command;
     char **words; /* behind the command */
     uint32_t word_count;
@@ -65,9 +66,18 @@ static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
       "Writes the value and prints the key's new version. VALUE '-' is read from standard input.\n"
       "  --if-absent   only if there is no such key\n" },
-    { "get", 1, 1, FLAG_STALE, command_get, "get KEY [--stale]",
-      "Prints the value and a newline; with --json also its version. The read is linearizable.\n"
-      "  --stale       one node's state at once, perhaps old\n" },
+    { "get", 1, 1, FLAG_STALE | FLAG_LOCAL, command_get,
+      "get KEY [--local] [--max-staleness T] [--consistency l|s] [--stale]",
+      "Prints the value and a newline; with --json also its version, and what is known of its age (\"consistency\").\n"
+      "The read is linearizable, and answered by the leader, unless one of these is given:\n"
+      "  --local             answered by the first endpoint that can, leader or not; linearizable all the same: it "
+      "asks\n"
+      "                      its leader how far it must have got, and nothing else\n"
+      "  --max-staleness T   the same, but it need not ask while what it last heard of the leader is younger than T, "
+      "by\n"
+      "                      its own clock: all that was acknowledged longer ago is seen\n"
+      "  --consistency l|s   l: linearizable; s: serializable, as etcd calls it, the same as --stale\n"
+      "  --stale             one node's state at once, of any age; of one node it never goes back while that runs\n" },
     { "del", 1, 1, 0, command_del, "del KEY", "Deletes the key.\n" },
     { "append", 2, 2, 0, command_append, "append KEY VALUE",
       "Adds VALUE behind what the key holds, or puts it. VALUE '-' is read from standard input.\n" },
@@ -195,7 +205,11 @@ static void print_json(struct client *client, const struct arguments *arguments,
         printf(", \"version\": %llu, \"applied\": %llu", (unsigned long long)result->version,
                (unsigned long long)result->applied);
     if (with_value && result->outcome == CLIENT_OK) {
-        printf(", \"stale\": %s, \"value\": ", result->stale ? "true" : "false");
+        printf(", \"consistency\": \"%s\", \"stale\": %s, \"value\": ",
+               result->stale     ? "serializable"
+               : result->bounded ? "bounded"
+                                 : "linearizable",
+               result->stale || result->bounded ? "true" : "false");
         text_write_json(stdout, result->value);
     }
     if (!ok) {
@@ -285,8 +299,12 @@ static int command_put(struct client *client, struct arguments *arguments)
 static int command_get(struct client *client, struct arguments *arguments)
 {
     const struct slice key = client_text(arguments->words[0]);
-    const struct client_result result =
-        (arguments->flags & FLAG_STALE) ? client_get_stale(client, key) : client_get(client, key);
+    const bool local = (arguments->flags & FLAG_LOCAL) != 0;
+    if (local && (arguments->flags & FLAG_STALE) != 0)
+        return usage_error("a stale read has no bound and asks nobody: it goes without --local and", "--max-staleness");
+    const struct client_result result = local ? client_get_local(client, key, arguments->staleness_ns)
+                                        : (arguments->flags & FLAG_STALE) ? client_get_stale(client, key)
+                                                                          : client_get(client, key);
     return report(client, arguments, &result, true);
 }
 
@@ -446,7 +464,7 @@ static int command_snapshot(struct client *client, struct arguments *arguments)
 {
     (void)client; /* one connection is not enough for it */
     if (strcmp(arguments->words[0], "save") != 0)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     const char *file = arguments->words[1];
     const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
     const struct snapshot_save_options options = {
@@ -518,7 +536,7 @@ static int member_parse(const struct arguments *arguments, struct membership_tas
     while (at < ARRAY_COUNT(member_verbs) && strcmp(words[0], member_verbs[at].name) != 0)
         at++;
     if (at == ARRAY_COUNT(member_verbs) || arguments->word_count != 1 + member_verbs[at].words)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     uint64_t number = 0;
     const char *last = words[arguments->word_count - 1];
     *task = (struct membership_task){
@@ -635,6 +653,17 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         arguments->flags |= FLAG_IF_ABSENT;
     } else if (strcmp(word, "--stale") == 0) {
         arguments->flags |= FLAG_STALE;
+    } else if (strcmp(word, "--local") == 0) {
+        arguments->flags |= FLAG_LOCAL;
+    } else if ((value = option_value(argv, argc, at, "--max-staleness")) != NULL) {
+        arguments->flags |= FLAG_LOCAL;
+        if (!text_parse_duration(value, &arguments->staleness_ns) || arguments->staleness_ns == 0)
+            return usage_error("--max-staleness wants a duration such as 50ms or 5s, not", value);
+    } else if ((value = option_value(argv, argc, at, "--consistency")) != NULL) {
+        if (strcmp(value, "s") == 0)
+            arguments->flags |= FLAG_STALE;
+        else if (strcmp(value, "l") != 0)
+            return usage_error("--consistency wants l (linearizable) or s (serializable), not", value);
     } else if (strcmp(word, "--voter") == 0) {
         arguments->flags |= FLAG_VOTER;
     } else if (strcmp(word, "--force") == 0) {
@@ -688,9 +717,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     if (arguments->help)
         return EXIT_OK;
     if (arguments->word_count < arguments->command->words_min || arguments->word_count > arguments->command->words_max)
-        return usage_error("usage: raftctl", arguments->command->usage);
+        return usage_error("usage", arguments->command->usage);
     if ((arguments->flags & ~arguments->command->flags) != 0)
-        return usage_error("an option that is not of this command; usage: raftctl", arguments->command->usage);
+        return usage_error("an option that is not of this command; usage", arguments->command->usage);
     return EXIT_OK;
 }
 

@@ -13,14 +13,6 @@ static uint16_t piece_hash(const uint8_t *bytes, uint32_t count)
     return piece_is_zero(bytes, count) ? 0 : (uint16_t)(1 + checksum64(bytes, count, 0) % UINT16_MAX);
 }
 
-static uint32_t present_count(uint32_t present)
-{
-    uint32_t count = 0;
-    for (; present != 0; present &= present - 1)
-        count++;
-    return count;
-}
-
 void pieces_ask(struct pieces_question *question, uint32_t page, const uint8_t *bytes, uint32_t page_bytes)
 {
     const uint32_t piece_bytes = page_bytes / PIECES;
@@ -57,7 +49,7 @@ uint32_t pieces_decode(struct slice rest, uint32_t page_bytes, struct pieces_ans
     if (rest.count < sizeof header)
         return 0;
     memcpy(&header, rest.bytes, sizeof header);
-    const uint32_t bytes = present_count(header.present) * (page_bytes / PIECES);
+    const uint32_t bytes = bits_count(header.present) * (page_bytes / PIECES);
     if (header.zero != 0 || rest.count - sizeof header < bytes)
         return 0;
     *answer = (struct pieces_answer){

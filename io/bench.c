@@ -174,6 +174,10 @@ static void bench_send(struct bench *bench, uint32_t slot_number)
         request.key = bench_key(bench, slot->key);
         request.kind = bench->options.stale_reads ? REQUEST_GET_STALE : REQUEST_GET;
     }
+    if (slot->read && bench->options.local_reads) {
+        request.flags = REQUEST_FLAG_LOCAL;
+        request.version = bench->options.staleness_ns;
+    }
     if (!registers && !slot->read) {
         request.kind = REQUEST_PUT;
         request.session = slot->session;

@@ -28,11 +28,13 @@ struct bench_options {
     uint64_t key_count; /* BENCH_KEYS_RANDOM: drawn from so many */
     uint32_t reads_percent;
     bool stale_reads;
-    bool spread_reads;  /* stale reads go to all endpoints in turn */
-    uint64_t rate;      /* operations a second; 0: closed loop */
-    uint64_t count_max; /* operations to issue after bench_measure(); 0: no end */
-    uint64_t seed;      /* of keys and of the choice between read and write */
-    FILE *samples;      /* NULL, or where each operation that was executed after bench_measure() gets a line */
+    bool local_reads;      /* linearizable ones by whoever is asked */
+    uint64_t staleness_ns; /* ... or of that age at most; 0: linearizable */
+    bool spread_reads;     /* stale and local reads go to all endpoints in turn */
+    uint64_t rate;         /* operations a second; 0: closed loop */
+    uint64_t count_max;    /* operations to issue after bench_measure(); 0: no end */
+    uint64_t seed;         /* of keys and of the choice between read and write */
+    FILE *samples;         /* NULL, or where each operation that was executed after bench_measure() gets a line */
 };
 
 enum { BENCH_KEY_BYTES_MIN = 8, BENCH_INFLIGHT_MAX = 8192, BENCH_CONNECTIONS_MAX = 512, BENCH_ERROR_BYTES = 256 };

@@ -210,6 +210,8 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
                  (unsigned)status->rejoin_answers, (unsigned)status->rejoin_answers_needed);
     else if (status->rejoin == REJOIN_CATCHING_UP)
         snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
+    else if (status->abstains)
+        snprintf(rejoin, sizeof rejoin, "; gives no vote: it does not know all that it acknowledged");
     snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
              (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
     printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s\n", endpoint, log, ring,

@@ -82,7 +82,9 @@ static void client_show(struct scenario *scenario, uint32_t slot)
     if (client->reply.status == REPLY_OK && read) {
         show_bytes(text, sizeof text, client->reply_value, client->value_bytes);
         show_text(scenario, ENDPOINT_CLIENT + slot, "is told %s%s", text,
-                  (client->reply.flags & REPLY_FLAG_STALE) != 0 ? " (stale)" : "");
+                  (client->reply.flags & REPLY_FLAG_STALE) != 0     ? " (stale)"
+                  : (client->reply.flags & REPLY_FLAG_BOUNDED) != 0 ? " (bounded)"
+                                                                    : "");
     } else if (client->reply.retry_after_ms != 0) {
         show_text(scenario, ENDPOINT_CLIENT + slot, "%s, after %u ms again", reply_status_text(client->reply.status),
                   (unsigned)client->reply.retry_after_ms);
@@ -189,7 +191,8 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] [deadline TIME] at NODE;
+ * transfer CLIENT [to NODE] [deadline TIME] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -204,10 +207,15 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     } else if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value)) {
         return false;
     }
+    if (kind == REQUEST_GET && words_take(scenario, "local")) {
+        client->request.flags = REQUEST_FLAG_LOCAL;
+        if (words_take(scenario, "within") && !words_duration(scenario, &client->request.version))
+            return false;
+    }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))
         return false;
-    if (words_take(scenario, "within") && !words_duration(scenario, &client->request.budget_ns))
+    if (words_take(scenario, "deadline") && !words_duration(scenario, &client->request.budget_ns))
         return false;
     return client_begin(scenario, slot);
 }

@@ -318,6 +318,7 @@ static const struct {
     { "no-space", REPLY_NO_SPACE },
     { "too-large", REPLY_TOO_LARGE },
     { "not-leader", REPLY_NOT_LEADER },
+    { "no-leader", REPLY_NO_LEADER },
     { "busy", REPLY_BUSY },
     { "late", REPLY_LATE },
     { "unknown", REPLY_UNKNOWN },
@@ -348,7 +349,7 @@ static bool expect_reply(struct scenario *scenario, const struct scenario_client
     return scenario_wrong(scenario, "'%s' is no answer to a client", word);
 }
 
-/* CLIENT waits|stale|STATUS|value VALUE|version N|leader NODE|retry-after MS */
+/* CLIENT waits|stale|bounded|fresh|STATUS|value VALUE|version N|leader NODE|retry-after MS */
 static bool expect_client(struct scenario *scenario, uint32_t slot)
 {
     const struct scenario_client *client = &scenario->clients[slot];
@@ -371,6 +372,12 @@ static bool expect_client(struct scenario *scenario, uint32_t slot)
                 return false;
             if (!client->answered || client->reply.leader != number)
                 return scenario_wrong(scenario, "client %c was sent to node %" PRIu64, name, client->reply.leader);
+        } else if (words_take(scenario, "bounded")) {
+            if (!client->answered || (client->reply.flags & REPLY_FLAG_BOUNDED) == 0)
+                return scenario_wrong(scenario, "the answer to client %c is not marked as bounded", name);
+        } else if (words_take(scenario, "fresh")) {
+            if (!client->answered || (client->reply.flags & (REPLY_FLAG_BOUNDED | REPLY_FLAG_STALE)) != 0)
+                return scenario_wrong(scenario, "the answer to client %c may be old", name);
         } else if (words_take(scenario, "retry-after")) {
             if (!words_number(scenario, "milliseconds", &number))
                 return false;

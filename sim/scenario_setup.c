@@ -33,6 +33,7 @@ void setup_defaults(struct scenario *scenario)
         .check_quorum = true,
     };
     scenario->begun = false;
+    scenario->learners = 0;
     scenario->finale = true;
 }
 
@@ -108,8 +109,8 @@ static bool setup_leases(struct scenario *scenario)
 bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 {
     struct replica_config *config = &scenario->swarm.configs[0];
-    static const char *const verbs[] = { "nodes",  "pre-vote", "check-quorum", "strict-naming",
-                                         "leases", "limit",    "finale" };
+    static const char *const verbs[] = { "nodes",         "learners", "pre-vote", "check-quorum",
+                                         "strict-naming", "leases",   "limit",    "finale" };
     *known = false;
     for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++)
         *known |= strcmp(verb, verbs[i]) == 0;
@@ -119,6 +120,8 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
         return scenario_wrong(scenario, "'%s' must stand before the first step", verb);
     if (strcmp(verb, "nodes") == 0)
         return setup_nodes(scenario);
+    if (strcmp(verb, "learners") == 0)
+        return words_nodes(scenario, &scenario->learners) && words_end(scenario);
     if (strcmp(verb, "pre-vote") == 0)
         return words_switch(scenario, &config->pre_vote);
     if (strcmp(verb, "check-quorum") == 0)
@@ -132,22 +135,26 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
     return setup_limits(scenario);
 }
 
-static void setup_configs(struct swarm *swarm)
+static void setup_configs(struct scenario *scenario)
 {
+    struct swarm *swarm = &scenario->swarm;
     swarm->member_count = swarm->node_count;
     swarm->struck_max = (swarm->node_count - 1) / 2;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;
-        swarm->configuration.members[slot] =
-            (struct member){ .id = slot + 1, .roles = MEMBER_VOTER, .address = { 'n', (char)('1' + slot) } };
+        swarm->configuration.members[slot] = (struct member){
+            .id = slot + 1,
+            .roles = (scenario->learners >> slot & 1) != 0 ? MEMBER_LEARNER : MEMBER_VOTER,
+            .address = { 'n', (char)('1' + slot) },
+        };
     }
 }
 
 bool setup_begin(struct scenario *scenario)
 {
     struct world *world = scenario->world;
-    setup_configs(&scenario->swarm);
+    setup_configs(scenario);
     world->transcript = scenario->verbose;
     if (!world_script(world, &scenario->swarm, &scenario->script))
         return scenario_wrong(scenario, "no memory");

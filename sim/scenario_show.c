@@ -121,6 +121,8 @@ static void show_event(const struct event *event, char *to, size_t room)
         [EVENT_STORE_LOADED] = "loads checkpoint",
         [EVENT_DIVERGED] = "differs at checkpoint",
         [EVENT_READ_ROUND] = "asks round",
+        [EVENT_READ_ASKED] = "asks for the read index:",
+        [EVENT_READ_INDEX] = "tells the read index to",
         [EVENT_SUPERBLOCK_REPAIR] = "mends superblock copies:",
     };
     static const char *const transfers[] = {

@@ -101,6 +101,7 @@ struct scenario {
 
     bool begun; /* the world exists: no setup any more */
     bool finale;
+    uint32_t learners; /* bit per node that is one at format */
     FILE *verbose;
     struct swarm swarm;
     struct frame_context frame;

@@ -28,6 +28,7 @@ struct worker {
     uint32_t number;
     const struct cluster *cluster;
     struct client *client;
+    struct client *reader; /* its reads are local ones; NULL: they go to the leader */
     struct prng prng;
     uint64_t known[KEYS]; /* a version that each key had once */
     struct linear_op *ops;
@@ -76,7 +77,8 @@ static inline struct client_result call(struct worker *worker, struct linear_op 
 {
     const struct slice key = key_text(op->key);
     switch (op->kind) {
-    case LINEAR_GET: return client_get(worker->client, key);
+    case LINEAR_GET:
+        return worker->reader != NULL ? client_get_local(worker->reader, key, 0) : client_get(worker->client, key);
     case LINEAR_PUT: return client_put(worker->client, key, value);
     case LINEAR_DELETE: return client_delete(worker->client, key);
     case LINEAR_APPEND: return client_append(worker->client, key, value);
@@ -148,6 +150,24 @@ static inline void *worker_main(void *argument)
     return NULL;
 }
 
+/* One that asks this node before the others. */
+static inline struct client *client_of_node(const struct cluster *cluster, uint32_t node, uint64_t timeout_ms)
+{
+    char endpoints[2 * PATH_BYTES];
+    snprintf(endpoints, sizeof endpoints, "%s", cluster->address[node]);
+    for (uint32_t at = 1; at < cluster->node_count; at++) {
+        const size_t used = strlen(endpoints);
+        snprintf(endpoints + used, sizeof endpoints - used, ",%s", cluster->address[(node + at) % cluster->node_count]);
+    }
+    const struct client_options options = { .endpoints = endpoints, .timeout_ns = timeout_ms * NS_PER_MS };
+    struct client *client = NULL;
+    ASSERT(client_open(&options, &client) == 0);
+    return client;
+}
+
+/* Local reads by turns at all nodes, from the next workers_start() on. */
+static bool workers_read_locally;
+
 static inline void workers_start(struct worker workers[CLIENTS], const struct cluster *cluster, uint64_t seed)
 {
     atomic_store(&stopping, false);
@@ -155,6 +175,8 @@ static inline void workers_start(struct worker workers[CLIENTS], const struct cl
         struct worker *worker = &workers[slot];
         *worker = (struct worker){ .number = slot, .cluster = cluster };
         worker->client = cluster_client(cluster, CALL_TIMEOUT_MS);
+        if (workers_read_locally)
+            worker->reader = client_of_node(cluster, slot % cluster->node_count, CALL_TIMEOUT_MS);
         worker->ops = calloc(OPERATIONS_MAX, sizeof *worker->ops);
         ASSERT(worker->ops != NULL);
         prng_seed(&worker->prng, seed + slot + 1);
