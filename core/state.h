@@ -146,6 +146,7 @@ struct repair {
 
 struct replica {
     struct limits limits;
+    uint32_t zero; /* behind an odd number of limits */
     struct replica_config config;
     struct frame_context frame;
     struct areas areas;
