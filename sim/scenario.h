@@ -13,6 +13,7 @@
  *   scenario_setup.c    what stands before the first step: nodes, limits
  *   scenario_link.c     partitions, frames that are dropped, held, released
  *   scenario_client.c   calls and their answers
+ *   scenario_members.c  changes of the members
  *   scenario_fault.c    crashes, disks, damage, clocks
  *   scenario_expect.c   expectations
  *   scenario_show.c     the transcript

@@ -46,6 +46,8 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
             client->session = reply->session;
             client->sequence = 0;
         }
+        if (client->request.kind == REQUEST_MEMBERS && reply->status == REPLY_OK)
+            check_changed(scenario->world->scene.check, client->operations, client->operation_count, reply->version);
         client_finish(scenario, client, true);
         return;
     case REPLY_NO_SPACE:
@@ -187,7 +189,8 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE; change
+ * CLIENT OPERATION NODES... [forced] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -198,6 +201,9 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     client->request = (struct request){ .kind = kind };
     if (kind == REQUEST_TRANSFER) {
         if (words_take(scenario, "to") && !words_number(scenario, "a node id", &client->request.version))
+            return false;
+    } else if (kind == REQUEST_MEMBERS) {
+        if (!members_words_read(scenario, client))
             return false;
     } else if (kind != REQUEST_REGISTER && !client_key_value(scenario, client, value)) {
         return false;
@@ -256,7 +262,7 @@ bool client_line(struct scenario *scenario, const char *verb, bool *known)
     } calls[] = {
         { "register", REQUEST_REGISTER },   { "put", REQUEST_PUT },           { "delete", REQUEST_DELETE },
         { "append", REQUEST_APPEND },       { "cas", REQUEST_CAS },           { "get", REQUEST_GET },
-        { "get-stale", REQUEST_GET_STALE }, { "transfer", REQUEST_TRANSFER },
+        { "get-stale", REQUEST_GET_STALE }, { "transfer", REQUEST_TRANSFER }, { "change", REQUEST_MEMBERS },
     };
     *known = true;
     for (uint32_t i = 0; i < ARRAY_COUNT(calls); i++)

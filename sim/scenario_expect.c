@@ -94,7 +94,12 @@ static bool expect_peer(const struct expect_node *expect, const char *what, cons
     struct node *peer;
     if (!words_node(expect->scenario, &peer) || !expect_role(expect, RAFT_LEADER))
         return false;
-    return expect_value(expect, what, values[peer->slot]);
+    const struct configuration *now = replica_configuration(expect->node->replica);
+    const uint32_t slot = configuration_slot(now, expect->scenario->swarm.configs[peer->slot].node_id);
+    if (slot == MEMBERS_MAX)
+        return scenario_wrong(expect->scenario, "node %u: node %u is no member", expect->node->slot + 1,
+                              peer->slot + 1);
+    return expect_value(expect, what, values[slot]);
 }
 
 static bool expect_flag(const struct expect_node *expect, bool holds, const char *what)
@@ -184,6 +189,10 @@ static bool expect_of_node(struct scenario *scenario, struct node *node)
             continue;
         if (node->state != NODE_UP)
             return scenario_wrong(scenario, "node %u: is down", node->slot + 1);
+        if (!members_expect(scenario, node, word, &known))
+            return false;
+        if (known)
+            continue;
         known = true;
         if (!expect_state(&expect, word, &known))
             return false;
@@ -309,6 +318,14 @@ static const struct {
     { "stale-sequence", REPLY_STALE_SEQUENCE },
     { "not-a-voter", REPLY_NOT_A_VOTER },
     { "transfer-failed", REPLY_TRANSFER_FAILED },
+    { "change-under-way", REPLY_CHANGE_UNDER_WAY },
+    { "term-not-open", REPLY_TERM_NOT_OPEN },
+    { "unknown-member", REPLY_UNKNOWN_MEMBER },
+    { "duplicate-member", REPLY_DUPLICATE_MEMBER },
+    { "no-voter-left", REPLY_NO_VOTER_LEFT },
+    { "wrong-role", REPLY_WRONG_ROLE },
+    { "learner-behind", REPLY_LEARNER_BEHIND },
+    { "would-lose-quorum", REPLY_WOULD_LOSE_QUORUM },
 };
 
 static bool expect_reply(struct scenario *scenario, const struct scenario_client *client, char name)

@@ -12,7 +12,7 @@ void setup_defaults(struct scenario *scenario)
     swarm->seed = 1;
     swarm->profile = swarm->family = PROFILE_QUIET;
     swarm->untimed = true; /* clocks stand still */
-    swarm->node_count = 3;
+    swarm->node_count = swarm->member_count = 3;
     swarm->key_count = 1;
     swarm->inputs_max = swarm->safety_ns = UINT64_MAX;
     swarm->limits = limits_tiny;
@@ -90,7 +90,20 @@ static bool setup_nodes(struct scenario *scenario)
         return false;
     if (count < 1 || count > VOTERS_MAX)
         return scenario_wrong(scenario, "a cluster has 1 to %d nodes", VOTERS_MAX);
-    scenario->swarm.node_count = (uint32_t)count;
+    scenario->swarm.node_count = scenario->swarm.member_count = (uint32_t)count;
+    return true;
+}
+
+/* joiners COUNT: the last ones of the nodes are no members yet; their disks are empty. */
+static bool setup_joiners(struct scenario *scenario)
+{
+    uint64_t count;
+    if (!words_number(scenario, "how many nodes may join", &count))
+        return false;
+    if (count >= scenario->swarm.node_count)
+        return scenario_wrong(scenario, "of %u nodes at most %u may join", scenario->swarm.node_count,
+                              scenario->swarm.node_count - 1);
+    scenario->swarm.member_count = scenario->swarm.node_count - (uint32_t)count;
     return true;
 }
 
@@ -109,8 +122,8 @@ static bool setup_leases(struct scenario *scenario)
 bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 {
     struct replica_config *config = &scenario->swarm.configs[0];
-    static const char *const verbs[] = { "nodes",         "learners", "pre-vote", "check-quorum",
-                                         "strict-naming", "leases",   "limit",    "finale" };
+    static const char *const verbs[] = { "nodes",         "joiners", "learners", "pre-vote", "check-quorum",
+                                         "strict-naming", "leases",  "limit",    "finale" };
     *known = false;
     for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++)
         *known |= strcmp(verb, verbs[i]) == 0;
@@ -120,6 +133,8 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
         return scenario_wrong(scenario, "'%s' must stand before the first step", verb);
     if (strcmp(verb, "nodes") == 0)
         return setup_nodes(scenario);
+    if (strcmp(verb, "joiners") == 0)
+        return setup_joiners(scenario);
     if (strcmp(verb, "learners") == 0)
         return words_nodes(scenario, &scenario->learners) && words_end(scenario);
     if (strcmp(verb, "pre-vote") == 0)
@@ -138,11 +153,12 @@ bool setup_line(struct scenario *scenario, const char *verb, bool *known)
 static void setup_configs(struct scenario *scenario)
 {
     struct swarm *swarm = &scenario->swarm;
-    swarm->member_count = swarm->node_count;
     swarm->struck_max = (swarm->node_count - 1) / 2;
     for (uint32_t slot = 0; slot < swarm->node_count; slot++) {
         swarm->configs[slot] = swarm->configs[0];
         swarm->configs[slot].node_id = slot + 1;
+        if (slot >= swarm->member_count)
+            continue;
         swarm->configuration.members[slot] = (struct member){
             .id = slot + 1,
             .roles = (scenario->learners >> slot & 1) != 0 ? MEMBER_LEARNER : MEMBER_VOTER,

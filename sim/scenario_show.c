@@ -125,17 +125,28 @@ static void show_event(const struct event *event, char *to, size_t room)
         [EVENT_READ_INDEX] = "tells the read index to",
         [EVENT_SUPERBLOCK_REPAIR] = "mends superblock copies:",
     };
+    static const char *const configurations[] = {
+        [CONFIGURATION_JOINT] = "uses joint configuration",
+        [CONFIGURATION_FINAL] = "uses configuration",
+        [CONFIGURATION_ROLLED_BACK] = "goes back to configuration",
+        [CONFIGURATION_LOADED] = "loads configuration",
+    };
     static const char *const transfers[] = {
         [TRANSFER_BEGUN] = "hands over to",
+        [TRANSFER_PREFERS] = "prefers and hands over to",
+        [TRANSFER_LEAVES] = "leaves and hands over to",
         [TRANSFER_ASKED] = "tells to campaign:",
         [TRANSFER_TAKEN] = "takes over:",
         [TRANSFER_DONE] = "has handed over to",
         [TRANSFER_FAILED] = "failed to hand over to",
+        [TRANSFER_OVER] = "leads no more, and asked",
     };
     if (event->kind == EVENT_ROLE)
         show_role(event, to, room);
     else if (event->kind == EVENT_TRANSFER)
         snprintf(to, room, "%s %" PRIu64, transfers[event->b], event->a);
+    else if (event->kind == EVENT_CONFIGURATION)
+        snprintf(to, room, "%s %" PRIu64, configurations[event->b], event->a);
     else if (phrases[event->kind] != NULL)
         snprintf(to, room, "%s %" PRIu64, phrases[event->kind], event->a);
     else

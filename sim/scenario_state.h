@@ -75,6 +75,8 @@ struct scenario_client {
     uint64_t session;
     uint64_t sequence;
     struct request request;
+    uint32_t operation_count; /* of a change of the members */
+    struct member_operation operations[2 * VOTERS_MAX];
     struct reply reply; /* latest; its value lies below */
     uint32_t value_bytes;
     uint8_t key[CLIENT_KEY_BYTES_MAX];
@@ -183,6 +185,11 @@ bool client_line(struct scenario *scenario, const char *verb, bool *known);
 void client_receive(struct scenario *scenario, uint32_t client, struct slice frame);
 /* No call stays open. */
 void client_close(struct scenario *scenario);
+
+/* OPERATION NODES... [forced]: the client's request, but for where it goes. */
+bool members_words_read(struct scenario *scenario, struct scenario_client *client);
+/* voters NODES, old-voters NODES, learners NODES: in the configuration that this node uses. */
+bool members_expect(struct scenario *scenario, const struct node *node, const char *word, bool *known);
 
 bool fault_line(struct scenario *scenario, const char *verb, bool *known);
 
