@@ -18,8 +18,8 @@
  * configuration may be older than the sender's. A node that joins begins with an empty configuration.
  * Who was removed is told when it asks for a vote, and stops. A learner, and a voter that abstains, ask too when they
  * have heard no leader for an election timeout: for a pre-vote that they make no use of.
- * A leader that is not in the new configuration leads until that is committed, does not count itself, and steps down
- * (4.2.2).
+ * A leader that is no voter of the new configuration leads until that is committed, does not count itself, hands over
+ * (transfer.h), and steps down when nobody takes over (4.2.2).
  *
  * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
  * installed (STORED_STRANGER) does not campaign before it has read them there.
@@ -59,6 +59,9 @@ bool members_may_campaign(const struct replica *replica);
 bool members_may_ask(const struct replica *replica);
 /* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
 bool members_heard(const struct replica *replica, uint32_t slot);
+
+/* Leader: does it lack more than limits.promote_lag_entries_max entries? */
+bool members_is_behind(const struct replica *replica, uint32_t slot);
 
 /* ---- the configuration in use changes ---- */
 

@@ -37,11 +37,9 @@ static enum reply_status change_may_begin(const struct replica *replica)
     return replica->log.first_faulty != 0 || !store_is_ready(replica) ? REPLY_BUSY : REPLY_OK;
 }
 
-/* Raft 4.2.1: until a new voter has caught up, commits wait for it. */
-static bool learner_is_behind(const struct replica *replica, uint32_t slot)
+bool members_is_behind(const struct replica *replica, uint32_t slot)
 {
-    return !members_heard(replica, slot)
-           || replica->peers[slot].match + replica->limits.promote_lag_entries_max < replica->log.last.index;
+    return replica->peers[slot].match + replica->limits.promote_lag_entries_max < replica->log.last.index;
 }
 
 static bool change_promotes_behind(const struct replica *replica, const struct configuration *next)
@@ -51,7 +49,8 @@ static bool change_promotes_behind(const struct replica *replica, const struct c
         const bool promoted = now->members[slot].roles == MEMBER_LEARNER
                               && now->members[slot].id == next->members[slot].id
                               && (next->members[slot].roles & MEMBER_VOTER) != 0;
-        if (promoted && learner_is_behind(replica, slot))
+        /* Raft 4.2.1: until a new voter has caught up, commits wait for it. */
+        if (promoted && (!members_heard(replica, slot) || members_is_behind(replica, slot)))
             return true;
     }
     return false;
@@ -143,8 +142,9 @@ void members_flush(struct replica *replica, struct output *output)
             change_append(replica, output, &next, 1);
         return;
     }
-    /* Raft 4.2.2: it has led, without counting itself, until the others can go on alone. */
-    if (!configuration_is_voter(now, replica->config.node_id))
+    /* Raft 4.2.2: it has led, without counting itself, until the others can go on alone; and 3.10, until one of them
+     * does. */
+    if (!configuration_is_voter(now, replica->config.node_id) && !transfer_leave(replica, output))
         election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 

@@ -209,11 +209,14 @@ enum configuration_event {
 };
 
 enum transfer_event {
-    TRANSFER_BEGUN,
-    TRANSFER_ASKED, /* it has the whole log, and is told to campaign */
-    TRANSFER_TAKEN, /* this node is the target, and campaigns */
-    TRANSFER_DONE,  /* it leads */
+    TRANSFER_BEGUN,   /* a client wants it */
+    TRANSFER_PREFERS, /* ... or this leader, since the other one has a higher priority */
+    TRANSFER_LEAVES,  /* ... or this leader, since it is no voter any more */
+    TRANSFER_ASKED,   /* it has the whole log, and is told to campaign */
+    TRANSFER_TAKEN,   /* this node is the target, and campaigns */
+    TRANSFER_DONE,    /* it leads */
     TRANSFER_FAILED,
+    TRANSFER_OVER, /* it leads no more, and has not heard who does: who leaves is not told */
 };
 
 struct event {

@@ -166,6 +166,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->marker_index = 0;
     replica->marker_asked = false;
     replica->tell_ns = 0;
+    replica->transfer.preferred = 0;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         replicate_begin_peer(replica, slot);
@@ -319,6 +320,7 @@ void replicate_tick(struct replica *replica, struct output *output)
         replica->peers[slot].heartbeat_due = true;
         replica->peers[slot].damaged = 0;
     }
+    transfer_tick(replica, output);
 }
 
 /* Gathers entries from `next` into the frame that is being built. */

@@ -32,22 +32,29 @@ static uint64_t transfer_best(const struct replica *replica)
     return best < MEMBERS_MAX ? members_id(replica, best) : 0;
 }
 
-static enum reply_status transfer_begin(struct replica *replica, uint64_t target)
+static bool is_new_voter(const struct replica *replica, uint32_t slot)
 {
-    const uint32_t slot = members_slot(replica, target);
+    return slot < MEMBERS_MAX && (configuration_voters(members_now(replica)) >> slot & 1) != 0;
+}
+
+static void transfer_begin(struct replica *replica, struct output *output, uint64_t target, enum transfer_event why)
+{
+    struct transfer *transfer = &replica->transfer;
+    ASSERT(transfer->target == 0 && is_new_voter(replica, members_slot(replica, target)));
+    transfer->target = target;
+    transfer->term = replica->stored.hard.term;
+    transfer->deadline_ns = replica->now_ns + replica->config.election_timeout_ns;
+    transfer->by_itself = why != TRANSFER_BEGUN;
+    output_event(output, EVENT_TRANSFER, target, why);
+}
+
+static enum reply_status transfer_refusal(const struct replica *replica, uint64_t target)
+{
     if (target == 0)
         return REPLY_TRANSFER_FAILED;
-    if (slot == MEMBERS_MAX || (configuration_voters(members_now(replica)) >> slot & 1) == 0)
+    if (!is_new_voter(replica, members_slot(replica, target)))
         return REPLY_NOT_A_VOTER;
-    if (replica->transfer.target != 0)
-        return REPLY_BUSY;
-    replica->transfer = (struct transfer){
-        .target = target,
-        .term = replica->stored.hard.term,
-        .deadline_ns = replica->now_ns + replica->config.election_timeout_ns,
-        .asked_term = replica->transfer.asked_term,
-    };
-    return REPLY_OK;
+    return replica->transfer.target != 0 ? REPLY_BUSY : REPLY_OK;
 }
 
 void transfer_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request)
@@ -56,16 +63,70 @@ void transfer_request(struct replica *replica, struct output *output, uint64_t c
     struct reply reply = { .request_id = request->request_id, .leader = replica->leader };
     ASSERT(replica->role == RAFT_LEADER);
     if (target != replica->config.node_id) {
-        reply.status = transfer_begin(replica, target);
+        reply.status = transfer_refusal(replica, target);
         if (reply.status == REPLY_OK) {
+            transfer_begin(replica, output, target, TRANSFER_BEGUN);
             replica->transfer.client = client;
             replica->transfer.request_id = request->request_id;
-            output_event(output, EVENT_TRANSFER, target, TRANSFER_BEGUN);
             return;
         }
     }
     client_reply(replica, output, client, &reply);
 }
+
+/* ---- without being asked ---- */
+
+bool transfer_leave(struct replica *replica, struct output *output)
+{
+    struct transfer *transfer = &replica->transfer;
+    ASSERT(replica->role == RAFT_LEADER);
+    if (transfer->target != 0)
+        return true;
+    const uint64_t target = transfer_best(replica);
+    if (target == 0 || transfer->left_term == replica->stored.hard.term)
+        return false;
+    transfer->left_term = replica->stored.hard.term;
+    transfer_begin(replica, output, target, TRANSFER_LEAVES);
+    return true;
+}
+
+/* Of the voters with a higher priority that are well the one with the highest. Of several the first one, so that it is
+ * the same each time. 0: there is none. */
+static uint64_t transfer_preferred(const struct replica *replica)
+{
+    const struct configuration *now = members_now(replica);
+    uint32_t best = replica->self;
+    if (best == MEMBERS_MAX)
+        return 0;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (is_new_voter(replica, slot) && now->members[slot].priority > now->members[best].priority
+            && members_heard(replica, slot) && !members_is_behind(replica, slot))
+            best = slot;
+    return best != replica->self ? members_id(replica, best) : 0;
+}
+
+void transfer_tick(struct replica *replica, struct output *output)
+{
+    struct transfer *transfer = &replica->transfer;
+    const struct configuration *now = members_now(replica);
+    const uint64_t timeout_ns = replica->config.election_timeout_ns;
+    const uint64_t preferred = transfer_preferred(replica);
+    ASSERT(replica->role == RAFT_LEADER);
+    if (preferred != transfer->preferred) {
+        transfer->preferred = preferred;
+        transfer->preferred_since_ns = replica->now_ns;
+    }
+    if (preferred == 0 || replica->now_ns - transfer->preferred_since_ns < PREFERRED_TIMEOUTS * timeout_ns
+        || replica->now_ns < transfer->preferred_next_ns)
+        return;
+    /* A change of the members goes on where it was begun. */
+    if (transfer->target != 0 || configuration_is_joint(now) || now->id.index > replica->commit)
+        return;
+    transfer->preferred_next_ns = replica->now_ns + HAND_OVER_TIMEOUTS * timeout_ns;
+    transfer_begin(replica, output, preferred, TRANSFER_PREFERS);
+}
+
+/* ---- until it is over ---- */
 
 static void transfer_ask(struct replica *replica, struct output *output)
 {
@@ -97,16 +158,23 @@ static bool transfer_may_ask(const struct replica *replica)
 
 static void transfer_end(struct replica *replica, struct output *output)
 {
-    const struct transfer *transfer = &replica->transfer;
+    struct transfer *transfer = &replica->transfer;
     const bool done = replica->leader == transfer->target;
+    const bool unknown = transfer->by_itself && replica->leader == 0;
     const struct reply reply = {
         .request_id = transfer->request_id,
         .status = done ? REPLY_OK : REPLY_TRANSFER_FAILED,
         .leader = replica->leader,
     };
-    output_event(output, EVENT_TRANSFER, transfer->target, done ? TRANSFER_DONE : TRANSFER_FAILED);
-    client_reply(replica, output, transfer->client, &reply);
-    replica->transfer = (struct transfer){ .asked_term = transfer->asked_term };
+    output_event(output, EVENT_TRANSFER, transfer->target,
+                 done      ? TRANSFER_DONE
+                 : unknown ? TRANSFER_OVER
+                           : TRANSFER_FAILED);
+    if (!transfer->by_itself)
+        client_reply(replica, output, transfer->client, &reply);
+    transfer->target = transfer->term = transfer->client = transfer->request_id = 0;
+    transfer->deadline_ns = transfer->asked_ns = 0;
+    transfer->by_itself = false;
 }
 
 void transfer_flush(struct replica *replica, struct output *output)
@@ -138,6 +206,9 @@ void transfer_timeout_now(struct replica *replica, struct output *output, const 
     if (message->term != replica->stored.hard.term || replica->leader != message->from)
         return;
     if (replica->role != RAFT_FOLLOWER || election_abstains(replica) || !members_may_campaign(replica))
+        return;
+    /* Whoever led could serve, and it could not. */
+    if (!store_is_ready(replica))
         return;
     output_event(output, EVENT_TRANSFER, replica->config.node_id, TRANSFER_TAKEN);
     election_campaign(replica, output, true);

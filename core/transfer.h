@@ -11,6 +11,14 @@
  * them all the same, since it is that leader who wants it. That holds for one campaign only; another one, should the
  * first be lost, is like any other.
  *
+ * A leader begins one by itself, for nobody who waits for an answer:
+ *
+ *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a
+ * time-out. It steps down when that fails, or nobody is well to a voter of a higher priority which has answered, and
+ * lacked no more than limits.promote_lag_entries_max entries, at each heartbeat for PREFERRED_TIMEOUTS election
+ * timeouts. A node begins such a one not more often than once in HAND_OVER_TIMEOUTS; and no two of them in a cluster
+ * begin within PREFERRED_TIMEOUTS, since a new leader looks anew
+ *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not
  *   the frame counts only in its term, from the leader of that term, at a voter: a late one deposes nobody else
@@ -25,6 +33,8 @@
 
 struct replica;
 
+enum { PREFERRED_TIMEOUTS = 4, HAND_OVER_TIMEOUTS = 16 };
+
 struct transfer {
     uint64_t target; /* node id; 0: IDLE */
     uint64_t term;   /* in which it was asked for */
@@ -33,10 +43,20 @@ struct transfer {
     uint64_t deadline_ns;
     uint64_t asked_ns;   /* when the latest FRAME_TIMEOUT_NOW was sent; 0: not yet */
     uint64_t asked_term; /* of the latest one ever sent in this life */
+    uint64_t left_term;  /* in which this leader, no voter any more, has begun one */
+    uint64_t preferred;  /* leader: voter of a higher priority that is well; 0: none */
+    uint64_t preferred_since_ns;
+    uint64_t preferred_next_ns; /* not before may this node begin another one for a priority */
+    bool by_itself;             /* no client waits */
+    uint8_t zero[7];
 };
 
 /* Leader: a client wants somebody else to lead. Answers at once when that cannot be, or is so already. */
 void transfer_request(struct replica *replica, struct output *output, uint64_t client, const struct request *request);
+/* Leader, with each heartbeat: hands over to whom it should, when it is time. */
+void transfer_tick(struct replica *replica, struct output *output);
+/* Leader that is no voter any more: does it go on for a while, until another one takes over? */
+bool transfer_leave(struct replica *replica, struct output *output);
 /* Does a transfer keep this leader from appending? */
 bool transfer_is_under_way(const struct replica *replica);
 /* Asks the target when it is ready, gives up when it is time, tells the client. */

@@ -96,6 +96,9 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_STOPPED_UNVOTED] = "stopped_unvoted",
     [FAULT_REMOVED_CAMPAIGNS] = "removed_campaigns",
     [FAULT_REMOVED_REVIVED] = "removed_revived",
+    [FAULT_LEADER_LEAVES] = "leader_leaves",
+    [FAULT_LEADER_PREFERS] = "leader_prefers",
+    [FAULT_PREFERRED_LEADS] = "preferred_leads",
 };
 
 const char *fault_kind_text(enum fault_kind kind)

@@ -106,9 +106,12 @@ enum fault_kind {
     FAULT_STOPPED_UNVOTED,   /* ... and had nothing to campaign for: a learner, or it abstains */
     FAULT_REMOVED_CAMPAIGNS, /* a node that is no member any more */
     FAULT_REMOVED_REVIVED,   /* started again */
+    FAULT_LEADER_LEAVES,     /* a leader that is no voter any more hands over */
+    FAULT_LEADER_PREFERS,    /* a leader hands over to one with a higher priority, */
+    FAULT_PREFERRED_LEADS,   /* ... which then leads */
     FAULT_KINDS,
     FAULT_MEMBERS_FIRST = FAULT_LEARNER_ADDED,
-    FAULT_MEMBERS_LAST = FAULT_REMOVED_REVIVED,
+    FAULT_MEMBERS_LAST = FAULT_PREFERRED_LEADS,
 };
 const char *fault_kind_text(enum fault_kind kind);
 

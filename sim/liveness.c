@@ -102,7 +102,7 @@ struct liveness_survey {
     uint32_t leaders;
     bool log_full;  /* one of them, or one that stopped, has no room for clients */
     bool joint;     /* a leader has not left the joint configuration yet */
-    bool misled;    /* one that was removed still takes itself for a member, though it knows one that could tell it */
+    bool misled;    /* one that was removed still takes itself for a member, though one that it asks could tell it */
     bool equal;     /* all have applied and hold the same */
     bool caught_up; /* and that is everything */
 };
@@ -114,14 +114,14 @@ static bool liveness_log_full(const struct limits *limits, const struct replica_
            || view->last.index + 8 > limits->log_entries_max;
 }
 
-/* Live members, as demanded of: they can tell who asks that it was removed. */
+/* Is one whom it asks for votes a live member, and can so tell it that it was removed? */
 static bool liveness_knows_member(const struct world *world, const struct node *node, uint32_t members)
 {
     const struct configuration *used = replica_configuration(node->replica);
     for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
         const struct node *other = &world->nodes[slot];
         if ((members >> slot & 1) != 0 && other->state == NODE_UP && !other->outsider
-            && configuration_slot(used, world->scene.swarm.configs[slot].node_id) < MEMBERS_MAX)
+            && configuration_is_voter(used, world->scene.swarm.configs[slot].node_id))
             return true;
     }
     return false;
@@ -143,7 +143,7 @@ static void liveness_survey(const struct world *world, struct liveness_survey *s
         if (node->state == NODE_UP)
             replica_inspect(node->replica, &view);
         if (view.role == RAFT_LEADER) {
-            survey->leaders++;
+            survey->leaders += configuration_is_voter(replica_configuration(node->replica), view.node_id);
             survey->joint |= configuration_is_joint(replica_configuration(node->replica));
         }
         if ((members >> slot & 1) == 0) {

@@ -364,6 +364,20 @@ static void note_appended(struct world *world, const struct node *node, enum con
     }
 }
 
+static void note_hand_over(struct world *world, const struct event *event)
+{
+    struct reconfigure *reconfigure = &world->workload.reconfigure;
+    struct coverage *coverage = &world->scene.coverage;
+    if (event->b == TRANSFER_LEAVES)
+        coverage_fire(coverage, FAULT_LEADER_LEAVES);
+    if (event->b == TRANSFER_PREFERS)
+        coverage_fire(coverage, FAULT_LEADER_PREFERS);
+    if (event->b == TRANSFER_DONE && reconfigure->preferred == event->a)
+        coverage_fire(coverage, FAULT_PREFERRED_LEADS);
+    if (event->b != TRANSFER_ASKED && event->b != TRANSFER_TAKEN)
+        reconfigure->preferred = event->b == TRANSFER_PREFERS ? event->a : 0;
+}
+
 void reconfigure_note(struct world *world, const struct node *node, const struct event *event)
 {
     struct reconfigure *reconfigure = &world->workload.reconfigure;
@@ -372,6 +386,8 @@ void reconfigure_note(struct world *world, const struct node *node, const struct
     if (event->kind == EVENT_ROLE && (event->a == RAFT_PRE_CANDIDATE || event->a == RAFT_CANDIDATE)
         && (check_members(world->scene.check) >> node->slot & 1) == 0)
         coverage_fire(coverage, FAULT_REMOVED_CAMPAIGNS);
+    if (event->kind == EVENT_TRANSFER)
+        note_hand_over(world, event);
     if (event->kind != EVENT_CONFIGURATION)
         return;
     if (kind == CONFIGURATION_ROLLED_BACK)

@@ -32,6 +32,7 @@ struct reconfigure {
     uint32_t joined;       /* nodes that had no members at first, and have heard of some */
     struct log_id joint;   /* the latest joint configuration that a leader appended... */
     uint32_t joint_leader; /* ... and who that was */
+    uint64_t preferred;    /* node id: a leader hands over to it for its priority; 0: none, or it is over */
 };
 
 struct world;

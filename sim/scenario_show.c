@@ -133,10 +133,13 @@ static void show_event(const struct event *event, char *to, size_t room)
     };
     static const char *const transfers[] = {
         [TRANSFER_BEGUN] = "hands over to",
+        [TRANSFER_PREFERS] = "prefers and hands over to",
+        [TRANSFER_LEAVES] = "leaves and hands over to",
         [TRANSFER_ASKED] = "tells to campaign:",
         [TRANSFER_TAKEN] = "takes over:",
         [TRANSFER_DONE] = "has handed over to",
         [TRANSFER_FAILED] = "failed to hand over to",
+        [TRANSFER_OVER] = "leads no more, and asked",
     };
     static const char *const progress[PROGRESS_STATES] = { "probes", "streams to", "wants a checkpoint at" };
     if (event->kind == EVENT_PEER)

@@ -176,6 +176,9 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
             .address = { 'n', (char)('1' + slot), ':', '1' },
         };
     }
+    if (draw_percent(draw, 25))
+        for (uint32_t slot = 0; slot < swarm->member_count; slot++)
+            swarm->configuration.members[slot].priority = (uint8_t)draw_below(draw, 4);
 }
 
 /* One knob: kept only if all relations between the limits still hold. */

@@ -370,6 +370,97 @@ TEST(who_was_added_by_an_entry_that_is_void_is_told)
     cluster_free(cluster);
 }
 
+/* ---- handing over ---- */
+
+static bool lose_timeout_now(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    (void)to;
+    return message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK
+           || message.type != FRAME_TIMEOUT_NOW;
+}
+
+/* Raft 4.2.2, 3.10: the others need not wait until they miss it. */
+TEST(a_leader_that_is_removed_or_demoted_hands_over_at_once)
+{
+    static const enum member_operation_kind kinds[] = { MEMBER_DEMOTE, MEMBER_REMOVE };
+    for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        struct cluster *cluster = cluster_ready(FIRST);
+        const uint32_t old = elected(cluster);
+        const uint64_t term = node_view(cluster->nodes[old]).term;
+        EXPECT_EQUAL(change_one(cluster, kinds[i], old + 1), REPLY_OK);
+        cluster_run(cluster, 25 * MS); /* an election timeout is 100 */
+        const uint32_t leader = leader_of(cluster);
+        EXPECT(leader != NODES && leader != old);
+        EXPECT_EQUAL(node_view(cluster->nodes[leader]).term, term + 1);
+        EXPECT(node_view(cluster->nodes[old]).role != RAFT_LEADER);
+        put(cluster, 2, 2);
+        cluster_free(cluster);
+    }
+}
+
+/* Mutant C10. */
+TEST(a_leader_that_leaves_steps_down_when_nobody_takes_over)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t old = elected(cluster);
+    cluster->hook = lose_timeout_now;
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, old + 1), REPLY_OK);
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(leader_of(cluster), old);
+    cluster_run(cluster, 75 * MS);
+    EXPECT(leader_of(cluster) != old);
+    cluster_run(cluster, 300 * MS);
+    EXPECT(leader_of(cluster) != NODES && leader_of(cluster) != old);
+    EXPECT_EQUAL(cluster->events[old][EVENT_TRANSFER], 3); /* begun, asked, given up */
+    cluster_free(cluster);
+}
+
+static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
+{
+    struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
+    set.priority = priority;
+    EXPECT_EQUAL(change(cluster, &set, 1, 0), REPLY_OK);
+}
+
+TEST(the_voter_with_the_highest_priority_leads_when_it_has_been_well_for_a_while)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t first = elected(cluster), low = (first + 1) % 3, high = (first + 2) % 3;
+    cluster->cut[high] = true;
+    cluster_run(cluster, 150 * MS); /* it is not heard any more */
+    set_priority(cluster, low + 1, 1);
+    set_priority(cluster, high + 1, 2);
+    cluster_run(cluster, (PREFERRED_TIMEOUTS - 1) * 100 * MS);
+    EXPECT_EQUAL(leader_of(cluster), first);
+    cluster_run(cluster, 200 * MS);
+    EXPECT_EQUAL(leader_of(cluster), low);
+    cluster->cut[high] = false;
+    cluster_run(cluster, (PREFERRED_TIMEOUTS - 1) * 100 * MS);
+    EXPECT_EQUAL(leader_of(cluster), low);
+    cluster_run(cluster, 200 * MS);
+    EXPECT_EQUAL(leader_of(cluster), high);
+    cluster_run(cluster, (uint64_t)5000 * MS);
+    EXPECT_EQUAL(leader_of(cluster), high);
+    cluster_free(cluster);
+}
+
+/* The preferred one takes nothing over, and is asked at the stated pace. */
+TEST(a_leader_does_not_hand_over_more_often_than_stated)
+{
+    enum { TIMEOUTS = 3 * HAND_OVER_TIMEOUTS };
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t leader = elected(cluster);
+    cluster->hook = lose_timeout_now;
+    set_priority(cluster, (leader + 1) % 3 + 1, 1);
+    cluster_run(cluster, (uint64_t)TIMEOUTS * 100 * MS);
+    EXPECT_EQUAL(leader_of(cluster), leader);
+    EXPECT_EQUAL(cluster->events[leader][EVENT_TRANSFER], 3 * 3); /* each begun, asked, given up */
+    put(cluster, 2, 2);
+    cluster_free(cluster);
+}
+
 /* Loses power on one node, or on all, after so many steps of a change. Whatever became of it, all agree, and go on. */
 static bool crash_in_change(uint32_t steps, uint32_t victims, bool all_land)
 {
