@@ -221,8 +221,8 @@ TEST(a_repair_of_the_superblock_that_loses_power_at_any_write_finds_the_same_aga
     lives_end();
 }
 
-/* An old copy, in whose place the disk gave another one: not to be left there, since the blocks of the checkpoint that it
- * names are free now (disk seed 40185106). */
+/* An old copy, in whose place the disk gave another one: not to be left there, since the blocks of the checkpoint that
+ * it names are free now (disk seed 40185106). */
 TEST(a_copy_that_was_read_at_the_wrong_place_is_written_anew)
 {
     lives_begin();
