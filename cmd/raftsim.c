@@ -397,6 +397,7 @@ static void print_json(const struct options *options, const struct coverage *sum
     print_counters("events", sum->events, EVENT_KINDS, text_of_event);
     print_counters("reads", sum->reads, READ_KINDS, text_of_read);
     print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
+    print_counters("progress", sum->progress, PROGRESS_STATES, progress_text);
     print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);
     puts("}");
 }

@@ -16,11 +16,41 @@ static void pending_pop(struct replica *replica)
     replica->pending_count--;
 }
 
+/* How long the oldest proposal has waited: what is asked for now would wait about as long. */
+static uint64_t client_wait_ns(struct replica *replica)
+{
+    return replica->pending_count > 0 ? replica->now_ns - pending_at(replica, 0)->since_ns : 0;
+}
+
+/* A queue that is almost full, or that a proposal spends half an election timeout in, takes no more: whoever is turned
+ * away now knows that nothing was executed, and when to come again. */
+static bool client_admits(struct replica *replica)
+{
+    const uint32_t most = replica->limits.pending_writes_max - replica->limits.pending_writes_max / 8;
+    return replica->pending_count < most && client_wait_ns(replica) < replica->config.election_timeout_ns / 2;
+}
+
+/* When the queue may have drained as far as it is filled now. Without one, whatever else is in the way (a transfer, a
+ * log that waits for its checkpoint, a start) is looked at again after a heartbeat. */
+static uint16_t client_retry_after_ms(struct replica *replica)
+{
+    const uint64_t ms = 1000000;
+    const uint64_t wait_ns =
+        replica->pending_count > 0 ? client_wait_ns(replica) : replica->config.heartbeat_interval_ns;
+    const uint64_t bounded_ns = u64_min(wait_ns, replica->config.election_timeout_ns);
+    return (uint16_t)u64_min(u64_max((bounded_ns + ms - 1) / ms, 1), UINT16_MAX);
+}
+
 void client_reply(struct replica *replica, struct output *output, uint64_t client, const struct reply *reply)
 {
-    if (reply->status == REPLY_BUSY)
-        output_event(output, EVENT_BUSY, reply->status, 0);
-    output_reply(output, replica->config.cluster_id, client, reply);
+    if (reply->status != REPLY_BUSY) {
+        output_reply(output, replica->config.cluster_id, client, reply);
+        return;
+    }
+    struct reply busy = *reply;
+    busy.retry_after_ms = client_retry_after_ms(replica);
+    output_event(output, EVENT_BUSY, reply->status, busy.retry_after_ms);
+    output_reply(output, replica->config.cluster_id, client, &busy);
 }
 
 static uint32_t address_bytes(const struct member *member)
@@ -126,7 +156,7 @@ static void client_checkpoint(struct replica *replica, struct output *output, ui
 static enum reply_status client_propose(struct replica *replica, struct output *output, uint64_t client,
                                         const struct request *request)
 {
-    if (replica->pending_count == replica->limits.pending_writes_max || replica->log.first_faulty != 0)
+    if (!client_admits(replica) || replica->log.first_faulty != 0)
         return REPLY_BUSY;
     /* Raft 3.10 step 1: or its target would never have everything. */
     if (transfer_is_under_way(replica))
@@ -142,8 +172,13 @@ static enum reply_status client_propose(struct replica *replica, struct output *
     };
     if (!wal_append(replica, output, &entry, replica->limits.wal_reserve_blocks))
         return REPLY_BUSY;
-    *pending_at(replica, replica->pending_count) =
-        (struct pending){ .id = entry.id, .client = client, .request_id = request->request_id };
+    ASSERT(replica->pending_count < replica->limits.pending_writes_max);
+    *pending_at(replica, replica->pending_count) = (struct pending){
+        .id = entry.id,
+        .client = client,
+        .request_id = request->request_id,
+        .since_ns = replica->now_ns,
+    };
     replica->pending_count++;
     return REPLY_OK;
 }
@@ -189,6 +224,21 @@ static void client_request(struct replica *replica, struct output *output, uint6
     client_reply(replica, output, client, &refusal);
 }
 
+/* Has the client given up by now? Then what it wanted must not happen any more: it may have gone on with something
+ * else. A node's status is no use to anybody later than now, and costs nothing. */
+static bool client_is_late(struct replica *replica, struct output *output, const struct input *input,
+                           const struct request *request)
+{
+    const bool waited = input->arrived_ns != 0 && input->arrived_ns < replica->now_ns;
+    const uint64_t waited_ns = waited ? replica->now_ns - input->arrived_ns : 0;
+    if (request->budget_ns == 0 || waited_ns < request->budget_ns || request->kind == REQUEST_STATUS)
+        return false;
+    output_event(output, EVENT_LATE, request->budget_ns, waited_ns);
+    client_reply(replica, output, input->client,
+                 &(struct reply){ .request_id = request->request_id, .status = REPLY_LATE });
+    return true;
+}
+
 /* A client that saves the store asks for a checkpoint as a peer would. */
 static bool client_pulls(struct replica *replica, struct output *output, const struct input *input)
 {
@@ -219,7 +269,8 @@ void client_frame(struct replica *replica, struct output *output, const struct i
         client_reply(replica, output, input->client, &refusal);
         return;
     }
-    client_request(replica, output, input->client, &request);
+    if (!client_is_late(replica, output, input, &request))
+        client_request(replica, output, input->client, &request);
 }
 
 void client_applied(struct replica *replica, struct output *output, struct log_id id, const struct reply *outcome)

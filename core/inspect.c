@@ -47,6 +47,8 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         view->match[slot] = replica->peers[slot].match;
         view->next[slot] = replica->peers[slot].next;
+        view->progress[slot] = replica->peers[slot].state;
+        view->inflight_bytes[slot] = replica->peers[slot].inflight_bytes;
         view->round_acked[slot] = replica->peers[slot].round_acked;
     }
 }
@@ -104,6 +106,8 @@ static const char *leader_invariant(const struct replica *replica)
             return "next within the log";
         if (peer->inflight_count > replica->limits.inflight_max)
             return "requests in flight within inflight_max";
+        if (peer->inflight_bytes >= (uint64_t)replica->limits.inflight_bytes_max + replica->limits.frame_bytes_max)
+            return "bytes in flight within inflight_bytes_max and a request";
     }
     return NULL;
 }
@@ -163,7 +167,7 @@ uint64_t replica_digest(const struct replica *replica)
         { areas->data_runs, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max },
         { areas->pending, (uint64_t)limits->pending_writes_max * sizeof(struct pending) },
         { areas->reads, (uint64_t)limits->pending_reads_max * areas->read_bytes },
-        { areas->inflight, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(uint64_t) },
+        { areas->inflight, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(struct inflight) },
     };
     uint64_t digest = 0;
     for (size_t i = 0; i < ARRAY_COUNT(live); i++) {

@@ -47,7 +47,9 @@ struct replica_view {
     uint64_t match[MEMBERS_MAX]; /* leaders: per slot of the configuration in use, own slot included */
     uint64_t next[MEMBERS_MAX];
     uint64_t round_acked[MEMBERS_MAX];
-    uint64_t lease_end_ns; /* leaders with leases, by their clock; 0: none */
+    uint8_t progress[MEMBERS_MAX];        /* enum peer_state: probe, replicate, snapshot */
+    uint64_t inflight_bytes[MEMBERS_MAX]; /* of entries that were sent and not acknowledged */
+    uint64_t lease_end_ns;                /* leaders with leases, by their clock; 0: none */
 };
 
 void replica_inspect(const struct replica *replica, struct replica_view *view);

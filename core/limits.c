@@ -47,6 +47,7 @@ const struct limits limits_production = {
     .pending_writes_max = 8192,
     .pending_reads_max = 8192,
     .inflight_max = 64,
+    .inflight_bytes_max = 2 * MIB,
     .append_entries_max = 4096,
     .append_bytes_max = 128 * KIB,
     .apply_per_step_max = 64,
@@ -86,6 +87,7 @@ const struct limits limits_tiny = {
     .pending_writes_max = 8,
     .pending_reads_max = 8,
     .inflight_max = 4,
+    .inflight_bytes_max = 1024,
     .append_entries_max = 8,
     .append_bytes_max = 512,
     .apply_per_step_max = 16,
@@ -125,6 +127,7 @@ const struct limits limits_micro = {
     .pending_writes_max = 2,
     .pending_reads_max = 2,
     .inflight_max = 2,
+    .inflight_bytes_max = 128,
     .append_entries_max = 2,
     .append_bytes_max = 128,
     .apply_per_step_max = 4,
@@ -234,6 +237,8 @@ const char *limits_problem(const struct limits *limits)
         return "pending_writes_max and pending_reads_max must be powers of two";
     if (limits->inflight_max == 0 || limits->inflight_max > INFLIGHT_MAX)
         return "inflight_max must be in 1..256";
+    if (limits->inflight_bytes_max < limits->append_bytes_max || limits->inflight_bytes_max > 256 * MIB)
+        return "inflight_bytes_max must be at least append_bytes_max, and at most 256 MiB";
     if (limits->append_entries_max == 0 || limits->apply_per_step_max == 0)
         return "append_entries_max and apply_per_step_max must not be 0";
     if (limits->effects_max < 4 * VOTERS_MAX)

@@ -53,6 +53,8 @@ struct limits {
     uint32_t pending_writes_max; /* proposals with a waiting client; a power of two */
     uint32_t pending_reads_max;  /* a power of two */
     uint32_t inflight_max;       /* AppendEntries sent to one peer and not yet acknowledged, <= INFLIGHT_MAX */
+    uint32_t inflight_bytes_max; /* ... of entries: nothing more is sent to it while so many are not acknowledged. So
+                                    one request more may be under way, and a heartbeat waits behind no more than that */
     uint32_t append_entries_max; /* entries in one AppendEntries */
     uint32_t append_bytes_max;   /* bytes of entries in one AppendEntries, unless a single entry is larger */
     uint32_t apply_per_step_max; /* entries applied in one step: bounds the step */

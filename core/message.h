@@ -52,7 +52,7 @@ struct frame_header {
     uint64_t from;        /* node id; 0: a client */
     uint64_t to;          /* node id; 0: a client, or any node */
     uint64_t instance;    /* the sender's data directory, drawn at format; client frames: request id */
-    uint64_t term;        /* the sender's current term; client frames: 0 */
+    uint64_t term;        /* the sender's current term; requests of clients: their budget_ns (request.h); replies: 0 */
 };
 STATIC_ASSERT(sizeof(struct frame_header) == 64, "no padding");
 

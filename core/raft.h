@@ -60,6 +60,8 @@ void replicate_response(struct replica *replica, struct output *output, const st
 /* Leader: the peer has another data directory, and has confirmed nothing. */
 void replicate_forget(struct replica *replica, uint32_t slot);
 void replicate_tick(struct replica *replica, struct output *output);
+/* Leader: when it has to send something, whatever happens. */
+uint64_t replicate_deadline(const struct replica *replica);
 void replicate_flush(struct replica *replica, struct output *output);
 /* The leader's own durability, or a follower's, may have moved the commit index. */
 void replicate_advance_commit(struct replica *replica, struct output *output);

@@ -62,7 +62,7 @@ static struct areas areas_of(const struct limits *limits)
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);
     areas.reads = area_take(&end, (uint64_t)limits->pending_reads_max * areas.read_bytes, 64);
-    areas.inflight = area_take(&end, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(uint64_t), 64);
+    areas.inflight = area_take(&end, (uint64_t)MEMBERS_MAX * limits->inflight_max * sizeof(struct inflight), 64);
     areas.end = u64_round_up(end, REGION_ALIGNMENT);
     return areas;
 }
@@ -304,7 +304,7 @@ void replica_step(struct replica *replica, const struct input *input, struct out
         step_flush(replica, output);
     }
     const uint64_t timer_ns =
-        replica->role == RAFT_LEADER ? replica->heartbeat_deadline_ns : replica->election_deadline_ns;
+        replica->role == RAFT_LEADER ? replicate_deadline(replica) : replica->election_deadline_ns;
     output->deadline_ns =
         u64_min(u64_min(timer_ns, wal_deadline(replica)), u64_min(install_deadline(replica), scrub_deadline(replica)));
     output->deadline_ns =

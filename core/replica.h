@@ -86,7 +86,9 @@ struct input {
     enum disk_result result;
     uint64_t now_ns; /* monotonic clock of this node, read when the input was there; a value behind the last one counts
                         as the last one */
-    uint64_t client; /* opaque to the core */
+    uint64_t arrived_ns; /* client frames: when they can have reached this node at the earliest, by the same clock; 0:
+                            now_ns. What waited in the driver counts against the client's time */
+    uint64_t client;     /* opaque to the core */
     uint64_t op_id;
     struct slice bytes;
 };
@@ -192,6 +194,8 @@ enum event_kind {
     EVENT_STALE_READ,        /* a: applied index */
     EVENT_CONFIGURATION,     /* a: index of its entry, b: enum configuration_event; another one is in use */
     EVENT_TRANSFER,          /* a: node that is to lead, b: enum transfer_event */
+    EVENT_PEER,              /* a: peer, b: enum peer_state (state.h): how its leader replicates to it from now on */
+    EVENT_LATE,              /* a: ns that a request was allowed to take, b: ns that it had waited; not executed */
     EVENT_DISK_STALLED,      /* a: ns that the oldest write of the log has been under way; the leader steps down */
     EVENT_KINDS,
 };

@@ -3,8 +3,8 @@
  * Each peer is in one of three states (struct peer):
  *
  *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
- *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max, and next moves as they are
- *              sent.
+ *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max of them or inflight_bytes_max,
+ *              and next moves as they are sent.
  *   SNAPSHOT   next is not above the log's base: only the checkpoint has it. The peer gets no entries. With each
  *              heartbeat, whose prev is the base, it is told what checkpoint to get (install_offer(), Raft 7).
  *
@@ -13,44 +13,76 @@
  *   PROBE, REPLICATE --next <= base: it backed off too far, or the log moved on--> SNAPSHOT
  *   SNAPSHOT --it reports the base, or more, durable--> REPLICATE
  *
+ * Heartbeats are sent whatever the window: behind at most inflight_bytes_max and one request. A follower hears of a
+ * commit with the next request; if there is none within an eighth of the heartbeat interval, it gets one without
+ * entries then. (At once would cost a frame and its answer for every batch, also where the next one carries the same.)
+ *
+ * A step sends at most one request to a peer, from the mirror of the log in memory, and begins with the one that found
+ * no room in the step before: who lags far behind holds up the others by no more than the copying of append_bytes_max.
+ * Of a peer that is down nothing is kept but its struct and its ring: what it lacks is in the log, or in the
+ * checkpoint.
+ *
  * An offer promises nothing and moves neither match nor next: only what the peer reports as durable does.
  * A lost request shows as a rejection of the next one, at the latest of the heartbeat, whose prev is next - 1.
  * Invariant: match < next; match is what the peer reported durable in this term. It grows, and falls only when the peer
  * says that it lost an entry, or has another data directory (rejoin.h). */
 #include "raft.h"
 
-static uint64_t *inflight_ring(struct replica *replica, uint32_t slot)
+enum { TELL_FRACTION = 8 }; /* of the heartbeat interval: a commit is told by then */
+
+static struct inflight *inflight_ring(struct replica *replica, uint32_t slot)
 {
-    uint64_t *rings = region_at(replica, replica->areas.inflight);
+    struct inflight *rings = region_at(replica, replica->areas.inflight);
     return rings + (size_t)slot * replica->limits.inflight_max;
 }
 
 static void inflight_clear(struct replica *replica, uint32_t slot)
 {
     struct peer *peer = &replica->peers[slot];
-    memset(inflight_ring(replica, slot), 0, replica->limits.inflight_max * sizeof(uint64_t));
+    memset(inflight_ring(replica, slot), 0, replica->limits.inflight_max * sizeof(struct inflight));
     peer->inflight_first = 0;
     peer->inflight_count = 0;
+    peer->inflight_bytes = 0;
 }
 
-static void inflight_add(struct replica *replica, uint32_t slot, uint64_t last_index)
+static bool inflight_room(const struct replica *replica, const struct peer *peer)
+{
+    return peer->inflight_count < replica->limits.inflight_max
+           && peer->inflight_bytes < replica->limits.inflight_bytes_max;
+}
+
+static void inflight_add(struct replica *replica, uint32_t slot, struct inflight sent)
 {
     struct peer *peer = &replica->peers[slot];
-    ASSERT(peer->inflight_count < replica->limits.inflight_max);
-    inflight_ring(replica, slot)[(peer->inflight_first + peer->inflight_count) % replica->limits.inflight_max] =
-        last_index;
+    ASSERT(inflight_room(replica, peer));
+    inflight_ring(replica, slot)[(peer->inflight_first + peer->inflight_count) % replica->limits.inflight_max] = sent;
     peer->inflight_count++;
+    peer->inflight_bytes += sent.bytes;
 }
 
 static void inflight_free(struct replica *replica, uint32_t slot, uint64_t match)
 {
     struct peer *peer = &replica->peers[slot];
-    uint64_t *ring = inflight_ring(replica, slot);
-    while (peer->inflight_count > 0 && ring[peer->inflight_first] <= match) {
-        ring[peer->inflight_first] = 0;
+    struct inflight *ring = inflight_ring(replica, slot);
+    while (peer->inflight_count > 0 && ring[peer->inflight_first].last <= match) {
+        ASSERT(peer->inflight_bytes >= ring[peer->inflight_first].bytes);
+        peer->inflight_bytes -= ring[peer->inflight_first].bytes;
+        ring[peer->inflight_first] = (struct inflight){ .last = 0 };
         peer->inflight_first = (peer->inflight_first + 1) % replica->limits.inflight_max;
         peer->inflight_count--;
     }
+}
+
+/* What was under way in another state is not waited for. */
+static void peer_enter(struct replica *replica, struct output *output, uint32_t slot, enum peer_state state)
+{
+    struct peer *peer = &replica->peers[slot];
+    if (peer->state != state)
+        output_event(output, EVENT_PEER, members_id(replica, slot), state);
+    peer->state = (uint8_t)state;
+    peer->probe_sent = false;
+    if (state != PEER_REPLICATE)
+        inflight_clear(replica, slot);
 }
 
 /* Raft 6.4, 3.6.2: an entry of its own term lets a leader commit, and know what is committed. While its log has no room
@@ -95,6 +127,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->match = 0;
     peer->next = replica->log.last.index + 1;
     peer->round_acked = 0;
+    peer->commit_told = 0;
     peer->lease_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
@@ -132,6 +165,7 @@ void replicate_become_leader(struct replica *replica, struct output *output)
     replica->round_confirmed = 0;
     replica->marker_index = 0;
     replica->marker_asked = false;
+    replica->tell_ns = 0;
     replica->transfer.preferred = 0;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
@@ -166,7 +200,7 @@ void replicate_advance_commit(struct replica *replica, struct output *output)
 
 /* CTRL 3.4.2: the peer knows this entry by name only. It is sent again, with what follows; not more often than once per
  * heartbeat, since the peer may have no room for it. */
-static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t index)
+static void replicate_damaged(struct replica *replica, struct output *output, uint32_t slot, uint64_t index)
 {
     struct peer *peer = &replica->peers[slot];
     if (index <= peer->damaged || index >= peer->next)
@@ -174,9 +208,7 @@ static void replicate_damaged(struct replica *replica, uint32_t slot, uint64_t i
     peer->damaged = index;
     peer->match = u64_min(peer->match, index - 1); /* what it reported was there, and is no more */
     peer->next = index;
-    peer->state = PEER_PROBE;
-    peer->probe_sent = false;
-    inflight_clear(replica, slot);
+    peer_enter(replica, output, slot, PEER_PROBE);
 }
 
 static void replicate_rejected(struct replica *replica, struct output *output, uint32_t slot,
@@ -185,7 +217,7 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
     struct peer *peer = &replica->peers[slot];
     /* Late, or it has lost in a crash what it confirmed before: it is asked where it stands. */
     if (response->rejected <= peer->match) {
-        replicate_damaged(replica, slot, response->hint.index + 1);
+        replicate_damaged(replica, output, slot, response->hint.index + 1);
         return;
     }
     /* This probe is not the one in flight. */
@@ -196,9 +228,7 @@ static void replicate_rejected(struct replica *replica, struct output *output, u
     /* It has not got the checkpoint yet. */
     if (peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index)
         return;
-    peer->state = PEER_PROBE;
-    peer->probe_sent = false;
-    inflight_clear(replica, slot);
+    peer_enter(replica, output, slot, PEER_PROBE);
     output_event(output, EVENT_APPEND_REJECTED, members_id(replica, slot), response->hint.index);
 }
 
@@ -245,12 +275,10 @@ void replicate_response(struct replica *replica, struct output *output, const st
         replicate_advance_commit(replica, output);
     }
     const bool without_checkpoint = peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index;
-    if (!took_nothing && !without_checkpoint) {
-        peer->state = PEER_REPLICATE;
-        peer->probe_sent = false;
-    }
+    if (!took_nothing && !without_checkpoint)
+        peer_enter(replica, output, slot, PEER_REPLICATE);
     if (response->damaged != 0)
-        replicate_damaged(replica, slot, response->damaged);
+        replicate_damaged(replica, output, slot, response->damaged);
 }
 
 static void check_quorum(struct replica *replica, struct output *output)
@@ -342,23 +370,52 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     const uint64_t sent = prev_index + message.append_request.entry_count;
     output_message(output, &replica->frame, &message);
     peer->heartbeat_due = false;
+    peer->commit_told = replica->commit;
     if (peer->state == PEER_PROBE) {
         peer->probe_sent = true;
         peer->probe_entries = message.append_request.entry_count > 0;
     } else if (message.append_request.entry_count > 0) {
-        inflight_add(replica, slot, sent);
+        inflight_add(replica, slot, (struct inflight){ .last = sent, .bytes = message.append_request.entries.count });
         peer->next = sent + 1;
     }
 }
 
 /* What the peer lacks is not in the log any more. */
-static void replicate_need_checkpoint(struct replica *replica, uint32_t slot)
+static void replicate_need_checkpoint(struct replica *replica, struct output *output, uint32_t slot)
+{
+    peer_enter(replica, output, slot, PEER_SNAPSHOT);
+    replica->peers[slot].heartbeat_due = true;
+}
+
+/* Is there a commit that it was not told of, and nothing under way whose answer is followed by more? */
+static bool peer_is_untold(const struct replica *replica, const struct peer *peer)
+{
+    return peer->state == PEER_REPLICATE && peer->inflight_count == 0 && peer->commit_told < replica->commit;
+}
+
+/* What the peer is to be sent now, if anything. False: the output has no room for it. */
+static bool replicate_peer(struct replica *replica, struct output *output, uint32_t slot)
 {
     struct peer *peer = &replica->peers[slot];
-    peer->state = PEER_SNAPSHOT;
-    peer->probe_sent = false;
-    peer->heartbeat_due = true;
-    inflight_clear(replica, slot);
+    if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
+        replicate_need_checkpoint(replica, output, slot);
+    const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
+    const bool window =
+        peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due : inflight_room(replica, peer);
+    const bool entries = behind && window;
+    const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
+    const bool news = replica->tell_ns != 0 && replica->now_ns >= replica->tell_ns && peer_is_untold(replica, peer);
+    if (!entries && !probe && !news && !peer->heartbeat_due)
+        return true;
+    if (!output_room(output, 1, replica->limits.frame_bytes_max))
+        return false;
+    replicate_send(replica, output, slot, entries);
+    if (peer->state == PEER_SNAPSHOT)
+        install_offer(replica, output, slot);
+    /* One request per peer and step keeps the step short; the rest of the window follows at once. */
+    if (peer->state == PEER_REPLICATE && peer->next <= log_intact(replica) && inflight_room(replica, peer))
+        replica->wants_tick = true;
+    return true;
 }
 
 void replicate_flush(struct replica *replica, struct output *output)
@@ -368,29 +425,27 @@ void replicate_flush(struct replica *replica, struct output *output)
     ASSERT(election_term_durable(replica));
     replicate_open_term(replica, output);
     const uint32_t others = members_others(replica);
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        struct peer *peer = &replica->peers[slot];
-        if ((others & (1u << slot)) == 0)
+    bool untold = false;
+    for (uint32_t turn = 0; turn < MEMBERS_MAX; turn++) {
+        const uint32_t slot = (replica->flush_first + turn) % MEMBERS_MAX;
+        if ((others >> slot & 1) == 0)
             continue;
-        if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
-            replicate_need_checkpoint(replica, slot);
-        const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
-        const bool window = peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due
-                                                      : peer->inflight_count < replica->limits.inflight_max;
-        const bool entries = behind && window;
-        const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
-        if (!entries && !probe && !peer->heartbeat_due)
-            continue;
-        if (!output_room(output, 1, replica->limits.frame_bytes_max)) {
+        if (!replicate_peer(replica, output, slot)) {
+            replica->flush_first = slot;
             replica->wants_tick = true;
             return;
         }
-        replicate_send(replica, output, slot, entries);
-        if (peer->state == PEER_SNAPSHOT)
-            install_offer(replica, output, slot);
-        /* One request per peer and step keeps the step short; the rest of the window follows at once. */
-        if (peer->state == PEER_REPLICATE && peer->next <= log_intact(replica)
-            && peer->inflight_count < replica->limits.inflight_max)
-            replica->wants_tick = true;
+        untold |= peer_is_untold(replica, &replica->peers[slot]);
     }
+    if (!untold)
+        replica->tell_ns = 0;
+    else if (replica->tell_ns == 0)
+        replica->tell_ns = replica->now_ns + replica->config.heartbeat_interval_ns / TELL_FRACTION;
+}
+
+uint64_t replicate_deadline(const struct replica *replica)
+{
+    ASSERT(replica->role == RAFT_LEADER);
+    const uint64_t tell_ns = replica->tell_ns != 0 ? replica->tell_ns : UINT64_MAX;
+    return u64_min(replica->heartbeat_deadline_ns, tell_ns);
 }

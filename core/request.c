@@ -11,6 +11,7 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_TOO_LARGE: return "key or value too large";
     case REPLY_NOT_LEADER: return "not the leader";
     case REPLY_BUSY: return "busy";
+    case REPLY_LATE: return "too late";
     case REPLY_UNKNOWN: return "outcome unknown";
     case REPLY_SESSION_EXPIRED: return "session expired";
     case REPLY_STALE_SEQUENCE: return "stale sequence number";
@@ -76,6 +77,7 @@ void request_encode(const struct request *request, uint64_t cluster_id, uint8_t 
         .version = WIRE_VERSION,
         .cluster_id = cluster_id,
         .instance = request->request_id,
+        .term = request->budget_ns,
     };
     command_encode(request, to + sizeof header);
     frame_seal(&header, to);
@@ -250,6 +252,7 @@ enum frame_verdict request_decode(struct slice bytes, const struct frame_context
     if (header.type != FRAME_CLIENT_REQUEST)
         return FRAME_BAD_TYPE;
     request->request_id = header.instance;
+    request->budget_ns = header.term;
     const struct slice body = {
         .bytes = bytes.bytes + sizeof header,
         .count = bytes.count - (uint32_t)sizeof header,
@@ -295,6 +298,7 @@ void reply_encode(const struct reply *reply, uint64_t cluster_id, uint8_t *to)
         .value_bytes = reply->value.count,
         .status = (uint8_t)reply->status,
         .flags = reply->flags,
+        .retry_after_ms = reply->retry_after_ms,
     };
     uint8_t *value = to + sizeof frame + sizeof header;
     memcpy(to + sizeof frame, &header, sizeof header);
@@ -323,6 +327,7 @@ enum frame_verdict reply_decode(struct slice bytes, uint32_t frame_bytes_max, st
         .request_id = frame.instance,
         .status = (enum reply_status)header.status,
         .flags = header.flags,
+        .retry_after_ms = header.retry_after_ms,
         .session = header.session,
         .version = header.version,
         .applied = header.applied,

@@ -7,6 +7,12 @@
  * the state machine executes it once and answers a repetition from its cache (Raft 6.3). A client with many writes in
  * flight holds as many sessions. Reads need no session.
  *
+ * A request may say how long its client waits for the answer (`budget_ns`, in the frame header's `term`): a duration,
+ * since clocks differ. The node counts from when the request reached it, and answers REPLY_LATE to what it takes up
+ * only after that: surely not executed. What was proposed in time is executed, however long that takes.
+ *
+ * A node that takes in no more says REPLY_BUSY before any queue is full, and after what time to try again.
+ *
  * A key's `version` is the Raft index of the entry that last wrote it; 0 means that there is no such key. It never
  * repeats, so compare-and-set on it has no ABA. */
 #ifndef WW_REQUEST_H
@@ -85,6 +91,7 @@ struct txn_clause {
 /* A decoded request; key and value borrow from the frame. For REQUEST_TXN `value` is the encoded clause list. */
 struct request {
     uint64_t request_id; /* chosen by the client, echoed in the reply */
+    uint64_t budget_ns;  /* 0: without end */
     enum request_kind kind;
     uint64_t session;
     uint64_t sequence;
@@ -123,8 +130,9 @@ enum reply_status {
     REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
     REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; try again, here or at
                              another one */
+    REPLY_LATE = 24,      /* its time was over when the node came to it; surely not executed by this attempt */
 };
-enum { REPLY_STATUS_LAST = REPLY_NO_LEADER };
+enum { REPLY_STATUS_LAST = REPLY_LATE };
 
 const char *reply_status_text(enum reply_status status);
 
@@ -142,7 +150,7 @@ struct reply_header {
                              then its members */
     uint8_t status;       /* enum reply_status */
     uint8_t flags;
-    uint8_t zero[2];
+    uint16_t retry_after_ms; /* BUSY: trying again earlier is in vain, probably; 1 at least. Else 0 */
 };
 STATIC_ASSERT(sizeof(struct reply_header) == 40, "no padding");
 
@@ -150,6 +158,7 @@ struct reply {
     uint64_t request_id;
     enum reply_status status;
     uint8_t flags;
+    uint16_t retry_after_ms;
     uint64_t session;
     uint64_t version;
     uint64_t applied;

@@ -48,7 +48,7 @@ struct areas {
     uint64_t pending;
     uint64_t reads; /* struct read, stride read_bytes */
     uint64_t read_bytes;
-    uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max indices */
+    uint64_t inflight;    /* MEMBERS_MAX rings of inflight_max struct inflight */
     uint64_t scrub_block; /* one block of either device, being written again */
     uint64_t end;
 };
@@ -74,8 +74,14 @@ struct superblock_writer {
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
 enum peer_state {
     PEER_PROBE,     /* where the logs agree is being looked for: one append request at a time */
-    PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests */
+    PEER_REPLICATE, /* they agree up to next - 1: pipelined, inflight_max requests or inflight_bytes_max */
     PEER_SNAPSHOT,  /* next is only in the checkpoint, which it is told to get: no entries */
+};
+
+/* A request with entries that was not acknowledged yet. */
+struct inflight {
+    uint64_t last; /* index of its last entry */
+    uint64_t bytes;
 };
 
 struct peer {
@@ -88,7 +94,9 @@ struct peer {
     uint64_t nonce;                    /* it sent last; echoed to it */
     uint64_t damaged;                  /* entry that it asked for again since the last heartbeat; 0: none */
     uint64_t question;                 /* number of its latest question for the read index; 0: none open */
-    uint32_t inflight_first;           /* ring of last indices of unacknowledged requests */
+    uint64_t commit_told;              /* commit index of the latest request to it */
+    uint64_t inflight_bytes;           /* of entries, in the requests of the ring */
+    uint32_t inflight_first;           /* ring of struct inflight */
     uint32_t inflight_count;
     uint8_t state; /* enum peer_state */
     bool probe_sent;
@@ -115,6 +123,7 @@ struct pending {
     struct log_id id;
     uint64_t client;
     uint64_t request_id;
+    uint64_t since_ns;
 };
 
 /* The client whose change of the members waits until it is over (members.c). */
@@ -137,6 +146,7 @@ struct repair {
 
 struct replica {
     struct limits limits;
+    uint32_t zero; /* behind an odd number of limits */
     struct replica_config config;
     struct frame_context frame;
     struct areas areas;
@@ -177,6 +187,7 @@ struct replica {
 
     /* leader */
     uint64_t heartbeat_deadline_ns;
+    uint64_t tell_ns;               /* who does not know the commit index by then is told; 0: all do */
     uint64_t round;                 /* latest ReadIndex round begun */
     uint64_t round_confirmed;       /* latest one that a majority acknowledged */
     uint64_t round_index;           /* read index of the latest one */
@@ -189,9 +200,11 @@ struct replica {
     uint32_t reads_first;
     uint32_t reads_count;
     uint32_t reads_assigned; /* of them, the first ones belong to a round, or to a question */
-    bool marker_asked;       /* by a client: the next marker need not wait for the log to grow */
-    bool campaign_transfer;  /* candidate: it is what the leader before it wanted (transfer.h) */
-    bool began_empty;        /* it held nothing when this life began */
+    uint32_t flush_first;    /* slot that is served first in the next step */
+    uint32_t zero3;
+    bool marker_asked;      /* by a client: the next marker need not wait for the log to grow */
+    bool campaign_transfer; /* candidate: it is what the leader before it wanted (transfer.h) */
+    bool began_empty;       /* it held nothing when this life began */
     uint8_t zero1;
     uint64_t marker_index; /* the last ENTRY_CHECKPOINT of this leadership; 0: none */
 

@@ -107,6 +107,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_BOUNDED_READ: return "bounded-read";
     case EVENT_STALE_READ: return "stale-read";
     case EVENT_TRANSFER: return "transfer";
+    case EVENT_PEER: return "peer";
+    case EVENT_LATE: return "late";
     case EVENT_DISK_STALLED: return "disk-stalled";
     case EVENT_KINDS: break;
     }

@@ -237,12 +237,14 @@ static uint64_t bench_fill(struct bench *bench)
 
 /* ---- replies ---- */
 
-static void bench_pause(struct bench *bench, uint32_t slot_number)
+static void bench_pause_for(struct bench *bench, uint32_t slot_number, uint64_t asked_ns)
 {
     bench->slots[slot_number].state = SLOT_PAUSED;
     if (bench->paused_count++ == 0)
-        bench->paused_until_ns = bench->now_ns + pause_ns;
+        bench->paused_until_ns = bench->now_ns + u64_max(pause_ns, asked_ns);
 }
+
+static void bench_pause(struct bench *bench, uint32_t slot_number) { bench_pause_for(bench, slot_number, 0); }
 
 static void bench_idle(struct bench *bench, uint32_t slot_number)
 {
@@ -336,8 +338,9 @@ static void bench_take(struct bench *bench, const struct reply *reply)
         bench->relocate = true;
         bench_pause(bench, number);
         return;
+    case REPLY_BUSY: bench_pause_for(bench, number, reply->retry_after_ms * NS_PER_MS); return;
     case REPLY_NO_LEADER:
-    case REPLY_BUSY: bench_pause(bench, number); return;
+    case REPLY_LATE: bench_pause(bench, number); return;
     case REPLY_SESSION_EXPIRED:
         slot->session = 0;
         bench_pause(bench, number);

@@ -98,6 +98,7 @@ const char *client_reason_text(enum client_reason reason)
     case CLIENT_REFUSED: return "refused";
     case CLIENT_TRANSFER_FAILED: return "not transferred";
     case CLIENT_BUSY: return "busy";
+    case CLIENT_LATE: return "too late";
     case CLIENT_NO_LEADER: return "no leader";
     case CLIENT_UNREACHABLE: return "unreachable";
     case CLIENT_TIMED_OUT: return "timed out";
@@ -223,6 +224,8 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
         }
     }
     bool sent = false;
+    const uint64_t now_ns = clock_now_ns();
+    request->budget_ns = run->deadline_ns > now_ns ? run->deadline_ns - now_ns : 1;
     const int error = client_exchange(client, &client->link, request, deadline_ns, &run->reply, &sent);
     run->attempts += sent;
     if (error == 0) {
@@ -241,21 +244,25 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
 
 /* ---- attempts until an answer ---- */
 
-/* Exponential back-off with jitter; never past the deadline. */
-static void client_pause(struct client *client, struct client_run *run)
+/* Exponential back-off with jitter, for as long as the node asked for at least, and up to half as much again; never
+ * past the deadline. */
+static void client_pause_for(struct client *client, struct client_run *run, uint64_t asked_ns)
 {
     const uint32_t doublings = u32_min(run->pauses++, 20);
     const uint64_t most_ns = run->leaderless ? u64_min(client_backoff_ns_election, client->options.backoff_ns_max)
                                              : client->options.backoff_ns_max;
-    const uint64_t pause_ns = u64_min(client->options.backoff_ns_min << doublings, most_ns);
-    const uint64_t until_ns =
-        u64_min(clock_now_ns() + pause_ns / 2 + prng_below(&client->prng, pause_ns / 2 + 1), run->deadline_ns);
+    const uint64_t backoff_ns = u64_min(client->options.backoff_ns_min << doublings, most_ns);
+    const uint64_t pause_ns = u64_max(backoff_ns / 2, asked_ns);
+    const uint64_t until_ns = u64_min(
+        clock_now_ns() + pause_ns + prng_below(&client->prng, u64_max(backoff_ns, asked_ns) / 2 + 1), run->deadline_ns);
     const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S) };
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
     run->since_pause = 0;
     run->leaderless = false;
 }
+
+static void client_pause(struct client *client, struct client_run *run) { client_pause_for(client, run, 0); }
 
 /* Goes where a follower points. A few hops at most without a pause: during an election nodes may point in circles. */
 static void client_follow(struct client *client, struct client_run *run)
@@ -306,6 +313,11 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_BUSY:
         run->reason = run->doubtful ? run->reason : CLIENT_BUSY;
         client_error(client, "%s is busy", client->target.text);
+        client_pause_for(client, run, run->reply.retry_after_ms * NS_PER_MS);
+        return false;
+    case REPLY_LATE:
+        run->reason = run->doubtful ? run->reason : CLIENT_LATE;
+        client_error(client, "%s was asked in time, and came to it too late", client->target.text);
         client_pause(client, run);
         return false;
     case REPLY_NO_LEADER:
@@ -372,6 +384,7 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_NO_LEADER:
     case REPLY_NOT_LEADER: return CLIENT_NO_LEADER;
     case REPLY_BUSY: return CLIENT_BUSY;
+    case REPLY_LATE: return CLIENT_LATE;
     case REPLY_UNKNOWN: return CLIENT_TIMED_OUT;
     case REPLY_SESSION_EXPIRED:
     case REPLY_STALE_SEQUENCE: return CLIENT_SESSION_LOST;

@@ -31,11 +31,13 @@ struct client_txn;
 struct client_options {
     const char *endpoints;       /* "host:port,..."; required; copied */
     uint64_t cluster_id;         /* nodes of another cluster refuse; [any] */
-    uint64_t timeout_ns;         /* of a whole call with all its retries [5 s] */
+    uint64_t timeout_ns;         /* of a whole call with all its retries [5 s]. Requests say what is left of it: a node
+                                    does not execute what it comes to only after that */
     uint64_t attempt_timeout_ns; /* of waiting for one node [1 s] */
     uint64_t backoff_ns_min;     /* first pause between rounds of attempts, doubled each time [2 ms] */
     uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms, and
-                                  * 32 ms while nodes answer that none of them leads] */
+                                  * 32 ms while nodes answer that none of them leads]. A busy node that says when to
+                                  * come again is not asked before that, nor by all clients at once */
     uint64_t seed;               /* of the jitter [from the system] */
 };
 
@@ -53,6 +55,7 @@ enum client_reason {
     CLIENT_REFUSED,          /* change_members: result.status says why */
     CLIENT_TRANSFER_FAILED,  /* transfer: the leader gave up after an election timeout, or another node took over */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
+    CLIENT_LATE,             /* the node came to the request after the deadline, and did not execute it */
     CLIENT_NO_LEADER,        /* no node led until the deadline */
     CLIENT_UNREACHABLE,      /* no node could be connected to until the deadline */
     CLIENT_TIMED_OUT,        /* nodes were reached and did not answer until the deadline */

@@ -63,6 +63,8 @@ int connections_open(struct connections *connections, struct backend *backend, c
     /* Twice the largest frame: one that starts in the first half always fits behind its start. */
     connections->in_capacity = (uint32_t)u64_round_up(2 * (uint64_t)limits->frame_bytes_max, PAGE_BYTES);
     uint32_t out_peer = (uint32_t)u64_round_up((uint64_t)OUT_FRAMES_PEER * limits->frame_bytes_max, PAGE_BYTES);
+    /* Its window of entries, and heartbeats and answers beside it: or heartbeats would be dropped for entries. */
+    ASSERT(out_peer >= (uint64_t)limits->inflight_bytes_max + 4 * (uint64_t)limits->frame_bytes_max);
     uint32_t out_client = (uint32_t)u64_round_up((uint64_t)OUT_FRAMES_CLIENT * limits->frame_bytes_max, PAGE_BYTES);
     connections->memory_bytes = (size_t)CONNECTIONS_MAX * connections->in_capacity + (size_t)DIALED_MAX * out_peer
                                 + (size_t)(CONNECTIONS_MAX - DIALED_MAX) * out_client;
@@ -275,6 +277,7 @@ static void connection_received(struct connections *connections, struct connecti
     if (connection->state != CONNECTION_OPEN)
         return; /* lingering: nobody reads this any more */
     connection->in_end += (uint32_t)result;
+    connection->received_ns = connections->arrived_ns;
     ASSERT(connection->in_end <= connections->in_capacity);
     if (!connection->ready) {
         connection->ready = true;

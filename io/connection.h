@@ -52,9 +52,11 @@ struct connection {
     uint32_t outstanding; /* operations that the back end holds */
     bool receiving;
     bool sending;
-    bool touched;      /* in the list of connections_flush() */
-    bool ready;        /* in the list of connections_frame() */
-    uint64_t since_ns; /* of the state */
+    bool touched;         /* in the list of connections_flush() */
+    bool ready;           /* in the list of connections_frame() */
+    uint64_t since_ns;    /* of the state */
+    uint64_t received_ns; /* when its latest bytes can have arrived at the earliest: what was received with an earlier
+                             turn and still waits is older than that */
     /* Receive buffer: bytes start..end are received and not yet cut. */
     uint8_t *in;
     uint32_t in_start;
@@ -79,6 +81,7 @@ struct connections {
     uint8_t *memory;
     size_t memory_bytes;
     uint64_t now_ns;
+    uint64_t arrived_ns; /* of what this turn receives, set by the loop: connection.received_ns */
     uint64_t sweep_ns;
     uint32_t client_count;
     uint32_t open_count; /* not FREE */

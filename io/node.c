@@ -26,6 +26,8 @@ enum {
     LISTEN_BACKLOG = 512,
 };
 #define WAIT_NS_MAX NS_PER_S
+/* Less is no sleep: what there is had come before. */
+#define NAP_NS (NS_PER_MS / 50)
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
@@ -235,7 +237,7 @@ static const struct {
     [EVENT_TAIL_CUT] = { LOG_LEVEL_WARN, "kept", "lsn" },
     [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
     [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
-    [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", NULL },
+    [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", "retry_after_ms" },
     [EVENT_CHECKPOINT_RELIEF] = { LOG_LEVEL_INFO, "index", NULL },
     [EVENT_CHECKPOINT_RENEW] = { LOG_LEVEL_WARN, "index", NULL },
     [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
@@ -263,6 +265,8 @@ static const struct {
     [EVENT_CONFIGURATION] = { LOG_LEVEL_INFO, "index", "step" },
     [EVENT_LEASE_READ] = { LOG_LEVEL_DEBUG, "applied", "left_ns" },
     [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
+    [EVENT_PEER] = { LOG_LEVEL_DEBUG, "peer", "state" },
+    [EVENT_LATE] = { LOG_LEVEL_DEBUG, "budget_ns", "waited_ns" },
     [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
     [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
     [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
@@ -488,6 +492,7 @@ static void input_frame(struct node *node, struct connection *connection, struct
         .input = {
             .kind = client ? INPUT_CLIENT_FRAME : INPUT_PEER_FRAME,
             .client = client ? handle : 0,
+            .arrived_ns = client ? connection->received_ns : 0,
             .bytes = frame,
         },
         .connection = connection,
@@ -560,11 +565,21 @@ static uint64_t node_timeout_ns(const struct node *node)
     return wake_ns <= node->now_ns ? 0 : u64_min(wake_ns - node->now_ns, WAIT_NS_MAX);
 }
 
+/* When what this turn has received can have arrived at the earliest. Who slept was woken by it, or should have woken by
+ * then; who did not sleep was busy with the turn before, or the process was stopped in it. */
+static uint64_t node_arrival_ns(const struct node *node, uint64_t turn_ns, uint64_t timeout_ns)
+{
+    const uint64_t asleep_ns = u64_max(node->watch.end_ns, turn_ns);
+    const uint64_t awake_ns = u64_min(node->now_ns, asleep_ns + timeout_ns);
+    return awake_ns > asleep_ns + NAP_NS ? awake_ns : turn_ns;
+}
+
 static bool node_turn(struct node *node)
 {
     node_accept(node);
     connections_flush(&node->connections);
-    int count = node->backend->table->collect(node->backend, node_timeout_ns(node), node->events, EVENTS_MAX);
+    const uint64_t turn_ns = node->now_ns, timeout_ns = node_timeout_ns(node);
+    int count = node->backend->table->collect(node->backend, timeout_ns, node->events, EVENTS_MAX);
     if (count < 0) {
         LOG(LOG_LEVEL_ERROR, "failed", FIELD_TEXT("cause", strerror(-count)),
             FIELD_TEXT("io", node->backend->table->name));
@@ -572,6 +587,7 @@ static bool node_turn(struct node *node)
     }
     node->turns++;
     node->now_ns = clock_now_ns();
+    node->connections.arrived_ns = node_arrival_ns(node, turn_ns, timeout_ns);
     node_gather(node, (uint32_t)count);
     node_feed(node);
     node_watch_log(node);

@@ -39,6 +39,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEASE] = "lease",
     [CHECK_CONFIGURATION] = "configuration",
     [CHECK_TRANSFER] = "transfer",
+    [CHECK_DEADLINE] = "deadline",
     [CHECK_SCRUB] = "scrub",
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",

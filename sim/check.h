@@ -51,6 +51,7 @@ enum check_kind {
     CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts */
     CHECK_CONFIGURATION, /* I13 the latest one in the log is in use, at most one is not committed, quorums intersect */
     CHECK_TRANSFER,      /* who is said to have taken over was elected */
+    CHECK_DEADLINE,      /* who has waited longer than it may is turned away as late, and nobody else is */
     CHECK_SCRUB,         /* what is mended was damaged */
     CHECK_LINEAR,        /* black-box search */
     CHECK_LIVENESS,      /* progress after healing within the bound */

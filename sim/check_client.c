@@ -127,6 +127,7 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_NOT_LEADER:
     case REPLY_NO_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_UNKNOWN:
     case REPLY_CHANGE_UNDER_WAY:
     case REPLY_TERM_NOT_OPEN:
@@ -187,6 +188,7 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_NOT_LEADER:
     case REPLY_NO_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_SESSION_EXPIRED: return LINEAR_REFUSED;
     case REPLY_UNKNOWN:
     case REPLY_STALE_SEQUENCE:

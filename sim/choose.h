@@ -32,6 +32,8 @@ enum choose_kind {
     CHOOSE_DISK_LIE,     /* who: node; acknowledged writes and reads that did something else */
     CHOOSE_OPERATOR,     /* who: client; what it does beside its calls */
     CHOOSE_MEMBERS,      /* who: 0, or node; changes of the members */
+    CHOOSE_BACKLOG,      /* who: node; frames of clients that wait in it */
+    CHOOSE_DEADLINE,     /* who: client; how long a call may take */
     CHOOSE_KINDS,
 };
 

@@ -58,6 +58,9 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_FAST_RESTART] = "fast_restart",
     [FAULT_PAUSE] = "pause",
     [FAULT_STALE_CLOCK] = "stale_clock",
+    [FAULT_BACKLOG] = "backlog",
+    [FAULT_OVERLOAD] = "overload",
+    [FAULT_RETRY_AFTER] = "retry_after",
     [FAULT_LATE_REPLY] = "late_reply",
     [FAULT_BATCH] = "batch",
     [FAULT_HEDGE] = "hedge",
@@ -102,6 +105,13 @@ const char *fault_kind_text(enum fault_kind kind)
 {
     ASSERT(kind < FAULT_KINDS);
     return fault_texts[kind];
+}
+
+const char *progress_text(uint32_t state)
+{
+    static const char *const texts[PROGRESS_STATES] = { "probe", "replicate", "snapshot" };
+    ASSERT(state < PROGRESS_STATES);
+    return texts[state];
 }
 
 const char *read_kind_text(enum read_kind kind)
@@ -200,6 +210,9 @@ const char *coverage_gap(const struct coverage *coverage, bool complete)
     for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++)
         if (coverage->events[kind] == 0 && event_is_expected(kind) && coverage->schedules >= event_schedules_min(kind))
             return event_kind_text(kind);
+    for (uint32_t state = 0; state < PROGRESS_STATES; state++)
+        if (coverage->progress[state] == 0)
+            return progress_text(state);
     for (uint32_t status = REPLY_CHANGE_UNDER_WAY; status < REPLY_STATUSES; status++)
         if (coverage->replies[status] == 0 && rare)
             return reply_status_text((enum reply_status)status);

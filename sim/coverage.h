@@ -68,6 +68,9 @@ enum fault_kind {
     FAULT_FAST_RESTART,
     FAULT_PAUSE,
     FAULT_STALE_CLOCK, /* a frame is fed with the time of the step before */
+    FAULT_BACKLOG,     /* a frame of a client waits in its node's buffers */
+    FAULT_OVERLOAD,    /* a client calls in a phase in which nobody thinks */
+    FAULT_RETRY_AFTER, /* a client waits as long as a busy node asked it to */
     FAULT_LATE_REPLY,  /* and its answer, from a lease that is over by now, is not sent */
     FAULT_BATCH,       /* inputs fed with `more` */
     FAULT_HEDGE,       /* the same request sent to two nodes */
@@ -137,7 +140,8 @@ const char *demand_text(enum liveness_world world, enum liveness_demand demand);
 enum read_kind { READ_LEADER, READ_LEASE, READ_FOLLOWER, READ_LEARNER, READ_BOUNDED, READ_STALE, READ_KINDS };
 const char *read_kind_text(enum read_kind kind);
 
-enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1 };
+enum { REPLY_STATUSES = REPLY_STATUS_LAST + 1, FRAME_VERDICTS = FRAME_REPLACED_NODE + 1, PROGRESS_STATES = 3 };
+const char *progress_text(uint32_t state);
 
 struct coverage {
     uint64_t schedules;
@@ -154,6 +158,7 @@ struct coverage {
     uint64_t events[EVENT_KINDS];
     uint64_t refusals[FRAME_VERDICTS];
     uint64_t replies[REPLY_STATUSES];
+    uint64_t progress[PROGRESS_STATES]; /* how often leaders went over to it: enum peer_state */
     uint64_t checks[CHECK_KINDS];
     uint64_t reads[READ_KINDS];
     uint64_t demands[LIVENESS_WORLDS][LIVENESS_DEMANDS];

@@ -12,9 +12,11 @@ struct packet {
     uint32_t bytes;
     uint8_t from; /* endpoint */
     uint8_t to;
-    uint8_t class; /* room for PACKET_BYTES_MIN << class */
-    bool damaged;  /* flipped, truncated or foreign: the receiver must notice */
-    uint16_t next; /* free list */
+    uint8_t class;       /* room for PACKET_BYTES_MIN << class */
+    bool damaged;        /* flipped, truncated or foreign: the receiver must notice */
+    uint16_t next;       /* free list */
+    uint32_t life;       /* of the node that it has reached, and waits in; 0: none yet */
+    uint64_t arrived_ns; /* there, by the node's clock */
 };
 
 struct network {

@@ -181,6 +181,9 @@ void node_timer(struct world *world, struct node *node)
     node->timer_armed = false;
     if (node->deadline_ns == UINT64_MAX)
         return;
+    /* It was armed for a step at once, which another input has brought already: time does not pass by itself. */
+    if (node->clock.untimed && world->scene.script != NULL && node->deadline_ns > node->shown_ns)
+        return;
     if (node->clock.untimed)
         clock_fire(&node->clock, node->deadline_ns);
     else if (clock_read(&node->clock, world->scene.now_ns) < node->deadline_ns) {

@@ -22,7 +22,7 @@ static bool client_refused(const struct scenario_client *client)
 {
     const enum reply_status status = client->reply.status;
     return client->answered && client->copies == 1
-           && (status == REPLY_NOT_LEADER || status == REPLY_NO_LEADER || status == REPLY_BUSY);
+           && (status == REPLY_NOT_LEADER || status == REPLY_NO_LEADER || status == REPLY_BUSY || status == REPLY_LATE);
 }
 
 void client_close(struct scenario *scenario)
@@ -69,6 +69,7 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_NOT_LEADER:
     case REPLY_NO_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_UNKNOWN: return;
     }
     UNREACHABLE();
@@ -86,6 +87,9 @@ static void client_show(struct scenario *scenario, uint32_t slot)
                   (client->reply.flags & REPLY_FLAG_STALE) != 0     ? " (stale)"
                   : (client->reply.flags & REPLY_FLAG_BOUNDED) != 0 ? " (bounded)"
                                                                     : "");
+    } else if (client->reply.retry_after_ms != 0) {
+        show_text(scenario, ENDPOINT_CLIENT + slot, "%s, after %u ms again", reply_status_text(client->reply.status),
+                  (unsigned)client->reply.retry_after_ms);
     } else {
         show_text(scenario, ENDPOINT_CLIENT + slot, "%s", reply_status_text(client->reply.status));
     }
@@ -189,8 +193,8 @@ static bool client_free(struct scenario *scenario, uint32_t slot)
     return true;
 }
 
-/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] at NODE; transfer CLIENT [to NODE] at NODE; change
- * CLIENT OPERATION NODES... [forced] at NODE */
+/* KIND CLIENT [KEY[=VALUE]] [if VERSION] [local] [within TIME] [deadline TIME] at NODE; transfer CLIENT [to NODE] at
+ * NODE; change CLIENT OPERATION NODES... [forced] at NODE */
 static bool client_call(struct scenario *scenario, enum request_kind kind)
 {
     uint32_t slot;
@@ -215,6 +219,8 @@ static bool client_call(struct scenario *scenario, enum request_kind kind)
     }
     if (kind == REQUEST_CAS
         && (!words_need(scenario, "if") || !words_number(scenario, "a version", &client->request.version)))
+        return false;
+    if (words_take(scenario, "deadline") && !words_duration(scenario, &client->request.budget_ns))
         return false;
     return client_begin(scenario, slot);
 }

@@ -102,6 +102,20 @@ static bool expect_peer(const struct expect_node *expect, const char *what, cons
     return expect_value(expect, what, values[slot]);
 }
 
+/* progress PEER probe|replicate|snapshot: how a leader replicates to it. */
+static bool expect_progress(const struct expect_node *expect)
+{
+    struct node *peer;
+    uint32_t wanted;
+    if (!words_node(expect->scenario, &peer) || !expect_role(expect, RAFT_LEADER)
+        || !words_name(expect->scenario, "a state of replication", progress_text, PROGRESS_STATES, &wanted))
+        return false;
+    const uint32_t is = expect->view.progress[peer->slot];
+    return is == wanted
+           || scenario_wrong(expect->scenario, "node %u: its state for node %u is %s, not %s", expect->node->slot + 1,
+                             peer->slot + 1, progress_text(is), progress_text(wanted));
+}
+
 static bool expect_flag(const struct expect_node *expect, bool holds, const char *what)
 {
     return holds || scenario_wrong(expect->scenario, "node %u: it %s", expect->node->slot + 1, what);
@@ -143,6 +157,8 @@ static bool expect_state(const struct expect_node *expect, const char *word, boo
         return expect_peer(expect, "what it knows to match", view->match);
     if (strcmp(word, "next") == 0)
         return expect_peer(expect, "what it sends next", view->next);
+    if (strcmp(word, "progress") == 0)
+        return expect_progress(expect);
     if (strcmp(word, "abstains") == 0)
         return expect_flag(expect, abstains, "does not abstain");
     if (strcmp(word, "votes") == 0)
@@ -313,6 +329,7 @@ static const struct {
     { "not-leader", REPLY_NOT_LEADER },
     { "no-leader", REPLY_NO_LEADER },
     { "busy", REPLY_BUSY },
+    { "late", REPLY_LATE },
     { "unknown", REPLY_UNKNOWN },
     { "session-expired", REPLY_SESSION_EXPIRED },
     { "stale-sequence", REPLY_STALE_SEQUENCE },
@@ -349,7 +366,7 @@ static bool expect_reply(struct scenario *scenario, const struct scenario_client
     return scenario_wrong(scenario, "'%s' is no answer to a client", word);
 }
 
-/* CLIENT waits|stale|bounded|fresh|STATUS|value VALUE|version N|leader NODE */
+/* CLIENT waits|stale|bounded|fresh|STATUS|value VALUE|version N|leader NODE|retry-after MS */
 static bool expect_client(struct scenario *scenario, uint32_t slot)
 {
     const struct scenario_client *client = &scenario->clients[slot];
@@ -378,6 +395,12 @@ static bool expect_client(struct scenario *scenario, uint32_t slot)
         } else if (words_take(scenario, "fresh")) {
             if (!client->answered || (client->reply.flags & (REPLY_FLAG_BOUNDED | REPLY_FLAG_STALE)) != 0)
                 return scenario_wrong(scenario, "the answer to client %c may be old", name);
+        } else if (words_take(scenario, "retry-after")) {
+            if (!words_number(scenario, "milliseconds", &number))
+                return false;
+            if (!client->answered || client->reply.retry_after_ms != number)
+                return scenario_wrong(scenario, "client %c was told to come again after %u ms", name,
+                                      (unsigned)client->reply.retry_after_ms);
         } else if (words_take(scenario, "stale")) {
             if (!client->answered || (client->reply.flags & REPLY_FLAG_STALE) == 0)
                 return scenario_wrong(scenario, "the answer to client %c is not marked as stale", name);

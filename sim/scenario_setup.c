@@ -53,8 +53,8 @@ static uint32_t *setup_limit(struct limits *limits, const char *name)
         LIMIT(checkpoint_entries), LIMIT(checkpoint_wal_blocks), LIMIT(data_blocks),         LIMIT(shadow_pages_max),
         LIMIT(pages_max),          LIMIT(sessions_max),          LIMIT(key_bytes_max),       LIMIT(value_bytes_max),
         LIMIT(pending_writes_max), LIMIT(pending_reads_max),     LIMIT(inflight_max),        LIMIT(append_entries_max),
-        LIMIT(append_bytes_max),   LIMIT(apply_per_step_max),    LIMIT(data_run_bytes_max),  LIMIT(data_depth),
-        LIMIT(frame_bytes_max),
+        LIMIT(inflight_bytes_max), LIMIT(append_bytes_max),      LIMIT(apply_per_step_max),  LIMIT(data_run_bytes_max),
+        LIMIT(data_depth),         LIMIT(frame_bytes_max),
     };
     for (uint32_t i = 0; i < ARRAY_COUNT(known); i++)
         if (strcmp(known[i].name, name) == 0)

@@ -141,7 +141,10 @@ static void show_event(const struct event *event, char *to, size_t room)
         [TRANSFER_FAILED] = "failed to hand over to",
         [TRANSFER_OVER] = "leads no more, and asked",
     };
-    if (event->kind == EVENT_ROLE)
+    static const char *const progress[PROGRESS_STATES] = { "probes", "streams to", "wants a checkpoint at" };
+    if (event->kind == EVENT_PEER)
+        snprintf(to, room, "%s %" PRIu64, progress[event->b], event->a);
+    else if (event->kind == EVENT_ROLE)
         show_role(event, to, room);
     else if (event->kind == EVENT_TRANSFER)
         snprintf(to, room, "%s %" PRIu64, transfers[event->b], event->a);

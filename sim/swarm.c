@@ -227,6 +227,7 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(append_bytes_max, 64, 160, 512, 1024);
     KNOB(apply_per_step_max, 1, 2, 16, 64);
     KNOB(effects_max, 28, 32, 64, 128);
+    KNOB(inflight_bytes_max, 64, 512, 1024, 4096);
     if (swarm->family == PROFILE_ELECTION)
         KNOB(append_entries_max, 1, 1, 1, 2);
     /* All of a store in one to eight election timeouts. */
@@ -421,6 +422,7 @@ static void draw_process(struct swarm *swarm, const struct draw *draw)
     swarm->downtime_ns = draw_octave(draw, election_ns / 8, 6 * election_ns);
     swarm->batch = draw_percent(draw, 60) ? (uint32_t)draw_octave(draw, 20000, 900000) : 0;
     swarm->effect_power = draw_rate(draw, 10000, 500000);
+    swarm->backlog = draw_rate(draw, 5000, 250000);
 }
 
 static void draw_client(struct swarm *swarm, const struct draw *draw)
@@ -446,6 +448,9 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     const uint32_t stale_clock = draw_rate(draw, 50000, 500000);
     if (swarm->local_reads != 0 && swarm->bounded != 0 && swarm->stale_clock == 0)
         swarm->stale_clock = stale_clock;
+    swarm->deadlines = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 50000, 900000) : 0;
+    const uint64_t overload_ns = draw_octave(draw, election_ns, 8 * election_ns);
+    swarm->overload_ns = draw_percent(draw, 30) ? overload_ns : 0;
 }
 
 static void coverage_enable(struct coverage *coverage, const bool *on)
@@ -532,6 +537,9 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_FAST_RESTART] = crashes && swarm->fast_restart,
         [FAULT_PAUSE] = nemesis[NEMESIS_PAUSE],
         [FAULT_STALE_CLOCK] = swarm->stale_clock,
+        [FAULT_BACKLOG] = swarm->backlog,
+        [FAULT_OVERLOAD] = swarm->overload_ns,
+        [FAULT_RETRY_AFTER] = swarm->overload_ns,
         [FAULT_LATE_REPLY] = swarm->stale_clock && swarm->node_count > 1,
         [FAULT_BATCH] = swarm->batch,
         [FAULT_HEDGE] = swarm->hedge && swarm->node_count > 1,

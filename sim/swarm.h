@@ -141,7 +141,8 @@ struct swarm {
     uint32_t effect_power; /* share of these that take the power of all nodes */
     uint32_t fast_restart; /* share of crashes */
     uint64_t downtime_ns;
-    uint32_t batch; /* inputs fed together */
+    uint32_t batch;   /* inputs fed together */
+    uint32_t backlog; /* share of clients' frames that wait in their node */
 
     uint64_t think_ns;
     uint64_t patience_ns;  /* until a client tries again */
@@ -159,6 +160,8 @@ struct swarm {
     uint32_t asks;           /* between two calls: asks for a checkpoint */
     uint32_t saves;          /* between two calls: begins to pull one */
     uint32_t transfers;      /* asks that another node lead */
+    uint32_t deadlines;      /* share of calls whose requests say how long they may take */
+    uint64_t overload_ns;    /* length of a phase; in every fourth one nobody thinks. 0: none */
 };
 
 /* Draws all parameters. Fault kinds that they allow are counted in coverage->enabled. */

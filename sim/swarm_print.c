@@ -33,11 +33,11 @@ static void swarm_print_limits(const struct limits *limits, FILE *file)
             limits->data_run_bytes_max, limits->data_depth, limits->shadow_pages_max, limits->install_kib_per_second);
     fprintf(file,
             "limits    value_bytes=%" PRIu32 " page_bytes=%" PRIu32 " pages=%" PRIu32 " sessions=%" PRIu32
-            " pending_writes=%" PRIu32 " pending_reads=%" PRIu32 " inflight=%" PRIu32 " append_entries=%" PRIu32
-            " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
+            " pending_writes=%" PRIu32 " pending_reads=%" PRIu32 " inflight=%" PRIu32 "/%" PRIu32
+            " append_entries=%" PRIu32 " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
             limits->value_bytes_max, limits->page_bytes, limits->pages_max, limits->sessions_max,
-            limits->pending_writes_max, limits->pending_reads_max, limits->inflight_max, limits->append_entries_max,
-            limits->append_bytes_max, limits->apply_per_step_max, limits->effects_max);
+            limits->pending_writes_max, limits->pending_reads_max, limits->inflight_max, limits->inflight_bytes_max,
+            limits->append_entries_max, limits->append_bytes_max, limits->apply_per_step_max, limits->effects_max);
 }
 
 static void swarm_print_network(const struct swarm *swarm, FILE *file)
@@ -96,8 +96,9 @@ static void swarm_print_machine(const struct swarm *swarm, FILE *file)
                 swarm->limits.promote_lag_entries_max);
     fprintf(file,
             "process   effect_crash=%" PRIu32 " effect_power=%" PRIu32 " fast_restart=%" PRIu32 " downtime_ns=%" PRIu64
-            " batch=%" PRIu32 "\n",
-            swarm->effect_crash, swarm->effect_power, swarm->fast_restart, swarm->downtime_ns, swarm->batch);
+            " batch=%" PRIu32 " backlog=%" PRIu32 "\n",
+            swarm->effect_crash, swarm->effect_power, swarm->fast_restart, swarm->downtime_ns, swarm->batch,
+            swarm->backlog);
 }
 
 void swarm_print(const struct swarm *swarm, FILE *file)
@@ -114,9 +115,10 @@ void swarm_print(const struct swarm *swarm, FILE *file)
             "clients   count=%" PRIu32 " keys=%" PRIu32 " think_ns=%" PRIu64 " patience_ns=%" PRIu64
             " attempts=%" PRIu32 " reads=%" PRIu32 " stale=%" PRIu32 " txn=%" PRIu32 " malformed=%" PRIu32
             " hedge=%" PRIu32 " stubborn=%" PRIu32 " register_again=%" PRIu32 " asks=%" PRIu32 " saves=%" PRIu32
-            " transfers=%" PRIu32 " local=%" PRIu32 " bounded=%" PRIu32 " bound_ns=%" PRIu64 "\n",
+            " transfers=%" PRIu32 " local=%" PRIu32 " bounded=%" PRIu32 " bound_ns=%" PRIu64 " deadlines=%" PRIu32
+            " overload_ns=%" PRIu64 "\n",
             swarm->client_count, swarm->key_count, swarm->think_ns, swarm->patience_ns, swarm->attempts_max,
             swarm->reads, swarm->stale_reads, swarm->transactions, swarm->malformed, swarm->hedge, swarm->stubborn,
             swarm->register_again, swarm->asks, swarm->saves, swarm->transfers, swarm->local_reads, swarm->bounded,
-            swarm->bound_ns);
+            swarm->bound_ns, swarm->deadlines, swarm->overload_ns);
 }

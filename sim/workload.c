@@ -73,6 +73,7 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     client->attempts++;
     client->attempt_id = client_attempt_id(client);
     client->request.request_id = client->attempt_id;
+    client->request.budget_ns = scene->healed ? 0 : client->budget_ns;
     if (client->attempts > 1)
         coverage_fire(&scene->coverage, FAULT_RETRY);
     ASSERT(request_bytes(&client->request) <= CLIENT_FRAME_BYTES_MAX);
@@ -88,6 +89,12 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     client_arm(workload, scene, slot, patience_ns);
 }
 
+/* Every fourth phase of a schedule with overload is one: nobody thinks, and nobody waits longer than it is asked to. */
+static bool client_is_driven(const struct scene *scene)
+{
+    return scene->swarm.overload_ns != 0 && !scene->healed && scene->now_ns / scene->swarm.overload_ns % 4 == 3;
+}
+
 static void client_invoke(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
@@ -96,6 +103,10 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
     client->answers = 0;
     client->attempts = 0;
     client->copies = 0;
+    client->budget_ns = 0;
+    if (choose_chance(&scene->choose, CHOOSE_DEADLINE, slot, scene->swarm.deadlines))
+        client->budget_ns = choose_octave(&scene->choose, CHOOSE_DEADLINE, slot, scene_election_ns(scene) / 256,
+                                          scene_election_ns(scene));
     workload->open++;
     scene->coverage.calls++;
     check_invoked(scene->check, client->call, slot, &client->request, scene->now_ns);
@@ -154,7 +165,10 @@ static void client_finish(struct workload *workload, struct scene *scene, uint32
         return;
     }
     const uint64_t think_ns = choose_exponential(&scene->choose, CHOOSE_CLIENT_TIME, slot, scene->swarm.think_ns);
-    client_arm(workload, scene, slot, slot == CLIENT_PROBER ? 0 : think_ns);
+    const bool driven = client_is_driven(scene);
+    if (driven)
+        coverage_fire(&scene->coverage, FAULT_OVERLOAD);
+    client_arm(workload, scene, slot, slot == CLIENT_PROBER || driven ? 0 : think_ns);
 }
 
 static void client_abandon(struct workload *workload, struct scene *scene, uint32_t slot)
@@ -206,12 +220,17 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
     client_finish(workload, scene, slot);
 }
 
-static void client_pause(struct workload *workload, struct scene *scene, uint32_t slot)
+/* A busy node says when to come again. Some do not care. */
+static void client_pause(struct workload *workload, struct scene *scene, uint32_t slot, uint64_t asked_ns)
 {
     struct client *client = workload_client(workload, slot);
     const uint64_t pause_ns = scene_election_ns(scene) / (scene->healed ? 4 : 32);
+    const uint64_t drawn_ns = 1 + choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, pause_ns + 1);
+    const bool heeds = asked_ns > drawn_ns && !client->stubborn;
+    if (heeds)
+        coverage_fire(&scene->coverage, FAULT_RETRY_AFTER);
     client->state = CLIENT_PAUSING;
-    client_arm(workload, scene, slot, 1 + choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, pause_ns + 1));
+    client_arm(workload, scene, slot, heeds ? asked_ns : drawn_ns);
 }
 
 static void client_reroute(struct workload *workload, struct scene *scene, uint32_t slot, uint64_t leader)
@@ -243,7 +262,7 @@ static void client_turned_away(struct workload *workload, struct scene *scene, u
     struct client *client = workload_client(workload, slot);
     client_reroute(workload, scene, slot, reply != NULL ? reply->leader : 0);
     if (scene->healed || client->attempts < scene->swarm.attempts_max) {
-        client_pause(workload, scene, slot);
+        client_pause(workload, scene, slot, reply != NULL ? reply->retry_after_ms * 1000000ULL : 0);
         return;
     }
     const bool definite = reply != NULL && reply->status != REPLY_UNKNOWN;
@@ -278,7 +297,12 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     case REPLY_NOT_LEADER:
     case REPLY_NO_LEADER:
     case REPLY_BUSY:
+    case REPLY_LATE:
     case REPLY_UNKNOWN:
+        check_count(scene->check, CHECK_DEADLINE);
+        if ((reply->status == REPLY_BUSY) != (reply->retry_after_ms != 0))
+            check_fail(scene->check, CHECK_DEADLINE, UINT32_MAX, "call %u was answered: %s; come again after %u ms",
+                       client->call, reply_status_text(reply->status), (unsigned)reply->retry_after_ms);
         if (latest)
             client_turned_away(workload, scene, slot, reply);
         return;

@@ -25,8 +25,9 @@ struct client {
     uint32_t asked; /* whom it asked last for a local read */
     uint32_t call;  /* number of the current call */
     uint32_t attempts;
-    uint32_t copies;  /* of its requests that ever entered the network */
-    uint32_t answers; /* to the current call, of any kind, since healing */
+    uint32_t copies;    /* of its requests that ever entered the network */
+    uint32_t answers;   /* to the current call, of any kind, since healing */
+    uint64_t budget_ns; /* of the current call's attempts, each */
     uint64_t invoked_ns;
     uint32_t script;     /* the prober's progress */
     uint64_t session;    /* 0: none */

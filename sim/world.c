@@ -225,6 +225,8 @@ static void world_note_events(struct world *world, struct node *node)
         const struct event *event = &output->events[i];
         ASSERT((uint32_t)event->kind < EVENT_KINDS);
         world->scene.coverage.events[event->kind]++;
+        if (event->kind == EVENT_PEER)
+            world->scene.coverage.progress[event->b]++;
         world_note_read(world, node, event->kind);
         if (event->kind == EVENT_ROLE)
             node->role = (enum raft_role)event->a;
@@ -406,6 +408,37 @@ static uint64_t world_stale_clock(struct world *world, const struct node *node)
     return node->shown_ns;
 }
 
+/* A request that has waited in its node for longer than it may is turned away as late: a correct client takes that for
+ * "not executed". Any other is not. */
+static void world_check_deadline(struct world *world, const struct node *node, const struct input *input)
+{
+    struct scene *scene = &world->scene;
+    const struct output *output = &world->output;
+    const struct frame_context context = scene_frame_context(scene);
+    enum reply_status status = REPLY_OK;
+    struct request request;
+    struct reply reply;
+    if (request_decode(input->bytes, &context, &scene->swarm.limits, &request, &status) != FRAME_OK
+        || status != REPLY_OK || request.budget_ns == 0)
+        return;
+    const bool waited = input->arrived_ns != 0 && node->shown_ns > input->arrived_ns;
+    const bool late = waited && node->shown_ns - input->arrived_ns >= request.budget_ns;
+    bool refused = false;
+    for (uint32_t i = 0; i < output->effect_count; i++) {
+        const struct effect *effect = &output->effects[i];
+        if (effect->kind == EFFECT_REPLY && effect->target == input->client
+            && reply_decode(effect->bytes, scene->swarm.limits.frame_bytes_max, &reply) == FRAME_OK
+            && reply.request_id == request.request_id)
+            refused |= reply.status == REPLY_LATE;
+    }
+    check_count(scene->check, CHECK_DEADLINE);
+    if (refused != late)
+        check_fail(scene->check, CHECK_DEADLINE, node->slot, "a request of %llu ns that has waited %llu was %s as late",
+                   (unsigned long long)request.budget_ns,
+                   (unsigned long long)(waited ? node->shown_ns - input->arrived_ns : 0),
+                   refused ? "turned away" : "not turned away");
+}
+
 static bool world_asks_to_read(struct slice bytes)
 {
     struct frame_header header;
@@ -432,6 +465,7 @@ static void world_receive(struct world *world, const struct queue_event *event)
         if (packet.from >= ENDPOINT_CLIENT) {
             input.kind = INPUT_CLIENT_FRAME;
             input.client = packet.from;
+            input.arrived_ns = packet.life == node->life ? packet.arrived_ns : 0;
         }
         if (!packet.damaged && (packet.from >= ENDPOINT_CLIENT || world_asks_to_read(bytes)))
             input.now_ns = world_stale_clock(world, node);
@@ -440,6 +474,8 @@ static void world_receive(struct world *world, const struct queue_event *event)
         world_feed(world, node, &input, packet.from);
         if (packet.damaged)
             shadow_after(world, node, &input);
+        else if (input.kind == INPUT_CLIENT_FRAME)
+            world_check_deadline(world, node, &input);
     }
     network_release(&world->network, event->slot);
 }
@@ -457,6 +493,21 @@ static bool world_stuck(struct world *world, const struct queue_event *event)
     return true;
 }
 
+/* A frame of a client reaches its node, and may wait there: for a process that is paused, or busy with others. 0: it
+ * does not. */
+static uint64_t world_backlog(struct world *world, const struct node *node, struct packet *packet)
+{
+    struct scene *scene = &world->scene;
+    if (packet->from < ENDPOINT_CLIENT || packet->life != 0 || packet->damaged || node->state != NODE_UP)
+        return 0;
+    packet->life = node->life;
+    packet->arrived_ns = u64_max(clock_read(&node->clock, scene->now_ns), node->shown_ns);
+    if (scene->healed || !choose_chance(&scene->choose, CHOOSE_BACKLOG, node->slot, scene->swarm.backlog))
+        return 0;
+    coverage_fire(&scene->coverage, FAULT_BACKLOG);
+    return 1 + choose_exponential(&scene->choose, CHOOSE_BACKLOG, node->slot, scene_election_ns(scene) / 8);
+}
+
 /* Events of a node that is paused wait for it, in order. */
 static bool world_deferred(struct world *world, const struct queue_event *event)
 {
@@ -466,9 +517,12 @@ static bool world_deferred(struct world *world, const struct queue_event *event)
     if (event->who >= VOTERS_MAX || event->who >= world->scene.swarm.node_count)
         return false;
     const struct node *node = &world->nodes[event->who];
-    if (!node_paused(world, node))
+    const uint64_t backlog_ns =
+        kind == QUEUE_PACKET ? world_backlog(world, node, &world->network.packets[event->slot]) : 0;
+    if (!node_paused(world, node) && backlog_ns == 0)
         return false;
-    const bool queued = queue_push(&world->scene.queue, node->resume_ns, kind, event->who, event->slot, event->tag);
+    const uint64_t until_ns = u64_max(node_paused(world, node) ? node->resume_ns : 0, world->scene.now_ns + backlog_ns);
+    const bool queued = queue_push(&world->scene.queue, until_ns, kind, event->who, event->slot, event->tag);
     ASSERT(queued);
     return true;
 }
