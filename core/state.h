@@ -57,8 +57,8 @@ struct areas {
  *
  *   idle (due 0) --replica.stored differs--> all copies due --each completion--> one less due --none--> durable, idle
  *
- * Recovery starts it with the content that counts, unchanged, and writes the copies that differ before those that seem to
- * have it: a repair must not leave fewer copies of what is promised than it found. */
+ * Recovery starts it with the content that counts, unchanged, and writes the copies that differ before those that seem
+ * to have it: a repair must not leave fewer copies of what is promised than it found. */
 struct superblock_writer {
     struct stored durable; /* on all copies */
     struct stored writing; /* in the copy in areas.wal_superblock */
