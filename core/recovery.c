@@ -129,15 +129,19 @@ static bool superblock_belongs(struct replica *replica, struct output *output, c
     return false;
 }
 
-/* Copies that differ get the content of the one that counts. */
+/* All copies get the content of the one that counts: those that differ first. A copy that seemed to be good may have
+ * been read at the wrong place; behind it an older one would name a checkpoint whose blocks are taken for free now. */
 static void superblock_repair(struct replica *replica, struct output *output, const struct superblock *superblock)
 {
     const struct recovery *recovery = &replica->recovery;
     uint32_t bad = 0;
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
-        if (recovery->superblock_valid[copy] != 0 && hash128_equal(recovery->superblocks[copy].hash, superblock->hash))
-            continue;
         replica->superblock.due |= 1u << copy;
+        if (recovery->superblock_valid[copy] != 0
+            && hash128_equal(recovery->superblocks[copy].hash, superblock->hash)) {
+            replica->superblock.due_last |= 1u << copy;
+            continue;
+        }
         /* Its parent vouches for the newest until those that vouch for nothing are good again. */
         if (recovery->superblock_valid[copy] == 0
             || !hash128_equal(recovery->superblocks[copy].hash, superblock->parent))

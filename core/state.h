@@ -57,8 +57,8 @@ struct areas {
  *
  *   idle (due 0) --replica.stored differs--> all copies due --each completion--> one less due --none--> durable, idle
  *
- * Recovery starts it with only the copies due that differ from the one that counts, and with that content unchanged:
- * a repair must not leave fewer copies of what is promised than it found. */
+ * Recovery starts it with the content that counts, unchanged, and writes the copies that differ before those that seem
+ * to have it: a repair must not leave fewer copies of what is promised than it found. */
 struct superblock_writer {
     struct stored durable; /* on all copies */
     struct stored writing; /* in the copy in areas.wal_superblock */
@@ -67,8 +67,8 @@ struct superblock_writer {
     uint64_t instance;
     uint32_t due;       /* bit per copy still to be written */
     uint32_t due_first; /* of them, those to be written before the others */
+    uint32_t due_last;  /* of them, those to be written behind the others */
     uint32_t in_flight; /* 0 or 1 */
-    uint32_t zero;
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */

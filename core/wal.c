@@ -416,7 +416,10 @@ static void superblock_submit(struct replica *replica, struct output *output)
         replica->wants_tick = true;
         return;
     }
-    const uint32_t candidates = writer->due_first != 0 ? writer->due_first : writer->due;
+    const uint32_t before_last = writer->due & ~writer->due_last;
+    const uint32_t candidates = writer->due_first != 0 ? writer->due_first
+                                : before_last != 0     ? before_last
+                                                       : writer->due;
     uint32_t copy = 0;
     while ((candidates & (1u << copy)) == 0)
         copy++;
@@ -557,6 +560,7 @@ static void superblock_written(struct replica *replica, struct output *output, u
     writer->in_flight = 0;
     writer->due &= ~(1u << copy);
     writer->due_first &= ~(1u << copy);
+    writer->due_last &= ~(1u << copy);
     if (writer->due != 0)
         return;
     writer->durable = writer->writing;
