@@ -296,7 +296,9 @@ static bool own_may_be_read_again(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     const struct checkpoint *own = &replica->stored.checkpoint;
-    if (install->asked_count < bits_count(members_others(replica)) || !install_may_aim(replica))
+    /* Who has not been told who the others are asks whoever leads. */
+    const uint32_t everybody = u32_max(bits_count(members_others(replica)), 1);
+    if (install->asked_count < everybody || !install_may_aim(replica))
         return false;
     if (replica->store.state != STORE_DAMAGED || replica->store.map_damaged || install->distrusted)
         return false;

@@ -26,8 +26,8 @@ enum {
     LISTEN_BACKLOG = 512,
 };
 #define WAIT_NS_MAX NS_PER_S
-/* Less is no sleep: what there is had come before. */
-#define NAP_NS (NS_PER_MS / 50)
+/* A turn that is so late was held up. */
+#define STALL_NS (10 * NS_PER_MS)
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
 #define DUPLICATE_LOG_NS (60 * NS_PER_S)
@@ -70,6 +70,8 @@ struct node {
     struct output output;
     struct peers peers;
     uint64_t now_ns;
+    uint64_t stalled_ns;     /* when the latest turn that was held up should have come, */
+    uint64_t stalled_end_ns; /* ... and until when its backlog comes in */
     uint64_t peers_wake_ns;
     uint64_t accept_retry_ns;
     uint8_t *region; /* of the replica and its output */
@@ -565,20 +567,22 @@ static uint64_t node_timeout_ns(const struct node *node)
     return wake_ns <= node->now_ns ? 0 : u64_min(wake_ns - node->now_ns, WAIT_NS_MAX);
 }
 
-/* When what this turn has received can have arrived at the earliest. Who slept was woken by it, or should have woken by
- * then; who did not sleep was busy with the turn before, or the process was stopped in it. */
-static uint64_t node_arrival_ns(const struct node *node, uint64_t turn_ns, uint64_t timeout_ns)
+/* When what this turn has received can have arrived at the earliest. A turn that comes later than it should found the
+ * process stopped, or busy: what is found then, or comes in right behind it, may have waited since. */
+static uint64_t node_arrival_ns(struct node *node, uint64_t due_ns)
 {
-    const uint64_t asleep_ns = u64_max(node->watch.end_ns, turn_ns);
-    const uint64_t awake_ns = u64_min(node->now_ns, asleep_ns + timeout_ns);
-    return awake_ns > asleep_ns + NAP_NS ? awake_ns : turn_ns;
+    if (node->now_ns > due_ns + STALL_NS) {
+        node->stalled_ns = due_ns;
+        node->stalled_end_ns = node->now_ns + STALL_NS;
+    }
+    return node->now_ns < node->stalled_end_ns ? node->stalled_ns : node->now_ns;
 }
 
 static bool node_turn(struct node *node)
 {
     node_accept(node);
     connections_flush(&node->connections);
-    const uint64_t turn_ns = node->now_ns, timeout_ns = node_timeout_ns(node);
+    const uint64_t timeout_ns = node_timeout_ns(node), due_ns = node->now_ns + timeout_ns;
     int count = node->backend->table->collect(node->backend, timeout_ns, node->events, EVENTS_MAX);
     if (count < 0) {
         LOG(LOG_LEVEL_ERROR, "failed", FIELD_TEXT("cause", strerror(-count)),
@@ -587,7 +591,7 @@ static bool node_turn(struct node *node)
     }
     node->turns++;
     node->now_ns = clock_now_ns();
-    node->connections.arrived_ns = node_arrival_ns(node, turn_ns, timeout_ns);
+    node->connections.arrived_ns = node_arrival_ns(node, due_ns);
     node_gather(node, (uint32_t)count);
     node_feed(node);
     node_watch_log(node);
