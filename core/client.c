@@ -30,11 +30,13 @@ static bool client_admits(struct replica *replica)
     return replica->pending_count < most && client_wait_ns(replica) < replica->config.election_timeout_ns / 2;
 }
 
-/* When the queue may have drained as far as it is filled now. Without one, whatever else is in the way (a transfer, a
- * log that waits for its checkpoint, a start) is looked at again after a heartbeat. */
+/* When the queue may have drained as far as it is filled now. A transfer is over in a round trip, mostly. Whatever else
+ * is in the way (a log that waits for its checkpoint, a start) is looked at again after a heartbeat. */
 static uint16_t client_retry_after_ms(struct replica *replica)
 {
     const uint64_t ms = 1000000;
+    if (transfer_is_under_way(replica))
+        return 1;
     const uint64_t wait_ns =
         replica->pending_count > 0 ? client_wait_ns(replica) : replica->config.heartbeat_interval_ns;
     const uint64_t bounded_ns = u64_min(wait_ns, replica->config.election_timeout_ns);
