@@ -524,11 +524,13 @@ static int replay(struct options *options)
     }
     struct world *world = world_new();
     struct world_result result;
+    struct transcript transcript;
+    transcript_init(&transcript, stdout);
     const struct world_options world_options = {
         .seed = options->seed,
         .profile = options->profile,
         .search = true,
-        .transcript = options->verbose ? stdout : NULL,
+        .observer = options->verbose ? &transcript.observer : NULL,
     };
     current_world = world;
     if (world == NULL || !world_run(world, &world_options, &result)) {
@@ -587,14 +589,16 @@ static void print_scenario(const char *path, enum scenario_verdict verdict)
 static int scenarios(const struct options *options)
 {
     struct scenario *scenario = scenario_new();
+    struct transcript transcript;
     int code = EXIT_OK;
+    transcript_init(&transcript, stdout);
     if (scenario == NULL) {
         fprintf(stderr, "raftsim: no memory\n");
         return EXIT_INTERNAL;
     }
     for (int i = 0; i < options->file_count; i++) {
         const enum scenario_verdict verdict =
-            scenario_file(scenario, options->files[i], options->bless, options->verbose ? stdout : NULL);
+            scenario_file(scenario, options->files[i], options->bless, options->verbose ? &transcript.observer : NULL);
         print_scenario(options->files[i], verdict);
         if (verdict == SCENARIO_NO_FILE)
             code = EXIT_INTERNAL;

@@ -2,6 +2,7 @@
 #include "atlas.h"
 
 #include "../core/inspect.h"
+#include "observe.h"
 
 static uint64_t draw(struct disk *disk, struct scene *scene, uint64_t n)
 {
@@ -31,6 +32,8 @@ static void damage_unreadable(struct disk *disk, struct scene *scene, uint32_t n
     atlas_note(scene, disk, number, block, HARM_UNREADABLE);
     disk_set_harm(&disk->devices[number], block, HARM_UNREADABLE);
     coverage_fire(&scene->coverage, FAULT_READ_STICKY);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_READ_STICKY);
 }
 
 /* One bit, or a sector that is all zeros or all ones. */
@@ -52,6 +55,8 @@ static void damage_flip(struct disk *disk, struct scene *scene, uint32_t number,
     atlas_note(scene, disk, number, block, HARM_ALTERED);
     disk_set_harm(device, block, HARM_ALTERED);
     coverage_fire(&scene->coverage, FAULT_BIT_ROT);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_BIT_ROT);
 }
 
 static bool damage_may_strike(const struct disk *disk, const struct scene *scene, uint32_t number, uint64_t block,
@@ -141,6 +146,8 @@ bool disk_harm(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
     atlas_note(scene, disk, number, block, HARM_ALTERED);
     disk_set_harm(device, block, HARM_ALTERED);
     coverage_fire(&scene->coverage, FAULT_BIT_ROT);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_BIT_ROT);
     return true;
 }
 
@@ -160,6 +167,8 @@ void disk_wipe(struct disk *disk, struct scene *scene)
     disk->struck = true;
     disk->wal_full = false;
     coverage_fire(&scene->coverage, FAULT_DISK_WIPED);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_DISK_WIPED);
     check_node_wiped(scene->check, disk->node);
 }
 
@@ -244,6 +253,8 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
     /* With that harm done, there may be no other place for more. */
     const uint64_t other = misdirected ? damage_elsewhere(disk, scene, operation) : UINT64_MAX;
     coverage_fire(&scene->coverage, other != UINT64_MAX ? FAULT_WRITE_MISDIRECTED : FAULT_WRITE_SWALLOWED);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, other != UINT64_MAX ? FAULT_WRITE_MISDIRECTED : FAULT_WRITE_SWALLOWED);
     if (other != UINT64_MAX)
         damage_misdirect(disk, scene, operation, other);
 }
@@ -256,6 +267,8 @@ static void damage_show(struct disk *disk, struct scene *scene, uint32_t number,
     const uint64_t offset = block * device->block_bytes;
     disk->harm_seen[number] = true;
     coverage_fire(&scene->coverage, FAULT_HARM_SEEN);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_HARM_SEEN);
     if (number == DEVICE_WAL)
         check_landed(scene->check, disk->node, offset, device->image, device->bytes, device->block_bytes, true);
     else
@@ -302,6 +315,8 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
         disk->misread_count = count;
     }
     coverage_fire(&scene->coverage, FAULT_READ_MISDIRECTED);
+    if (observed_by(scene))
+        observe_fault(scene, disk->node, FAULT_READ_MISDIRECTED);
     return other * device->block_bytes;
 }
 

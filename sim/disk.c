@@ -7,6 +7,7 @@
 #include "../core/inspect.h"
 #include "../core/wal_format.h"
 #include "atlas.h"
+#include "observe.h"
 
 /* Slots of the lowest and the highest bit. */
 static uint32_t disk_first(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
@@ -200,6 +201,20 @@ static void disk_check_apart(const struct disk *disk, struct scene *scene, const
     }
 }
 
+/* What is told of an operation. */
+static struct observed disk_shown(const struct disk *disk, enum observed_kind kind, uint32_t slot)
+{
+    const struct disk_operation *operation = &disk->operations[slot];
+    return (struct observed){ .kind = kind,
+                              .who = disk->node,
+                              .disk = { .slot = slot,
+                                        .write = operation->write,
+                                        .device = operation->device,
+                                        .bytes = operation->bytes,
+                                        .offset = operation->offset,
+                                        .op_id = operation->op_id } };
+}
+
 void disk_submit(struct disk *disk, struct scene *scene, const struct effect *effect, uint32_t life)
 {
     ASSERT(effect->device < DEVICES);
@@ -232,6 +247,8 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     const uint64_t at_ns = scene->now_ns + disk_delay(disk, scene);
     const bool queued = queue_push(&scene->queue, at_ns, QUEUE_DISK, disk->node, slot, life);
     ASSERT(queued);
+    if (observed_by(scene))
+        observe(scene, disk_shown(disk, OBSERVED_DISK_BEGIN, slot));
 }
 
 /* Invariant I12: nobody touches the bytes of a write before its completion. */
@@ -429,7 +446,7 @@ static bool disk_read_fails(struct disk *disk, struct scene *scene, const struct
     return true;
 }
 
-struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot)
+static struct input disk_complete_any(struct disk *disk, struct scene *scene, uint32_t slot)
 {
     ASSERT(slot < DISK_OPERATIONS_MAX);
     struct disk_operation operation = disk->operations[slot];
@@ -454,6 +471,27 @@ struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot
     if (overtaken && from == operation.offset && !scene->healed)
         input.bytes = disk_read_overtaken(disk, scene, &operation);
     return input;
+}
+
+struct input disk_complete(struct disk *disk, struct scene *scene, uint32_t slot)
+{
+    const struct input input = disk_complete_any(disk, scene, slot);
+    if (observed_by(scene)) {
+        struct observed shown = disk_shown(disk, OBSERVED_DISK_END, slot);
+        shown.disk.result = input.result;
+        observe(scene, shown);
+    }
+    return input;
+}
+
+/* The node's end ends an operation. */
+static void disk_show_gone(const struct disk *disk, const struct scene *scene, uint32_t slot, uint32_t landed)
+{
+    struct observed shown = disk_shown(disk, OBSERVED_DISK_END, slot);
+    shown.disk.gone = true;
+    shown.disk.landed = landed;
+    shown.disk.sectors = shown.disk.bytes / disk->devices[shown.disk.device].sector_bytes;
+    observe(scene, shown);
 }
 
 /* A checkpoint was being written, or loaded. */
@@ -489,6 +527,8 @@ void disk_crash(struct disk *disk, struct scene *scene)
         const uint32_t slot = backwards ? disk_last(disk->active) : disk_first(disk->active);
         const struct disk_operation *operation = &disk->operations[slot];
         disk->active &= ~(1ULL << slot);
+        if (!operation->write && observed_by(scene))
+            disk_show_gone(disk, scene, slot, 0);
         if (!operation->write)
             continue;
         disk_check_pinned(disk, scene, operation);
@@ -500,6 +540,8 @@ void disk_crash(struct disk *disk, struct scene *scene)
             fate = SURVIVE_NONE;
         const uint32_t landed = disk_survive(disk, scene, operation, fate);
         cut |= landed < operation->bytes / disk->devices[operation->device].sector_bytes;
+        if (observed_by(scene))
+            disk_show_gone(disk, scene, slot, landed);
     }
     disk_spare_unproved(disk, scene);
     disk->overtaken = 0;

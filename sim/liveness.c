@@ -17,6 +17,7 @@ static enum outsider_state liveness_draw_outsider(struct world *world)
 
 static void liveness_cast_out(struct world *world, struct node *node, enum outsider_state state)
 {
+    const struct scene *scene = &world->scene;
     node->outsider = true;
     coverage_fire(&world->scene.coverage, FAULT_OUTSIDER);
     if (state == OUTSIDER_DOWN) {
@@ -26,9 +27,9 @@ static void liveness_cast_out(struct world *world, struct node *node, enum outsi
     }
     for (uint32_t other = 0; other < ENDPOINTS; other++) {
         if (state != OUTSIDER_DEAF)
-            network_cut(&world->network, node->slot, other, CUT_OUTSIDER);
+            network_cut(&world->network, scene, node->slot, other, CUT_OUTSIDER);
         if (state != OUTSIDER_MUTE)
-            network_cut(&world->network, other, node->slot, CUT_OUTSIDER);
+            network_cut(&world->network, scene, other, node->slot, CUT_OUTSIDER);
     }
 }
 
@@ -71,7 +72,7 @@ void liveness_begin(struct world *world)
 {
     struct scene *scene = &world->scene;
     scene->healed = true;
-    network_heal(&world->network);
+    network_heal(&world->network, scene);
     queue_hasten(&scene->queue, QUEUE_DISK, scene->now_ns + scene_election_ns(scene) / 64);
     queue_hasten(&scene->queue, QUEUE_MEMBERS, scene->now_ns + scene_election_ns(scene));
     liveness_draw_outsiders(world);

@@ -3,6 +3,7 @@
 
 #include "atlas.h"
 #include "node.h"
+#include "observe.h"
 
 static uint64_t draw(struct world *world, enum nemesis_kind kind, uint64_t n)
 {
@@ -71,7 +72,7 @@ static void nemesis_cut_sides(struct world *world, enum nemesis_kind kind, uint3
     for (uint32_t a = 0; a < count; a++)
         for (uint32_t b = 0; b < count; b++)
             if ((from >> a & 1) != 0 && (to >> b & 1) != 0)
-                network_cut(&world->network, a, b, kind);
+                network_cut(&world->network, &world->scene, a, b, kind);
 }
 
 static void nemesis_split(struct world *world, enum nemesis_kind kind)
@@ -89,8 +90,8 @@ static void nemesis_pair(struct world *world)
     const uint32_t count = world->scene.swarm.node_count;
     const uint32_t a = (uint32_t)draw(world, NEMESIS_PAIR, count);
     const uint32_t b = (a + 1 + (uint32_t)draw(world, NEMESIS_PAIR, count - 1)) % count;
-    network_cut(&world->network, a, b, NEMESIS_PAIR);
-    network_cut(&world->network, b, a, NEMESIS_PAIR);
+    network_cut(&world->network, &world->scene, a, b, NEMESIS_PAIR);
+    network_cut(&world->network, &world->scene, b, a, NEMESIS_PAIR);
     nemesis_schedule_mend(world, NEMESIS_PAIR);
 }
 
@@ -104,9 +105,9 @@ static void nemesis_isolate_leader(struct world *world)
             continue;
         for (uint32_t other = 0; other < count; other++) {
             if (mode != 1 && other != slot)
-                network_cut(&world->network, slot, other, NEMESIS_LEADER);
+                network_cut(&world->network, &world->scene, slot, other, NEMESIS_LEADER);
             if (mode != 2 && other != slot)
-                network_cut(&world->network, other, slot, NEMESIS_LEADER);
+                network_cut(&world->network, &world->scene, other, slot, NEMESIS_LEADER);
         }
         nemesis_schedule_mend(world, NEMESIS_LEADER);
         return;
@@ -120,9 +121,9 @@ static void nemesis_cut_clients(struct world *world)
         for (uint32_t node = 0; node < swarm->node_count; node++) {
             const uint64_t mode = draw(world, NEMESIS_CLIENTS, 4);
             if (mode == 1 || mode == 3)
-                network_cut(&world->network, ENDPOINT_CLIENT + client, node, NEMESIS_CLIENTS);
+                network_cut(&world->network, &world->scene, ENDPOINT_CLIENT + client, node, NEMESIS_CLIENTS);
             if (mode == 2 || mode == 3)
-                network_cut(&world->network, node, ENDPOINT_CLIENT + client, NEMESIS_CLIENTS);
+                network_cut(&world->network, &world->scene, node, ENDPOINT_CLIENT + client, NEMESIS_CLIENTS);
         }
     nemesis_schedule_mend(world, NEMESIS_CLIENTS);
 }
@@ -137,7 +138,7 @@ static void nemesis_clog(struct world *world)
     const bool all = draw(world, NEMESIS_CLOG, 2) == 1;
     for (uint32_t other = 0; other < ENDPOINTS; other++)
         if (other != from && (all || other == to))
-            network_clog(&world->network, from, other, until_ns);
+            network_clog(&world->network, &world->scene, from, other, until_ns);
 }
 
 static void nemesis_jump(struct world *world, enum nemesis_kind kind)
@@ -148,6 +149,8 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
     const uint64_t by_ns = choose_octave(&scene->choose, CHOOSE_NEMESIS, kind, election_ns / 16, 4 * election_ns);
     if (node == NULL)
         return;
+    if (observed_by(scene))
+        observe_fault(scene, node->slot, kind == NEMESIS_FORWARD ? FAULT_CLOCK_FORWARD : FAULT_CLOCK_BACKWARD);
     if (kind == NEMESIS_FORWARD) {
         clock_jump_forward(&node->clock, scene->now_ns, by_ns);
         coverage_fire(&scene->coverage, FAULT_CLOCK_FORWARD);
@@ -216,15 +219,24 @@ static void nemesis_power_again(struct world *world)
 static void nemesis_strike_node(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
+    static const enum fault_kind faults[NEMESIS_KINDS] = {
+        [NEMESIS_STALL] = FAULT_DISK_STALL,
+        [NEMESIS_SLOW] = FAULT_DISK_SLOW,
+        [NEMESIS_STUCK] = FAULT_DISK_STUCK,
+    };
     struct node *node = nemesis_victim(world, kind);
     if (node == NULL)
         return;
+    if (observed_by(scene) && faults[kind] != 0)
+        observe_fault(scene, node->slot, faults[kind]);
     if (kind == NEMESIS_CRASH) {
         coverage_fire(&scene->coverage, FAULT_CRASH);
         node_crash(world, node);
     } else if (kind == NEMESIS_PAUSE) {
         coverage_fire(&scene->coverage, FAULT_PAUSE);
         node->resume_ns = scene->now_ns + nemesis_outage_ns(world, kind);
+        if (observed_by(scene))
+            observe(scene, (struct observed){ .kind = OBSERVED_PAUSE, .who = node->slot, .until_ns = node->resume_ns });
     } else if (kind == NEMESIS_STALL) {
         disk_stall(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind));
     } else if (kind == NEMESIS_SLOW) {
@@ -269,4 +281,4 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind)
     UNREACHABLE();
 }
 
-void nemesis_mend(struct world *world, enum nemesis_kind kind) { network_mend(&world->network, kind); }
+void nemesis_mend(struct world *world, enum nemesis_kind kind) { network_mend(&world->network, &world->scene, kind); }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../core/checksum.h"
+#include "observe.h"
 
 STATIC_ASSERT(CUT_OUTSIDER < 16, "one bit of `cut` for each nemesis that cuts, one for outsiders");
 
@@ -210,12 +211,33 @@ static uint64_t network_delay(struct network *network, struct scene *scene, uint
     return delay_ns;
 }
 
+/* A copy is on its way. What is held back comes much later than its link's usual delay. */
+static void network_show(const struct network *network, const struct scene *scene, uint32_t slot, struct slice frame,
+                         enum frame_fate fate, uint64_t at_ns)
+{
+    const struct packet *packet = &network->packets[slot];
+    const bool clogged = at_ns == network->clogged_ns[packet->from][packet->to];
+    const uint64_t usual_ns = 4 * network->delay_ns[packet->from][packet->to] + scene_election_ns(scene) / 64;
+    const bool held_back = clogged || at_ns - scene->now_ns > usual_ns;
+    observe(scene, (struct observed){ .kind = OBSERVED_SEND,
+                                      .who = packet->from,
+                                      .send = { .to = packet->to,
+                                                .fate = fate,
+                                                .frame = frame,
+                                                .packet = slot,
+                                                .at_ns = at_ns,
+                                                .held_back = held_back && fate != FATE_LATE,
+                                                .damaged = packet->damaged } });
+}
+
 static bool network_post(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame,
-                         uint64_t extra_ns)
+                         uint64_t extra_ns, enum frame_fate fate)
 {
     const uint32_t slot = network_allocate(network, frame.count);
     if (slot == PACKETS_MAX) {
         scene->coverage.dropped++;
+        if (observed_by(scene))
+            observe_lost(scene, from, to, frame, FATE_NO_ROOM, 0);
         return false;
     }
     struct packet *packet = &network->packets[slot];
@@ -229,7 +251,10 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
         at_ns = network->clogged_ns[from][to];
         coverage_fire(&scene->coverage, FAULT_CLOG);
     }
-    if (queue_push(&scene->queue, at_ns, QUEUE_PACKET, to, slot, 0))
+    const bool queued = queue_push(&scene->queue, at_ns, QUEUE_PACKET, to, slot, 0);
+    if (observed_by(scene))
+        network_show(network, scene, slot, frame, queued ? fate : FATE_NO_ROOM, at_ns);
+    if (queued)
         return true;
     network_release(network, slot);
     scene->coverage.dropped++;
@@ -260,30 +285,40 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
     struct frame_header header;
     ASSERT(frame.count >= sizeof header);
     memcpy(&header, frame.bytes, sizeof header);
-    if (scene->script != NULL && !scene->script->frame(scene->script, from, to, frame))
+    if (scene->script != NULL && !scene->script->frame(scene->script, from, to, frame)) {
+        if (observed_by(scene))
+            observe_lost(scene, from, to, frame, FATE_HELD, 0);
         return 0;
-    if (network_swallow(network, scene, from, to))
+    }
+    if (network_swallow(network, scene, from, to)) {
+        if (observed_by(scene))
+            observe_lost(scene, from, to, frame, FATE_CUT, network->cut[from][to]);
         return 0;
+    }
     if (scene->healed)
-        return network_post(network, scene, from, to, frame, 0);
+        return network_post(network, scene, from, to, frame, 0, FATE_SENT);
     if (choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->loss)) {
         coverage_fire(&scene->coverage, FAULT_LOSS);
+        if (observed_by(scene))
+            observe_lost(scene, from, to, frame, FATE_LOST, 0);
         return 0;
     }
     if (network_selected(network, swarm->selective, &header)
         && choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->selective_loss)) {
         coverage_fire(&scene->coverage, FAULT_SELECTIVE_LOSS);
+        if (observed_by(scene))
+            observe_lost(scene, from, to, frame, FATE_SELECTED, 0);
         return 0;
     }
-    uint32_t copies = network_post(network, scene, from, to, frame, 0);
+    uint32_t copies = network_post(network, scene, from, to, frame, 0, FATE_SENT);
     if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate)) {
-        copies += network_post(network, scene, from, to, frame, 0);
+        copies += network_post(network, scene, from, to, frame, 0, FATE_DUPLICATE);
         coverage_fire(&scene->coverage, FAULT_DUPLICATE);
     }
     if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate_late)) {
         const uint64_t election_ns = scene_election_ns(scene);
         const uint64_t late_ns = choose_octave(&scene->choose, CHOOSE_DUPLICATE, link, election_ns, 16 * election_ns);
-        copies += network_post(network, scene, from, to, frame, late_ns);
+        copies += network_post(network, scene, from, to, frame, late_ns, FATE_LATE);
         coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
     }
     return copies;
@@ -291,30 +326,39 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
 
 bool network_deliver(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
 {
-    return network_post(network, scene, from, to, frame, 0);
+    return network_post(network, scene, from, to, frame, 0, FATE_RELEASED);
 }
 
-void network_cut(struct network *network, uint32_t from, uint32_t to, uint32_t reason)
+void network_cut(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint32_t reason)
 {
     (void)network_link(from, to);
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_CUT, .who = from, .link = { .to = to, .reason = reason } });
     network->cut[from][to] |= (uint16_t)(1U << reason);
 }
 
-void network_mend(struct network *network, uint32_t reason)
+void network_mend(struct network *network, const struct scene *scene, uint32_t reason)
 {
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_MEND, .who = ENDPOINTS, .link = { .reason = reason } });
     for (uint32_t from = 0; from < ENDPOINTS; from++)
         for (uint32_t to = 0; to < ENDPOINTS; to++)
             network->cut[from][to] &= (uint16_t) ~(1U << reason);
 }
 
-void network_clog(struct network *network, uint32_t from, uint32_t to, uint64_t until_ns)
+void network_clog(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint64_t until_ns)
 {
     (void)network_link(from, to);
+    if (observed_by(scene))
+        observe(scene,
+                (struct observed){ .kind = OBSERVED_CLOG, .who = from, .link = { .to = to, .until_ns = until_ns } });
     network->clogged_ns[from][to] = u64_max(network->clogged_ns[from][to], until_ns);
 }
 
-void network_heal(struct network *network)
+void network_heal(struct network *network, const struct scene *scene)
 {
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_HEAL, .who = ENDPOINTS });
     for (uint32_t from = 0; from < ENDPOINTS; from++)
         for (uint32_t to = 0; to < ENDPOINTS; to++) {
             network->cut[from][to] &= (uint16_t)(1U << CUT_OUTSIDER);

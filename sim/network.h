@@ -49,10 +49,10 @@ bool network_deliver(struct network *network, struct scene *scene, uint32_t from
 struct slice network_bytes(const struct network *network, uint32_t slot);
 void network_release(struct network *network, uint32_t slot);
 
-void network_cut(struct network *network, uint32_t from, uint32_t to, uint32_t reason);
-void network_mend(struct network *network, uint32_t reason);
-void network_clog(struct network *network, uint32_t from, uint32_t to, uint64_t until_ns);
+void network_cut(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint32_t reason);
+void network_mend(struct network *network, const struct scene *scene, uint32_t reason);
+void network_clog(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint64_t until_ns);
 /* The liveness phase: all links whole, except for outsiders. */
-void network_heal(struct network *network);
+void network_heal(struct network *network, const struct scene *scene);
 
 #endif

@@ -1,6 +1,8 @@
 /* The life of one node: starts, crashes, pauses, stops; its timer. */
 #include "node.h"
 
+#include "observe.h"
+
 bool node_paused(const struct world *world, const struct node *node)
 {
     return node->state == NODE_UP && world->scene.now_ns < node->resume_ns;
@@ -42,6 +44,8 @@ void node_start(struct world *world, struct node *node)
     clock_start(&node->clock, scene, node->slot);
     node->shown_ns = 0;
     check_node_started(scene->check, node->slot);
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_START, .who = node->slot, .life = node->life });
     world_feed(world, node, &(struct input){ .kind = INPUT_START }, ENDPOINTS);
 }
 
@@ -80,6 +84,8 @@ void node_crash(struct world *world, struct node *node)
         coverage_fire(&world->scene.coverage, FAULT_CRASH_IN_RECOVERY);
     node_end(world, node);
     node->state = NODE_DOWN;
+    if (observed_by(&world->scene))
+        observe(&world->scene, (struct observed){ .kind = OBSERVED_CRASH, .who = node->slot });
     node_schedule_restart(world, node);
 }
 
@@ -129,6 +135,10 @@ void node_stop(struct world *world, struct node *node, const struct effect *effe
     if (effect->stop == STOP_REMOVED)
         note_removed(world, node);
     node->stop = effect->stop;
+    if (observed_by(&world->scene))
+        observe(
+            &world->scene,
+            (struct observed){ .kind = OBSERVED_STOP, .who = node->slot, .stop = { effect->stop, effect->detail } });
     node_end(world, node);
     node->state = explanation == EXPLAINED_FOR_NOW ? NODE_DOWN : NODE_STOPPED;
     if (node->state == NODE_DOWN)

@@ -262,12 +262,12 @@ static bool scenario_finish(struct scenario *scenario)
     return scenario_sound(scenario);
 }
 
-static void scenario_reset(struct scenario *scenario, struct scenario_result *result, FILE *verbose)
+static void scenario_reset(struct scenario *scenario, struct scenario_result *result, struct observer *observer)
 {
     *result = (struct scenario_result){ .transcript = scenario->transcript };
     scenario->script = (struct script){ .frame = scenario_hook_frame, .step = scenario_hook_step };
     scenario->result = result;
-    scenario->verbose = verbose;
+    scenario->observer = observer;
     scenario->line_number = 0;
     scenario->rule_count = scenario->held_count = 0;
     scenario->rest_steps = 0;
@@ -280,10 +280,11 @@ static void scenario_reset(struct scenario *scenario, struct scenario_result *re
     setup_defaults(scenario);
 }
 
-void scenario_run(struct scenario *scenario, const char *script, FILE *verbose, struct scenario_result *result)
+void scenario_run(struct scenario *scenario, const char *script, struct observer *observer,
+                  struct scenario_result *result)
 {
     bool good = true;
-    scenario_reset(scenario, result, verbose);
+    scenario_reset(scenario, result, observer);
     while (good && *script != '\0') {
         const size_t bytes = strcspn(script, "\n");
         scenario->line_number++;

@@ -39,9 +39,10 @@ struct scenario;
 struct scenario *scenario_new(void);
 void scenario_free(struct scenario *scenario);
 
-/* Lives through the script, lines separated by newlines. verbose: every step as text, or NULL. The result's transcript
+/* Lives through the script, lines separated by newlines. observer: NULL, nobody looks. The result's transcript
  * is the scenario's, until its next run. */
-void scenario_run(struct scenario *scenario, const char *script, FILE *verbose, struct scenario_result *result);
+void scenario_run(struct scenario *scenario, const char *script, struct observer *observer,
+                  struct scenario_result *result);
 
 /* ---- scenario_file.c ---- */
 
@@ -53,6 +54,6 @@ enum scenario_verdict {
 };
 
 /* Runs the file at `path`. Says what is wrong on standard error, as FILE:LINE: text. */
-enum scenario_verdict scenario_file(struct scenario *scenario, const char *path, bool bless, FILE *verbose);
+enum scenario_verdict scenario_file(struct scenario *scenario, const char *path, bool bless, struct observer *observer);
 
 #endif

@@ -6,12 +6,25 @@
 
 #include <string.h>
 
+#include "observe.h"
+
+static void client_tell(const struct scenario *scenario, enum observed_kind kind, const struct scenario_client *client,
+                        const struct reply *reply)
+{
+    const uint32_t slot = (uint32_t)(client - scenario->clients);
+    if (observed_by(&scenario->world->scene))
+        observe(&scenario->world->scene, (struct observed){ .kind = kind,
+                                                            .who = ENDPOINT_CLIENT + slot,
+                                                            .call = { client->call, &client->request, reply } });
+}
+
 static void client_finish(struct scenario *scenario, struct scenario_client *client, bool returned)
 {
     struct check *check = scenario->world->scene.check;
     const uint64_t now_ns = scenario->world->scene.now_ns;
     ASSERT(client->open);
     client->open = false;
+    client_tell(scenario, OBSERVED_RETURN, client, returned ? &client->reply : NULL);
     if (returned)
         check_returned(check, client->call, &client->reply, now_ns);
     else
@@ -153,6 +166,7 @@ static bool client_begin(struct scenario *scenario, uint32_t slot)
     client->attempts = client->copies = 0;
     client->call = scenario->world->workload.calls++;
     check_invoked(scenario->world->scene.check, client->call, slot, &client->request, scenario->world->scene.now_ns);
+    client_tell(scenario, OBSERVED_CALL, client, NULL);
     return client_send(scenario, slot);
 }
 

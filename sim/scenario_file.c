@@ -78,7 +78,7 @@ static void file_report(const char *path, uint32_t line, const char *blessed, co
     fprintf(stderr, "  now:     %.*s\n", (int)strcspn(transcript + same, "\n"), transcript + same);
 }
 
-enum scenario_verdict scenario_file(struct scenario *scenario, const char *path, bool bless, FILE *verbose)
+enum scenario_verdict scenario_file(struct scenario *scenario, const char *path, bool bless, struct observer *observer)
 {
     static struct file_text file;
     struct scenario_result result;
@@ -93,7 +93,7 @@ enum scenario_verdict scenario_file(struct scenario *scenario, const char *path,
         return SCENARIO_FAILED;
     }
     *border = '\0';
-    scenario_run(scenario, file.text, verbose, &result);
+    scenario_run(scenario, file.text, observer, &result);
     if (!result.passed) {
         if (result.line > 0)
             fprintf(stderr, "%s:%u: %s\n", path, (unsigned)result.line, result.error);

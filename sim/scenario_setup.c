@@ -171,8 +171,7 @@ bool setup_begin(struct scenario *scenario)
 {
     struct world *world = scenario->world;
     setup_configs(scenario);
-    world->transcript = scenario->verbose;
-    if (!world_script(world, &scenario->swarm, &scenario->script))
+    if (!world_script(world, &scenario->swarm, &scenario->script, scenario->observer))
         return scenario_wrong(scenario, "no memory");
     scenario->frame = (struct frame_context){
         .cluster_id = scenario->swarm.configs[0].cluster_id,

@@ -104,7 +104,7 @@ struct scenario {
     bool begun; /* the world exists: no setup any more */
     bool finale;
     uint32_t learners; /* bit per node that is one at format */
-    FILE *verbose;
+    struct observer *observer;
     struct swarm swarm;
     struct frame_context frame;
 

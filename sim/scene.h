@@ -18,6 +18,7 @@ enum {
 STATIC_ASSERT(ENDPOINTS *ENDPOINTS <= CHOOSE_WHO_MAX, "a stream for each link");
 
 struct disk;
+struct observer;
 struct output;
 
 /* A world that follows a script instead of its seed (scenario.h): nothing restarts and no timer goes off by itself, and
@@ -40,6 +41,7 @@ struct scene {
     uint64_t step;                  /* inputs fed so far */
     bool healed;                    /* the liveness phase: no new faults, everything quick */
     struct script *script;          /* NULL: the seed decides */
+    struct observer *observer;      /* NULL: nobody looks (observe.h) */
 };
 
 static inline uint64_t scene_election_ns(const struct scene *scene)

@@ -6,45 +6,13 @@
 #include "../core/inspect.h"
 #include "node.h"
 
-static const char *frame_type_text(uint16_t type)
-{
-    switch (type) {
-    case FRAME_VOTE_REQUEST: return "vote?";
-    case FRAME_VOTE_RESPONSE: return "vote!";
-    case FRAME_APPEND_REQUEST: return "append?";
-    case FRAME_APPEND_RESPONSE: return "append!";
-    case FRAME_REFUSAL: return "refusal";
-    case FRAME_CHECKPOINT_REQUEST: return "checkpoint?";
-    case FRAME_CHECKPOINT_RESPONSE: return "checkpoint!";
-    case FRAME_REPAIR_REQUEST: return "repair?";
-    case FRAME_REPAIR_RESPONSE: return "repair!";
-    case FRAME_TIMEOUT_NOW: return "timeout-now";
-    case FRAME_REJOIN_REQUEST: return "rejoin?";
-    case FRAME_REJOIN_RESPONSE: return "rejoin!";
-    case FRAME_READ_INDEX_REQUEST: return "read-index?";
-    case FRAME_READ_INDEX_RESPONSE: return "read-index!";
-    case FRAME_CLIENT_REQUEST: return "request";
-    case FRAME_CLIENT_REPLY: return "reply";
-    default: return "unknown";
-    }
-}
-
 static void transcript_request(FILE *file, struct slice frame)
 {
-    static const char *const kinds[] = {
-        [REQUEST_REGISTER] = "register", [REQUEST_PUT] = "put",
-        [REQUEST_DELETE] = "delete",     [REQUEST_APPEND] = "append",
-        [REQUEST_CAS] = "cas",           [REQUEST_TXN] = "txn",
-        [REQUEST_GET] = "get",           [REQUEST_GET_STALE] = "get-stale",
-        [REQUEST_STATUS] = "status",     [REQUEST_CHECKPOINT] = "checkpoint",
-        [REQUEST_TRANSFER] = "transfer", [REQUEST_MEMBERS] = "members",
-    };
     struct request_header request;
     if (frame.count < sizeof(struct frame_header) + sizeof request)
         return;
     memcpy(&request, frame.bytes + sizeof(struct frame_header), sizeof request);
-    if (request.kind > 0 && request.kind < ARRAY_COUNT(kinds))
-        fprintf(file, " %s", kinds[request.kind]);
+    fprintf(file, " %s", request_kind_text(request.kind));
     if (request.session != 0)
         fprintf(file, " s%" PRIu64 ".%" PRIu64, request.session, request.sequence);
 }
@@ -72,10 +40,8 @@ static void transcript_frame(FILE *file, struct slice frame)
 
 static void transcript_endpoint(FILE *file, uint32_t endpoint)
 {
-    if (endpoint < ENDPOINT_CLIENT)
-        fprintf(file, "n%" PRIu32, endpoint);
-    else
-        fprintf(file, "c%" PRIu32, endpoint - ENDPOINT_CLIENT);
+    char text[ENDPOINT_TEXT_BYTES];
+    fputs(endpoint_text(endpoint, text), file);
 }
 
 /* The core packs the kind of an operation and a number into its id. */
@@ -106,15 +72,24 @@ static void transcript_input(FILE *file, const struct input *input, uint32_t fro
         fputs(" more", file);
 }
 
-static void transcript_effect(const struct world *world, const struct effect *effect)
+/* The slot of a node id. */
+static uint32_t transcript_slot(const struct swarm *swarm, uint64_t node_id)
 {
-    FILE *file = world->transcript;
+    uint32_t slot = 0;
+    while (slot < swarm->node_count && swarm->configs[slot].node_id != node_id)
+        slot++;
+    return slot < swarm->node_count ? slot : ENDPOINTS;
+}
+
+static void transcript_effect(const struct transcript *transcript, const struct effect *effect)
+{
+    FILE *file = transcript->file;
     fputs(" > ", file);
     switch (effect->kind) {
     case EFFECT_SEND:
     case EFFECT_REPLY:
         transcript_endpoint(file, effect->kind == EFFECT_REPLY ? (uint32_t)effect->target
-                                                               : world_slot_of(world, effect->target));
+                                                               : transcript_slot(transcript->swarm, effect->target));
         fputc(' ', file);
         transcript_frame(file, effect->bytes);
         break;
@@ -146,17 +121,33 @@ static void transcript_event(FILE *file, const struct event *event)
         fprintf(file, " %" PRIu64 "]", event->b);
 }
 
-void transcript_step(struct world *world, const struct node *node, const struct input *input, uint32_t from)
+static void transcript_step(const struct transcript *transcript, const struct observed *observed)
 {
-    FILE *file = world->transcript;
-    const struct output *output = &world->output;
-    fprintf(file, "%6" PRIu64 " %14" PRIu64 " n%" PRIu32 " ", world->scene.step, world->scene.now_ns, node->slot);
-    transcript_input(file, input, from);
+    FILE *file = transcript->file;
+    const struct output *output = observed->step_of.output;
+    fprintf(file, "%6" PRIu64 " %14" PRIu64 " n%" PRIu32 " ", observed->step, observed->time_ns, observed->who);
+    transcript_input(file, observed->step_of.input, observed->step_of.from);
     for (uint32_t i = 0; i < output->effect_count; i++)
-        transcript_effect(world, &output->effects[i]);
+        transcript_effect(transcript, &output->effects[i]);
     for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++)
         transcript_event(file, &output->events[i]);
-    fprintf(file, " #%016" PRIx64 "\n", replica_digest(node->replica));
+    fprintf(file, " #%016" PRIx64 "\n", replica_digest(observed->step_of.replica));
+}
+
+static void transcript_see(struct observer *observer, const struct observed *observed)
+{
+    struct transcript *transcript = (struct transcript *)observer;
+    if (observed->kind == OBSERVED_BEGIN)
+        transcript->swarm = observed->begin.swarm;
+    if (observed->kind == OBSERVED_BEGIN && observed->begin.drawn)
+        swarm_print(observed->begin.swarm, transcript->file);
+    if (observed->kind == OBSERVED_STEP)
+        transcript_step(transcript, observed);
+}
+
+void transcript_init(struct transcript *transcript, FILE *file)
+{
+    *transcript = (struct transcript){ .observer = { .see = transcript_see }, .file = file };
 }
 
 void transcript_nodes(const struct world *world, FILE *file)

@@ -2,10 +2,19 @@
 #ifndef WW_TRANSCRIPT_H
 #define WW_TRANSCRIPT_H
 
+#include <stdio.h>
+
+#include "observe.h"
 #include "world.h"
 
-/* One line: step, time, node, input, effects, events, digest of the replica. `from`: endpoint, ENDPOINTS if none. */
-void transcript_step(struct world *world, const struct node *node, const struct input *input, uint32_t from);
+/* The parameters, then a line for each step: step, time, node, input, effects, events, digest of the replica. */
+struct transcript {
+    struct observer observer;
+    FILE *file;
+    const struct swarm *swarm;
+};
+
+void transcript_init(struct transcript *transcript, FILE *file);
 /* One line per node: where it stands now. */
 void transcript_nodes(const struct world *world, FILE *file);
 

@@ -1,6 +1,7 @@
 /* Clients: calls, retries, replies. */
 #include "workload.h"
 
+#include "observe.h"
 #include "workload_call.h"
 
 /* Request ids of what is no call: garbage, and the question for a checkpoint. Those of calls are larger. */
@@ -95,6 +96,16 @@ static bool client_is_driven(const struct scene *scene)
     return scene->swarm.overload_ns != 0 && !scene->healed && scene->now_ns / scene->swarm.overload_ns % 4 == 3;
 }
 
+/* A call begins, or ends: with an answer, or without. */
+static void client_tell(const struct scene *scene, enum observed_kind kind, uint32_t slot, const struct client *client,
+                        const struct reply *reply)
+{
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = kind,
+                                          .who = ENDPOINT_CLIENT + slot,
+                                          .call = { client->call, &client->request, reply } });
+}
+
 static void client_invoke(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
@@ -110,6 +121,7 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
     workload->open++;
     scene->coverage.calls++;
     check_invoked(scene->check, client->call, slot, &client->request, scene->now_ns);
+    client_tell(scene, OBSERVED_CALL, slot, client, NULL);
     client_attempt(workload, scene, network, slot);
 }
 
@@ -174,6 +186,7 @@ static void client_finish(struct workload *workload, struct scene *scene, uint32
 static void client_abandon(struct workload *workload, struct scene *scene, uint32_t slot)
 {
     check_abandoned(scene->check, workload->clients[slot].call, scene->now_ns);
+    client_tell(scene, OBSERVED_RETURN, slot, &workload->clients[slot], NULL);
     coverage_fire(&scene->coverage, FAULT_ABANDON);
     client_finish(workload, scene, slot);
 }
@@ -187,6 +200,7 @@ static void client_refused(struct workload *workload, struct scene *scene, uint3
         return;
     }
     check_returned(scene->check, client->call, reply, scene->now_ns);
+    client_tell(scene, OBSERVED_RETURN, slot, client, reply);
     scene->coverage.calls_answered++;
     client_finish(workload, scene, slot);
 }
@@ -208,6 +222,7 @@ static void client_answered(struct workload *workload, struct scene *scene, uint
 {
     struct client *client = workload_client(workload, slot);
     check_returned(scene->check, client->call, reply, scene->now_ns);
+    client_tell(scene, OBSERVED_RETURN, slot, client, reply);
     scene->coverage.calls_answered++;
     if (client->request.kind == REQUEST_REGISTER && reply->status == REPLY_OK) {
         client->session = reply->session;
@@ -452,6 +467,7 @@ void workload_close(struct workload *workload, struct scene *scene)
         if (client->state != CLIENT_WAITING && client->state != CLIENT_PAUSING)
             continue;
         check_abandoned(scene->check, client->call, scene->now_ns);
+        client_tell(scene, OBSERVED_RETURN, slot, client, NULL);
         workload->open--;
         client->state = CLIENT_DONE;
     }

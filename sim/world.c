@@ -8,7 +8,7 @@
 #include "liveness.h"
 #include "nemesis.h"
 #include "node.h"
-#include "transcript.h"
+#include "observe.h"
 
 struct world *world_new(void)
 {
@@ -118,6 +118,10 @@ static bool world_reset(struct world *world, uint64_t seed)
     if (!world_reset_outputs(world) || !world_reset_nodes(world))
         return false;
     workload_reset(&world->workload, scene);
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_BEGIN,
+                                          .who = ENDPOINTS,
+                                          .begin = { .swarm = swarm, .drawn = scene->script == NULL } });
     for (uint32_t slot = 0; slot < swarm->node_count; slot++)
         node_format(world, &world->nodes[slot], node_instance(world, &world->nodes[slot]));
     return true;
@@ -127,10 +131,14 @@ static bool world_draw(struct world *world, const struct world_options *options)
 {
     struct scene *scene = &world->scene;
     scene->script = NULL;
-    world->transcript = options->transcript;
+    scene->observer = options->observer;
     choose_reset(&scene->choose, options->seed);
     coverage_reset(&scene->coverage);
     swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
+    if (options->inputs_max != 0) {
+        scene->swarm.inputs_max = options->inputs_max;
+        scene->swarm.safety_ns = UINT64_MAX;
+    }
     if (!world_reset(world, options->seed))
         return false;
     nemesis_start(world);
@@ -267,6 +275,8 @@ static void world_carry_out(struct world *world, struct node *node, const struct
     const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
     if (effect->deadline_ns != 0 && clock_ns >= effect->deadline_ns) {
         coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
+        if (observed_by(scene))
+            observe_fault(scene, node->slot, FAULT_LATE_REPLY);
         return;
     }
     switch (effect->kind) {
@@ -354,8 +364,10 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     replica_step(node->replica, input, output);
     world_note_events(world, node);
     world_mix_step(world, node, input);
-    if (world->transcript != NULL)
-        transcript_step(world, node, input, from);
+    if (observed_by(scene))
+        observe(scene, (struct observed){ .kind = OBSERVED_STEP,
+                                          .who = node->slot,
+                                          .step_of = { input, output, node->replica, from } });
     check_step(scene->check, node->slot, node->replica, output);
     if (scene->script != NULL)
         scene->script->step(scene->script, node->slot, output);
@@ -448,11 +460,19 @@ static bool world_asks_to_read(struct slice bytes)
     return header.type == FRAME_READ_INDEX_REQUEST;
 }
 
+static void world_show_arrival(const struct world *world, uint32_t slot, const struct packet *packet)
+{
+    const bool taken = packet->to >= ENDPOINT_CLIENT || world->nodes[packet->to].state == NODE_UP;
+    observe(&world->scene, (struct observed){ .kind = OBSERVED_ARRIVE, .who = packet->to, .arrive = { slot, taken } });
+}
+
 static void world_receive(struct world *world, const struct queue_event *event)
 {
     const struct packet packet = world->network.packets[event->slot];
     const struct slice bytes = network_bytes(&world->network, event->slot);
     ASSERT(packet.to == event->who);
+    if (observed_by(&world->scene))
+        world_show_arrival(world, event->slot, &packet);
     if (packet.to >= ENDPOINT_CLIENT && packet.damaged) {
         workload_receive_damaged(&world->scene, bytes);
     } else if (packet.to >= ENDPOINT_CLIENT) {
@@ -587,12 +607,27 @@ bool world_advance(struct world *world)
     return true;
 }
 
+static void world_show_violation(const struct world *world)
+{
+    const struct check_failure *failure = check_result(world->scene.check);
+    if (failure->failed && observed_by(&world->scene))
+        observe(&world->scene, (struct observed){ .kind = OBSERVED_VIOLATION,
+                                                  .who = failure->node < VOTERS_MAX ? failure->node : ENDPOINTS,
+                                                  .violation = failure });
+}
+
+/* Whoever looks on has seen what it wanted. */
+static bool world_enough(const struct world *world)
+{
+    return observed_by(&world->scene) && world->scene.observer->enough;
+}
+
 static void world_close(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     struct coverage *coverage = &scene->coverage;
     workload_close(&world->workload, scene);
-    if (!check_result(scene->check)->failed)
+    if (!check_result(scene->check)->failed && !world_enough(world))
         check_finish(scene->check, options->search);
     for (uint32_t slot = 0; options->deep && slot < scene->swarm.node_count; slot++)
         if (world->nodes[slot].state == NODE_UP)
@@ -605,6 +640,7 @@ static void world_close(struct world *world, const struct world_options *options
     coverage->schedules_searched = options->search;
     memcpy(coverage->checks, check_counts(scene->check), sizeof coverage->checks);
     const struct check_failure *failure = check_result(scene->check);
+    world_show_violation(world);
     result->failure = failure->failed ? failure : NULL;
     result->digest = world->digest;
     result->steps = scene->step;
@@ -616,25 +652,24 @@ bool world_run(struct world *world, const struct world_options *options, struct 
     const struct check_failure *failure = check_result(scene->check);
     if (!world_draw(world, options))
         return false;
-    if (options->transcript != NULL)
-        swarm_print(&scene->swarm, options->transcript);
     while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns)
-        if (!world_advance(world))
+        if (!world_advance(world) || world_enough(world))
             break;
-    if (!failure->failed)
+    if (!failure->failed && !world_enough(world))
         liveness_begin(world);
-    while (!failure->failed && !liveness_over(world))
+    while (!failure->failed && !world_enough(world) && !liveness_over(world))
         if (!world_advance(world))
             break;
     world_close(world, options, result);
     return true;
 }
 
-bool world_script(struct world *world, const struct swarm *swarm, struct script *script)
+bool world_script(struct world *world, const struct swarm *swarm, struct script *script, struct observer *observer)
 {
     struct scene *scene = &world->scene;
     ASSERT(script != NULL);
     scene->script = script;
+    scene->observer = observer;
     scene->swarm = *swarm;
     choose_reset(&scene->choose, swarm->seed);
     coverage_reset(&scene->coverage);
@@ -655,4 +690,5 @@ void world_finish(struct world *world, bool heal)
     }
     if (!failure->failed)
         check_finish(scene->check, true);
+    world_show_violation(world);
 }

@@ -6,8 +6,6 @@
 #ifndef WW_WORLD_H
 #define WW_WORLD_H
 
-#include <stdio.h>
-
 #include "clock.h"
 #include "disk.h"
 #include "network.h"
@@ -65,8 +63,7 @@ struct world {
     size_t output_capacity_bytes;
     uint64_t digest; /* of all steps so far */
     struct liveness liveness;
-    uint32_t owing;   /* nodes whose last input promised another */
-    FILE *transcript; /* NULL: silent */
+    uint32_t owing; /* nodes whose last input promised another */
 };
 
 struct world_result {
@@ -82,18 +79,18 @@ void world_free(struct world *world);
 struct world_options {
     uint64_t seed;
     enum profile profile;
-    bool search;      /* black-box linearizability at the end */
-    bool deep;        /* fold whole replica states into the digest: replays and golden digests */
-    FILE *transcript; /* one line per step, and the parameters before */
+    bool search;               /* black-box linearizability at the end */
+    bool deep;                 /* fold whole replica states into the digest: replays and golden digests */
+    struct observer *observer; /* NULL: nobody looks */
+    uint64_t inputs_max;       /* a longer safety phase, or a shorter one, than drawn; 0: as drawn */
 };
 
 /* Lives one schedule from beginning to end. The counters are in world->scene.coverage afterwards. False: no memory. */
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result);
 
 /* A scripted world, step by step: begins with these parameters and the nodes down, on formatted disks. False: no
- * memory.
- */
-bool world_script(struct world *world, const struct swarm *swarm, struct script *script);
+ * memory. observer: NULL, nobody looks. */
+bool world_script(struct world *world, const struct swarm *swarm, struct script *script, struct observer *observer);
 /* Takes what comes next. False: nothing does. */
 bool world_advance(struct world *world);
 /* The script is over: the liveness phase, if wanted, and the checks of the whole history. */
