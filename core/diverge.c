@@ -28,7 +28,7 @@ static void diverge_distrust(struct replica *replica, struct output *output, uin
     output_event(output, EVENT_DIVERGED, index, replica->applied);
     replica->store.state = STORE_DAMAGED;
     replica->install.distrusted = true;
-    install_want(replica, output, index);
+    install_want(replica, output, index, replica->stored.checkpoint.id);
 }
 
 /* Has a quorum this mark, by what they said last? */

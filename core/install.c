@@ -61,10 +61,18 @@ static void install_ask_others(struct replica *replica, struct output *output, b
     install_enter(replica, output, INSTALL_ASK);
 }
 
-void install_want(struct replica *replica, struct output *output, uint64_t index_min)
+static void install_knows(struct install *install, struct log_id id)
+{
+    if (id.index > install->known.index)
+        install->known = id;
+}
+
+void install_want(struct replica *replica, struct output *output, uint64_t index_min, struct log_id known)
 {
     struct install *install = &replica->install;
+    ASSERT(known.index >= index_min);
     install->index_min = u64_max(install->index_min, index_min);
+    install_knows(install, known);
     if (install->phase == INSTALL_IDLE)
         install_ask_first(replica, output);
 }
@@ -180,6 +188,7 @@ static void install_aim(struct replica *replica, struct output *output, uint64_t
         .hash = response->checkpoint,
         .root = { .hash = response->root_hash },
     };
+    install_knows(install, response->id);
     install->heard_ns = replica->now_ns;
     requests_clear(install);
     /* Memory is not any state any more, until store_load() is through. A state that differs from everybody else's goes
@@ -203,7 +212,7 @@ static void take_offer(struct replica *replica, struct output *output, const str
         if (!leader || !offer_is_needed(replica, response->id) || !offer_helps(replica, response))
             return;
         /* If that leader is gone before it is got, an older one does, too: the next leader's log goes on behind it. */
-        install_want(replica, output, replica->applied + 1);
+        install_want(replica, output, replica->applied + 1, response->id);
     }
     if (!offer_helps(replica, response)) {
         if (pulled_from)
@@ -276,19 +285,26 @@ static void question_send(struct replica *replica, struct output *output, const 
     output_message(output, &replica->frame, message);
 }
 
+static void install_satisfied(struct replica *replica, struct output *output)
+{
+    replica->install.index_min = 0;
+    replica->install.known = (struct log_id){ .term = 0 };
+    install_enter(replica, output, INSTALL_IDLE);
+}
+
 /* Did the log bring what a checkpoint was wanted for? */
 static bool want_has_lapsed(const struct replica *replica)
 {
     return store_is_ready(replica) && replica->applied >= replica->install.index_min;
 }
 
-/* The latest checkpoint that the map is aimed at. A peer with none so late makes one (serve_needs_newer()), so that
- * this node needs neither the source of its own nor the next marker, whoever leads. */
-static struct log_id install_has(const struct replica *replica)
+/* The latest checkpoint that is here, in part, or that this node knows of. A peer with none so late makes one
+ * (serve_needs_newer()), so that this node needs neither the source of its own nor the next marker, whoever leads. */
+static struct log_id install_known(const struct replica *replica)
 {
     const struct log_id own = replica->stored.checkpoint.id;
-    const struct log_id target = replica->install.target.id;
-    return target.index > own.index ? target : own;
+    const struct log_id known = replica->install.known;
+    return known.index > own.index ? known : own;
 }
 
 /* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
@@ -312,8 +328,7 @@ static void install_ask(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
     if (want_has_lapsed(replica)) {
-        install->index_min = 0;
-        install_enter(replica, output, INSTALL_IDLE);
+        install_satisfied(replica, output);
         return;
     }
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
@@ -328,7 +343,7 @@ static void install_ask(struct replica *replica, struct output *output)
     install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
     install->shunned &= ~source_bit(replica, asked);
     struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
-    message.checkpoint_request.id = install_has(replica);
+    message.checkpoint_request.id = install_known(replica);
     install->asked_ns = replica->now_ns;
     if (asked != 0 && output_room(output, 1, message_bytes(&message)))
         question_send(replica, output, &message);
@@ -570,8 +585,7 @@ static void install_switched(struct replica *replica, struct output *output)
         install_ask_first(replica, output);
         return;
     }
-    install->index_min = 0;
-    install_enter(replica, output, INSTALL_IDLE);
+    install_satisfied(replica, output);
     store_load(replica, output, true);
 }
 

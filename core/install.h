@@ -27,9 +27,9 @@
  *
  * What is wanted is gone through in passes. A pass in which the peer had nothing ends in ASK, with the next one; what
  * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK. The question says which
- * checkpoint the map is aimed at: what it holds is committed, so whoever has those entries may apply them, and when its
- * own checkpoint is older it makes a new one. So an install does not depend on the peer that it began with, nor on a
- * marker that nobody can commit before it is over.
+ * checkpoint the map is aimed at, or is to be: what it holds is committed, so whoever has those entries may apply them,
+ * and when its own checkpoint is older it makes a new one. So an install does not depend on the peer that it began
+ * with, nor on the one that said what is wanted, nor on a marker that nobody can commit before it is over.
  *
  * The peer (install_serve.c) answers from its durable checkpoint while its own writer is idle, from memory where the
  * page has not changed since, else from disk; when that has lost it, only a new checkpoint has such a page again, and
@@ -96,6 +96,7 @@ struct install {
     uint32_t asked_slot;      /* of the configuration in use: of the peer that was asked last, whoever offered since */
     uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
+    struct log_id known;      /* committed: the latest entry that somebody said a checkpoint holds; 0.0: none */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
     uint64_t asked_ns;        /* ASK: when the last one was asked */
     uint64_t heard_ns;        /* last useful answer */
@@ -121,9 +122,10 @@ struct install {
     struct install_serve serves[INSTALL_SERVES_MAX];
 };
 
-/* The state must be replaced by a checkpoint at `index_min` or later: it is damaged, diverged, or far behind. Whoever
- * finds it damaged or diverged has taken it out of STORE_READY, and marked in the map what is wanted. */
-void install_want(struct replica *replica, struct output *output, uint64_t index_min);
+/* The state must be replaced by a checkpoint at `index_min` or later: it is damaged, diverged, or far behind. `known`
+ * is in such a checkpoint, here or somewhere. Whoever finds the state damaged or diverged has taken it out of
+ * STORE_READY, and marked in the map what is wanted. */
+void install_want(struct replica *replica, struct output *output, uint64_t index_min, struct log_id known);
 
 /* May this node's checkpoint writer and store go on as usual? */
 bool install_is_idle(const struct replica *replica);

@@ -154,11 +154,11 @@ enum checkpoint_ask {
 struct checkpoint_request {
     enum checkpoint_ask ask;
     struct hash128 checkpoint; /* HASHES, PAGES: of which */
-    struct log_id id;          /* OFFER: of the latest checkpoint that the asker has, in part, or as its aim only */
-    uint32_t level;            /* HASHES: at least 1 */
-    uint32_t at;               /* HASHES */
-    uint32_t count;            /* PAGES: at least 1 */
-    struct slice pages;        /* count struct pieces_question, their pages ascending */
+    struct log_id id;   /* OFFER: of the latest checkpoint that the asker has, in part, as its aim, or knows of */
+    uint32_t level;     /* HASHES: at least 1 */
+    uint32_t at;        /* HASHES */
+    uint32_t count;     /* PAGES: at least 1 */
+    struct slice pages; /* count struct pieces_question, their pages ascending */
 };
 
 /* An OFFER may come unasked: from a leader whose log no longer holds what the receiver lacks. It also answers a request

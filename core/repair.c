@@ -164,7 +164,7 @@ void repair_response(struct replica *replica, struct output *output, const struc
             repair_drop(replica, output);
         return;
     case REPAIR_HAVE_FAULTY: repair->faulty |= 1u << slot; return;
-    case REPAIR_IN_CHECKPOINT: install_want(replica, output, repair->id.index); return;
+    case REPAIR_IN_CHECKPOINT: install_want(replica, output, repair->id.index, repair->id); return;
     }
     UNREACHABLE();
 }

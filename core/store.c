@@ -218,7 +218,7 @@ static void store_finish(struct replica *replica, struct output *output)
         if (members_alone(replica))
             replica_stop(replica, output, STOP_DATA_DAMAGED, store->pages_damaged);
         else
-            install_want(replica, output, index);
+            install_want(replica, output, index, replica->stored.checkpoint.id);
         return;
     }
     ASSERT(replica->checkpoint.dirty_count == 0);

@@ -456,6 +456,16 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
     ledger_rounds(check, node, view, same);
 }
 
+/* Durable on a majority of those who committed it; or of the members now, when others have left, and need it no more.
+ */
+static bool reply_is_durable(const struct check *check, uint32_t node, uint64_t index)
+{
+    const struct ghost_commit *commit = &check->commits[index];
+    const uint32_t holders = check_disk_holders(check, index, commit->link.chain);
+    return check_members_quorum(check, commit->configuration, holders)
+           || check_members_quorum(check, check->nodes[node].used, holders);
+}
+
 /* An outcome that a client hears is committed and durable on a majority. */
 void check_reply(struct check *check, uint32_t node, struct slice frame)
 {
@@ -468,8 +478,7 @@ void check_reply(struct check *check, uint32_t node, struct slice frame)
     if (reply.applied > check->committed)
         check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu; %llu are committed",
                    (unsigned long long)reply.applied, (unsigned long long)check->committed);
-    else if (!check_members_quorum(check, check->commits[reply.applied].configuration,
-                                   check_disk_holders(check, reply.applied, check->commits[reply.applied].link.chain)))
+    else if (!reply_is_durable(check, node, reply.applied))
         check_fail(check, CHECK_PROMISE_REPLY, node, "answers from entry %llu, which is not durable on a majority",
                    (unsigned long long)reply.applied);
 }

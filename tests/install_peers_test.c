@@ -119,6 +119,47 @@ TEST(a_checkpoint_whose_holder_is_gone_is_made_by_who_can_know_that_it_is_commit
     cluster_free(cluster);
 }
 
+static bool no_answers_to_it(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_CHECKPOINT_RESPONSE || to != commit_listener;
+}
+
+/* A node that lacks a page of its checkpoint has heard that an entry behind that is in a newer one (repair.c), and who
+ * has that is gone. All others have the node's own checkpoint, which does not do, and the entry in their logs. No
+ * client writes, so no marker will come. */
+TEST(a_checkpoint_that_was_only_heard_of_is_made_by_another)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    for (uint8_t value = 0; value < 4; value++)
+        put(cluster, 3, value);
+    cluster_run(cluster, 200 * MS);
+    const struct log_id last = node_view(cluster->nodes[slot]).last;
+    const uint64_t before = checkpoint_index(cluster, leader);
+    EXPECT(last.index > before && checkpoint_index(cluster, slot) == before);
+    rot_pages(cluster, slot, 0, 1);
+    commit_listener = slot;
+    cluster->hook = no_answers_to_it;
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    cluster_run(cluster, 200 * MS);
+    struct replica *replica = replica_at(cluster, slot);
+    EXPECT_EQUAL(replica->store.state, STORE_DAMAGED);
+    install_want(replica, &node_at(cluster, slot)->output, last.index, last);
+    cluster->hook = NULL;
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT(install_is_idle(replica));
+    EXPECT(checkpoint_index(cluster, leader) >= last.index);
+    EXPECT(checkpoint_index(cluster, slot) >= last.index);
+    cluster_free(cluster);
+}
+
 static bool nothing_but_offers(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
 {
     struct message message;
