@@ -129,6 +129,55 @@ TEST(a_node_joins_through_a_checkpoint_and_knows_the_members_after_a_restart)
     cluster_free(cluster);
 }
 
+static bool no_answer_about_checkpoints(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes,
+                                        uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    (void)to;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_CHECKPOINT_RESPONSE;
+}
+
+/* Of node 4: its first checkpoint counts, and it has not been loaded, so the members are not known. */
+static bool first_checkpoint_is_whole(const struct cluster *cluster)
+{
+    const struct stored *durable = &replica_at(cluster, 3)->superblock.durable;
+    return durable->checkpoint.id.index > 0 && (durable->flags & STORED_PARTIAL) == 0;
+}
+
+TEST(a_joiner_with_a_damaged_page_does_not_read_it_for_ever_but_asks_its_leader)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    for (int i = 0; i < 2; i++)
+        write_until_checkpoint(cluster, 6);
+    const struct member_operation add = operation(MEMBER_ADD_LEARNER, 4);
+    send_change(cluster, elected(cluster), &add, 1, 0);
+    for (uint64_t steps = 0; steps < 100000 && !first_checkpoint_is_whole(cluster); steps++)
+        cluster_one_step(cluster, steps);
+    EXPECT(first_checkpoint_is_whole(cluster));
+    EXPECT_EQUAL(configuration_members(configuration_at(cluster, 3)), 0);
+    struct node *joiner = node_at(cluster, 3);
+    uint32_t page = 0;
+    while (map_entry_is_zero(map_entry_const(joiner->replica, 0, page)))
+        page++;
+    uint8_t *block =
+        joiner->data + (uint64_t)map_entry_const(joiner->replica, 0, page)->block * joiner->limits.page_bytes;
+    block[17] ^= 4;
+    cluster->hook = no_answer_about_checkpoints;
+    node_crash(joiner);
+    start(cluster, 3);
+    cluster_run(cluster, 500 * MS);
+    EXPECT_EQUAL(joiner->replica->store.state, STORE_DAMAGED);
+    cluster->hook = NULL;
+    cluster_run(cluster, 500 * MS);
+    EXPECT(store_is_ready(joiner->replica));
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    cluster_free(cluster);
+}
+
 TEST(all_voters_are_replaced_at_once)
 {
     struct cluster *cluster = cluster_ready(63);
