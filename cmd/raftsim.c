@@ -15,6 +15,7 @@
 #include "../core/checksum.h"
 #include "../sim/campaign.h"
 #include "../sim/coverage.h"
+#include "../sim/look.h"
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
 #include "../sim/world.h"
@@ -69,8 +70,15 @@ static const char usage_replay[] =
     "raftsim replay SEED|FILE [options]: one schedule again, with the black-box linearizability search\n"
     "\n"
     "  --profile NAME   of the run that the seed comes from (mixed); a FILE knows its own\n"
-    "  --verbose        one line per step: step, time, node, input, effects, events, digest\n"
-    "  --quiet          no parameters, only the result\n";
+    "  --log            one line per event: step, time in ns, who, what, and the rest; see sim/README.md\n"
+    "  --until WHERE    shows nothing behind a step (1203) or a time (150ms, 3s), and ends there\n"
+    "  --break EXPR     ends with the first step for which that holds: 'leader n2', 'commit>=10', 'crash and n1',\n"
+    "                   'term=5 and n1', 'vote? lost'; the words are those of the log, see sim/README.md\n"
+    "  --state NODE     the state of a node (n0, n1...) at the end, or where that came earlier\n"
+    "  --inputs N       a longer life than the seed's: faults go on for N inputs\n"
+    "  --quiet          no parameters, only the result\n"
+    "\n"
+    "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n";
 
 static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
                                    "\n"
@@ -81,7 +89,7 @@ static const char usage_scenario[] =
     "raftsim scenario [options] FILE...: lives through each script, with all checkers, and compares its transcript\n"
     "\n"
     "  --bless          writes the transcript into the file, if all expectations hold\n"
-    "  --verbose        one line per step, as of replay\n"
+    "  --log            one line per event, as of replay\n"
     "\n"
     "Prints a line for each file: ok, blessed or FAILED, and its name. Exit codes: 0 all are as they should be, 3 "
     "some\n"
@@ -96,8 +104,9 @@ struct options {
     bool json;
     bool keep_going;
     bool quiet;
-    bool verbose;
     const char *trace_dir;
+    struct look_options look;
+    uint64_t inputs;    /* 0: as drawn */
     const char *target; /* replay: seed or file */
     bool profile_given;
     bool bless;
@@ -168,7 +177,11 @@ enum option_key {
     OPTION_KEEP_GOING,
     OPTION_TRACE_DIR,
     OPTION_QUIET,
-    OPTION_VERBOSE,
+    OPTION_LOG,
+    OPTION_UNTIL,
+    OPTION_BREAK,
+    OPTION_STATE,
+    OPTION_INPUTS,
     OPTION_BLESS,
 };
 
@@ -183,7 +196,12 @@ static const struct option option_table[] = {
     { "keep-going", no_argument, NULL, OPTION_KEEP_GOING },
     { "trace-dir", required_argument, NULL, OPTION_TRACE_DIR },
     { "quiet", no_argument, NULL, OPTION_QUIET },
-    { "verbose", no_argument, NULL, OPTION_VERBOSE },
+    { "log", no_argument, NULL, OPTION_LOG },
+    { "verbose", no_argument, NULL, OPTION_LOG }, /* its name of old */
+    { "until", required_argument, NULL, OPTION_UNTIL },
+    { "break", required_argument, NULL, OPTION_BREAK },
+    { "state", required_argument, NULL, OPTION_STATE },
+    { "inputs", required_argument, NULL, OPTION_INPUTS },
     { "bless", no_argument, NULL, OPTION_BLESS },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
@@ -207,7 +225,11 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_KEEP_GOING: return options->keep_going = true;
     case OPTION_TRACE_DIR: options->trace_dir = value; return true;
     case OPTION_QUIET: return options->quiet = true;
-    case OPTION_VERBOSE: return options->verbose = true;
+    case OPTION_LOG: return options->look.log = true;
+    case OPTION_UNTIL: options->look.until = value; return true;
+    case OPTION_BREAK: options->look.break_at = value; return true;
+    case OPTION_STATE: options->look.state = value; return true;
+    case OPTION_INPUTS: return parse_number(value, &options->inputs) && options->inputs > 0;
     case OPTION_BLESS: return options->bless = true;
     default: return false;
     }
@@ -307,7 +329,7 @@ static void write_trace(const struct options *options, const struct campaign_fai
     const bool written = !ferror(file);
     if (fclose(file) != 0 || !written)
         fprintf(stderr, "raftsim: %s: cannot be written\n", path);
-    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --verbose\n", path, program, path);
+    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, program, path);
 }
 
 static void report_failure(const struct options *options, const struct campaign_failure *failure)
@@ -514,6 +536,18 @@ static void compare_builds(const struct trace_origin *origin, const char *outcom
                origin->build, origin->outcome, origin->checker, build, outcome);
 }
 
+/* False: an option is wrong, and the user knows. */
+static bool look_start(struct look *look, const struct options *options)
+{
+    char error[LOOK_ERROR_BYTES];
+    struct look_options look_options = options->look;
+    look_options.out = stdout;
+    if (look_begin(look, &look_options, error))
+        return true;
+    fprintf(stderr, "raftsim: %s\n", error);
+    return false;
+}
+
 static int replay(struct options *options)
 {
     struct trace_origin origin = { .build = 0 };
@@ -524,20 +558,27 @@ static int replay(struct options *options)
     }
     struct world *world = world_new();
     struct world_result result;
-    struct transcript transcript;
-    transcript_init(&transcript, stdout);
+    static struct look look;
+    if (!look_start(&look, options))
+        return EXIT_USAGE;
     const struct world_options world_options = {
         .seed = options->seed,
         .profile = options->profile,
         .search = true,
-        .observer = options->verbose ? &transcript.observer : NULL,
+        .observer = look_observer(&look),
+        .inputs_max = options->inputs,
     };
     current_world = world;
     if (world == NULL || !world_run(world, &world_options, &result)) {
         fprintf(stderr, "raftsim: out of memory\n");
         return EXIT_INTERNAL;
     }
-    if (!options->verbose && !options->quiet)
+    const bool shown = look_end(&look);
+    if (look_stopped(&look)) {
+        world_free(world);
+        return shown ? EXIT_OK : EXIT_INTERNAL;
+    }
+    if (!options->look.log && !options->quiet)
         swarm_print(&world->scene.swarm, stdout);
     if (!options->quiet)
         transcript_nodes(world, stdout);
@@ -589,16 +630,17 @@ static void print_scenario(const char *path, enum scenario_verdict verdict)
 static int scenarios(const struct options *options)
 {
     struct scenario *scenario = scenario_new();
-    struct transcript transcript;
+    static struct look look;
     int code = EXIT_OK;
-    transcript_init(&transcript, stdout);
+    if (!look_start(&look, options))
+        return EXIT_USAGE;
     if (scenario == NULL) {
         fprintf(stderr, "raftsim: no memory\n");
         return EXIT_INTERNAL;
     }
     for (int i = 0; i < options->file_count; i++) {
         const enum scenario_verdict verdict =
-            scenario_file(scenario, options->files[i], options->bless, options->verbose ? &transcript.observer : NULL);
+            scenario_file(scenario, options->files[i], options->bless, look_observer(&look));
         print_scenario(options->files[i], verdict);
         if (verdict == SCENARIO_NO_FILE)
             code = EXIT_INTERNAL;
@@ -634,7 +676,8 @@ int main(int argc, char **argv)
         return code >= 0 ? code : run(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_replay, " profile verbose quiet ", WANTS_TARGET, &options);
+        code = parse_options(argc - 1, argv + 1, usage_replay, " profile log verbose until break state inputs quiet ",
+                             WANTS_TARGET, &options);
         return code >= 0 ? code : replay(&options);
     }
     if (strcmp(argv[1], "digest") == 0) {
@@ -643,7 +686,7 @@ int main(int argc, char **argv)
         return code >= 0 ? code : digest(&options);
     }
     if (strcmp(argv[1], "scenario") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_scenario, " bless verbose ", WANTS_FILES, &options);
+        code = parse_options(argc - 1, argv + 1, usage_scenario, " bless log verbose ", WANTS_FILES, &options);
         return code >= 0 ? code : scenarios(&options);
     }
     return usage_error("", argv[1], "unknown command");

@@ -329,6 +329,16 @@ bool network_deliver(struct network *network, struct scene *scene, uint32_t from
     return network_post(network, scene, from, to, frame, 0, FATE_RELEASED);
 }
 
+const char *cut_text(uint32_t reason)
+{
+    static const char *const texts[CUT_OUTSIDER + 1] = {
+        [NEMESIS_SPLIT] = "split",   [NEMESIS_ONE_WAY] = "one-way", [NEMESIS_PAIR] = "pair",
+        [NEMESIS_LEADER] = "leader", [NEMESIS_CLIENTS] = "clients", [CUT_OUTSIDER] = "outsider",
+    };
+    ASSERT(reason <= CUT_OUTSIDER);
+    return texts[reason];
+}
+
 void network_cut(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint32_t reason)
 {
     (void)network_link(from, to);

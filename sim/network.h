@@ -33,7 +33,9 @@ struct network {
     uint8_t *arena;
 };
 
+/* Why a link is cut: the kinds of nemesis up to NEMESIS_CLIENTS, and of who stays outside when all is healed. */
 enum { CUT_OUTSIDER = NEMESIS_CLIENTS + 1 };
+const char *cut_text(uint32_t reason);
 
 bool network_init(struct network *network);
 void network_free(struct network *network);

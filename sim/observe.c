@@ -26,9 +26,12 @@ void observe_fault(const struct scene *scene, uint32_t node, enum fault_kind fau
 static void group_see(struct observer *observer, const struct observed *observed)
 {
     struct observer_group *group = (struct observer_group *)observer;
-    for (uint32_t i = 0; i < group->count; i++) {
+    for (uint32_t i = 0; i < group->count && !observer->enough; i++) {
         group->members[i]->see(group->members[i], observed);
-        observer->enough |= group->members[i]->enough;
+        if (group->members[i]->enough) {
+            observer->enough = true;
+            return;
+        }
     }
 }
 

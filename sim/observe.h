@@ -119,7 +119,8 @@ struct observer {
     bool enough; /* set by the observer: the life ends here, without a verdict */
 };
 
-/* Tells all of them, in order; it has had enough when one of them has. */
+/* Tells all of them, in order. When one of them has had enough, those behind it are told nothing more, nor is anybody
+ * from then on. */
 struct observer_group {
     struct observer observer;
     uint32_t count;

@@ -1,4 +1,4 @@
-/* One line per step. */
+/* One line per event. */
 #include "transcript.h"
 
 #include <inttypes.h>
@@ -6,36 +6,46 @@
 #include "../core/inspect.h"
 #include "node.h"
 
-static void transcript_request(FILE *file, struct slice frame)
+static void transcript_value(FILE *file, const struct field *field)
 {
-    struct request_header request;
-    if (frame.count < sizeof(struct frame_header) + sizeof request)
-        return;
-    memcpy(&request, frame.bytes + sizeof(struct frame_header), sizeof request);
-    fprintf(file, " %s", request_kind_text(request.kind));
-    if (request.session != 0)
-        fprintf(file, " s%" PRIu64 ".%" PRIu64, request.session, request.sequence);
+    switch (field->kind) {
+    case FIELD_NUMBER: fprintf(file, "%" PRIu64, field->a); return;
+    case FIELD_ID: fprintf(file, "%" PRIu64 ".%" PRIu64, field->a, field->b); return;
+    case FIELD_HASH: fprintf(file, "%016" PRIx64, field->a); return;
+    case FIELD_TEXT: fputs(field->text, file); return;
+    case FIELD_PAIR: fprintf(file, "%" PRIu64 " %" PRIu64, field->a, field->b); return;
+    }
 }
 
-static void transcript_frame(FILE *file, struct slice frame)
+void transcript_fields(FILE *file, const struct fields *fields)
 {
-    struct frame_header header;
-    struct reply_header reply;
-    if (frame.count < sizeof header) {
-        fprintf(file, "short %" PRIu32 "B", frame.count);
-        return;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (!field->brief)
+            continue;
+        fprintf(file, " %s", field->name);
+        if (field->kind == FIELD_TEXT && field->text[0] == '\0')
+            continue;
+        fputc('=', file);
+        transcript_value(file, field);
     }
-    memcpy(&header, frame.bytes, sizeof header);
-    fputs(frame_type_text(header.type), file);
-    if (header.type == FRAME_CLIENT_REQUEST) {
-        transcript_request(file, frame);
-    } else if (header.type == FRAME_CLIENT_REPLY && frame.count >= sizeof header + sizeof reply) {
-        memcpy(&reply, frame.bytes + sizeof header, sizeof reply);
-        fprintf(file, " (%s)", reply_status_text((enum reply_status)reply.status));
-    } else {
-        fprintf(file, " t%" PRIu64, header.term);
+}
+
+void transcript_table(FILE *file, const struct fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        fprintf(file, "  %-22s", fields->items[i].name);
+        transcript_value(file, &fields->items[i]);
+        fputc('\n', file);
     }
-    fprintf(file, " %" PRIu32 "B", frame.count);
+}
+
+static void transcript_frame(struct transcript *transcript, struct slice frame)
+{
+    fputs(describe_frame_name(frame), transcript->file);
+    fields_reset(&transcript->fields, transcript->fields.swarm);
+    describe_frame(&transcript->fields, frame);
+    transcript_fields(transcript->file, &transcript->fields);
 }
 
 static void transcript_endpoint(FILE *file, uint32_t endpoint)
@@ -50,17 +60,19 @@ static void transcript_operation(FILE *file, uint64_t op_id)
     fprintf(file, "op%" PRIu64 ".%" PRIu64, op_id >> 56, op_id & (UINT64_MAX >> 8));
 }
 
-static void transcript_input(FILE *file, const struct input *input, uint32_t from)
+static void transcript_input(struct transcript *transcript, const struct observed *observed)
 {
+    FILE *file = transcript->file;
+    const struct input *input = observed->step_of.input;
     switch (input->kind) {
     case INPUT_START: fputs("start", file); break;
     case INPUT_TICK: fputs("tick", file); break;
     case INPUT_PEER_FRAME:
     case INPUT_CLIENT_FRAME:
         fputs("from ", file);
-        transcript_endpoint(file, from);
+        transcript_endpoint(file, observed->step_of.from);
         fputc(' ', file);
-        transcript_frame(file, input->bytes);
+        transcript_frame(transcript, input->bytes);
         break;
     case INPUT_DISK:
         fputs("disk ", file);
@@ -70,40 +82,6 @@ static void transcript_input(FILE *file, const struct input *input, uint32_t fro
     }
     if (input->more)
         fputs(" more", file);
-}
-
-/* The slot of a node id. */
-static uint32_t transcript_slot(const struct swarm *swarm, uint64_t node_id)
-{
-    uint32_t slot = 0;
-    while (slot < swarm->node_count && swarm->configs[slot].node_id != node_id)
-        slot++;
-    return slot < swarm->node_count ? slot : ENDPOINTS;
-}
-
-static void transcript_effect(const struct transcript *transcript, const struct effect *effect)
-{
-    FILE *file = transcript->file;
-    fputs(" > ", file);
-    switch (effect->kind) {
-    case EFFECT_SEND:
-    case EFFECT_REPLY:
-        transcript_endpoint(file, effect->kind == EFFECT_REPLY ? (uint32_t)effect->target
-                                                               : transcript_slot(transcript->swarm, effect->target));
-        fputc(' ', file);
-        transcript_frame(file, effect->bytes);
-        break;
-    case EFFECT_WRITE:
-    case EFFECT_READ:
-        fputs(effect->kind == EFFECT_WRITE ? "write " : "read ", file);
-        transcript_operation(file, effect->op_id);
-        fprintf(file, " %s%" PRIu64 "+%" PRIu32, effect->device == DEVICE_DATA ? "data:" : "", effect->offset,
-                effect->bytes.count);
-        break;
-    case EFFECT_RELEASE: fprintf(file, "release %u bytes", effect->bytes.count); break;
-    case EFFECT_REFUSE: fprintf(file, "refuse (%s)", frame_verdict_text(effect->verdict)); break;
-    case EFFECT_STOP: fprintf(file, "stop (%s, %" PRIu64 ")", stop_reason_text(effect->stop), effect->detail); break;
-    }
 }
 
 static void transcript_event(FILE *file, const struct event *event)
@@ -121,28 +99,138 @@ static void transcript_event(FILE *file, const struct event *event)
         fprintf(file, " %" PRIu64 "]", event->b);
 }
 
-static void transcript_step(const struct transcript *transcript, const struct observed *observed)
+static void transcript_step(struct transcript *transcript, const struct observed *observed)
 {
     FILE *file = transcript->file;
     const struct output *output = observed->step_of.output;
-    fprintf(file, "%6" PRIu64 " %14" PRIu64 " n%" PRIu32 " ", observed->step, observed->time_ns, observed->who);
-    transcript_input(file, observed->step_of.input, observed->step_of.from);
-    for (uint32_t i = 0; i < output->effect_count; i++)
-        transcript_effect(transcript, &output->effects[i]);
+    transcript_input(transcript, observed);
     for (uint32_t i = 0; i < output->event_count && i < output->event_max; i++)
         transcript_event(file, &output->events[i]);
-    fprintf(file, " #%016" PRIx64 "\n", replica_digest(observed->step_of.replica));
+    for (uint32_t i = 0; i < output->effect_count; i++)
+        if (output->effects[i].kind == EFFECT_REFUSE)
+            fprintf(file, " > refuse (%s)", frame_verdict_text(output->effects[i].verdict));
+    fprintf(file, " #%016" PRIx64, replica_digest(observed->step_of.replica));
+}
+
+static void transcript_cuts(FILE *file, uint32_t cuts)
+{
+    for (uint32_t reason = 0; reason <= CUT_OUTSIDER; reason++)
+        if ((cuts >> reason & 1) != 0)
+            fprintf(file, " %s", cut_text(reason));
+}
+
+static void transcript_send(struct transcript *transcript, const struct observed *observed)
+{
+    FILE *file = transcript->file;
+    fputs("to ", file);
+    transcript_endpoint(file, observed->send.to);
+    fputc(' ', file);
+    transcript_frame(transcript, observed->send.frame);
+    fprintf(file, " > %s", frame_fate_text(observed->send.fate));
+    if (observed->send.fate == FATE_CUT)
+        transcript_cuts(file, observed->send.cut);
+    if (!frame_fate_travels(observed->send.fate))
+        return;
+    fprintf(file, " %s%sarrives %" PRIu64, observed->send.damaged ? "damaged " : "",
+            observed->send.held_back ? "delayed " : "", observed->send.at_ns);
+}
+
+static void transcript_disk(FILE *file, const struct observed *observed)
+{
+    fputs(observed->disk.write ? "write " : "read ", file);
+    transcript_operation(file, observed->disk.op_id);
+    fprintf(file, " %s%" PRIu64 "+%" PRIu32, observed->disk.device == DEVICE_DATA ? "data:" : "", observed->disk.offset,
+            observed->disk.bytes);
+    if (observed->kind == OBSERVED_DISK_BEGIN)
+        return;
+    if (observed->disk.gone && observed->disk.write)
+        fprintf(file, " gone, %" PRIu32 " of %" PRIu32 " sectors landed", observed->disk.landed,
+                observed->disk.sectors);
+    else if (observed->disk.gone)
+        fputs(" gone", file);
+    else
+        fputs(observed->disk.result == DISK_OK ? " ok" : observed->disk.result == DISK_FULL ? " full" : " error", file);
+}
+
+static void transcript_call(struct transcript *transcript, const struct observed *observed)
+{
+    struct fields *fields = &transcript->fields;
+    fields_reset(fields, fields->swarm);
+    describe_request(fields, observed->call.request);
+    if (observed->kind == OBSERVED_RETURN && observed->call.reply != NULL)
+        describe_reply(fields, observed->call.reply);
+    fprintf(transcript->file, "%" PRIu32, observed->call.number);
+    transcript_fields(transcript->file, fields);
+    if (observed->kind == OBSERVED_RETURN && observed->call.reply == NULL)
+        fputs(" given up", transcript->file);
+}
+
+static void transcript_link(FILE *file, const struct observed *observed)
+{
+    if (observed->kind != OBSERVED_MEND) {
+        fputs("to ", file);
+        transcript_endpoint(file, observed->link.to);
+        fputc(' ', file);
+    }
+    if (observed->kind == OBSERVED_CLOG)
+        fprintf(file, "until %" PRIu64, observed->link.until_ns);
+    else
+        fputs(cut_text(observed->link.reason), file);
+}
+
+/* What stands behind the kind. */
+static void transcript_details(struct transcript *transcript, const struct observed *observed)
+{
+    FILE *file = transcript->file;
+    switch (observed->kind) {
+    case OBSERVED_START: fprintf(file, "life %" PRIu32, observed->life); return;
+    case OBSERVED_STEP: transcript_step(transcript, observed); return;
+    case OBSERVED_SEND: transcript_send(transcript, observed); return;
+    case OBSERVED_DISK_BEGIN:
+    case OBSERVED_DISK_END: transcript_disk(file, observed); return;
+    case OBSERVED_STOP:
+        fprintf(file, "%s, %" PRIu64, stop_reason_text(observed->stop.reason), observed->stop.detail);
+        return;
+    case OBSERVED_PAUSE: fprintf(file, "until %" PRIu64, observed->until_ns); return;
+    case OBSERVED_FAULT: fputs(fault_kind_text(observed->fault), file); return;
+    case OBSERVED_CUT:
+    case OBSERVED_CLOG:
+    case OBSERVED_MEND: transcript_link(file, observed); return;
+    case OBSERVED_CALL:
+    case OBSERVED_RETURN: transcript_call(transcript, observed); return;
+    case OBSERVED_VIOLATION:
+        fprintf(file, "%s: %s", check_kind_text(observed->violation->kind), observed->violation->text);
+        return;
+    case OBSERVED_ARRIVE: fputs(observed->arrive.taken ? "" : "nobody is up", file); return;
+    case OBSERVED_BEGIN:
+    case OBSERVED_CRASH:
+    case OBSERVED_HEAL:
+    case OBSERVED_KINDS: return;
+    }
+}
+
+/* What was taken is told by the step that follows, or by the client's return. */
+static bool transcript_is_told(const struct observed *observed)
+{
+    const bool taken = observed->kind == OBSERVED_ARRIVE && observed->arrive.taken;
+    const bool completed = observed->kind == OBSERVED_DISK_END && !observed->disk.gone;
+    return !taken && !completed && observed->kind != OBSERVED_BEGIN;
 }
 
 static void transcript_see(struct observer *observer, const struct observed *observed)
 {
     struct transcript *transcript = (struct transcript *)observer;
+    char who[ENDPOINT_TEXT_BYTES];
     if (observed->kind == OBSERVED_BEGIN)
-        transcript->swarm = observed->begin.swarm;
+        transcript->fields.swarm = observed->begin.swarm;
     if (observed->kind == OBSERVED_BEGIN && observed->begin.drawn)
         swarm_print(observed->begin.swarm, transcript->file);
-    if (observed->kind == OBSERVED_STEP)
-        transcript_step(transcript, observed);
+    if (!transcript_is_told(observed))
+        return;
+    fprintf(transcript->file, "%6" PRIu64 " %14" PRIu64 " %-3s %-8s ", observed->step, observed->time_ns,
+            endpoint_text(observed->who, who), observed_kind_text(observed->kind));
+    transcript_details(transcript, observed);
+    fputc('\n', transcript->file);
 }
 
 void transcript_init(struct transcript *transcript, FILE *file)
