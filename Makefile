@@ -65,7 +65,9 @@ CFLAGS_ALL = -std=c11 -g $(WARNINGS) $(FLAGS_$(MODE)) $(FLAGS_$(firstword $(subs
 
 LAYERS := io sim core
 $(foreach layer,$(LAYERS),$(eval OBJECTS_$(layer) := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(layer)/*.c)))))
-PROGRAMS := $(patsubst cmd/%.c,$(OUT)/%,$(sort $(wildcard cmd/*.c)))
+# A program is cmd/NAME.c and its parts, cmd/NAME_*.c.
+PROGRAMS := $(foreach main,$(sort $(wildcard cmd/*.c)),$(if $(findstring _,$(notdir $(main))),,$(OUT)/$(basename $(notdir $(main)))))
+parts_of = $(1) $(sort $(wildcard $(filter cmd/%,$(1:.c=_*.c))))
 TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/*_test.c)))
 # Not a test by itself, but what ctrl_test.sh runs.
 EXPERIMENTS := $(OUT)/tests/ctrl
@@ -73,7 +75,7 @@ BENCHES := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/bench_*.c
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 SOURCES := $(sort $(wildcard core/*.[ch] sim/*.[ch] io/*.[ch] cmd/*.[ch] tests/*.[ch]))
 
-# A program is linked with the layers that its main file includes, and with the core.
+# A program is linked with the layers that its files include, and with the core.
 layers_of = $(if $(shell grep -l '"\.\./io/' $(1)),io) $(if $(shell grep -l '"\.\./sim/' $(1)),sim) core
 archives_of = $(patsubst %,$(OUT)/lib%.a,$(call layers_of,$(1)))
 libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
@@ -114,9 +116,9 @@ $(OUT)/lib%.a:
 	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
 
 define program # output file, source file, extra link flags
-$(1): $(OUT)/$(2:.c=.o) $(call archives_of,$(2))
+$(1): $(patsubst %.c,$(OUT)/%.o,$(call parts_of,$(2))) $(call archives_of,$(call parts_of,$(2)))
 	@$(if $(V),,echo "LINK  $(MODE) $$@")
-	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(2))
+	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(call parts_of,$(2)))
 endef
 $(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c)))
 $(foreach target,$(TESTS) $(EXPERIMENTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))

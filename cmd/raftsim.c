@@ -1,46 +1,31 @@
-/* raftsim: lives of whole clusters, from seeds and from scripts. `run` many, `replay` one, `digest` a fixed set,
- * `scenario` the scripted ones.
+/* raftsim: lives of whole clusters, from seeds and from scripts. `run` many, `replay` one, `merge` the results of runs,
+ * `digest` a fixed set, `scenario` the scripted ones.
  *
  * The simulator itself is in sim/; here are options, progress, reports and exit codes. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../core/checksum.h"
-#include "../sim/campaign.h"
-#include "../sim/coverage.h"
-#include "../sim/look.h"
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
 #include "../sim/world.h"
-
-enum exit_code {
-    EXIT_OK = 0,
-    EXIT_INTERNAL = 1, /* no memory, no process, no file */
-    EXIT_USAGE = 2,
-    EXIT_SAFETY = 3,
-    EXIT_LINEARIZABILITY = 4,
-    EXIT_LIVENESS = 5,
-    EXIT_CRASH = 6,
-    EXIT_VACUOUS = 7,
-    EXIT_INTERRUPTED = 130,
-};
+#include "raftsim.h"
 
 #define RAFTSIM_VERSION "0.1"
 
-enum { TRACE_VERSION = 1, RUN_COUNT = 10000, DIGEST_COUNT = 200, SECONDS_MAX = 31536000, HANG_MS = 60000 };
+enum { RUN_COUNT = 10000, DIGEST_COUNT = 200 };
 
 static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
     "\n"
     "  raftsim run    [options]              many schedules, with all checkers\n"
     "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run\n"
+    "  raftsim merge  [options] FILE...      adds up what runs wrote with --jsonl, and judges it as one run\n"
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
     "  raftsim scenario [options] FILE...    scripts: a small language over the same cluster, see sim/README.md\n"
     "\n"
@@ -53,18 +38,30 @@ static const char usage[] =
 static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
     "\n"
-    "  --seed S         first seed (1); schedule n has seed S + n\n"
-    "  --count N        schedules (10000; with --seconds no limit)\n"
-    "  --seconds N      deals schedules for so long, then ends as after the last one\n"
+    "  --seed S         first seed (1); schedule n has seed S + n. git: S from the commit of the work tree\n"
+    "  --count N        schedules of all shards (10000; with --for no limit)\n"
+    "  --for TIME       90s, 10m, 2h: deals schedules for so long, then ends as after the last one\n"
+    "  --shard I/N      only the schedules n with n mod N = I, from 0; the others are run elsewhere\n"
     "  --jobs J         worker processes (all processors)\n"
     "  --profile NAME   mixed (default), timed, untimed, election, storage, disk, quiet, members\n"
     "  --json           ends with one JSON object on standard output\n"
+    "  --jsonl FILE     JSON lines: the run, each failure, totals now and then and at the end; for merge\n"
+    "  --commit HASH    which commit this is (found in .git)\n"
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
     "  --quiet          no progress line\n"
     "\n"
     "A campaign of at least 1000 schedules in which an enabled fault, or with the mixed profile any fault, event or\n"
     "checker, never happened fails with code 7; rare ones count from 20000 schedules on, three from 500000.\n";
+
+static const char usage_merge[] =
+    "raftsim merge [options] FILE...: adds up what runs wrote with --jsonl, and judges it as one run\n"
+    "\n"
+    "  --json           one JSON object on standard output\n"
+    "\n"
+    "Runs of one commit must be of one build and one profile, and may have no seed in common. With several commits, "
+    "in\n"
+    "the order of the files, the last one is judged. Exit codes as of run; 1 also when shards are missing.\n";
 
 static const char usage_replay[] =
     "raftsim replay SEED|FILE [options]: one schedule again, with the black-box linearizability search\n"
@@ -95,34 +92,8 @@ static const char usage_scenario[] =
     "some\n"
     "are not, 1 a file cannot be read or written.\n";
 
-struct options {
-    uint64_t seed;
-    uint64_t count;   /* 0: not given */
-    uint64_t seconds; /* 0: as long as it takes */
-    uint32_t jobs;
-    enum profile profile;
-    bool json;
-    bool keep_going;
-    bool quiet;
-    const char *trace_dir;
-    struct look_options look;
-    uint64_t inputs;    /* 0: as drawn */
-    const char *target; /* replay: seed or file */
-    bool profile_given;
-    bool bless;
-    char **files; /* scenario */
-    int file_count;
-};
-
-static volatile sig_atomic_t interrupted;
-static const char *program = "raftsim"; /* as it was called, for commands to copy */
-static struct world *current_world;     /* for failed assertions: whose step it was */
-
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
+const char *raftsim_program = "raftsim";
+static struct world *current_world; /* for failed assertions: whose step it was */
 
 /* A worker leaves word for its parent; a replay tells the user. */
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -139,11 +110,30 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
     _exit(EXIT_CRASH);
 }
 
-static uint64_t now_ms(void)
+enum exit_code exit_code_of(enum outcome outcome)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    switch (outcome) {
+    case OUTCOME_PASSED: return EXIT_OK;
+    case OUTCOME_UNSAFE: return EXIT_SAFETY;
+    case OUTCOME_NOT_LINEARIZABLE: return EXIT_LINEARIZABILITY;
+    case OUTCOME_STUCK: return EXIT_LIVENESS;
+    case OUTCOME_CRASHED: return EXIT_CRASH;
+    }
+    return EXIT_INTERNAL;
+}
+
+uint64_t build_id(void)
+{
+    FILE *file = fopen("/proc/self/exe", "rb");
+    uint8_t bytes[65536];
+    uint64_t id = 0;
+    size_t count;
+    if (file == NULL)
+        return 0;
+    while ((count = fread(bytes, 1, sizeof bytes, file)) > 0)
+        id = checksum64(bytes, count, id);
+    fclose(file);
+    return id;
 }
 
 static bool parse_number(const char *text, uint64_t *number)
@@ -154,6 +144,27 @@ static bool parse_number(const char *text, uint64_t *number)
         return false;
     *number = strtoull(text, &end, 0);
     return errno == 0 && *end == '\0';
+}
+
+/* "90s", "10m", "2h" in seconds. */
+static bool parse_time(const char *text, uint64_t *seconds)
+{
+    char unit;
+    char rest;
+    uint64_t number;
+    if (*text < '0' || *text > '9' || sscanf(text, "%" SCNu64 "%c%c", &number, &unit, &rest) != 2
+        || number > SECONDS_MAX)
+        return false;
+    *seconds = number * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1);
+    return (unit == 'h' || unit == 'm' || unit == 's') && *seconds > 0 && *seconds <= SECONDS_MAX;
+}
+
+/* "I/N". */
+static bool parse_shard(const char *text, uint64_t *shard, uint64_t *shards)
+{
+    char rest;
+    return *text >= '0' && *text <= '9' && sscanf(text, "%" SCNu64 "/%" SCNu64 "%c", shard, shards, &rest) == 2
+           && *shard < *shards && *shards <= RESULTS_SHARDS_MAX;
 }
 
 static int usage_error(const char *format, const char *what, const char *value)
@@ -170,7 +181,10 @@ static int usage_error(const char *format, const char *what, const char *value)
 enum option_key {
     OPTION_SEED = 256,
     OPTION_COUNT,
-    OPTION_SECONDS,
+    OPTION_FOR,
+    OPTION_SHARD,
+    OPTION_JSONL,
+    OPTION_COMMIT,
     OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_JSON,
@@ -189,7 +203,10 @@ enum option_key {
 static const struct option option_table[] = {
     { "seed", required_argument, NULL, OPTION_SEED },
     { "count", required_argument, NULL, OPTION_COUNT },
-    { "seconds", required_argument, NULL, OPTION_SECONDS },
+    { "for", required_argument, NULL, OPTION_FOR },
+    { "shard", required_argument, NULL, OPTION_SHARD },
+    { "jsonl", required_argument, NULL, OPTION_JSONL },
+    { "commit", required_argument, NULL, OPTION_COMMIT },
     { "jobs", required_argument, NULL, OPTION_JOBS },
     { "profile", required_argument, NULL, OPTION_PROFILE },
     { "json", no_argument, NULL, OPTION_JSON },
@@ -211,10 +228,14 @@ static bool option_set(struct options *options, int key, const char *value)
 {
     uint64_t jobs;
     switch (key) {
-    case OPTION_SEED: return parse_number(value, &options->seed);
+    case OPTION_SEED:
+        options->seed_git = strcmp(value, "git") == 0;
+        return options->seed_git || parse_number(value, &options->seed);
     case OPTION_COUNT: return parse_number(value, &options->count) && options->count > 0;
-    case OPTION_SECONDS:
-        return parse_number(value, &options->seconds) && options->seconds > 0 && options->seconds <= SECONDS_MAX;
+    case OPTION_FOR: return parse_time(value, &options->seconds);
+    case OPTION_SHARD: return parse_shard(value, &options->shard, &options->shards);
+    case OPTION_JSONL: options->jsonl = value; return true;
+    case OPTION_COMMIT: snprintf(options->commit, sizeof options->commit, "%.64s", value); return commit_valid(value);
     case OPTION_JOBS:
         if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
             return false;
@@ -264,7 +285,7 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     if (wanted == WANTS_FILES) {
         options->files = argv + optind;
         options->file_count = argc - optind;
-        return optind < argc ? -1 : usage_error("", "scenario", "needs a file");
+        return optind < argc ? -1 : usage_error("", argv[0], "needs a file");
     }
     if (wanted == WANTS_TARGET && optind < argc) {
         options->target = argv[optind++];
@@ -277,216 +298,6 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     if (optind < argc)
         return usage_error("", argv[optind], "unexpected argument");
     return -1;
-}
-
-static enum exit_code exit_code_of(enum outcome outcome)
-{
-    switch (outcome) {
-    case OUTCOME_PASSED: return EXIT_OK;
-    case OUTCOME_UNSAFE: return EXIT_SAFETY;
-    case OUTCOME_NOT_LINEARIZABLE: return EXIT_LINEARIZABILITY;
-    case OUTCOME_STUCK: return EXIT_LIVENESS;
-    case OUTCOME_CRASHED: return EXIT_CRASH;
-    }
-    return EXIT_INTERNAL;
-}
-
-/* Which build this is: the hash of the program itself. */
-static uint64_t build_id(void)
-{
-    FILE *file = fopen("/proc/self/exe", "rb");
-    uint8_t bytes[65536];
-    uint64_t id = 0;
-    size_t count;
-    if (file == NULL)
-        return 0;
-    while ((count = fread(bytes, 1, sizeof bytes, file)) > 0)
-        id = checksum64(bytes, count, id);
-    fclose(file);
-    return id;
-}
-
-static void write_trace(const struct options *options, const struct campaign_failure *failure)
-{
-    char path[4096];
-    const uint64_t seed = options->seed + failure->number;
-    snprintf(path, sizeof path, "%s/raftsim-%s-%" PRIu64 ".trace", options->trace_dir, profile_text(options->profile),
-             seed);
-    FILE *file = fopen(path, "w");
-    if (file == NULL) {
-        fprintf(stderr, "raftsim: %s: %s\n", path, strerror(errno));
-        return;
-    }
-    fprintf(file, "raftsim-trace %d\n", TRACE_VERSION);
-    fprintf(file, "build %016" PRIx64 "\n", build_id());
-    fprintf(file, "seed %" PRIu64 "\n", seed);
-    fprintf(file, "profile %s\n", profile_text(options->profile));
-    fprintf(file, "outcome %s\n", outcome_text(failure->outcome));
-    fprintf(file, "checker %s\n", failure->checker);
-    fprintf(file, "step %" PRIu64 "\n", failure->step);
-    fprintf(file, "digest %016" PRIx64 "\n", failure->digest);
-    fprintf(file, "text %s\n", failure->text);
-    const bool written = !ferror(file);
-    if (fclose(file) != 0 || !written)
-        fprintf(stderr, "raftsim: %s: cannot be written\n", path);
-    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, program, path);
-}
-
-static void report_failure(const struct options *options, const struct campaign_failure *failure)
-{
-    fprintf(stderr, "raftsim: seed %" PRIu64 ": %s: %s", options->seed + failure->number,
-            outcome_text(failure->outcome), failure->checker);
-    if (failure->step > 0)
-        fprintf(stderr, " at step %" PRIu64, failure->step);
-    if (failure->node != UINT32_MAX)
-        fprintf(stderr, ", node n%" PRIu32, failure->node);
-    fprintf(stderr, "\n  %s\n", failure->text);
-    write_trace(options, failure);
-}
-
-static void print_progress(const struct options *options, const struct campaign_progress *progress, uint64_t spent_ms)
-{
-    static uint64_t last_ms;
-    const bool terminal = isatty(STDERR_FILENO) == 1;
-    const bool last = progress->over;
-    if (options->quiet || (!last && spent_ms - last_ms < (terminal ? 200U : 10000U)))
-        return;
-    last_ms = spent_ms;
-    const uint64_t rate = spent_ms > 0 ? progress->done * 1000 / spent_ms : 0;
-    uint64_t left_s = UINT64_MAX;
-    if (options->seconds > 0)
-        left_s = u64_max(options->seconds, spent_ms / 1000) - spent_ms / 1000;
-    if (options->count != UINT64_MAX && rate > 0)
-        left_s = u64_min(left_s, (options->count - u64_min(options->count, progress->done)) / rate);
-    fprintf(stderr, "%sraftsim: %" PRIu64, terminal ? "\r\033[K" : "", progress->done);
-    if (options->count != UINT64_MAX)
-        fprintf(stderr, "/%" PRIu64, options->count);
-    fprintf(stderr, " schedules, %" PRIu64 "/s, %" PRIu64 " failure%s", rate, progress->failures,
-            progress->failures == 1 ? "" : "s");
-    if (!last && left_s != UINT64_MAX)
-        fprintf(stderr, ", %" PRIu64 " s to go", left_s);
-    fputs(terminal && !last ? "" : "\n", stderr);
-    fflush(stderr);
-}
-
-static void print_counters(const char *name, const uint64_t *counts, uint32_t kinds, const char *(*text)(uint32_t))
-{
-    printf(",\"%s\":{", name);
-    for (uint32_t kind = 0; kind < kinds; kind++)
-        printf("%s\"%s\":%" PRIu64, kind > 0 ? "," : "", text(kind), counts[kind]);
-    putchar('}');
-}
-
-static const char *text_of_fault(uint32_t kind) { return fault_kind_text((enum fault_kind)kind); }
-static const char *text_of_check(uint32_t kind) { return check_kind_text((enum check_kind)kind); }
-static const char *text_of_demand(uint32_t kind)
-{
-    return demand_text((enum liveness_world)(kind / LIVENESS_DEMANDS), (enum liveness_demand)(kind % LIVENESS_DEMANDS));
-}
-static const char *text_of_event(uint32_t kind) { return event_kind_text((enum event_kind)kind); }
-static const char *text_of_read(uint32_t kind) { return read_kind_text((enum read_kind)kind); }
-static const char *text_of_reply(uint32_t kind) { return reply_status_text((enum reply_status)kind); }
-static const char *text_of_verdict(uint32_t kind) { return frame_verdict_text((enum frame_verdict)kind); }
-
-/* Decimal fractions without floating point: value / scale with two digits. */
-static void print_ratio(const char *name, uint64_t value, uint64_t scale)
-{
-    const uint64_t hundredths = scale > 0 ? value * 100 / scale : 0;
-    printf(",\"%s\":%" PRIu64 ".%02" PRIu64, name, hundredths / 100, hundredths % 100);
-}
-
-static void print_json(const struct options *options, const struct coverage *sum,
-                       const struct campaign_progress *progress, uint64_t spent_ms)
-{
-    const uint64_t schedules = progress->done;
-    printf("{\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, schedules, progress->failures);
-    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed, profile_text(options->profile),
-           options->jobs);
-    print_ratio("seconds", spent_ms, 1000);
-    print_ratio("schedules_per_second", schedules * 1000, spent_ms > 0 ? spent_ms : 1);
-    printf(",\"inputs\":%" PRIu64, sum->inputs);
-    print_ratio("inputs_mean", sum->inputs, sum->schedules);
-    print_ratio("simulated_seconds", sum->simulated_ns / 1000000, 1000);
-    printf(",\"client_ops\":%" PRIu64 ",\"client_ops_answered\":%" PRIu64, sum->calls, sum->calls_answered);
-    print_ratio("client_ops_mean", sum->calls, sum->schedules);
-    print_ratio("nodes_mean", sum->nodes, sum->schedules);
-    printf(",\"untimed\":%" PRIu64 ",\"searched\":%" PRIu64 ",\"dropped\":%" PRIu64, sum->schedules_untimed,
-           sum->schedules_searched, sum->dropped);
-    print_counters("faults", sum->fired, FAULT_KINDS, text_of_fault);
-    print_counters("faults_enabled", sum->enabled, FAULT_KINDS, text_of_fault);
-    print_counters("checks", sum->checks, CHECK_KINDS, text_of_check);
-    print_counters("liveness", sum->demands[0], LIVENESS_WORLDS * LIVENESS_DEMANDS, text_of_demand);
-    print_counters("events", sum->events, EVENT_KINDS, text_of_event);
-    print_counters("reads", sum->reads, READ_KINDS, text_of_read);
-    print_counters("replies", sum->replies, REPLY_STATUSES, text_of_reply);
-    print_counters("progress", sum->progress, PROGRESS_STATES, progress_text);
-    print_counters("refusals", sum->refusals, FRAME_VERDICTS, text_of_verdict);
-    puts("}");
-}
-
-static int finish_run(const struct options *options, struct campaign *campaign,
-                      const struct campaign_progress *progress, uint64_t spent_ms)
-{
-    const struct campaign_failure *failures;
-    struct coverage sum;
-    const uint32_t count = campaign_failures(campaign, &failures);
-    campaign_coverage(campaign, &sum);
-    for (uint32_t i = 0; i < (options->keep_going ? count : u32_min(count, 1)); i++)
-        report_failure(options, &failures[i]);
-    const char *gap = coverage_gap(&sum, options->profile == PROFILE_MIXED);
-    if (options->json)
-        print_json(options, &sum, progress, spent_ms);
-    else
-        printf("%" PRIu64 " schedule%s, %" PRIu64 " failure%s, %" PRIu64 " inputs, %" PRIu64
-               " client operations, %" PRIu64 " simulated seconds in %" PRIu64 ".%03" PRIu64 " s\n",
-               progress->done, progress->done == 1 ? "" : "s", progress->failures, progress->failures == 1 ? "" : "s",
-               sum.inputs, sum.calls, sum.simulated_ns / 1000000000, spent_ms / 1000, spent_ms % 1000);
-    if (count > 0)
-        return (int)exit_code_of(failures[0].outcome);
-    if (interrupted)
-        return EXIT_INTERRUPTED;
-    if (gap == NULL)
-        return EXIT_OK;
-    fprintf(stderr, "raftsim: vacuous: in %" PRIu64 " schedules \"%s\" never happened\n", sum.schedules, gap);
-    return EXIT_VACUOUS;
-}
-
-static int run(const struct options *options)
-{
-    const struct campaign_options campaign_options = {
-        .seed = options->seed,
-        .count = options->count,
-        .jobs = options->jobs,
-        .profile = options->profile,
-        .keep_going = options->keep_going,
-        .hang_ms = HANG_MS,
-    };
-    if (access(options->trace_dir, W_OK) != 0) {
-        fprintf(stderr, "raftsim: --trace-dir %s: %s\n", options->trace_dir, strerror(errno));
-        return EXIT_USAGE;
-    }
-    const struct sigaction action = { .sa_handler = interrupt };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    const uint64_t start_ms = now_ms();
-    struct campaign *campaign = campaign_start(&campaign_options);
-    if (campaign == NULL) {
-        fprintf(stderr, "raftsim: cannot start workers: %s\n", strerror(errno));
-        return EXIT_INTERNAL;
-    }
-    struct campaign_progress progress;
-    for (;;) {
-        campaign_poll(campaign, now_ms(), &progress);
-        if (interrupted || (options->seconds > 0 && now_ms() - start_ms >= options->seconds * 1000))
-            campaign_stop(campaign);
-        print_progress(options, &progress, now_ms() - start_ms);
-        if (progress.over)
-            break;
-        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-    }
-    const int code = finish_run(options, campaign, &progress, now_ms() - start_ms);
-    campaign_free(campaign);
-    return code;
 }
 
 /* What a trace file says of the run that wrote it. */
@@ -654,9 +465,9 @@ static int scenarios(const struct options *options)
 int main(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = { .seed = 1, .trace_dir = "." };
+    struct options options = { .seed = 1, .shards = 1, .trace_dir = "." };
     if (argc > 0)
-        program = argv[0];
+        raftsim_program = argv[0];
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("raftsim " RAFTSIM_VERSION);
         return EXIT_OK;
@@ -668,12 +479,16 @@ int main(int argc, char **argv)
     }
     int code;
     if (strcmp(argv[1], "run") == 0) {
-        code =
-            parse_options(argc - 1, argv + 1, usage_run,
-                          " seed count seconds jobs profile json keep-going trace-dir quiet ", WANTS_NOTHING, &options);
+        code = parse_options(argc - 1, argv + 1, usage_run,
+                             " seed count for shard jobs profile json jsonl commit keep-going trace-dir quiet ",
+                             WANTS_NOTHING, &options);
         if (options.count == 0)
             options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;
-        return code >= 0 ? code : run(&options);
+        return code >= 0 ? code : raftsim_run(&options);
+    }
+    if (strcmp(argv[1], "merge") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_merge, " json ", WANTS_FILES, &options);
+        return code >= 0 ? code : raftsim_merge(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_replay, " profile log verbose until break state inputs quiet ",

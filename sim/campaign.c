@@ -24,6 +24,7 @@ struct campaign_worker {
     _Atomic uint64_t done;
     _Atomic uint64_t failures;
     struct coverage coverage;
+    struct census census;
     struct campaign_failure kept[CAMPAIGN_FAILURES_MAX];
     char assertion[256];
 };
@@ -31,8 +32,9 @@ struct campaign_worker {
 /* Lives in shared memory. */
 struct campaign {
     struct campaign_options options;
-    _Atomic uint64_t next; /* number of the schedule to deal next */
-    _Atomic uint64_t end;  /* no schedule from here on is dealt */
+    _Atomic uint64_t next; /* the schedule of this shard to deal next: 0, 1, 2... */
+    _Atomic uint64_t end;  /* no schedule from this number on is dealt */
+    _Atomic uint64_t dealt;
     struct campaign_failure all[CAMPAIGN_JOBS_MAX * CAMPAIGN_FAILURES_MAX];
     struct campaign_worker workers[CAMPAIGN_JOBS_MAX];
 };
@@ -84,6 +86,7 @@ static void campaign_run_one(struct campaign *campaign, struct campaign_worker *
         .seed = campaign->options.seed + number,
         .profile = campaign->options.profile,
         .search = campaign_searches(campaign->options.seed + number),
+        .signature = signature_samples(campaign->options.seed + number),
     };
     struct world_result result;
     if (!world_run(world, &options, &result)) {
@@ -91,6 +94,7 @@ static void campaign_run_one(struct campaign *campaign, struct campaign_worker *
         _exit(1);
     }
     coverage_add(&worker->coverage, &world->scene.coverage);
+    census_count(&worker->census, &world->signature);
     if (result.failure == NULL)
         return;
     struct campaign_failure failure = {
@@ -105,6 +109,12 @@ static void campaign_run_one(struct campaign *campaign, struct campaign_worker *
     campaign_keep(campaign, worker, &failure);
 }
 
+/* Number of the n-th schedule of this shard. */
+static uint64_t campaign_number(const struct campaign *campaign, uint64_t n)
+{
+    return n * campaign->options.shards + campaign->options.shard;
+}
+
 _Noreturn static void campaign_work(struct campaign *campaign, struct campaign_worker *worker)
 {
     const pid_t parent = getppid();
@@ -116,9 +126,10 @@ _Noreturn static void campaign_work(struct campaign *campaign, struct campaign_w
         _exit(1);
     }
     while (getppid() == parent) {
-        const uint64_t number = atomic_fetch_add(&campaign->next, 1);
+        const uint64_t number = campaign_number(campaign, atomic_fetch_add(&campaign->next, 1));
         if (number >= atomic_load(&campaign->end))
             break;
+        atomic_fetch_add(&campaign->dealt, 1);
         atomic_store(&worker->number, number);
         campaign_run_one(campaign, worker, world, number);
         atomic_store(&worker->number, UINT64_MAX);
@@ -150,6 +161,8 @@ struct campaign *campaign_start(const struct campaign_options *options)
     if (campaign == MAP_FAILED)
         return NULL;
     campaign->options = *options;
+    campaign->options.shards = u64_max(options->shards, 1);
+    ASSERT(options->shard < campaign->options.shards);
     atomic_store(&campaign->end, options->count);
     uint32_t started = 0;
     for (uint32_t i = 0; i < options->jobs; i++)
@@ -182,10 +195,10 @@ static void campaign_bury(struct campaign *campaign, struct campaign_worker *wor
         snprintf(failure.text, sizeof failure.text, "the worker died of signal %d, or with status %d",
                  WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
     if (number == UINT64_MAX)
-        failure.number = atomic_load(&campaign->next);
+        failure.number = campaign_number(campaign, atomic_load(&campaign->next));
     campaign_keep(campaign, worker, &failure);
     atomic_fetch_add(&worker->done, 1);
-    if (atomic_load(&campaign->next) < atomic_load(&campaign->end))
+    if (campaign_number(campaign, atomic_load(&campaign->next)) < atomic_load(&campaign->end))
         campaign_fork(campaign, worker);
 }
 
@@ -204,7 +217,7 @@ static void campaign_watch(struct campaign *campaign, struct campaign_worker *wo
 
 void campaign_poll(struct campaign *campaign, uint64_t now_ms, struct campaign_progress *progress)
 {
-    *progress = (struct campaign_progress){ .over = true };
+    *progress = (struct campaign_progress){ .over = true, .dealt = atomic_load(&campaign->dealt) };
     for (uint32_t i = 0; i < campaign->options.jobs; i++) {
         struct campaign_worker *worker = &campaign->workers[i];
         int status;
@@ -225,6 +238,13 @@ void campaign_coverage(const struct campaign *campaign, struct coverage *sum)
     coverage_reset(sum);
     for (uint32_t i = 0; i < campaign->options.jobs; i++)
         coverage_add(sum, &campaign->workers[i].coverage);
+}
+
+void campaign_census(const struct campaign *campaign, struct census *sum)
+{
+    memset(sum, 0, sizeof *sum);
+    for (uint32_t i = 0; i < campaign->options.jobs; i++)
+        census_add(sum, &campaign->workers[i].census);
 }
 
 static int campaign_compare(const void *a, const void *b)

@@ -1,8 +1,10 @@
 /* Many lives: worker processes that take seeds one by one, and survive nothing; the parent survives them.
  *
  * Schedule n of a campaign has the seed first + n whoever runs it, so that results do not depend on the number of
- * workers. A failing schedule stops the dealing of later ones (unless all failures are wanted); earlier ones are
- * finished, so that the failure with the lowest number is found. A worker that dies is a failure of its schedule. */
+ * workers, nor on that of shards: with several of these, machines that know nothing of each other, shard i runs the
+ * schedules n with n % shards = i. A failing schedule stops the dealing of later ones (unless all failures are wanted);
+ * earlier ones are finished, so that the failure with the lowest number is found. A worker that dies is a failure of
+ * its schedule. */
 #ifndef WW_CAMPAIGN_H
 #define WW_CAMPAIGN_H
 
@@ -21,7 +23,9 @@ enum outcome outcome_of(const struct check_failure *failure);
 
 struct campaign_options {
     uint64_t seed;
-    uint64_t count;
+    uint64_t count;  /* of all shards */
+    uint64_t shard;  /* below shards */
+    uint64_t shards; /* 0 counts as 1 */
     uint32_t jobs;
     enum profile profile;
     bool keep_going;
@@ -43,6 +47,7 @@ enum { CAMPAIGN_JOBS_MAX = 64, CAMPAIGN_FAILURES_MAX = 256 };
 struct campaign_progress {
     uint64_t done;
     uint64_t failures; /* may be more than are kept */
+    uint64_t dealt;    /* schedules of this shard that were begun */
     bool over;
 };
 
@@ -55,6 +60,7 @@ void campaign_poll(struct campaign *campaign, uint64_t now_ms, struct campaign_p
 void campaign_stop(struct campaign *campaign);
 /* When over: the sum of all counters; the failures kept, in order of their numbers. */
 void campaign_coverage(const struct campaign *campaign, struct coverage *sum);
+void campaign_census(const struct campaign *campaign, struct census *sum);
 uint32_t campaign_failures(struct campaign *campaign, const struct campaign_failure **failures);
 void campaign_free(struct campaign *campaign);
 

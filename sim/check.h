@@ -142,6 +142,14 @@ bool check_members_removed(const struct check *check, uint32_t node, uint64_t in
 /* An operator was told that these operations are done, by the configuration of the entry at index. */
 void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index);
 
+/* How the log of a node stands to what is committed; nothing of a node that has not recovered. */
+struct check_standing {
+    uint64_t missing; /* committed entries behind its last one */
+    uint64_t extra;   /* entries behind the last committed one */
+    bool diverged;    /* it holds something else in the place of a committed entry */
+};
+struct check_standing check_standing(const struct check *check, uint32_t node);
+
 /* Ghost: highest index committed anywhere so far, and the number of acknowledged writes. */
 uint64_t check_committed(const struct check *check);
 

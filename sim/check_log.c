@@ -331,3 +331,17 @@ void check_log_commit(struct check *check, uint32_t node, const struct replica_v
         check_fail(check, CHECK_STATE_MACHINE, node, "commits entry %llu, but another one was committed there",
                    (unsigned long long)view->commit);
 }
+
+struct check_standing check_standing(const struct check *check, uint32_t node)
+{
+    const struct ghost_log *log = &check->nodes[node].memory;
+    const uint64_t common = u64_min(log->last, check->committed);
+    ASSERT(node < check->setup.node_count);
+    if (!check->nodes[node].serving)
+        return (struct check_standing){ 0 };
+    return (struct check_standing){
+        .missing = check->committed - common,
+        .extra = log->last - common,
+        .diverged = common > 0 && check_log_link(check, log, common).chain != check->commits[common].link.chain,
+    };
+}

@@ -132,6 +132,7 @@ static bool world_draw(struct world *world, const struct world_options *options)
     struct scene *scene = &world->scene;
     scene->script = NULL;
     scene->observer = options->observer;
+    signature_reset(&world->signature, options->signature);
     choose_reset(&scene->choose, options->seed);
     coverage_reset(&scene->coverage);
     swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
@@ -369,6 +370,8 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
                                           .who = node->slot,
                                           .step_of = { input, output, node->replica, from } });
     check_step(scene->check, node->slot, node->replica, output);
+    if (world->signature.on)
+        signature_step(world, node->slot, input);
     if (scene->script != NULL)
         scene->script->step(scene->script, node->slot, output);
     world_check_write_failure(world, node, input);
@@ -668,6 +671,7 @@ bool world_script(struct world *world, const struct swarm *swarm, struct script 
 {
     struct scene *scene = &world->scene;
     ASSERT(script != NULL);
+    signature_reset(&world->signature, false);
     scene->script = script;
     scene->observer = observer;
     scene->swarm = *swarm;

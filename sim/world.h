@@ -11,6 +11,7 @@
 #include "network.h"
 #include "scene.h"
 #include "shadow.h"
+#include "signature.h"
 #include "workload.h"
 
 /* A node is DOWN after a crash until its restart, UP, or STOPPED: it ended itself for a reason that stays. */
@@ -64,6 +65,7 @@ struct world {
     uint64_t digest; /* of all steps so far */
     struct liveness liveness;
     uint32_t owing; /* nodes whose last input promised another */
+    struct signature signature;
 };
 
 struct world_result {
@@ -81,6 +83,7 @@ struct world_options {
     enum profile profile;
     bool search;               /* black-box linearizability at the end */
     bool deep;                 /* fold whole replica states into the digest: replays and golden digests */
+    bool signature;            /* count its abstract states */
     struct observer *observer; /* NULL: nobody looks */
     uint64_t inputs_max;       /* a longer safety phase, or a shorter one, than drawn; 0: as drawn */
 };

@@ -1,0 +1,62 @@
+/* raftsim: what its files share. raftsim.c reads the command line, raftsim_run.c runs campaigns, raftsim_merge.c adds
+ * up what they wrote. */
+#ifndef WW_RAFTSIM_H
+#define WW_RAFTSIM_H
+
+#include "../sim/campaign.h"
+#include "../sim/look.h"
+#include "../sim/results.h"
+
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_INTERNAL = 1, /* no memory, no process, no file */
+    EXIT_USAGE = 2,
+    EXIT_SAFETY = 3,
+    EXIT_LINEARIZABILITY = 4,
+    EXIT_LIVENESS = 5,
+    EXIT_CRASH = 6,
+    EXIT_VACUOUS = 7,
+    EXIT_INTERRUPTED = 130,
+};
+
+enum { TRACE_VERSION = 1, SECONDS_MAX = 31536000 };
+
+struct options {
+    uint64_t seed;
+    uint64_t count;   /* 0: not given */
+    uint64_t seconds; /* 0: as long as it takes */
+    uint64_t shard;
+    uint64_t shards;
+    uint32_t jobs;
+    enum profile profile;
+    bool json;
+    bool keep_going;
+    bool quiet;
+    const char *trace_dir;
+    struct look_options look;
+    uint64_t inputs;           /* 0: as drawn */
+    const char *jsonl;         /* NULL: none */
+    char commit[COMMIT_BYTES]; /* "": to be found */
+    bool seed_git;
+    const char *target; /* replay: seed or file */
+    bool profile_given;
+    bool bless;
+    char **files; /* scenario, merge */
+    int file_count;
+};
+
+extern const char *raftsim_program; /* as it was called, for commands to copy */
+
+enum exit_code exit_code_of(enum outcome outcome);
+/* Which build this is: the hash of the program itself. */
+uint64_t build_id(void);
+
+/* The commands; each gives its exit code. */
+int raftsim_run(struct options *options);
+int raftsim_merge(const struct options *options);
+/* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
+ * never happened. first: how the first failure ended, NULL: there was none. */
+void raftsim_summary(const struct results_totals *totals);
+int raftsim_judge(enum profile profile, const struct results_totals *totals, const enum outcome *first);
+
+#endif
