@@ -26,6 +26,12 @@ static uint64_t area_take(uint64_t *end, uint64_t bytes, uint64_t alignment)
     return start;
 }
 
+/* What is as large as the pages that a driver may use for it begins where such a page does. */
+static uint64_t area_take_pages(uint64_t *end, uint64_t bytes)
+{
+    return area_take(end, bytes, bytes < REGION_HUGE_BYTES ? REGION_ALIGNMENT : REGION_HUGE_BYTES);
+}
+
 /* A set of that many bits, in words. */
 static uint64_t bits_bytes(uint64_t bits) { return u64_round_up(bits, 64) / 8; }
 
@@ -36,9 +42,9 @@ static struct areas areas_of(const struct limits *limits)
     /* Blocks first and on their own pages: O_DIRECT wants aligned memory. */
     areas.wal_superblock = area_take(&end, limits_superblock_bytes(limits), REGION_ALIGNMENT);
     areas.wal_name = area_take(&end, limits->block_bytes, limits->block_bytes);
-    areas.wal_body = area_take(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes, limits->block_bytes);
+    areas.wal_body = area_take_pages(&end, (uint64_t)limits->wal_body_blocks * limits->block_bytes);
     areas.log_slots = area_take(&end, (uint64_t)limits->log_entries_max * sizeof(struct log_slot), 64);
-    areas.pages = area_take(&end, (uint64_t)limits->pages_max * limits->page_bytes, REGION_ALIGNMENT);
+    areas.pages = area_take_pages(&end, (uint64_t)limits->pages_max * limits->page_bytes);
     areas.map = area_take(&end, map_bytes(limits), limits->page_bytes);
     uint64_t level_start = areas.map;
     uint32_t entries = 0;
@@ -57,7 +63,7 @@ static struct areas areas_of(const struct limits *limits)
     areas.blocks = area_take(&end, (uint64_t)limits->data_blocks * sizeof(uint32_t), 64);
     areas.shadow = area_take(&end, (uint64_t)limits->shadow_pages_max * limits->page_bytes, limits->page_bytes);
     areas.shadow_page = area_take(&end, (uint64_t)limits->shadow_pages_max * sizeof(uint32_t), 64);
-    areas.data_runs = area_take(&end, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max, REGION_ALIGNMENT);
+    areas.data_runs = area_take_pages(&end, (uint64_t)CHECKPOINT_DEPTH_MAX * limits->data_run_bytes_max);
     areas.scrub_block = area_take(&end, u32_max(limits->page_bytes, limits->block_bytes), REGION_ALIGNMENT);
     areas.pending = area_take(&end, (uint64_t)limits->pending_writes_max * sizeof(struct pending), 64);
     areas.read_bytes = u64_round_up(sizeof(struct read) + limits->key_bytes_max, 8);

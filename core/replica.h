@@ -25,7 +25,10 @@
 
 struct replica;
 
-enum { REGION_ALIGNMENT = 4096 };
+enum {
+    REGION_ALIGNMENT = 4096,
+    REGION_HUGE_BYTES = 2 << 20, /* a region that is aligned to it, too, has its large areas so: for huge pages */
+};
 
 enum raft_role {
     RAFT_STARTING, /* reading its disk: speaks to nobody */

@@ -39,7 +39,7 @@ enum {
     WAL_BATCHES_MAX = 64, /* ring of batches remembered: not yet durable ones, and those for the next name block */
     WAL_UNNAMED_SEALED_MAX = 32, /* of them may wait between sealed and named */
     WAL_NAMES_KEPT = WAL_BATCHES_MAX - WAL_UNNAMED_SEALED_MAX,
-    WAL_NAME_DELAY_NS = 4000000,
+    WAL_NAME_DELAY_NS = 8000000,
 };
 
 struct wal_batch {

@@ -9,6 +9,7 @@
 #include "devices.h"
 #include "logger.h"
 #include "peers.h"
+#include "region.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -642,7 +643,7 @@ static void node_close(struct node *node)
     if (node->connections.memory != NULL)
         connections_close(&node->connections);
     if (node->region != NULL)
-        munmap(node->region, node->region_bytes);
+        region_give_back(node->region, node->region_bytes);
     if (node->signal_fd >= 0)
         close(node->signal_fd);
     free(node);
@@ -653,11 +654,9 @@ static bool node_memory(struct node *node)
     const struct limits *limits = node->options->limits;
     size_t output_start = u64_round_up(replica_bytes(limits), REGION_ALIGNMENT);
     node->region_bytes = output_start + output_bytes(limits);
-    void *region =
-        mmap(NULL, node->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (region == MAP_FAILED)
+    node->region = region_reserve(node->region_bytes);
+    if (node->region == NULL)
         return false;
-    node->region = region;
     node->replica = replica_init(node->region, limits, node->options->config);
     output_init(&node->output, node->region + output_start, limits);
     return true;

@@ -45,6 +45,7 @@
 #include "../io/clock.h"
 #include "../io/datadir.h"
 #include "../io/devices.h"
+#include "../io/region.h"
 
 enum {
     FILE_BYTES = 512 << 20,
@@ -78,6 +79,14 @@ static void *memory_take(size_t bytes)
     return memory;
 }
 
+static void *region_take(size_t bytes)
+{
+    void *region = region_reserve(bytes);
+    if (region == NULL)
+        give_up("memory", strerror(errno));
+    return region;
+}
+
 /* ---- the plain loop ---- */
 
 struct plain {
@@ -97,7 +106,7 @@ static void plain_open(struct plain *plain, const char *directory)
         give_up(path, strerror(errno));
     plain->bytes = memory_take(BLOCK_BYTES_LARGEST);
     memset(plain->bytes, 'x', BLOCK_BYTES_LARGEST);
-    plain->memory = memory_take(FILE_BYTES);
+    plain->memory = region_take(FILE_BYTES);
     memset(plain->memory, 'x', FILE_BYTES);
     for (uint64_t offset = 0; offset < FILE_BYTES; offset += BLOCK_BYTES_LARGEST)
         if (pwrite(plain->fd, plain->bytes, BLOCK_BYTES_LARGEST, (off_t)offset) != BLOCK_BYTES_LARGEST)
@@ -256,7 +265,7 @@ static void log_open(struct log_rig *rig, const char *directory, enum sync_metho
     if (result < 0)
         give_up("io_uring", strerror(-result));
     devices_init(&rig->devices, rig->backend, (const int[]){ rig->datadir.wal_fd, rig->datadir.data_fd }, path);
-    rig->replica = replica_init(memory_take(replica_bytes(&rig->datadir.limits)), &rig->datadir.limits, &rig->config);
+    rig->replica = replica_init(region_take(replica_bytes(&rig->datadir.limits)), &rig->datadir.limits, &rig->config);
     output_init(&rig->output, memory_take(output_bytes(&rig->datadir.limits)), &rig->datadir.limits);
     memset(rig->command, 'x', sizeof rig->command);
     log_step(rig, (struct input){ .kind = INPUT_START });
