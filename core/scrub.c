@@ -102,18 +102,34 @@ static bool block_unit(struct replica *replica, uint32_t count, bool busy)
     return true;
 }
 
+/* Blocks of the header ring make one unit, up to the one that is being written or comes next: names go around in order,
+ * so whoever changes one of these has changed the first of them before, and unit_version() shows it. */
+static bool names_unit(struct replica *replica)
+{
+    struct scrub *scrub = &replica->scrub;
+    const struct limits *limits = &replica->limits;
+    const uint32_t count = limits->wal_header_blocks;
+    const uint64_t written = replica->wal.name_sequence % count, next = (written + 1) % count;
+    if (!block_unit(replica, count, replica->wal.name_busy && written == scrub->position))
+        return false;
+    const uint64_t most = u32_min(count - (uint32_t)scrub->position, limits->wal_batch_bytes_max / limits->block_bytes);
+    uint64_t blocks = scrub->bytes / limits->block_bytes;
+    while (blocks != 0 && scrub->position != next && blocks < most && scrub->position + blocks != next
+           && scrub->position + blocks != written)
+        blocks++;
+    scrub->bytes = (uint32_t)blocks * limits->block_bytes;
+    return true;
+}
+
 /* Finds the next unit of the phase: scrub.bytes, when there is one now. False: the phase is over. */
 static bool unit_find(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
-    const struct wal *wal = &replica->wal;
-    const uint32_t names = replica->limits.wal_header_blocks;
     switch ((enum scrub_phase)scrub->phase) {
     case SCRUB_SUPERBLOCK:
         return block_unit(replica, SUPERBLOCK_COPIES,
                           replica->superblock.due != 0 || replica->superblock.in_flight != 0);
-    case SCRUB_NAMES:
-        return block_unit(replica, names, wal->name_busy && wal->name_sequence % names == scrub->position);
+    case SCRUB_NAMES: return names_unit(replica);
     case SCRUB_BODY: return body_unit(replica);
     case SCRUB_MAP:
     case SCRUB_PAGES: return map_unit(replica);
@@ -128,7 +144,7 @@ static uint64_t unit_version(const struct replica *replica)
     const uint64_t names = replica->limits.wal_header_blocks;
     switch ((enum scrub_phase)scrub->phase) {
     case SCRUB_SUPERBLOCK: return replica->superblock.sequence;
-    case SCRUB_NAMES: return (replica->wal.name_sequence + names - scrub->position) / names; /* turns of the slot */
+    case SCRUB_NAMES: return (replica->wal.name_sequence + names - scrub->position) / names; /* of its first slot */
     case SCRUB_BODY: return 0; /* what is durable of the log stays as it is */
     case SCRUB_MAP:
     case SCRUB_PAGES: return replica->superblock.durable.checkpoint.id.index;
@@ -285,6 +301,7 @@ static void superblock_judge(struct replica *replica, struct output *output, con
 static bool name_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct wal *wal = &replica->wal;
+    struct scrub *scrub = &replica->scrub;
     const uint32_t blocks = replica->limits.wal_header_blocks;
     const struct slice bytes = { .bytes = block, .count = replica->limits.block_bytes };
     struct wal_name_header name;
@@ -294,7 +311,7 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     /* Names are being written: the ring comes around by itself. */
     if (wal->name_busy)
         return false;
-    const uint64_t slot = replica->scrub.position;
+    const uint64_t slot = scrub->position + scrub->at / bytes.count;
     const bool never_written = wal->name_sequence < blocks && (slot == 0 || slot > wal->name_sequence);
     if (wal->durable == 0 && !never_written)
         return false;
@@ -304,8 +321,8 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
             memset(right, 0, bytes.count);
         else
             wal_name_fill(replica, slot, right);
-        replica->scrub.mended++;
-        output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
+        scrub->mended++;
+        output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica) + scrub->at);
         unit_emit(replica, output, EFFECT_WRITE, right, bytes.count);
         return true;
     }
@@ -313,8 +330,9 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     wal->name_sequence += (ahead + blocks - 1) % blocks;
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;
-    replica->scrub.mended++;
-    output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica));
+    scrub->mended++;
+    output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica) + scrub->at);
+    scrub->bytes = scrub->at + bytes.count; /* of the others another name is the next */
     return false;
 }
 
@@ -381,6 +399,8 @@ static void scrub_read(struct replica *replica, struct output *output, const str
         if (block_judge(replica, output, bytes != NULL ? bytes + done : NULL))
             return;
         scrub->at += block_bytes;
+        if (scrub->at == scrub->bytes)
+            break;
     }
     if (scrub->at == scrub->bytes)
         unit_next(replica);

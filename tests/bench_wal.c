@@ -18,10 +18,11 @@
  * another: there the kernel finishes the writes, and whoever computes beside it waits for himself.
  *
  * Machines change under a measurement, disks of others' machines more so: the loops take turns of a twentieth of a
- * second, and what is compared is each turn with the turns beside it. SECONDS is for each loop, ROUNDS repeats the
- * table. First on the machine as it is; then busy, with a spinning process per core, each in a session of its own, as
- * other services of a machine are, which the scheduler weighs against this one's session; last crowded, with the
- * spinning processes in the loops' own session, where it weighs thread against thread. */
+ * second, another one first each time, and what is compared is each turn with the turns beside it. All loops have their
+ * memory in huge pages. SECONDS is for each loop, ROUNDS repeats the table. First on the machine as it is; then busy,
+ * with a spinning process per core, each in a session of its own, as other services of a machine are, which the
+ * scheduler weighs against this one's session; last crowded, with the spinning processes in the loops' own session,
+ * where it weighs thread against thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -401,7 +402,6 @@ static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, 
         plain ? plain_measure(&rig->plain, block_bytes, loop == LOOP_HOT) : log_measure(log, block_bytes);
     const double seconds = (double)(clock_now_ns() - start_ns) / (double)NS_PER_S;
     rig->speed[loop][turn] = (double)bytes / seconds;
-    rig->ratio[loop][turn] = rig->speed[loop][turn] / rig->speed[LOOP_PLAIN][turn];
     rig->cpu_us[loop][turn] = (double)(clock_cpu_ns() - cpu_ns) / 1000 * block_bytes / (double)bytes;
 }
 
@@ -409,9 +409,12 @@ static void turn_measure(struct rig *rig, enum loop loop, uint32_t block_bytes, 
 static void size_measure(struct rig *rig, const char *cores, uint32_t block_bytes, uint32_t turns)
 {
     const struct log_rig before = rig->dsync;
-    for (uint32_t turn = 0; turn < turns; turn++)
+    for (uint32_t turn = 0; turn < turns; turn++) {
         for (uint32_t loop = 0; loop < LOOPS; loop++)
-            turn_measure(rig, (enum loop)loop, block_bytes, turn);
+            turn_measure(rig, (enum loop)((turn + loop) % LOOPS), block_bytes, turn);
+        for (uint32_t loop = 0; loop < LOOPS; loop++)
+            rig->ratio[loop][turn] = rig->speed[loop][turn] / rig->speed[LOOP_PLAIN][turn];
+    }
     printf("%-7s %5u", cores, block_bytes >> 10);
     for (uint32_t loop = 0; loop < LOOPS; loop++) {
         printf(" %9.1f %6.1f", median(rig->speed[loop], turns) / 1048576, median(rig->cpu_us[loop], turns));
