@@ -48,6 +48,8 @@ struct raftd {
     enum sync_method sync;
     bool buffered;
     bool rejoin;
+    const char *record;
+    uint64_t record_bytes; /* 0: by default */
     bool strict_naming;
     bool nice_given;
     int nice;
@@ -97,6 +99,8 @@ static const char help[] =
     "  --nice N                  scheduling priority, from -20 (first) to 19: a node that shares its cores with other\n"
     "                            work needs a low one; below 0 takes CAP_SYS_NICE (default: as it was started)\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
+    "  --record FILE[,SIZE]      a flight recorder: keeps the latest inputs of this node in FILE, for raftsim replay;\n"
+    "                            SIZE (1G) bounds the file. What FILE held is kept as FILE.before\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
     "  -h, --help, --version\n"
@@ -161,6 +165,19 @@ static bool raftd_parse_nice(struct raftd *raftd, const char *value)
     return true;
 }
 
+/* FILE[,SIZE]; a name may have commas when a size is given. */
+static bool raftd_parse_record(struct raftd *raftd, const char *value)
+{
+    static char path[4096];
+    const char *comma = strrchr(value, ',');
+    const size_t bytes = comma != NULL ? (size_t)(comma - value) : strlen(value);
+    if (bytes == 0 || bytes >= sizeof(path))
+        return false;
+    memcpy(path, value, bytes);
+    raftd->record = path;
+    return comma == NULL || (text_parse_bytes(comma + 1, &raftd->record_bytes) && raftd->record_bytes > 0);
+}
+
 /* One flag with its value, NULL when there is none. False when there is no such flag. */
 static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *given)
 {
@@ -188,6 +205,8 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
         raftd->wal_given = valid = text_parse_bytes(value, &raftd->wal_bytes);
     else if (strcmp(flag, "--nice") == 0)
         valid = raftd_parse_nice(raftd, value);
+    else if (strcmp(flag, "--record") == 0)
+        valid = raftd_parse_record(raftd, value);
     else if (strcmp(flag, "--io") == 0)
         valid = io_choice_parse(value, &raftd->io);
     else if (strcmp(flag, "--sync") == 0)
@@ -445,6 +464,28 @@ static void raftd_join(const struct raftd *raftd, struct replica_config *config)
         raftd_exit(EXIT_FAILED, "%s", error);
 }
 
+/* NULL: nothing is to be recorded. */
+static struct recorder *raftd_record(const struct raftd *raftd, const struct datadir *datadir,
+                                     const struct replica_config *config)
+{
+    char error[RECORDER_ERROR_BYTES];
+    if (raftd->record == NULL)
+        return NULL;
+    struct recorder *recorder = recorder_open(
+        &(struct recorder_options){
+            .path = raftd->record,
+            .bytes = raftd->record_bytes,
+            .release = RAFTD_VERSION,
+            .limits = &datadir->limits,
+            .config = config,
+            .configuration = &datadir->configuration,
+        },
+        error);
+    if (recorder == NULL)
+        raftd_exit(EXIT_FAILED, "%s", error);
+    return recorder;
+}
+
 /* raftd restore FILE DIR FLAG... */
 static int raftd_restore(struct raftd *raftd, int argc, char **argv)
 {
@@ -607,6 +648,7 @@ int main(int argc, char **argv)
     if (listen_fd < 0)
         listen_fd = raftd_bind(&raftd, &datadir.configuration);
     raftd_compare(&raftd, &datadir);
+    struct recorder *recorder = raftd_record(&raftd, &datadir, &config);
     switch (node_run(&(struct node_options){
         .limits = &datadir.limits,
         .config = &config,
@@ -616,6 +658,7 @@ int main(int argc, char **argv)
         .listen_fd = listen_fd,
         .io = raftd.io,
         .sync = raftd.sync,
+        .recorder = recorder,
     })) {
     case NODE_LEFT: return EXIT_LEFT;
     case NODE_STOPPED: return EXIT_STOPPED;

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../core/checksum.h"
+#include "../sim/playback.h"
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
 #include "../sim/world.h"
@@ -24,7 +26,8 @@ static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
     "\n"
     "  raftsim run    [options]              many schedules, with all checkers\n"
-    "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run\n"
+    "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run, or a\n"
+    "                                        recording of a real node (raftd --record)\n"
     "  raftsim merge  [options] FILE...      adds up what runs wrote with --jsonl, and judges it as one run\n"
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
     "  raftsim scenario [options] FILE...    scripts: a small language over the same cluster, see sim/README.md\n"
@@ -33,7 +36,8 @@ static const char usage[] =
     "  --version\n"
     "\n"
     "exit codes: 0 passed, 1 no memory or file, 2 usage, 3 safety violated, 4 not linearizable, 5 no progress after\n"
-    "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 130 interrupted\n";
+    "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 8 not what was\n"
+    "recorded, 130 interrupted\n";
 
 static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
@@ -74,8 +78,11 @@ static const char usage_replay[] =
     "  --state NODE     the state of a node (n0, n1...) at the end, or where that came earlier\n"
     "  --inputs N       a longer life than the seed's: faults go on for N inputs\n"
     "  --quiet          no parameters, only the result\n"
+    "  --json           of a recording: the result as one JSON object\n"
     "\n"
-    "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n";
+    "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n"
+    "A recording of a real node is stepped through the same core: exit code 0 when all of its outputs are those that\n"
+    "the node had, 8 at the first one that is not, 1 when the file is damaged. The node is n0.\n";
 
 static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
                                    "\n"
@@ -94,6 +101,7 @@ static const char usage_scenario[] =
 
 const char *raftsim_program = "raftsim";
 static struct world *current_world; /* for failed assertions: whose step it was */
+static const struct playback_view *current_playback;
 
 /* A worker leaves word for its parent; a replay tells the user. */
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
@@ -105,6 +113,9 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
         if (current_world != NULL)
             fprintf(stderr, "raftsim: seed %" PRIu64 ", step %" PRIu64 ", %" PRIu64 " ns\n",
                     current_world->scene.swarm.seed, current_world->scene.step, current_world->scene.now_ns);
+        if (current_playback != NULL)
+            fprintf(stderr, "raftsim: step %" PRIu64 " of the recorded life, %" PRIu64 " ns\n", current_playback->step,
+                    current_playback->now_ns);
     }
     fflush(stdout);
     _exit(EXIT_CRASH);
@@ -359,9 +370,41 @@ static bool look_start(struct look *look, const struct options *options)
     return false;
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* n0 is the node; the others are known by their frames only. */
+static int replay_recording(const struct options *options)
+{
+    static struct look look;
+    if (!look_start(&look, options))
+        return EXIT_USAGE;
+    const struct playback_run_options run_options = {
+        .path = options->target,
+        .observer = look_observer(&look),
+        .json = options->json,
+        .quiet = options->quiet,
+        .now_ms = now_ms,
+        .current = &current_playback,
+        .look = &look,
+    };
+    switch (playback_run(&run_options)) {
+    case PLAYBACK_SAME: return EXIT_OK;
+    case PLAYBACK_OTHER: return EXIT_DIFFERS;
+    case PLAYBACK_UNREADABLE: return EXIT_INTERNAL;
+    }
+    return EXIT_INTERNAL;
+}
+
 static int replay(struct options *options)
 {
     struct trace_origin origin = { .build = 0 };
+    if (playback_is_file(options->target))
+        return replay_recording(options);
     if (!parse_number(options->target, &options->seed)) {
         const int code = read_trace(options, &origin);
         if (code != 0)
@@ -491,8 +534,8 @@ int main(int argc, char **argv)
         return code >= 0 ? code : raftsim_merge(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_replay, " profile log verbose until break state inputs quiet ",
-                             WANTS_TARGET, &options);
+        code = parse_options(argc - 1, argv + 1, usage_replay,
+                             " profile log verbose until break state inputs quiet json ", WANTS_TARGET, &options);
         return code >= 0 ? code : replay(&options);
     }
     if (strcmp(argv[1], "digest") == 0) {

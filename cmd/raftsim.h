@@ -16,6 +16,7 @@ enum exit_code {
     EXIT_LIVENESS = 5,
     EXIT_CRASH = 6,
     EXIT_VACUOUS = 7,
+    EXIT_DIFFERS = 8,
     EXIT_INTERRUPTED = 130,
 };
 

@@ -443,10 +443,17 @@ static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct i
 
 static void node_step(struct node *node, const struct node_input *from)
 {
+    struct recorder *recorder = node->options->recorder;
+    if (recorder != NULL && recorder_input(recorder, &from->input)) {
+        node->watch.end_ns = clock_now_ns(); /* what that took is not the step's */
+        node->watch.mark_ns = 0;
+    }
     const uint64_t start_ns = u64_max(node->now_ns, node->watch.end_ns);
     watch_begin(&node->watch, start_ns);
     replica_step(node->replica, &from->input, &node->output);
     node->steps++;
+    if (recorder != NULL)
+        recorder_output(recorder, &node->output);
     node_carry_out(node, from);
     node->watch.end_ns = clock_now_ns();
     watch_end(&node->watch, node->watch.end_ns - start_ns, &from->input);
@@ -595,6 +602,8 @@ static bool node_turn(struct node *node)
     node->connections.arrived_ns = node_arrival_ns(node, due_ns);
     node_gather(node, (uint32_t)count);
     node_feed(node);
+    if (node->options->recorder != NULL)
+        recorder_turn(node->options->recorder);
     node_watch_log(node);
     connections_sweep(&node->connections, node->now_ns);
     if (node->ready)
@@ -659,6 +668,8 @@ static bool node_memory(struct node *node)
         return false;
     node->replica = replica_init(node->region, limits, node->options->config);
     output_init(&node->output, node->region + output_start, limits);
+    if (node->options->recorder != NULL)
+        recorder_begin(node->options->recorder, node->replica);
     return true;
 }
 
@@ -740,6 +751,8 @@ enum node_outcome node_run(const struct node_options *options)
                                                 : NODE_LEFT;
     if (outcome == NODE_LEFT)
         log_left(node);
+    if (options->recorder != NULL)
+        recorder_close(options->recorder, alive);
     node_close(node);
     return outcome;
 }

@@ -9,6 +9,7 @@
 #include "../core/replica.h"
 #include "backend.h"
 #include "endpoint.h"
+#include "recorder.h"
 
 struct node_options {
     const struct limits *limits;
@@ -19,6 +20,7 @@ struct node_options {
     int listen_fd; /* bound, not yet listening */
     enum io_choice io;
     enum sync_method sync;
+    struct recorder *recorder; /* NULL: nothing is recorded. The node closes it */
 };
 
 enum node_outcome {

@@ -57,6 +57,10 @@ struct node {
     uint32_t sent_dropped;      /* frames that found `sent` full */
     enum frame_verdict refused; /* of the last EFFECT_REFUSE */
     enum stop_reason stop;      /* 0: did not stop */
+    /* For who records it, unless NULL: before and after each step. */
+    void (*fed)(struct node *node, const struct input *input);
+    void (*shown)(struct node *node);
+    void *context;
 };
 
 #define NODE_CHECK(condition, text) ((condition) ? (void)0 : node_broken(text, __LINE__))
@@ -192,7 +196,11 @@ static inline struct replica_view node_view(const struct node *node)
 static inline void node_step(struct node *node, const struct input *input)
 {
     NODE_CHECK(node->replica != NULL, "step of a node that is down");
+    if (node->fed != NULL)
+        node->fed(node, input);
     replica_step(node->replica, input, &node->output);
+    if (node->shown != NULL)
+        node->shown(node);
     const struct output *output = &node->output;
     for (uint32_t i = 0; i < output->effect_count; i++) {
         const struct effect *effect = &output->effects[i];

@@ -1,0 +1,162 @@
+/* Recordings as bytes: where their segments and anchors are; see playback.h. */
+#define _DEFAULT_SOURCE
+#include "playback.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../core/checksum.h"
+
+static bool file_read(const struct playback_source *source, uint64_t offset, void *to, size_t count)
+{
+    uint8_t *next = to;
+    while (count > 0) {
+        const ssize_t got = pread(source->fd, next, count, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        next += got;
+        offset += (uint64_t)got;
+        count -= (size_t)got;
+    }
+    return true;
+}
+
+bool playback_file_open(struct playback_source *source, const char *path, char error[PLAYBACK_ERROR_BYTES])
+{
+    struct stat status;
+    *source = (struct playback_source){ .read = file_read, .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    if (source->fd < 0 || fstat(source->fd, &status) != 0) {
+        snprintf(error, PLAYBACK_ERROR_BYTES, "%s", strerror(errno));
+        playback_file_close(source);
+        return false;
+    }
+    source->bytes = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+    return true;
+}
+
+void playback_file_close(struct playback_source *source)
+{
+    if (source->fd >= 0)
+        close(source->fd);
+    source->fd = -1;
+}
+
+static bool image_read(const struct playback_source *source, uint64_t offset, void *to, size_t count)
+{
+    memcpy(to, source->image + offset, count);
+    return true;
+}
+
+void playback_image(struct playback_source *source, const uint8_t *bytes, uint64_t count)
+{
+    *source = (struct playback_source){ .read = image_read, .bytes = count, .fd = -1, .image = bytes };
+}
+
+static bool source_read(const struct playback_source *source, uint64_t offset, void *to, size_t count)
+{
+    return offset <= source->bytes && count <= source->bytes - offset && source->read(source, offset, to, count);
+}
+
+/* Of the segment that lies in this half, if it has one that is intact. */
+static bool header_read(const struct playback_source *source, uint32_t half, struct recording_header *header)
+{
+    uint8_t block[RECORDING_HEADER_BYTES];
+    const uint64_t half_bytes = source->bytes / 2;
+    return source_read(source, half * half_bytes, block, sizeof block)
+           && recording_header_decode((struct slice){ block, sizeof block }, header) && header->half_bytes == half_bytes
+           && header->segment % 2 == half;
+}
+
+/* The second segment may be the only one that was not being replaced when the node was killed. */
+bool playback_is_recording(const struct playback_source *source)
+{
+    for (uint64_t half = 0; half < 2; half++) {
+        uint64_t magic = 0;
+        if (source_read(source, half * (source->bytes / 2), &magic, sizeof magic) && magic == RECORDING_MAGIC)
+            return true;
+    }
+    return false;
+}
+
+bool playback_segments(const struct playback_source *source, struct playback_segments *segments)
+{
+    struct recording_header header;
+    segments->count = 0;
+    for (uint32_t half = 0; half < 2; half++) {
+        if (!header_read(source, half, &header))
+            continue;
+        const struct recording_header *other = &segments->headers[0];
+        if (segments->count == 1
+            && (header.life != other->life || memcmp(&header.limits, &other->limits, sizeof header.limits) != 0))
+            continue;
+        segments->headers[segments->count++] = header;
+    }
+    if (segments->count == 2 && segments->headers[0].segment > segments->headers[1].segment) {
+        header = segments->headers[0];
+        segments->headers[0] = segments->headers[1];
+        segments->headers[1] = header;
+    }
+    /* What lies before the segment that was replaced by the latest one. */
+    if (segments->count == 2 && segments->headers[0].segment + 1 != segments->headers[1].segment) {
+        segments->headers[0] = segments->headers[1];
+        segments->count = 1;
+    }
+    return segments->count > 0;
+}
+
+static uint64_t segment_offset(const struct recording_header *header)
+{
+    return header->segment % 2 * header->half_bytes;
+}
+
+bool playback_anchored(const struct playback_source *source, const struct recording_header *header,
+                       struct recording_trailer *trailer)
+{
+    uint8_t block[RECORDING_BLOCK_BYTES];
+    const uint64_t offset = segment_offset(header) + header->half_bytes - RECORDING_BLOCK_BYTES;
+    return source_read(source, offset, block, sizeof block)
+           && recording_trailer_decode((struct slice){ block, sizeof block }, header, trailer);
+}
+
+/* Pages come in ascending order, each once. */
+static bool anchor_take(const struct recording_header *header, const uint8_t *chunk, uint8_t *region, uint64_t *next)
+{
+    const struct recording_anchor *anchor = (const struct recording_anchor *)(const void *)chunk;
+    for (uint32_t at = 0; at < anchor->count; at++) {
+        const uint8_t *bytes = chunk + (size_t)(at + 1) * RECORDING_BLOCK_BYTES;
+        const uint64_t page = anchor->pages[at].page;
+        if (page < *next || (page + 1) * RECORDING_BLOCK_BYTES > header->region_bytes
+            || checksum64(bytes, RECORDING_BLOCK_BYTES, 0) != anchor->pages[at].checksum)
+            return false;
+        memcpy(region + page * RECORDING_BLOCK_BYTES, bytes, RECORDING_BLOCK_BYTES);
+        *next = page + 1;
+    }
+    return true;
+}
+
+bool playback_anchor(const struct playback_source *source, const struct recording_header *header, uint8_t *region,
+                     uint8_t *chunk)
+{
+    struct recording_trailer trailer;
+    uint64_t next = 0;
+    uint64_t pages = 0;
+    if (!playback_anchored(source, header, &trailer))
+        return false;
+    for (uint64_t at = 0; at < trailer.chunks; at++) {
+        const uint64_t offset = header->half_bytes - RECORDING_BLOCK_BYTES - (at + 1) * RECORDING_CHUNK_BYTES;
+        const struct recording_place place = { header->life, header->segment, offset };
+        const struct recording_anchor *anchor = (const struct recording_anchor *)(const void *)chunk;
+        if (!source_read(source, segment_offset(header) + offset, chunk, RECORDING_CHUNK_BYTES)
+            || !recording_anchor_valid(anchor, &place) || anchor->chunk != at
+            || !anchor_take(header, chunk, region, &next))
+            return false;
+        pages += anchor->count;
+    }
+    return pages == trailer.pages;
+}

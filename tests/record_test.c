@@ -1,0 +1,185 @@
+/* Real nodes record what they are fed, under load and through a crash, and the simulator steps the same core through it
+ * to the same outputs: raftd --record, raftsim replay. */
+#include "../io/client.h"
+#include "../sim/playback.h"
+
+#include "process.h"
+
+enum { NODES = 3, WAIT_MS = 60000, ROUNDS_MAX = 30, SEGMENTS_WANTED = 4 };
+
+static char record_paths[NODES][PATH_BYTES];
+static char record_flags[NODES][PATH_BYTES];
+
+/* Small logs and large values: a file of the smallest size goes around within seconds. */
+static void node_start_recording(struct cluster *cluster, uint32_t slot, const char *size)
+{
+    snprintf(record_paths[slot], PATH_BYTES, "%s/record%u", process_root, (unsigned)slot + 1);
+    snprintf(record_flags[slot], PATH_BYTES, "--record=%.400s,%.20s", record_paths[slot], size);
+    cluster->flags[0] = "--wal-size=16M";
+    cluster->flags[1] = record_flags[slot];
+    cluster_start(cluster, slot);
+}
+
+static void cluster_up(struct cluster *cluster)
+{
+    process_begin();
+    cluster_init(cluster, NODES);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        node_start_recording(cluster, slot, "64M");
+    EXPECT(cluster_leader(cluster, WAIT_MS) < NODES);
+}
+
+static void load(const struct cluster *cluster)
+{
+    const struct process_result result =
+        RUN("raftbench", "--endpoints", cluster->endpoints, "--inflight", "64", "--value-bytes", "8K", "--keys",
+            "random:500", "--warmup", "0s", "--count", "1000", "--reads", "20", "--quiet");
+    EXPECT(result.status == 0 || result.status == 1);
+}
+
+/* The number of the latest segment in the file, which may be written to meanwhile. */
+static uint64_t segment_of(uint32_t slot)
+{
+    struct playback_source source;
+    struct playback_segments segments = { .count = 0 };
+    char error[PLAYBACK_ERROR_BYTES];
+    if (!playback_file_open(&source, record_paths[slot], error))
+        return 0;
+    playback_segments(&source, &segments);
+    playback_file_close(&source);
+    return segments.count > 0 ? segments.headers[segments.count - 1].segment : 0;
+}
+
+static struct process_result replay(const char *path)
+{
+    const struct process_result result = RUN("raftsim", "replay", path, "--json", "--quiet");
+    if (result.status != 0)
+        printf("replay of %s: status %d: %s%s\n", path, result.status, result.out, result.error);
+    return result;
+}
+
+static void expect_same(const char *path, const char *how)
+{
+    const struct process_result result = replay(path);
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "\"verdict\":\"same\"") != NULL);
+    if (strstr(result.out, how) == NULL)
+        printf("no %s in %s\n", how, result.out);
+    EXPECT(strstr(result.out, how) != NULL);
+}
+
+static void stop_all(struct cluster *cluster)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (cluster->pid[slot] != 0)
+            EXPECT_EQUAL(cluster_kill(cluster, slot, SIGTERM), 0);
+}
+
+TEST(a_killed_leader_and_its_followers_replay_to_the_same_outputs)
+{
+    struct cluster cluster;
+    cluster_up(&cluster);
+    load(&cluster);
+    const uint32_t leader = cluster_leader(&cluster, WAIT_MS);
+    EXPECT(leader < NODES);
+    EXPECT_EQUAL(cluster_kill(&cluster, leader, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    load(&cluster);
+    stop_all(&cluster);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        expect_same(record_paths[slot], slot == leader ? "\"ended\":false" : "\"ended\":true");
+    process_end();
+}
+
+TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
+{
+    struct cluster cluster;
+    cluster_up(&cluster);
+    uint32_t rounds = 0;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        for (; segment_of(slot) < SEGMENTS_WANTED && rounds < ROUNDS_MAX; rounds++)
+            load(&cluster);
+    EXPECT(rounds < ROUNDS_MAX);
+    stop_all(&cluster);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        const struct process_result result = replay(record_paths[slot]);
+        EXPECT_EQUAL(result.status, 0);
+        EXPECT(strstr(result.out, "\"first_step\":1,") == NULL);
+        EXPECT(strstr(result.out, "\"ended\":true") != NULL);
+    }
+    process_end();
+}
+
+/* The node is up until the disk has what it was fed last: what a crash leaves is complete to the last input. */
+TEST(a_crash_leaves_a_recording_and_the_next_life_keeps_it)
+{
+    struct cluster cluster;
+    char before[PATH_BYTES + 8];
+    cluster_up(&cluster);
+    load(&cluster);
+    EXPECT_EQUAL(cluster_kill(&cluster, 0, SIGSEGV), PROCESS_SIGNALED + SIGSEGV);
+    EXPECT_EQUAL(cluster_kill(&cluster, 1, SIGABRT), PROCESS_SIGNALED + SIGABRT);
+    expect_same(record_paths[0], "\"ended\":false");
+    expect_same(record_paths[1], "\"ended\":false");
+    node_start_recording(&cluster, 0, "64M");
+    node_start_recording(&cluster, 1, "64M");
+    EXPECT(cluster_leader(&cluster, WAIT_MS) < NODES);
+    load(&cluster);
+    stop_all(&cluster);
+    snprintf(before, sizeof before, "%s.before", record_paths[0]);
+    expect_same(before, "\"ended\":false");
+    expect_same(record_paths[0], "\"first_step\":1,");
+    expect_same(record_paths[1], "\"first_step\":1,");
+    process_end();
+}
+
+TEST(a_record_that_was_altered_is_found_or_left_out)
+{
+    struct cluster cluster;
+    cluster_up(&cluster); /* without load all of it lies in one segment */
+    stop_all(&cluster);
+    const struct process_result whole = replay(record_paths[0]);
+    EXPECT_EQUAL(whole.status, 0);
+    EXPECT(strstr(whole.out, "\"ended\":true") != NULL);
+    const int fd = open(record_paths[0], O_RDWR | O_CLOEXEC);
+    EXPECT(fd >= 0);
+    uint8_t byte = 0;
+    EXPECT_EQUAL(pread(fd, &byte, 1, 10000), 1);
+    byte ^= 4;
+    EXPECT_EQUAL(pwrite(fd, &byte, 1, 10000), 1);
+    const struct process_result cut = replay(record_paths[0]);
+    EXPECT_EQUAL(cut.status, 0);
+    EXPECT(strstr(cut.out, "\"ended\":false") != NULL);
+    /* Without its header it is a file like any other. */
+    EXPECT_EQUAL(ftruncate(fd, 5000), 0);
+    close(fd);
+    EXPECT_EQUAL(replay(record_paths[0]).status, 1);
+    process_end();
+}
+
+TEST(what_cannot_be_recorded_is_said_before_the_node_starts)
+{
+    char path[PATH_BYTES];
+    char flag[PATH_BYTES + 16];
+    process_begin();
+    snprintf(path, sizeof path, "%s/notes", process_root);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQUAL(write(fd, "remember the milk", 17), 17);
+    close(fd);
+    char data[PATH_BYTES];
+    snprintf(data, sizeof data, "%s/lone", process_root);
+    snprintf(flag, sizeof flag, "--record=%s", path);
+    struct process_result result =
+        RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:19999", "--data", data, "--wal-size", "16M", flag);
+    EXPECT_EQUAL(result.status, 1);
+    EXPECT(strstr(result.error, "no recording") != NULL);
+    snprintf(flag, sizeof flag, "--record=%s.new,1M", path);
+    result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:19999", "--data", data, flag);
+    EXPECT_EQUAL(result.status, 1);
+    EXPECT(strstr(result.error, "at least") != NULL);
+    snprintf(flag, sizeof flag, "--record=%s,much", path);
+    result = RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:19999", "--data", data, flag);
+    EXPECT_EQUAL(result.status, 2);
+    process_end();
+}
+
+TEST_MAIN()
