@@ -207,20 +207,23 @@ static void world_check_lease(struct world *world, const struct node *elected)
     }
 }
 
+static bool world_learns(const struct world *world, const struct node *node)
+{
+    const struct configuration *members = replica_configuration(node->replica);
+    const uint32_t slot = configuration_slot(members, world->scene.swarm.configs[node->slot].node_id);
+    return slot < MEMBERS_MAX && (configuration_voters(members) >> slot & 1) == 0;
+}
+
 /* Which kind of read was answered: each has its own way to know that it may be. */
 static void world_note_read(struct world *world, const struct node *node, enum event_kind kind)
 {
     uint64_t *reads = world->scene.coverage.reads;
-    const uint64_t node_id = world->scene.swarm.configs[node->slot].node_id;
-    const struct configuration *members = replica_configuration(node->replica);
-    const uint32_t slot = configuration_slot(members, node_id);
-    const bool learns = slot < MEMBERS_MAX && (configuration_voters(members) >> slot & 1) == 0;
     if (kind == EVENT_READ_SERVED)
         reads[READ_LEADER]++;
     else if (kind == EVENT_LEASE_READ)
         reads[READ_LEASE]++;
     else if (kind == EVENT_FOLLOWER_READ)
-        reads[learns ? READ_LEARNER : READ_FOLLOWER]++;
+        reads[world_learns(world, node) ? READ_LEARNER : READ_FOLLOWER]++;
     else if (kind == EVENT_BOUNDED_READ)
         reads[READ_BOUNDED]++;
     else if (kind == EVENT_STALE_READ)
