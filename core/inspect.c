@@ -36,15 +36,17 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .flags = replica->stored.flags,
         .durable_flags = replica->superblock.durable.flags,
         .rejoin = rejoin_state_of(replica),
-        .rejoin_answers = rejoin_answers(replica),
-        .rejoin_answers_needed = rejoin_answers_needed(replica),
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
         .lease_end_ns = read_lease_end_ns(replica),
         .slot = replica->self,
         .configuration = members_now(replica)->id,
     };
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    if (view->rejoin == REJOIN_ASKING) {
+        view->rejoin_answers = rejoin_answers(replica);
+        view->rejoin_answers_needed = rejoin_answers_needed(replica);
+    }
+    for (uint32_t slot = 0; slot < MEMBERS_MAX && replica->role == RAFT_LEADER; slot++) {
         view->match[slot] = replica->peers[slot].match;
         view->next[slot] = replica->peers[slot].next;
         view->progress[slot] = replica->peers[slot].state;

@@ -79,6 +79,13 @@ size_t replica_bytes(const struct limits *limits)
     return (size_t)areas_of(limits).end;
 }
 
+void replica_clear(void *region, const struct limits *limits)
+{
+    const struct areas areas = areas_of(limits);
+    memset(region, 0, areas.wal_body);
+    memset((uint8_t *)region + areas.log_slots, 0, areas.end - areas.log_slots);
+}
+
 struct replica *replica_init(void *region, const struct limits *limits, const struct replica_config *config)
 {
     struct replica *replica = region;

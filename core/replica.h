@@ -247,6 +247,9 @@ size_t output_bytes(const struct limits *limits);
 
 /* region: replica_bytes() zeroed bytes, aligned to REGION_ALIGNMENT. limits and config are copied. */
 struct replica *replica_init(void *region, const struct limits *limits, const struct replica_config *config);
+/* Zeroes a region that was used before, as far as replica_init() needs it: the mirror of the log may hold anything, as
+ * after EFFECT_RELEASE. */
+void replica_clear(void *region, const struct limits *limits);
 void output_init(struct output *output, void *region, const struct limits *limits);
 
 void replica_step(struct replica *replica, const struct input *input, struct output *output);

@@ -20,9 +20,10 @@ static bool target_is_well(const struct replica *replica, uint32_t slot)
 static uint64_t transfer_best(const struct replica *replica)
 {
     const struct configuration *now = members_now(replica);
+    const uint32_t voters = configuration_voters(now);
     uint32_t best = MEMBERS_MAX;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        if ((configuration_voters(now) >> slot & 1) == 0 || slot == replica->self || !target_is_well(replica, slot))
+        if ((voters >> slot & 1) == 0 || slot == replica->self || !target_is_well(replica, slot))
             continue;
         const uint8_t priority = now->members[slot].priority;
         if (best == MEMBERS_MAX || priority > now->members[best].priority
@@ -99,7 +100,7 @@ static uint64_t transfer_preferred(const struct replica *replica)
     if (best == MEMBERS_MAX)
         return 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        if (is_new_voter(replica, slot) && now->members[slot].priority > now->members[best].priority
+        if (now->members[slot].priority > now->members[best].priority && is_new_voter(replica, slot)
             && members_heard(replica, slot) && !members_is_behind(replica, slot))
             best = slot;
     return best != replica->self ? members_id(replica, best) : 0;

@@ -398,6 +398,15 @@ static void wal_submit_name(struct replica *replica, struct output *output)
                    block, block_bytes);
 }
 
+/* Asked at every step. A configuration is named by its entry: equal ids, equal members. */
+static bool stored_equal(const struct stored *a, const struct stored *b)
+{
+    return memcmp(a, b, offsetof(struct stored, members)) == 0
+           && log_id_equal(a->members.latest.id, b->members.latest.id)
+           && log_id_equal(a->members.previous.id, b->members.previous.id)
+           && memcmp(a->directories, b->directories, sizeof a->directories) == 0;
+}
+
 static void superblock_submit(struct replica *replica, struct output *output)
 {
     struct superblock_writer *writer = &replica->superblock;
@@ -405,7 +414,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
     if (writer->in_flight != 0)
         return;
     if (writer->due == 0) {
-        if (memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0)
+        if (stored_equal(&replica->stored, &writer->durable))
             return;
         writer->writing = replica->stored;
         writer->sequence++;
@@ -431,7 +440,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
 bool superblock_is_durable(const struct replica *replica)
 {
     const struct superblock_writer *writer = &replica->superblock;
-    return writer->due == 0 && memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0;
+    return writer->due == 0 && stored_equal(&replica->stored, &writer->durable);
 }
 
 /* In pieces, since that takes the driver time. */
@@ -564,6 +573,8 @@ static void superblock_written(struct replica *replica, struct output *output, u
     if (writer->due != 0)
         return;
     writer->durable = writer->writing;
+    ASSERT(stored_equal(&replica->stored, &writer->durable)
+           == (memcmp(&replica->stored, &writer->durable, sizeof replica->stored) == 0));
     output_event(output, EVENT_HARD_STATE, writer->durable.hard.term, writer->durable.hard.vote);
 }
 

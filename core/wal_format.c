@@ -137,8 +137,10 @@ static bool superblock_sane(const struct superblock *superblock)
         return false;
     if (superblock->sequence > SEQUENCE_MAX || stored->head.sequence > SEQUENCE_MAX)
         return false;
-    if (configuration_problem(&stored->members.latest) != NULL
-        || configuration_problem(&stored->members.previous) != NULL)
+    if (configuration_problem(&stored->members.latest) != NULL)
+        return false;
+    if (!configuration_equal(&stored->members.latest, &stored->members.previous)
+        && configuration_problem(&stored->members.previous) != NULL)
         return false;
     return stored->checkpoint.id.index <= INDEX_MAX && stored->head.base.index <= stored->checkpoint.id.index
            && stored->head.lsn <= LSN_MAX && stored->head.lsn % superblock->block_bytes == 0;

@@ -142,7 +142,7 @@ void check_reset(struct check *check, const struct check_setup *setup)
     check->unsearchable = false;
     memset(check->counts, 0, sizeof check->counts);
     check_reserve(check, setup->limits->log_entries_max);
-    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
+    for (uint32_t node = 0; node < setup->node_count; node++) {
         struct ghost_node *ghost = &check->nodes[node];
         struct link *const memory = ghost->memory.links, *const disk = ghost->disk.links;
         *ghost = (struct ghost_node){ .memory = { .links = memory },
@@ -151,10 +151,8 @@ void check_reset(struct check *check, const struct check_setup *setup)
                                       .data = ghost->data,
                                       .moments = ghost->moments,
                                       .moment_max = ghost->moment_max };
-        if (node < setup->node_count) {
-            check_disk_reset(check, node);
-            check_data_reset(check, node);
-        }
+        check_disk_reset(check, node);
+        check_data_reset(check, node);
     }
     check->committed = check->acknowledged = 0;
     check->commits[0] = (struct ghost_commit){ .term = 0 };

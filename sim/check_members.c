@@ -20,6 +20,7 @@ static void members_add(struct check *check, uint64_t index, struct link link, c
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
         const struct member *member = &value->members[slot];
         const uint32_t node = member->id == 0 ? VOTERS_MAX : check_slot(check, member->id);
+        added->nodes[slot] = (uint8_t)node;
         if (node == VOTERS_MAX)
             continue;
         added->members |= 1u << node;
@@ -36,7 +37,7 @@ void check_members_reset(struct check *check)
     members_add(check, 0, (struct link){ .term = 0 }, &none);
     check->configurations_verified = check->configuration_count;
     const uint32_t members = check->configurations[CONFIGURATION_FORMAT].members;
-    for (uint32_t node = 0; node < VOTERS_MAX; node++)
+    for (uint32_t node = 0; node < check->setup.node_count; node++)
         check->nodes[node].used = check->nodes[node].formatted =
             (members >> node & 1) != 0 ? CONFIGURATION_FORMAT : CONFIGURATION_NONE;
 }
@@ -45,12 +46,7 @@ void check_members_reset(struct check *check)
 
 static bool half_has(uint32_t voters, uint32_t nodes)
 {
-    uint32_t all = 0, in = 0;
-    for (uint32_t node = 0; node < VOTERS_MAX; node++) {
-        all += voters >> node & 1;
-        in += (voters & nodes) >> node & 1;
-    }
-    return in > all - in;
+    return 2 * bits_count(voters & nodes) > bits_count(voters);
 }
 
 /* Raft 4.3: of each half. */
@@ -69,8 +65,8 @@ bool check_members_quorum(const struct check *check, uint32_t configuration, uin
 uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot)
 {
     ASSERT(slot < MEMBERS_MAX);
-    const uint64_t id = check->configurations[configuration].value.members[slot].id;
-    return id == 0 ? VOTERS_MAX : check_slot(check, id);
+    ASSERT(configuration < check->configuration_count);
+    return check->configurations[configuration].nodes[slot];
 }
 
 /* ---- which one is in use ---- */
@@ -112,6 +108,16 @@ static bool is_excused(const struct check *check, const struct ghost_configurati
     return (view->flags & STORED_STRANGER) != 0 || (used->index > view->last.index && is_committed(check, used));
 }
 
+/* All of it when it comes into use, then one member a step. */
+static bool members_equal(struct ghost_node *ghost, const struct configuration *used,
+                          const struct ghost_configuration *known, bool anew)
+{
+    const uint32_t slot = ghost->member_audited++ % MEMBERS_MAX;
+    if (anew)
+        return configuration_equal(used, &known->value);
+    return memcmp(&used->members[slot], &known->value.members[slot], sizeof used->members[slot]) == 0;
+}
+
 void check_members_follow(struct check *check, uint32_t node, const struct replica *replica,
                           const struct replica_view *view)
 {
@@ -119,11 +125,12 @@ void check_members_follow(struct check *check, uint32_t node, const struct repli
     const struct configuration *used = replica_configuration(replica);
     const uint32_t expected = latest_in(check, node, &ghost->memory, UINT64_MAX);
     const uint32_t found = members_find(check, node, used->id);
+    const bool anew = !ghost->serving || ghost->used != found;
     ghost->used_before = ghost->serving && found < check->configuration_count ? ghost->used : found;
     ghost->used = found;
     check_count(check, CHECK_CONFIGURATION);
     if (found == check->configuration_count
-        || memcmp(used->members, check->configurations[found].value.members, sizeof used->members) != 0) {
+        || !members_equal(ghost, used, &check->configurations[found], anew)) {
         check_fail(check, CHECK_CONFIGURATION, node, "uses a configuration of entry %llu that nobody has appended",
                    (unsigned long long)used->id.index);
         ghost->used = ghost->used_before = ghost->formatted;

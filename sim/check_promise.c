@@ -390,8 +390,10 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
         if (peer == node || promises->echoed[peer] >= view->read_confirmed)
             echoes |= 1u << peer;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        if (same && view->round_acked[slot] == before->round_acked[slot])
+            continue;
         const uint32_t peer = check_members_node(check, ghost->used, slot);
-        if (peer == VOTERS_MAX || peer == node || (same && view->round_acked[slot] == before->round_acked[slot]))
+        if (peer == VOTERS_MAX || peer == node)
             continue;
         check_count(check, CHECK_LEDGER_ROUND);
         if (view->round_acked[slot] > promises->echoed[peer])

@@ -113,6 +113,7 @@ struct ghost_node {
     uint32_t formatted;       /* position in configurations */
     uint32_t used;            /* the configuration in use after its last step */
     uint32_t used_before;     /* ... and before that step */
+    uint32_t member_audited;  /* slot of the creeping comparison of it */
     struct replica_view view; /* after its last step */
     struct ghost_log memory;
     uint64_t audited; /* position of the creeping comparison of log and ghost */
@@ -161,6 +162,7 @@ struct ghost_configuration {
     uint32_t members;
     uint32_t voters; /* of the only half, or of the new one */
     uint32_t voters_old;
+    uint8_t nodes[MEMBERS_MAX]; /* by slot; VOTERS_MAX: none */
     struct configuration value;
 };
 

@@ -105,6 +105,26 @@ static bool copy_bad(const struct check *check, uint32_t node, uint32_t copy)
     return false;
 }
 
+static struct slice copy_bytes(const struct check *check, const uint8_t *image, uint32_t copy)
+{
+    return (struct slice){ .bytes = image + superblock_offset(&check->limits, copy),
+                           .count = limits_superblock_bytes(&check->limits) };
+}
+
+/* Decodes the copy in the image. Most are what another copy holds already, byte by byte. */
+static bool copy_inspect(const struct check *check, uint32_t node, uint32_t copy, struct superblock_view *view)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const struct slice bytes = copy_bytes(check, ghost->wal.image, copy);
+    for (uint32_t other = 0; other < SUPERBLOCK_COPIES; other++)
+        if (other != copy && ghost->copy_valid[other]
+            && memcmp(bytes.bytes, copy_bytes(check, ghost->wal.image, other).bytes, bytes.count) == 0) {
+            *view = ghost->copies[other];
+            return true;
+        }
+    return superblock_inspect(bytes, &check->setup.configs[node], view);
+}
+
 void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
 {
     struct ghost_node *ghost = &check->nodes[node];
@@ -112,11 +132,8 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         if (!copy_touched(check, copy, offset, end))
             continue;
-        const uint64_t at = superblock_offset(&check->limits, copy);
-        const struct slice bytes = { .bytes = ghost->wal.image + at, .count = limits_superblock_bytes(&check->limits) };
         struct superblock_view view;
-        ghost->copy_valid[copy] =
-            superblock_inspect(bytes, &check->setup.configs[node], &view) && !copy_bad(check, node, copy);
+        ghost->copy_valid[copy] = copy_inspect(check, node, copy, &view) && !copy_bad(check, node, copy);
         /* A torn one may stand for what it held before. */
         if (ghost->copy_valid[copy])
             ghost->copies[copy] = view;
@@ -141,12 +158,10 @@ void check_superblock_damaged(struct check *check, uint32_t node, const uint8_t 
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
         if (copy_touched(check, copy, offset, end)) {
             struct ghost_node *ghost = &check->nodes[node];
-            const struct slice bytes = { .bytes = image + superblock_offset(&check->limits, copy),
-                                         .count = limits_superblock_bytes(&check->limits) };
             struct superblock_view view;
             ghost->copy_valid[copy] = false;
             /* A write that never landed: what it should have replaced is still there. */
-            if (superblock_inspect(bytes, &check->setup.configs[node], &view))
+            if (superblock_inspect(copy_bytes(check, image, copy), &check->setup.configs[node], &view))
                 ghost->copies[copy] = view;
             changed = true;
         }

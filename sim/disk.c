@@ -224,7 +224,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     ASSERT(effect->bytes.count % device->block_bytes == 0);
     ASSERT(effect->offset + effect->bytes.count <= device->bytes);
     ASSERT(disk->active != UINT64_MAX);
-    ASSERT(effect->kind == EFFECT_WRITE || effect->bytes.count <= DISK_READ_BYTES_MAX);
+    ASSERT(effect->bytes.count <= DISK_BYTES_MAX);
     if (effect->kind == EFFECT_WRITE)
         disk_check_apart(disk, scene, effect);
     const uint32_t slot = disk_first(~disk->active);
@@ -242,7 +242,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
     if (operation->write) {
         disk->off = false;
         operation->result = disk_draw_result(disk, scene, operation->device);
-        operation->digest = checksum64(operation->pinned, operation->bytes, 0);
+        memcpy(disk->written[slot], operation->pinned, operation->bytes);
     }
     const uint64_t at_ns = scene->now_ns + disk_delay(disk, scene);
     const bool queued = queue_push(&scene->queue, at_ns, QUEUE_DISK, disk->node, slot, life);
@@ -252,10 +252,11 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
 }
 
 /* Invariant I12: nobody touches the bytes of a write before its completion. */
-static void disk_check_pinned(const struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+static void disk_check_pinned(const struct disk *disk, struct scene *scene, uint32_t slot)
 {
+    const struct disk_operation *operation = &disk->operations[slot];
     check_count(scene->check, CHECK_PINNED);
-    if (checksum64(operation->pinned, operation->bytes, 0) == operation->digest)
+    if (memcmp(operation->pinned, disk->written[slot], operation->bytes) == 0)
         return;
     check_fail(scene->check, CHECK_PINNED, disk->node,
                "bytes of the write at %llu of device %u changed while in flight", (unsigned long long)operation->offset,
@@ -407,9 +408,10 @@ static struct slice disk_read_overtaken(struct disk *disk, struct scene *scene, 
     return (struct slice){ .bytes = disk->before, .count = read->bytes };
 }
 
-static struct input disk_complete_write(struct disk *disk, struct scene *scene, const struct disk_operation *operation)
+static struct input disk_complete_write(struct disk *disk, struct scene *scene, uint32_t slot)
 {
-    disk_check_pinned(disk, scene, operation);
+    const struct disk_operation *operation = &disk->operations[slot];
+    disk_check_pinned(disk, scene, slot);
     disk_note_write(disk, scene, operation);
     if (operation->result == DISK_OK) {
         disk_overtake(disk, operation);
@@ -449,27 +451,27 @@ static bool disk_read_fails(struct disk *disk, struct scene *scene, const struct
 static struct input disk_complete_any(struct disk *disk, struct scene *scene, uint32_t slot)
 {
     ASSERT(slot < DISK_OPERATIONS_MAX);
-    struct disk_operation operation = disk->operations[slot];
+    const struct disk_operation *operation = &disk->operations[slot];
     ASSERT((disk->active & 1ULL << slot) != 0);
     disk->active &= ~(1ULL << slot);
     const bool overtaken = (disk->overtaken & 1ULL << slot) != 0;
     disk->overtaken &= ~(1ULL << slot);
     for (uint64_t left = disk->active; left != 0; left &= left - 1)
-        if (disk->operations[disk_first(left)].order < operation.order) {
+        if (disk->operations[disk_first(left)].order < operation->order) {
             coverage_fire(&scene->coverage, FAULT_DISK_REORDER);
             break;
         }
-    if (operation.write)
-        return disk_complete_write(disk, scene, &operation);
-    struct input input = { .kind = INPUT_DISK, .op_id = operation.op_id, .result = DISK_ERROR };
-    disk_note_seen(disk, scene, &operation);
-    if (disk_read_fails(disk, scene, &operation))
+    if (operation->write)
+        return disk_complete_write(disk, scene, slot);
+    struct input input = { .kind = INPUT_DISK, .op_id = operation->op_id, .result = DISK_ERROR };
+    disk_note_seen(disk, scene, operation);
+    if (disk_read_fails(disk, scene, operation))
         return input;
-    const uint64_t from = disk_read_from(disk, scene, &operation);
+    const uint64_t from = disk_read_from(disk, scene, operation);
     input.result = DISK_OK;
-    input.bytes = (struct slice){ .bytes = disk->devices[operation.device].image + from, .count = operation.bytes };
-    if (overtaken && from == operation.offset && !scene->healed)
-        input.bytes = disk_read_overtaken(disk, scene, &operation);
+    input.bytes = (struct slice){ .bytes = disk->devices[operation->device].image + from, .count = operation->bytes };
+    if (overtaken && from == operation->offset && !scene->healed)
+        input.bytes = disk_read_overtaken(disk, scene, operation);
     return input;
 }
 
@@ -531,7 +533,7 @@ void disk_crash(struct disk *disk, struct scene *scene)
             disk_show_gone(disk, scene, slot, 0);
         if (!operation->write)
             continue;
-        disk_check_pinned(disk, scene, operation);
+        disk_check_pinned(disk, scene, slot);
         disk_note_write(disk, scene, operation);
         enum survival fate = survival;
         if (survival == SURVIVE_LAST && operation->order != newest)

@@ -3,7 +3,7 @@
  * A write in flight lands when it completes; operations complete in any order, each after its own delay. A read that
  * was under way when something landed where it reads finds of each sector what was there before, or after. At a crash
  * any subset of the sectors of the writes in flight lands, in any order. The bytes of a write stay in the node's
- * memory, pinned, and are checked by digest.
+ * memory, pinned, and are compared with a copy when it completes.
  *
  * Disks fail, and lie: blocks become unreadable or change, writes that are acknowledged never land, or somewhere else,
  * reads return what lies elsewhere. From the first such harm on a device has two images: what is there, and the truth,
@@ -17,8 +17,8 @@
 
 #include "scene.h"
 
-/* As many operations as `active` has bits; blocks of one device. */
-enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024, DISK_READ_BYTES_MAX = 4096 };
+/* As many operations as `active` has bits; blocks of one device; bytes of one operation. */
+enum { DISK_OPERATIONS_MAX = 64, DISK_BLOCKS_MAX = 1024, DISK_BYTES_MAX = 4096 };
 
 enum harm {
     HARM_NONE,
@@ -48,7 +48,6 @@ struct disk_operation {
     uint32_t order; /* of submission */
     uint64_t op_id;
     uint64_t offset;
-    uint64_t digest; /* writes: of the pinned bytes */
     const uint8_t *pinned;
 };
 
@@ -100,7 +99,8 @@ struct disk {
     bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
     struct disk_device devices[DEVICES];
-    uint8_t before[DISK_READ_BYTES_MAX]; /* what lay where `overtaken` reads */
+    uint8_t before[DISK_BYTES_MAX]; /* what lay where `overtaken` reads */
+    uint8_t written[DISK_OPERATIONS_MAX][DISK_BYTES_MAX]; /* by operation: what a write was to put down */
 };
 
 /* False when memory runs out. Zeroes what the last schedule left. */

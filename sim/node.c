@@ -34,7 +34,7 @@ void node_start(struct world *world, struct node *node)
     struct replica_config config = swarm->configs[node->slot];
     ASSERT(node->state == NODE_DOWN);
     config.seed = choose(&scene->choose, CHOOSE_LIFE, node->slot, UINT64_MAX);
-    memset(node->region, 0, replica_bytes(&swarm->limits));
+    replica_clear(node->region, &swarm->limits);
     node->replica = replica_init(node->region, &swarm->limits, &config);
     node->state = NODE_UP;
     node->life++;

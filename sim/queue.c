@@ -1,5 +1,8 @@
-/* A binary heap. Equal times come out in the order in which they went in. */
+/* A heap with four children each: half as deep as a binary one, and brothers lie together. Equal times come out in the
+ * order in which they went in. */
 #include "queue.h"
+
+enum { QUEUE_ARITY = 4 };
 
 void queue_reset(struct queue *queue)
 {
@@ -27,9 +30,9 @@ bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uin
         .who = (uint8_t)who,
     };
     uint32_t hole = queue->count++;
-    while (hole > 0 && queue_before(&event, &queue->heap[(hole - 1) / 2])) {
-        queue->heap[hole] = queue->heap[(hole - 1) / 2];
-        hole = (hole - 1) / 2;
+    while (hole > 0 && queue_before(&event, &queue->heap[(hole - 1) / QUEUE_ARITY])) {
+        queue->heap[hole] = queue->heap[(hole - 1) / QUEUE_ARITY];
+        hole = (hole - 1) / QUEUE_ARITY;
     }
     queue->heap[hole] = event;
     return true;
@@ -41,11 +44,12 @@ const struct queue_event *queue_first(const struct queue *queue) { return queue-
 static void queue_sift(struct queue *queue, uint32_t hole, struct queue_event event)
 {
     for (;;) {
-        uint32_t child = 2 * hole + 1;
-        if (child >= queue->count)
+        const uint32_t first = QUEUE_ARITY * hole + 1;
+        if (first >= queue->count)
             break;
-        if (child + 1 < queue->count && queue_before(&queue->heap[child + 1], &queue->heap[child]))
-            child++;
+        uint32_t child = first;
+        for (uint32_t brother = first + 1; brother < u32_min(first + QUEUE_ARITY, queue->count); brother++)
+            child = queue_before(&queue->heap[brother], &queue->heap[child]) ? brother : child;
         if (!queue_before(&queue->heap[child], &event))
             break;
         queue->heap[hole] = queue->heap[child];
@@ -69,6 +73,6 @@ void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns)
     for (uint32_t i = 0; i < queue->count; i++)
         if (queue->heap[i].kind == kind)
             queue->heap[i].time_ns = u64_min(queue->heap[i].time_ns, latest_ns);
-    for (uint32_t i = queue->count / 2; i > 0; i--)
+    for (uint32_t i = (queue->count + QUEUE_ARITY - 2) / QUEUE_ARITY; i > 0; i--)
         queue_sift(queue, i - 1, queue->heap[i - 1]);
 }
