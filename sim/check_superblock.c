@@ -64,15 +64,19 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
         ghost->hard_lost = ghost->hard_lost || damage;
         return;
     }
-    const struct stored before = ghost->stored;
     const bool lost = damage || ghost->hard_lost;
-    const bool changed = !hash128_equal(ghost->stored_hash, chosen->hash);
+    if (hash128_equal(ghost->stored_hash, chosen->hash)) {
+        /* What check_superblock_recovered() took for it counts no more. */
+        ghost->stored.hard = chosen->stored.hard;
+        if (!damage && ghost->stored.hard.term >= ghost->promised_term)
+            ghost->hard_lost = false;
+        return;
+    }
+    const struct stored before = ghost->stored;
     ghost->stored = chosen->stored;
     ghost->stored_hash = chosen->hash;
     if (!damage && ghost->stored.hard.term >= ghost->promised_term)
         ghost->hard_lost = false;
-    if (!changed)
-        return;
     ghost->hard_lost = ghost->hard_lost || damage;
     if ((ghost->stored.flags & STORED_REJOIN) != 0 && before.hard.term == 0 && ghost->stored.hard.term > 0 && !lost)
         check_promise_resumed(check, node, ghost->stored.hard.term);
@@ -111,18 +115,17 @@ static struct slice copy_bytes(const struct check *check, const uint8_t *image, 
                            .count = limits_superblock_bytes(&check->limits) };
 }
 
-/* Decodes the copy in the image. Most are what another copy holds already, byte by byte. */
-static bool copy_inspect(const struct check *check, uint32_t node, uint32_t copy, struct superblock_view *view)
+/* The copy in the image, decoded, or NULL. Most are what another copy holds already, byte by byte. */
+static const struct superblock_view *copy_inspect(const struct check *check, uint32_t node, uint32_t copy,
+                                                  struct superblock_view *scratch)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const struct slice bytes = copy_bytes(check, ghost->wal.image, copy);
     for (uint32_t other = 0; other < SUPERBLOCK_COPIES; other++)
         if (other != copy && ghost->copy_valid[other]
-            && memcmp(bytes.bytes, copy_bytes(check, ghost->wal.image, other).bytes, bytes.count) == 0) {
-            *view = ghost->copies[other];
-            return true;
-        }
-    return superblock_inspect(bytes, &check->setup.configs[node], view);
+            && memcmp(bytes.bytes, copy_bytes(check, ghost->wal.image, other).bytes, bytes.count) == 0)
+            return &ghost->copies[other];
+    return superblock_inspect(bytes, &check->setup.configs[node], scratch) ? scratch : NULL;
 }
 
 void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset, uint64_t end)
@@ -132,11 +135,12 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
     for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
         if (!copy_touched(check, copy, offset, end))
             continue;
-        struct superblock_view view;
-        ghost->copy_valid[copy] = copy_inspect(check, node, copy, &view) && !copy_bad(check, node, copy);
+        struct superblock_view scratch;
+        const struct superblock_view *view = copy_inspect(check, node, copy, &scratch);
+        ghost->copy_valid[copy] = view != NULL && !copy_bad(check, node, copy);
         /* A torn one may stand for what it held before. */
         if (ghost->copy_valid[copy])
-            ghost->copies[copy] = view;
+            ghost->copies[copy] = *view;
         changed = true;
     }
     if (!changed)
