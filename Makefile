@@ -40,9 +40,18 @@ ifeq ($(FLAGS_$(MODE)),)
 $(error MODE=$(MODE): expected release, fast, debug, sanitize or fuzz)
 endif
 
+# raftsim lives in calls between small functions of many files: a sixth faster when the linker inlines them. Only the
+# objects of its rooms and only gcc, whose linker needs nothing more for it; LTO= leaves it out.
+ifeq ($(notdir $(CC))-$(MODE),gcc-release)
+LTO ?= 1
+FLAGS_lto := $(if $(LTO),-flto -ffat-lto-objects)
+LINK_lto := -fno-lto
+LINK_raftsim := $(if $(LTO),-flto=auto $(FLAGS_release))
+endif
+
 # What a room may use: the core and the simulator are plain C11, the rest is Linux.
-FLAGS_core :=
-FLAGS_sim :=
+FLAGS_core := $(FLAGS_lto)
+FLAGS_sim := $(FLAGS_lto)
 FLAGS_io := -D_GNU_SOURCE
 FLAGS_cmd := -D_GNU_SOURCE
 FLAGS_tests := -D_GNU_SOURCE
@@ -118,9 +127,9 @@ $(OUT)/lib%.a:
 define program # output file, source file, extra link flags
 $(1): $(patsubst %.c,$(OUT)/%.o,$(call parts_of,$(2))) $(call archives_of,$(call parts_of,$(2)))
 	@$(if $(V),,echo "LINK  $(MODE) $$@")
-	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(call parts_of,$(2)))
+	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(LINK_lto) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(call parts_of,$(2)))
 endef
-$(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c)))
+$(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c,$(LINK_$(notdir $(target))))))
 $(foreach target,$(TESTS) $(EXPERIMENTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
 $(foreach target,$(BENCHES),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
 $(foreach target,$(FUZZERS),$(eval $(call program,$(target),tests/$(notdir $(target)).c,-fsanitize=fuzzer)))

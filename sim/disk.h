@@ -99,7 +99,7 @@ struct disk {
     bool wal_full;           /* the body ring was written to its end, but for the reserve */
     struct disk_operation operations[DISK_OPERATIONS_MAX];
     struct disk_device devices[DEVICES];
-    uint8_t before[DISK_BYTES_MAX]; /* what lay where `overtaken` reads */
+    uint8_t before[DISK_BYTES_MAX];                       /* what lay where `overtaken` reads */
     uint8_t written[DISK_OPERATIONS_MAX][DISK_BYTES_MAX]; /* by operation: what a write was to put down */
 };
 
