@@ -44,10 +44,7 @@ void check_members_reset(struct check *check)
 
 /* ---- majorities ---- */
 
-static bool half_has(uint32_t voters, uint32_t nodes)
-{
-    return 2 * bits_count(voters & nodes) > bits_count(voters);
-}
+static bool half_has(uint32_t voters, uint32_t nodes) { return 2 * bits_count(voters & nodes) > bits_count(voters); }
 
 /* Raft 4.3: of each half. */
 static bool quorum_of(const struct ghost_configuration *configuration, uint32_t nodes)
@@ -129,8 +126,7 @@ void check_members_follow(struct check *check, uint32_t node, const struct repli
     ghost->used_before = ghost->serving && found < check->configuration_count ? ghost->used : found;
     ghost->used = found;
     check_count(check, CHECK_CONFIGURATION);
-    if (found == check->configuration_count
-        || !members_equal(ghost, used, &check->configurations[found], anew)) {
+    if (found == check->configuration_count || !members_equal(ghost, used, &check->configurations[found], anew)) {
         check_fail(check, CHECK_CONFIGURATION, node, "uses a configuration of entry %llu that nobody has appended",
                    (unsigned long long)used->id.index);
         ghost->used = ghost->used_before = ghost->formatted;
