@@ -71,7 +71,7 @@ uint64_t choose_heavy(struct choose *chooser, enum choose_kind kind, uint32_t wh
 {
     const uint64_t word = choose_next(chooser, kind, who) | 1;
     const uint64_t zeros = u64_min((uint64_t)__builtin_clzll(word), 8);
-    ASSERT(mean < UINT64_MAX >> 32);
+    ASSERT(mean < UINT64_MAX >> 24);
     const uint64_t base = mean << zeros;
     return base / 4 + ((base * (word & 0xffff)) >> 17);
 }

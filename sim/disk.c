@@ -163,7 +163,7 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
         return 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
     uint64_t typical_ns = swarm->disk_ns * swarm->disk_slowness[disk->node];
     if (scene->now_ns < disk->slow_ns) {
-        typical_ns = u64_min(typical_ns * disk->slowness, UINT32_MAX / 2);
+        typical_ns = u64_min(typical_ns * disk->slowness, UINT64_MAX >> 25);
         coverage_fire(&scene->coverage, FAULT_DISK_SLOW);
     }
     uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, swarm->disk_kind, typical_ns);

@@ -205,7 +205,8 @@ static uint64_t network_delay(struct network *network, struct scene *scene, uint
                         + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
                                       network->delay_ns[from][to]);
     if (choose_chance(&scene->choose, CHOOSE_DELAY, link, scene->swarm.hold_back)) {
-        delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, 4 * delay_ns + scene_election_ns(scene) / 4);
+        const uint64_t held_ns = u64_min(4 * delay_ns + scene_election_ns(scene) / 4, UINT64_MAX >> 25);
+        delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, held_ns);
         coverage_fire(&scene->coverage, FAULT_DELAY);
     }
     return delay_ns;

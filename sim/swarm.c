@@ -4,6 +4,8 @@
 
 #include "atlas.h"
 
+enum { NS_PER_MS = 1000000 };
+
 /* Groups of parameters, each with its own stream. */
 enum swarm_group {
     GROUP_SHAPE,
@@ -149,7 +151,9 @@ static uint64_t draw_id(const struct draw *draw, bool plain, uint32_t slot)
 
 static void draw_raft(struct swarm *swarm, const struct draw *draw)
 {
-    const uint64_t election_ns = draw_octave(draw, 1000000, 1000000000);
+    const bool hasty = draw_percent(draw, 12);
+    const uint64_t election_ns =
+        hasty ? draw_octave(draw, NS_PER_MS, 50 * NS_PER_MS) : draw_octave(draw, 50 * NS_PER_MS, 5000ULL * NS_PER_MS);
     const uint64_t beat = draw_octave(draw, 3, 12);
     const bool plain = draw_percent(draw, 50);
     const bool protected = swarm->family != PROFILE_ELECTION || draw_percent(draw, 20);
@@ -234,6 +238,10 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     const uint64_t data_bytes = limits_data_bytes(&swarm->limits);
     const uint64_t rate = data_bytes * (1000000000 / 1024) / swarm->configs[0].election_timeout_ns;
     swarm->limits.install_kib_per_second = 1 + (uint32_t)(rate >> draw_below(draw, 4));
+    /* All of a disk in 4 to 256. */
+    const uint64_t disk_bytes = data_bytes + limits_wal_bytes(&swarm->limits);
+    const uint64_t disk_rate = disk_bytes * (1000000000 / 1024) / swarm->configs[0].election_timeout_ns;
+    swarm->limits.scrub_kib_per_second = 1 + (uint32_t)(disk_rate >> (2 + draw_below(draw, 7)));
 }
 
 static void draw_network(struct swarm *swarm, const struct draw *draw)
