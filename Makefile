@@ -156,7 +156,7 @@ run: programs
 	$(Q)tests/demo
 
 ## test: everything that decides whether a change is good, from nothing; T=name runs the tests whose name contains it
-test: programs tests build/.deps-test build/.optional-arm64
+test: programs tests build/.deps-test build/.optional-arm64 build/.optional-fleet
 	$(Q)$(MAKE) MODE=debug CC=gcc build/debug/gcc/raftsim
 	$(Q)$(MAKE) MODE=fast CC=gcc build/fast/gcc/raftsim
 	$(Q)$(MAKE) MODE=debug CC=$(CLANG) build/debug/$(notdir $(CLANG))/raftsim

@@ -49,7 +49,8 @@ static const char usage_run[] =
     "  --jobs J         worker processes (all processors)\n"
     "  --profile NAME   mixed (default), timed, untimed, election, storage, disk, quiet, members\n"
     "  --json           ends with one JSON object on standard output\n"
-    "  --jsonl FILE     JSON lines: the run, each failure, totals now and then and at the end; for merge\n"
+    "  --jsonl FILE     JSON lines: the run, each failure, totals now and then and at the end; for merge. -: on\n"
+    "                   standard output\n"
     "  --commit HASH    which commit this is (found in .git)\n"
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
@@ -62,6 +63,7 @@ static const char usage_merge[] =
     "raftsim merge [options] FILE...: adds up what runs wrote with --jsonl, and judges it as one run\n"
     "\n"
     "  --json           one JSON object on standard output\n"
+    "  --html OUT       a page of its own: rates, failures, coverage, counters, history over commits\n"
     "\n"
     "Runs of one commit must be of one build and one profile, and may have no seed in common. With several commits, "
     "in\n"
@@ -196,6 +198,7 @@ enum option_key {
     OPTION_SHARD,
     OPTION_JSONL,
     OPTION_COMMIT,
+    OPTION_HTML,
     OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_JSON,
@@ -218,6 +221,7 @@ static const struct option option_table[] = {
     { "shard", required_argument, NULL, OPTION_SHARD },
     { "jsonl", required_argument, NULL, OPTION_JSONL },
     { "commit", required_argument, NULL, OPTION_COMMIT },
+    { "html", required_argument, NULL, OPTION_HTML },
     { "jobs", required_argument, NULL, OPTION_JOBS },
     { "profile", required_argument, NULL, OPTION_PROFILE },
     { "json", no_argument, NULL, OPTION_JSON },
@@ -246,6 +250,7 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_FOR: return parse_time(value, &options->seconds);
     case OPTION_SHARD: return parse_shard(value, &options->shard, &options->shards);
     case OPTION_JSONL: options->jsonl = value; return true;
+    case OPTION_HTML: options->html = value; return true;
     case OPTION_COMMIT: snprintf(options->commit, sizeof options->commit, "%.64s", value); return commit_valid(value);
     case OPTION_JOBS:
         if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
@@ -530,7 +535,7 @@ int main(int argc, char **argv)
         return code >= 0 ? code : raftsim_run(&options);
     }
     if (strcmp(argv[1], "merge") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_merge, " json ", WANTS_FILES, &options);
+        code = parse_options(argc - 1, argv + 1, usage_merge, " json html ", WANTS_FILES, &options);
         return code >= 0 ? code : raftsim_merge(&options);
     }
     if (strcmp(argv[1], "replay") == 0) {

@@ -37,6 +37,7 @@ struct options {
     struct look_options look;
     uint64_t inputs;           /* 0: as drawn */
     const char *jsonl;         /* NULL: none */
+    const char *html;          /* NULL: none */
     char commit[COMMIT_BYTES]; /* "": to be found */
     bool seed_git;
     const char *target; /* replay: seed or file */

@@ -1,6 +1,8 @@
 /* raftsim merge: many runs as one. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../sim/merge.h"
 #include "raftsim.h"
@@ -76,6 +78,18 @@ static void print_text(const struct merge *merge, uint32_t last)
     print_sketch("edges", &commit->totals.census.edges);
 }
 
+static bool write_page(const struct merge *merge, const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (file != NULL)
+        merge_page(merge, path, file);
+    const bool written = file != NULL && !ferror(file);
+    if (file != NULL && fclose(file) == 0 && written)
+        return true;
+    fprintf(stderr, "raftsim: --html %s: %s\n", path, strerror(errno));
+    return false;
+}
+
 static int judge(const struct merge *merge, const struct options *options)
 {
     const uint32_t last = merge->commit_count - 1;
@@ -87,6 +101,8 @@ static int judge(const struct merge *merge, const struct options *options)
         print_json(merge, last);
     else
         print_text(merge, last);
+    if (options->html != NULL && !write_page(merge, options->html))
+        return EXIT_INTERNAL;
     const int code = raftsim_judge(commit->first->run.profile, &commit->totals, first_outcome(merge, last));
     if (commit->missing == 0)
         return code;

@@ -136,7 +136,7 @@ static bool report_begin(struct report *report, const struct options *options)
     report->totals_ms = TOTALS_MS;
     if (options->jsonl == NULL)
         return true;
-    report->jsonl = fopen(options->jsonl, "w");
+    report->jsonl = strcmp(options->jsonl, "-") == 0 ? stdout : fopen(options->jsonl, "w");
     if (report->jsonl == NULL)
         return false;
     results_write_run(report->jsonl, &report->run);
@@ -293,7 +293,7 @@ int raftsim_run(struct options *options)
     if (report.jsonl == NULL)
         return code;
     const bool written = !ferror(report.jsonl);
-    if (fclose(report.jsonl) == 0 && written)
+    if ((report.jsonl == stdout ? fflush(stdout) : fclose(report.jsonl)) == 0 && written)
         return code;
     fprintf(stderr, "raftsim: %s: cannot be written\n", options->jsonl);
     return EXIT_INTERNAL;

@@ -69,4 +69,7 @@ struct merge_seeds {
 };
 bool merge_overlap(struct merge_seeds a, struct merge_seeds b, uint64_t *common);
 
+/* A self-contained page, readable without script and without network. path: where it will lie, for links to traces. */
+void merge_page(const struct merge *merge, const char *path, FILE *file);
+
 #endif

@@ -5,7 +5,7 @@
 #include "../core/prng.h"
 #include "world.h"
 
-enum { SIGNATURE_CLIP = 3, SIGNATURE_RANK_CLIP = 2 };
+enum { SIGNATURE_CLIP = 2 };
 
 bool signature_samples(uint64_t seed) { return (prng_mix(&seed) >> 32) % SIGNATURE_SAMPLE == 0; }
 
@@ -45,49 +45,52 @@ static uint64_t signature_vote(const struct replica_view *view)
     return view->vote == view->node_id ? 1 : 2;
 }
 
-/* What can be said of a node without looking at the others. */
+/* What can be said of a node without looking at the others: for states of the cluster, a little. */
 static uint64_t signature_look(const struct replica *replica, const struct replica_view *view)
 {
     const struct configuration *members = replica_configuration(replica);
-    const bool member = view->slot < MEMBERS_MAX;
+    const bool votes = view->slot < MEMBERS_MAX && (configuration_voters(members) >> view->slot & 1) != 0;
+    const bool pending =
+        view->durable_term != view->term || view->durable_vote != view->vote || view->durable_index < view->last.index;
     uint64_t look = (uint64_t)view->role;
     look = look << 2 | signature_vote(view);
-    look = look << 2 | (view->leader == 0 ? 0 : view->leader == view->node_id ? 1 : 2);
-    look = look << 2 | u64_min(bits_count(view->votes | view->pre_votes), SIGNATURE_CLIP);
-    look = look << 1 | (view->durable_term != view->term || view->durable_vote != view->vote);
-    look = look << 1 | (view->durable_index < view->last.index);
-    look = look << 1 | (view->pending_writes > 0);
-    look = look << 1 | (view->first_faulty != 0);
-    look = look << 1 | (view->last.term == view->term);
-    look = look << 1 | (view->base.index > 0);
-    look = look << 1 | (view->applied < view->commit);
-    look = look << 1 | (view->install_index != 0);
-    look = look << 1 | view->store_ready;
-    look = look << 4 | (view->flags & 15);
-    look = look << 1 | member;
-    look = look << 1 | (member && (configuration_voters(members) >> view->slot & 1) != 0);
+    look = look << 1 | pending;
+    look = look << 1 | (view->first_faulty != 0 || view->flags != 0);
+    look = look << 1 | (view->install_index != 0 || !view->store_ready);
+    look = look << 1 | votes;
     look = look << 1 | configuration_is_joint(members);
     return look << 1 | (view->configuration.index > view->commit);
 }
 
-/* And what only the others show: terms above its own, and how its log stands to what is committed. */
-static uint64_t signature_relate(const struct world *world, uint32_t slot)
+/* ... and for edges more. */
+static uint64_t signature_detail(const struct replica_view *view)
+{
+    uint64_t detail = view->leader == 0 ? 0 : view->leader == view->node_id ? 1 : 2;
+    detail = detail << 2 | u64_min(bits_count(view->votes | view->pre_votes), SIGNATURE_CLIP);
+    detail = detail << 1 | (view->durable_term != view->term || view->durable_vote != view->vote);
+    detail = detail << 1 | (view->durable_index < view->last.index);
+    detail = detail << 1 | (view->pending_writes > 0);
+    detail = detail << 1 | (view->pending_reads > 0);
+    detail = detail << 1 | (view->first_faulty != 0);
+    detail = detail << 1 | (view->last.term == view->term);
+    detail = detail << 1 | (view->base.index > 0);
+    detail = detail << 1 | (view->applied < view->commit);
+    detail = detail << 1 | (view->install_index != 0);
+    return detail << 4 | (view->flags & 15);
+}
+
+/* What only the others show: whether some are in a higher term, and how its log stands to what is committed. */
+static uint64_t signature_relation(const struct world *world, uint32_t slot)
 {
     const struct signature *signature = &world->signature;
-    const uint32_t count = world->scene.swarm.node_count;
-    uint64_t higher[SIGNATURE_RANK_CLIP] = { 0 };
-    uint64_t rank = 0;
-    for (uint32_t other = 0; other < count && rank < SIGNATURE_RANK_CLIP; other++) {
-        const uint64_t term = signature->terms[other];
-        if (world->nodes[other].state != NODE_UP || term <= signature->terms[slot] || term == higher[0])
-            continue;
-        higher[rank++] = term;
-    }
+    bool behind = false;
+    for (uint32_t other = 0; other < world->scene.swarm.node_count; other++)
+        behind |= world->nodes[other].state == NODE_UP && signature->terms[other] > signature->terms[slot];
     const struct check_standing standing = check_standing(world->scene.check, slot);
-    uint64_t look = rank;
-    look = look << 2 | u64_min(standing.missing, SIGNATURE_CLIP);
-    look = look << 2 | u64_min(standing.extra, SIGNATURE_CLIP);
-    return look << 1 | standing.diverged;
+    uint64_t relation = behind;
+    relation = relation << 2 | u64_min(standing.missing, SIGNATURE_CLIP);
+    relation = relation << 2 | u64_min(standing.extra, SIGNATURE_CLIP);
+    return relation << 1 | standing.diverged;
 }
 
 static uint64_t signature_cluster(const struct world *world)
@@ -98,7 +101,7 @@ static uint64_t signature_cluster(const struct world *world)
         if (node->state != NODE_UP)
             sum += signature_hash(UINT64_MAX, (uint64_t)node->state);
         else
-            sum += signature_hash(world->signature.looks[slot], signature_relate(world, slot));
+            sum += signature_hash(world->signature.looks[slot], signature_relation(world, slot));
     }
     return sum;
 }
@@ -121,10 +124,14 @@ void signature_step(struct world *world, uint32_t node, const struct input *inpu
     const struct replica *replica = world->nodes[node].replica;
     struct replica_view view;
     replica_inspect(replica, &view);
-    const uint64_t actor = signature_hash(signature->looks[node], signature_event(input, signature->terms[node]));
-    kinds_add(&signature->edges, signature_hash(signature->state, actor));
+    const uint64_t before = signature->ends[node];
+    const uint64_t event = signature_event(input, signature->terms[node]);
     signature->looks[node] = signature_look(replica, &view);
     signature->terms[node] = view.term;
+    const uint64_t relation = signature_relation(world, node);
+    const uint64_t after = signature_hash(signature->looks[node] << 32 | signature_detail(&view), relation);
+    signature->ends[node] = after;
+    kinds_add(&signature->edges, signature_hash(signature_hash(before, event), after));
     const uint64_t state = signature_hash(signature_cluster(world), 0);
     if (state != signature->state)
         kinds_add(&signature->states, state);

@@ -1,9 +1,10 @@
 /* What a cluster looks like, without names and numbers: an abstract state, and which of them a campaign has seen.
  *
- * The state of a cluster is the multiset of what its nodes look like: down, stopped, or role; how many higher terms
- * others are in; what its log lacks of what is committed, has beyond it, or has instead; for whom it voted; what it has
- * that is not durable yet; which part it has in a checkpoint or a change of the members. An edge is a state, the node
- * that acts next as it looks, and what it is fed: the kind of input or frame, and whether its term is old.
+ * The state of a cluster is the multiset of what its nodes look like: down, stopped, or role; whether others are in a
+ * higher term; what its log lacks of what is committed, has beyond it, or has instead; for whom it voted; whether it
+ * has what is not durable yet, or is damaged; which part it has in a checkpoint or a change of the members. An edge is
+ * what one node does: how it looks before, in more detail, what it is fed (the kind of input or frame, and whether its
+ * term is old), and how it looks then.
  *
  * Kinds are counted once for each schedule that shows them. Schedules are drawn independently, steps are not, so the
  * estimate of what is unseen (sketch.h) holds for schedules: of the kinds that the next one shows, such a share was in
@@ -15,7 +16,7 @@
 #include "../core/replica.h"
 #include "sketch.h"
 
-enum { SIGNATURE_SAMPLE = 16, SIGNATURE_KINDS_MAX = 3072, SIGNATURE_SLOTS = 4096 };
+enum { SIGNATURE_SAMPLE = 32, SIGNATURE_KINDS_MAX = 3072, SIGNATURE_SLOTS = 4096 };
 
 /* The kinds that a schedule shows, each once; those beyond SIGNATURE_KINDS_MAX are not counted. */
 struct kinds {
@@ -27,7 +28,8 @@ struct kinds {
 struct signature {
     bool on;
     uint64_t state;             /* of the cluster after the latest step */
-    uint64_t looks[VOTERS_MAX]; /* of a node, by itself: after its latest step */
+    uint64_t looks[VOTERS_MAX]; /* of a node, by itself, after its latest step */
+    uint64_t ends[VOTERS_MAX];  /* in detail: where its latest edge ended */
     uint64_t terms[VOTERS_MAX];
     struct kinds states;
     struct kinds edges;
