@@ -240,9 +240,10 @@ bench-away: programs
 bench-failover: programs tests
 	$(Q)FAILOVER_STRICT=1 BIN=$(OUT) $(OUT)/tests/failover_test
 
-## bench-sim: simulator speed, as the JSON line of a campaign (COUNT=20000)
+## bench-sim: simulator speed: rates, and where the time goes, on one core; then a campaign on all (COUNT=20000)
 bench-sim: programs
-	$(Q)build/raftsim run --count $(or $(COUNT),20000) --jobs $$(nproc) --json
+	$(Q)build/raftsim bench --count $(or $(COUNT),20000)
+	$(Q)build/raftsim run --count $(or $(COUNT),20000) --jobs $$(nproc) --quiet
 
 ## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one, M="P W" for groups)
 mutants: build/.deps-build

@@ -20,7 +20,7 @@
 
 #define RAFTSIM_VERSION "0.1"
 
-enum { RUN_COUNT = 10000, DIGEST_COUNT = 200 };
+enum { RUN_COUNT = 10000, DIGEST_COUNT = 200, BENCH_COUNT = 5000 };
 
 static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
@@ -30,6 +30,7 @@ static const char usage[] =
     "                                        recording of a real node (raftd --record)\n"
     "  raftsim merge  [options] FILE...      adds up what runs wrote with --jsonl, and judges it as one run\n"
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
+    "  raftsim bench  [options]              how fast schedules are, and where the time goes\n"
     "  raftsim scenario [options] FILE...    scripts: a small language over the same cluster, see sim/README.md\n"
     "\n"
     "  -h, --help    this text; after a command: its options\n"
@@ -90,6 +91,13 @@ static const char usage_digest[] = "raftsim digest [options]: one digest over a 
                                    "\n"
                                    "  --count N        schedules (200), seeds from --seed on (1)\n"
                                    "  --profile NAME   mixed by default\n";
+
+static const char usage_bench[] =
+    "raftsim bench [options]: how fast schedules are on one core, and where the time goes\n"
+    "\n"
+    "  --count N        schedules (5000), seeds from --seed on (1); each is lived twice, once with a clock in it\n"
+    "  --profile NAME   mixed by default\n"
+    "  --json           one JSON object, times in ns of processor time\n";
 
 static const char usage_scenario[] =
     "raftsim scenario [options] FILE...: lives through each script, with all checkers, and compares its transcript\n"
@@ -547,6 +555,11 @@ int main(int argc, char **argv)
         options.count = DIGEST_COUNT;
         code = parse_options(argc - 1, argv + 1, usage_digest, " seed count profile ", WANTS_NOTHING, &options);
         return code >= 0 ? code : digest(&options);
+    }
+    if (strcmp(argv[1], "bench") == 0) {
+        options.count = BENCH_COUNT;
+        code = parse_options(argc - 1, argv + 1, usage_bench, " seed count profile json ", WANTS_NOTHING, &options);
+        return code >= 0 ? code : raftsim_bench(&options);
     }
     if (strcmp(argv[1], "scenario") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_scenario, " bless log verbose ", WANTS_FILES, &options);

@@ -1,5 +1,5 @@
 /* raftsim: what its files share. raftsim.c reads the command line, raftsim_run.c runs campaigns, raftsim_merge.c adds
- * up what they wrote. */
+ * up what they wrote, raftsim_bench.c measures. */
 #ifndef WW_RAFTSIM_H
 #define WW_RAFTSIM_H
 
@@ -56,6 +56,7 @@ uint64_t build_id(void);
 /* The commands; each gives its exit code. */
 int raftsim_run(struct options *options);
 int raftsim_merge(const struct options *options);
+int raftsim_bench(const struct options *options);
 /* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
  * never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);

@@ -245,8 +245,10 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
     const bool lies =
         (swallowed || misdirected) && damage_allowed(disk, scene, operation->device, first, count, HARM_STALE);
     disk_land(disk, scene, operation->device, operation->offset, bytes, lies);
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
     if (operation->device == DEVICE_WAL)
         check_written(scene->check, disk->node, operation->offset, operation->bytes);
+    meter_switch(&scene->meter, before);
     if (!lies)
         return;
     damage_note_landed(disk, scene, operation->device, first, count);

@@ -144,10 +144,12 @@ void disk_land(struct disk *disk, struct scene *scene, uint32_t number, uint64_t
             disk_set_harm(device, block, device_harm_left(device, block, whole, swallowed));
     }
     const uint8_t *truth = device->parted ? device->truth : device->image;
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
     if (number == DEVICE_WAL)
         check_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
     else
         check_data_landed(scene->check, disk->node, offset, truth, device->bytes, bytes.count, false);
+    meter_switch(&scene->meter, before);
 }
 
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes)

@@ -279,7 +279,8 @@ static bool network_swallow(const struct network *network, struct scene *scene, 
     return cut != 0;
 }
 
-uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
+static uint32_t network_send_copies(struct network *network, struct scene *scene, uint32_t from, uint32_t to,
+                                    struct slice frame)
 {
     const struct swarm *swarm = &scene->swarm;
     const uint32_t link = network_link(from, to);
@@ -322,6 +323,14 @@ uint32_t network_send(struct network *network, struct scene *scene, uint32_t fro
         copies += network_post(network, scene, from, to, frame, late_ns, FATE_LATE);
         coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
     }
+    return copies;
+}
+
+uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)
+{
+    const enum meter_kind before = meter_switch(&scene->meter, METER_NETWORK);
+    const uint32_t copies = network_send_copies(network, scene, from, to, frame);
+    meter_switch(&scene->meter, before);
     return copies;
 }
 

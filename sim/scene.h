@@ -5,6 +5,7 @@
 #include "check.h"
 #include "choose.h"
 #include "coverage.h"
+#include "meter.h"
 #include "queue.h"
 #include "swarm.h"
 
@@ -42,6 +43,7 @@ struct scene {
     bool healed;                    /* the liveness phase: no new faults, everything quick */
     struct script *script;          /* NULL: the seed decides */
     struct observer *observer;      /* NULL: nobody looks (observe.h) */
+    struct meter meter;
 };
 
 static inline uint64_t scene_election_ns(const struct scene *scene)

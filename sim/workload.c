@@ -120,7 +120,9 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
                                           scene_election_ns(scene));
     workload->open++;
     scene->coverage.calls++;
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
     check_invoked(scene->check, client->call, slot, &client->request, scene->now_ns);
+    meter_switch(&scene->meter, before);
     client_tell(scene, OBSERVED_CALL, slot, client, NULL);
     client_attempt(workload, scene, network, slot);
 }

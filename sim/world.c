@@ -113,7 +113,9 @@ static bool world_reset(struct world *world, uint64_t seed)
         .configuration = &swarm->configuration,
         .check_quorum = swarm->configs[0].check_quorum,
     };
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
     check_reset(scene->check, &setup);
+    meter_switch(&scene->meter, before);
     network_reset(&world->network, scene);
     if (!world_reset_outputs(world) || !world_reset_nodes(world))
         return false;
@@ -277,6 +279,7 @@ static void world_carry_out(struct world *world, struct node *node, const struct
 {
     struct scene *scene = &world->scene;
     const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
+    const enum meter_kind before = scene->meter.running;
     if (effect->deadline_ns != 0 && clock_ns >= effect->deadline_ns) {
         coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
         if (observed_by(scene))
@@ -285,17 +288,25 @@ static void world_carry_out(struct world *world, struct node *node, const struct
     }
     switch (effect->kind) {
     case EFFECT_SEND:
+        meter_switch(&scene->meter, METER_CHECK);
         check_send(scene->check, node->slot, effect->bytes);
+        meter_switch(&scene->meter, before);
         network_send(&world->network, scene, node->slot, world_slot_of(world, effect->target), effect->bytes);
         return;
     case EFFECT_REPLY:
+        meter_switch(&scene->meter, METER_CHECK);
         check_reply(scene->check, node->slot, effect->bytes);
         check_read_age(scene->check, node->slot, effect->bytes, u64_max(clock_ns, node->shown_ns));
+        meter_switch(&scene->meter, before);
         ASSERT(effect->target >= ENDPOINT_CLIENT && effect->target < ENDPOINTS);
         network_send(&world->network, scene, node->slot, (uint32_t)effect->target, effect->bytes);
         return;
     case EFFECT_WRITE:
-    case EFFECT_READ: disk_submit(&node->disk, scene, effect, node->life); return;
+    case EFFECT_READ:
+        meter_switch(&scene->meter, METER_DISK);
+        disk_submit(&node->disk, scene, effect, node->life);
+        meter_switch(&scene->meter, before);
+        return;
     case EFFECT_RELEASE:
         world_release(world, node, effect->bytes.bytes, effect->bytes.count);
         if (effect->place != NULL)
@@ -365,14 +376,18 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
         input->now_ns = clock_read(&node->clock, scene->now_ns);
     node->shown_ns = u64_max(node->shown_ns, input->now_ns);
     world_owe(world, node, input->more);
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CORE);
     replica_step(node->replica, input, output);
+    meter_switch(&scene->meter, before);
     world_note_events(world, node);
     world_mix_step(world, node, input);
     if (observed_by(scene))
         observe(scene, (struct observed){ .kind = OBSERVED_STEP,
                                           .who = node->slot,
                                           .step_of = { input, output, node->replica, from } });
+    meter_switch(&scene->meter, METER_CHECK);
     check_step(scene->check, node->slot, node->replica, output);
+    meter_switch(&scene->meter, before);
     if (world->signature.on)
         signature_step(world, node->slot, input);
     if (scene->script != NULL)
@@ -558,7 +573,9 @@ static void world_disk(struct world *world, const struct queue_event *event)
     struct node *node = &world->nodes[event->who];
     if (node->state != NODE_UP || node->life != event->tag)
         return;
+    const enum meter_kind before = meter_switch(&world->scene.meter, METER_DISK);
     struct input input = disk_complete(&node->disk, &world->scene, event->slot);
+    meter_switch(&world->scene.meter, before);
     input.more = world_draw_more(world, node);
     world_feed(world, node, &input, ENDPOINTS);
 }
@@ -633,8 +650,10 @@ static void world_close(struct world *world, const struct world_options *options
     struct scene *scene = &world->scene;
     struct coverage *coverage = &scene->coverage;
     workload_close(&world->workload, scene);
+    const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
     if (!check_result(scene->check)->failed && !world_enough(world))
         check_finish(scene->check, options->search);
+    meter_switch(&scene->meter, before);
     for (uint32_t slot = 0; options->deep && slot < scene->swarm.node_count; slot++)
         if (world->nodes[slot].state == NODE_UP)
             world_mix(world, replica_digest(world->nodes[slot].replica));
