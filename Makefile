@@ -127,7 +127,7 @@ $(OUT)/lib%.a:
 define program # output file, source file, extra link flags
 $(1): $(patsubst %.c,$(OUT)/%.o,$(call parts_of,$(2))) $(call archives_of,$(call parts_of,$(2)))
 	@$(if $(V),,echo "LINK  $(MODE) $$@")
-	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(LINK_lto) $(3) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(call parts_of,$(2)))
+	$(Q)$(CC) -g -pthread $(LINK_$(MODE)) $(or $(3),$(LINK_lto)) $(LDFLAGS) -o $$@ $$^ $(call libs_of,$(call parts_of,$(2)))
 endef
 $(foreach target,$(PROGRAMS),$(eval $(call program,$(target),cmd/$(notdir $(target)).c,$(LINK_$(notdir $(target))))))
 $(foreach target,$(TESTS) $(EXPERIMENTS),$(eval $(call program,$(target),tests/$(notdir $(target)).c)))
