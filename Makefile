@@ -155,14 +155,14 @@ build/.optional-%: .ci/deps
 run: programs
 	$(Q)tests/demo
 
-## test: everything that decides whether a change is good, from nothing; T=name runs the tests whose name contains it
+## test: everything that decides whether a change is good, from nothing; T="a b" runs those whose name contains a or b
 test: programs tests build/.deps-test build/.optional-arm64 build/.optional-fleet
 	$(Q)$(MAKE) MODE=debug CC=gcc build/debug/gcc/raftsim
 	$(Q)$(MAKE) MODE=fast CC=gcc build/fast/gcc/raftsim
 	$(Q)$(MAKE) MODE=debug CC=$(CLANG) build/debug/$(notdir $(CLANG))/raftsim
 	$(Q)$(MAKE) MODE=fast CC=$(CLANG) build/fast/$(notdir $(CLANG))/raftsim
 	$(Q)! command -v $(ARM64_CC) >/dev/null || $(MAKE) CC=$(ARM64_CC) build/release/$(notdir $(ARM64_CC))/raftsim
-	$(Q)BIN=$(OUT) tests/run $(if $(T),--only $(T)) tests/tidy tests/purity $(TESTS) $(sort $(wildcard tests/*_test.sh)) \
+	$(Q)BIN=$(OUT) tests/run $(if $(T),--only "$(T)") tests/tidy tests/purity $(TESTS) $(sort $(wildcard tests/*_test.sh)) \
 	    tests/determinism tests/replay tests/scenarios tests/schedules
 
 ## scenarios: the scripted ones, traces/golden/*.scenario; S=name runs those whose name contains it
@@ -187,7 +187,7 @@ check-tidy: build/.deps-check
 
 check-sanitize: build/.deps-build
 	$(Q)$(MAKE) MODE=sanitize CC=gcc programs tests
-	$(Q)BIN=build/sanitize/gcc SCHEDULES=500 tests/run $(if $(T),--only $(T)) \
+	$(Q)BIN=build/sanitize/gcc SCHEDULES=500 tests/run $(if $(T),--only "$(T)") \
 	    $(patsubst $(OUT)/%,build/sanitize/gcc/%,$(TESTS)) $(sort $(wildcard tests/*_test.sh)) tests/replay tests/scenarios tests/schedules
 
 ## format: lay out all sources with clang-format
