@@ -201,12 +201,9 @@ static void client_request(struct replica *replica, struct output *output, uint6
         output_event(output, EVENT_STALE_READ, replica->applied, 0);
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
         return;
-    } else if (here) {
-        read_request(replica, output, client, request);
-        return;
-    } else if (replica->role != RAFT_LEADER) {
+    } else if (!here && replica->role != RAFT_LEADER) {
         refusal = client_redirect(replica, request->request_id);
-    } else if (request->kind == REQUEST_GET) {
+    } else if (here || request->kind == REQUEST_GET) {
         read_request(replica, output, client, request);
         return;
     } else if (request->kind == REQUEST_CHECKPOINT) {

@@ -418,11 +418,14 @@ static void summary_report(const struct wal_survey *survey, bool known)
 {
     struct report *report = survey->options->report;
     const struct stored *stored = &survey->options->superblock->stored;
-    report_text(report,
-                "log: %" PRIu64 " batches intact, %" PRIu64 " damaged; entries %" PRIu64 "..%" PRIu64
-                ", the last of term %" PRIu64 "; %" PRIu64 " of %" PRIu64 " bytes used\n",
-                survey->batches, survey->batches_bad, stored->head.base.index + 1, survey->last.index,
-                survey->last.term, survey->lsn - stored->head.lsn, survey->ring_bytes);
+    report_text(report, "log: %" PRIu64 " batches intact, %" PRIu64 " damaged; ", survey->batches, survey->batches_bad);
+    if (survey->last.index == stored->head.base.index)
+        report_text(report, "no entry");
+    else
+        report_text(report, "entries %" PRIu64 "..%" PRIu64 ", the last of term %" PRIu64, stored->head.base.index + 1,
+                    survey->last.index, survey->last.term);
+    report_text(report, "; %" PRIu64 " of %" PRIu64 " bytes used\n", survey->lsn - stored->head.lsn,
+                survey->ring_bytes);
     if (survey->batches_bad > 0 && survey->lost_count == 0)
         report_text(report, "log: what was damaged is in later batches or in the checkpoint: nothing is lost\n");
     report_object(report, "log");
