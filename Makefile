@@ -225,7 +225,7 @@ bench-wal: programs $(BENCHES)
 	$(Q)BIN=$(OUT) tests/bench-wal
 
 ## bench-checkpoint: put latency with and without a checkpoint of a 1 GiB store under way, the longest step, memory
-bench-checkpoint: programs
+bench-checkpoint: programs $(BENCHES)
 	$(Q)tests/bench-checkpoint
 
 ## bench-restart: time to the first read after a restart with 1,000,000 keys; what a follower that was away pulls
