@@ -50,7 +50,7 @@ enum check_kind {
     CHECK_LEDGER_TRANSFER,     /* who campaigns for a leader was told to, is a voter, and has all of its log */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
-    CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts; an answer by it ends with it */
+    CHECK_LEASE,         /* WB-lease: nobody is elected while that of another leader lasts; its answers end with it */
     CHECK_CONFIGURATION, /* I13 the latest one in the log is in use, at most one is not committed, quorums intersect */
     CHECK_TRANSFER,      /* who is said to have taken over was elected; nothing is appended meanwhile, nor for ever */
     CHECK_TIMER,         /* a candidate that gets no vote holds up nobody */

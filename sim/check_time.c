@@ -19,8 +19,8 @@ void check_input(struct check *check, uint32_t node, const struct input *input)
     check->nodes[node].asked_for_vote = header.type == FRAME_VOTE_REQUEST;
 }
 
-/* Raft 3.4: who cannot be elected must not keep those from campaigning who can. A new term and a vote begin anew, and so
- * does a timer that has gone off. */
+/* Raft 3.4: who cannot be elected must not keep those from campaigning who can. A new term or a vote sets the timer
+ * anew, and so does that it has gone off. */
 static void follow_timer(struct check *check, uint32_t node, const struct replica_view *view)
 {
     const struct replica_view *before = &check->nodes[node].view;
@@ -29,7 +29,7 @@ static void follow_timer(struct check *check, uint32_t node, const struct replic
         return;
     check_count(check, CHECK_TIMER);
     if (view->election_deadline_ns > before->election_deadline_ns)
-        check_fail(check, CHECK_TIMER, node, "waits for another %llu ns before it campaigns, for a vote it did not give",
+        check_fail(check, CHECK_TIMER, node, "waits another %llu ns before it campaigns, for a vote it did not give",
                    (unsigned long long)(view->election_deadline_ns - before->election_deadline_ns));
 }
 

@@ -12,7 +12,7 @@ static bool is_under_way(const struct replica_view *view)
 
 /* ---- what leaves ---- */
 
-/* With the whole log, the target is as up to date as anybody (3.10 step 2); and who is no voter would never campaign. */
+/* With the whole log the target is as up to date as anybody (3.10 step 2); and who is no voter never campaigns. */
 void check_transfer_asks(struct check *check, uint32_t node, const struct message *message)
 {
     const struct ghost_node *ghost = &check->nodes[node];
@@ -90,8 +90,7 @@ void check_transfer_follow(struct check *check, uint32_t node, const struct repl
         return;
     follow_bound(check, node, view, output);
     const uint32_t target = check_slot(check, view->transfer_target);
-    if (is_under_way(view)
-        && (target == VOTERS_MAX || !check_members_votes(check, check->nodes[node].used, target)))
+    if (is_under_way(view) && (target == VOTERS_MAX || !check_members_votes(check, check->nodes[node].used, target)))
         check_fail(check, CHECK_TRANSFER, node, "hands over to %llu, which is no voter",
                    (unsigned long long)view->transfer_target);
 }
