@@ -39,6 +39,9 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         .install_index = replica->install.target.id.index,
         .store_ready = store_is_ready(replica),
         .lease_end_ns = read_lease_end_ns(replica),
+        .election_deadline_ns = replica->election_deadline_ns,
+        .transfer_target = replica->transfer.target,
+        .transfer_term = replica->transfer.term,
         .slot = replica->self,
         .configuration = members_now(replica)->id,
     };
@@ -52,6 +55,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         view->progress[slot] = replica->peers[slot].state;
         view->inflight_bytes[slot] = replica->peers[slot].inflight_bytes;
         view->round_acked[slot] = replica->peers[slot].round_acked;
+        view->lease_ns[slot] = replica->peers[slot].lease_ns;
     }
 }
 

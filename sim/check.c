@@ -34,11 +34,14 @@ static const char *const kind_texts[] = {
     [CHECK_LEDGER_VOTE] = "ledger_vote",
     [CHECK_LEDGER_MATCH] = "ledger_match",
     [CHECK_LEDGER_ROUND] = "ledger_round",
+    [CHECK_LEDGER_LEASE] = "ledger_lease",
+    [CHECK_LEDGER_TRANSFER] = "ledger_transfer",
     [CHECK_RECOVERY] = "recovery",
     [CHECK_CHECKPOINT] = "checkpoint",
     [CHECK_LEASE] = "lease",
     [CHECK_CONFIGURATION] = "configuration",
     [CHECK_TRANSFER] = "transfer",
+    [CHECK_TIMER] = "timer",
     [CHECK_DEADLINE] = "deadline",
     [CHECK_SCRUB] = "scrub",
     [CHECK_LINEAR] = "linear",
@@ -314,6 +317,8 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     if (view.role == RAFT_LEADER && (ghost->view.role != RAFT_LEADER || ghost->view.term != view.term))
         check_log_new_leader(check, node, &view);
     check_promise_follow(check, node, &view, output);
+    check_transfer_follow(check, node, replica, &view, output);
+    check_time_follow(check, node, &view, output);
     check_log_commit(check, node, &view);
     check_members_appended(check, node, &view);
     if (!check->failure.failed)

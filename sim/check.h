@@ -46,11 +46,14 @@ enum check_kind {
     CHECK_LEDGER_VOTE,         /* ledger: every vote a candidate counts was promised to it in that term */
     CHECK_LEDGER_MATCH,        /* ledger: match[f] <= what f reported in that term */
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
+    CHECK_LEDGER_LEASE,        /* ledger: a lease counts from the sending of what a majority echoed in that term */
+    CHECK_LEDGER_TRANSFER,     /* who campaigns for a leader was told to, is a voter, and has all of its log */
     CHECK_RECOVERY,            /* a restarted node holds all that it ever promised */
     CHECK_CHECKPOINT,          /* equal hashes at equal indices; what a superblock names is there, and stays */
-    CHECK_LEASE,               /* WB-lease: nobody is elected while the lease of another leader lasts */
+    CHECK_LEASE,         /* WB-lease: nobody is elected while that of another leader lasts; its answers end with it */
     CHECK_CONFIGURATION, /* I13 the latest one in the log is in use, at most one is not committed, quorums intersect */
-    CHECK_TRANSFER,      /* who is said to have taken over was elected */
+    CHECK_TRANSFER,      /* who is said to have taken over was elected; nothing is appended meanwhile, nor for ever */
+    CHECK_TIMER,         /* a candidate that gets no vote holds up nobody */
     CHECK_DEADLINE,      /* who has waited longer than it may is turned away as late, and nobody else is */
     CHECK_SCRUB,         /* what is mended was damaged */
     CHECK_LINEAR,        /* black-box search */
@@ -97,6 +100,8 @@ void check_node_started(struct check *check, uint32_t node); /* a new life begin
 void check_node_crashed(struct check *check, uint32_t node);
 /* All that its disk held is gone, while it is down: an empty one follows. */
 void check_node_wiped(struct check *check, uint32_t node);
+/* Before a replica_step. */
+void check_input(struct check *check, uint32_t node, const struct input *input);
 /* After every replica_step and before its effects are carried out. */
 void check_step(struct check *check, uint32_t node, const struct replica *replica, const struct output *output);
 /* For each EFFECT_SEND and EFFECT_REPLY, before it leaves; frame bytes as emitted. */

@@ -66,6 +66,11 @@ uint32_t check_members_node(const struct check *check, uint32_t configuration, u
     return check->configurations[configuration].nodes[slot];
 }
 
+bool check_members_votes(const struct check *check, uint32_t configuration, uint32_t node)
+{
+    return (check->configurations[configuration].voters >> node & 1) != 0;
+}
+
 /* ---- which one is in use ---- */
 
 static bool is_committed(const struct check *check, const struct ghost_configuration *configuration)
@@ -183,6 +188,23 @@ static bool intersect(const struct ghost_configuration *a, const struct ghost_co
     return true;
 }
 
+/* Raft 4.2.1: until a new voter has caught up, commits wait for it. */
+static void members_verify_promoted(struct check *check, uint32_t node, const struct replica_view *view,
+                                    const struct ghost_configuration *last, const struct ghost_configuration *next)
+{
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const struct member *before = &last->value.members[slot], *member = &next->value.members[slot];
+        if (before->id != member->id || before->roles != MEMBER_LEARNER || (member->roles & MEMBER_VOTER) == 0)
+            continue;
+        check_count(check, CHECK_CONFIGURATION);
+        if (view->match[slot] + check->limits.promote_lag_entries_max < next->index - 1)
+            check_fail(check, CHECK_CONFIGURATION, node,
+                       "makes a voter of %llu with entry %llu, which has %llu entries as far as it knows",
+                       (unsigned long long)member->id, (unsigned long long)next->index,
+                       (unsigned long long)view->match[slot]);
+    }
+}
+
 /* The node has just appended it, as a leader. */
 static void members_verify(struct check *check, uint32_t node, const struct replica_view *view, uint32_t at)
 {
@@ -202,6 +224,7 @@ static void members_verify(struct check *check, uint32_t node, const struct repl
     if (check_log_link(check, log, view->commit).term != view->term)
         check_fail(check, CHECK_CONFIGURATION, node,
                    "appends the configuration of entry %llu before it has committed an entry of its term", index);
+    members_verify_promoted(check, node, view, last, next);
     if (!intersect(last, next) || !intersect(next, next))
         check_fail(check, CHECK_CONFIGURATION, node,
                    "appends the configuration of entry %llu, which can act without that of entry %llu", index,

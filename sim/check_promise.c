@@ -113,6 +113,7 @@ static void audit_abstains(struct check *check, uint32_t node)
 
 static void audit_vote_request(struct check *check, uint32_t node, const struct message *message)
 {
+    check_transfer_campaign(check, node, message);
     if (message->vote_request.pre)
         return;
     const uint64_t term = message->vote_request.term;
@@ -184,6 +185,7 @@ static void audit_append_response(struct check *check, uint32_t node, const stru
 {
     struct ghost_term *promises = check_promise_term(check, message->term);
     promises->echoed[node] = u64_max(promises->echoed[node], message->append_response.round);
+    promises->echoed_ns[node] = u64_max(promises->echoed_ns[node], message->append_response.echo_ns);
     if (message->append_response.rejected == 0)
         audit_match(check, node, message);
 }
@@ -253,13 +255,13 @@ void check_send(struct check *check, uint32_t node, struct slice frame)
     case FRAME_VOTE_RESPONSE: audit_vote_response(check, node, &message); break;
     case FRAME_APPEND_REQUEST: audit_append_request(check, node, &message); break;
     case FRAME_APPEND_RESPONSE: audit_append_response(check, node, &message); break;
+    case FRAME_TIMEOUT_NOW: check_transfer_asks(check, node, &message); break;
     case FRAME_REJOIN_RESPONSE: audit_rejoin_response(check, node, &message); break;
     case FRAME_READ_INDEX_REQUEST: check_reads_question(check, node, &message); break;
     case FRAME_READ_INDEX_RESPONSE: check_reads_answer(check, node, &message); break;
     case FRAME_CHECKPOINT_REQUEST:
     case FRAME_CHECKPOINT_RESPONSE:
     case FRAME_REPAIR_REQUEST:
-    case FRAME_TIMEOUT_NOW:
     case FRAME_REPAIR_RESPONSE: /* promise nothing */
     case FRAME_REJOIN_REQUEST:
     case FRAME_REFUSAL:

@@ -8,6 +8,8 @@
  *   check_promise.c  what was promised in frames, and who believes what
  *   check_members.c  configurations, and majorities of them
  *   check_model.c  the key-value store and the sessions as they should be
+ *   check_transfer.c  who hands over to whom
+ *   check_time.c   election timers and leases
  *   check_reads.c  how old an answer may be
  *   check_client.c calls and their witnesses */
 #ifndef WW_CHECK_STATE_H
@@ -134,6 +136,9 @@ struct ghost_node {
     uint64_t acked_term;     /* of acked_index: highest reported to the leader of that term */
     uint64_t acked_index;
 
+    bool asked_for_vote;        /* the input of the step under way is a request for a vote */
+    uint64_t transfer_since_ns; /* by its clock: when it began to hand over to view.transfer_target */
+
     struct ghost_moment *moments; /* of this life, both members ascending */
     uint32_t moment_count;
     uint32_t moment_max;
@@ -152,7 +157,9 @@ struct ghost_term {
     uint32_t pre_granted[VOTERS_MAX]; /* bit per voter, by candidate */
     struct log_id acked[VOTERS_MAX];  /* highest match reported; its term is that of the entry */
     uint64_t acked_chain[VOTERS_MAX];
-    uint64_t echoed[VOTERS_MAX]; /* highest ReadIndex round */
+    uint64_t echoed[VOTERS_MAX];    /* highest ReadIndex round */
+    uint64_t echoed_ns[VOTERS_MAX]; /* latest time of its leader's clock */
+    uint32_t asked;                 /* by its leader to campaign: bit per node */
 };
 
 /* A configuration that was ever appended, or is of the format. Sets of nodes are bits. */
@@ -376,6 +383,17 @@ void check_promise_resumed(struct check *check, uint32_t node, uint64_t term);
 void check_promise_follow(struct check *check, uint32_t node, const struct replica_view *view,
                           const struct output *output);
 
+/* check_transfer.c */
+/* FRAME_TIMEOUT_NOW, and a request for a vote, before they leave. */
+void check_transfer_asks(struct check *check, uint32_t node, const struct message *message);
+void check_transfer_campaign(struct check *check, uint32_t node, const struct message *message);
+void check_transfer_follow(struct check *check, uint32_t node, const struct replica *replica,
+                           const struct replica_view *view, const struct output *output);
+
+/* check_time.c */
+void check_time_follow(struct check *check, uint32_t node, const struct replica_view *view,
+                       const struct output *output);
+
 /* check_reads.c */
 /* A life begins. */
 void check_reads_reset(struct check *check, uint32_t node);
@@ -391,6 +409,8 @@ void check_members_reset(struct check *check);
 bool check_members_quorum(const struct check *check, uint32_t configuration, uint32_t nodes);
 /* The node in a slot of it; VOTERS_MAX: none. */
 uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot);
+/* Is the node a voter of its only half, or of the new one? */
+bool check_members_votes(const struct check *check, uint32_t configuration, uint32_t node);
 /* May the node lead, that knows of this commit? */
 bool check_members_may_lead(const struct check *check, uint32_t node, uint64_t commit);
 /* Follows which one the node uses. */

@@ -383,6 +383,7 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
         input->now_ns = clock_read(&node->clock, scene->now_ns);
     node->shown_ns = u64_max(node->shown_ns, input->now_ns);
     world_owe(world, node, input->more);
+    check_input(scene->check, node->slot, input);
     const enum meter_kind before = meter_switch(&scene->meter, METER_CORE);
     replica_step(node->replica, input, output);
     meter_switch(&scene->meter, before);
