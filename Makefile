@@ -95,7 +95,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover bench-sim mutants mutants-scenarios fuzz clean
+        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover bench-record bench-sim mutants mutants-scenarios fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -239,6 +239,10 @@ bench-away: programs
 ## bench-failover: how long no write is acknowledged when a leader is killed, and when it hands over, ten times each
 bench-failover: programs tests
 	$(Q)FAILOVER_STRICT=1 BIN=$(OUT) $(OUT)/tests/failover_test
+
+## bench-record: throughput and p99 with raftd --record and without; then a minute with a leader killed, replayed
+bench-record: programs
+	$(Q)tests/bench-record
 
 ## bench-sim: simulator speed: rates, and where the time goes, on one core; then a campaign on all (COUNT=20000)
 bench-sim: programs
