@@ -112,6 +112,22 @@ wait $pid 2>/dev/null
 claim a_killed_run_is_not_lost fails_with 130 '' $raftsim merge killed.jsonl
 claim and_its_schedules_count sh -c "$raftsim merge killed.jsonl | grep -q '^[1-9][0-9]* schedules, 0 failures'"
 
+# However early it is killed: no worker outlives its parent by more than a schedule.
+left_behind() { cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "jsonl $work/orphans"; }
+for pause in 0 0 0.001 0.005 0.02 0.1; do
+    $raftsim run --for 5m --quiet --jsonl "$work/orphans" >killed.out 2>&1 &
+    pid=$!
+    sleep $pause
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+tries=0
+while left_behind && [ $tries -lt 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+claim workers_end_with_their_parent [ $tries -lt 100 ]
+
 # --- options
 claim time_needs_a_unit fails_with 2 '--for: 10 is not a valid value' $raftsim run --for 10
 claim a_shard_is_below_their_number fails_with 2 '--shard: 3/3 is not' $raftsim run --shard 3/3
