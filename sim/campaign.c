@@ -115,9 +115,9 @@ static uint64_t campaign_number(const struct campaign *campaign, uint64_t n)
     return n * campaign->options.shards + campaign->options.shard;
 }
 
-_Noreturn static void campaign_work(struct campaign *campaign, struct campaign_worker *worker)
+/* Ends with its parent, which may be gone before this begins. */
+_Noreturn static void campaign_work(struct campaign *campaign, struct campaign_worker *worker, pid_t parent)
 {
-    const pid_t parent = getppid();
     signal(SIGINT, SIG_IGN);
     campaign_self = worker;
     struct world *world = world_new();
@@ -146,9 +146,10 @@ static bool campaign_fork(struct campaign *campaign, struct campaign_worker *wor
     worker->hung = false;
     worker->assertion[0] = '\0';
     fflush(NULL);
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid == 0)
-        campaign_work(campaign, worker);
+        campaign_work(campaign, worker, parent);
     worker->pid = pid > 0 ? pid : 0;
     return pid > 0;
 }
