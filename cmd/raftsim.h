@@ -1,5 +1,5 @@
 /* raftsim: what its files share. raftsim.c reads the command line, raftsim_run.c runs campaigns, raftsim_merge.c adds
- * up what they wrote, raftsim_bench.c measures. */
+ * up what they wrote, raftsim_bench.c measures, raftsim_explore.c searches. */
 #ifndef WW_RAFTSIM_H
 #define WW_RAFTSIM_H
 
@@ -57,6 +57,7 @@ uint64_t build_id(void);
 int raftsim_run(struct options *options);
 int raftsim_merge(const struct options *options);
 int raftsim_bench(const struct options *options);
+int raftsim_explore(int argc, char **argv); /* argv[0] is "explore"; it has options of its own */
 /* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
  * never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);
