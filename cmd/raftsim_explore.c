@@ -1,14 +1,13 @@
 /* The command "explore" of raftsim: options, progress, report. */
-#include "../sim/explore.h"
-
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <time.h>
 #include <unistd.h>
 
+#include "../sim/explore.h"
 #include "raftsim.h"
 
 static volatile sig_atomic_t interrupted;
