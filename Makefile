@@ -95,7 +95,8 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
-        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover bench-record bench-sim mutants mutants-scenarios fuzz clean
+        lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover \
+        bench-record bench-sim explore mutants mutants-explore mutants-scenarios fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -252,6 +253,14 @@ bench-sim: programs
 ## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one, M="P W" for groups)
 mutants: build/.deps-build
 	$(Q)tests/mutants/run $(M)
+
+## explore: everything that can happen to a small cluster within the bounds of tests/explore (E=S1 for some)
+explore: programs
+	$(Q)tests/explore $(E)
+
+## mutants-explore: the bugs that have bounds to explore, each found with the shortest way there is (M=E03 for one)
+mutants-explore: build/.deps-build
+	$(Q)tests/mutants/explore $(M)
 
 ## mutants-scenarios: the same bugs, and the scenarios that claim to catch them (M=L01 for one)
 mutants-scenarios: build/.deps-build

@@ -1,5 +1,5 @@
 /* raftsim: lives of whole clusters, from seeds and from scripts. `run` many, `replay` one, `merge` the results of runs,
- * `digest` a fixed set, `scenario` the scripted ones.
+ * `digest` a fixed set, `scenario` the scripted ones, `explore` everything within bounds.
  *
  * The simulator itself is in sim/; here are options, progress, reports and exit codes. */
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../core/checksum.h"
+#include "../sim/explore.h"
 #include "../sim/playback.h"
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
@@ -34,6 +35,7 @@ static const char usage[] =
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
     "  raftsim bench  [options]              how fast schedules are, and where the time goes\n"
     "  raftsim scenario [options] FILE...    scripts: a small language over the same cluster, see sim/README.md\n"
+    "  raftsim explore [options]             everything that can happen to a small cluster within bounds\n"
     "\n"
     "  -h, --help    this text; after a command: its options\n"
     "  --version\n"
@@ -141,6 +143,7 @@ _Noreturn void core_assert_failed(const char *expression, const char *file, int 
     trace_trap(expression, file);
     char text[200];
     snprintf(text, sizeof text, "assertion failed at %s:%d: %s", file, line, expression);
+    explore_assertion_failed(text);
     if (!campaign_report_assertion(text)) {
         fprintf(stderr, "raftsim: %s\n", text);
         if (current_world != NULL)
@@ -562,5 +565,7 @@ int main(int argc, char **argv)
         code = parse_options(argc - 1, argv + 1, usage_scenario, " bless log verbose ", WANTS_FILES, &options);
         return code >= 0 ? code : scenarios(&options);
     }
+    if (strcmp(argv[1], "explore") == 0)
+        return raftsim_explore(argc - 1, argv + 1);
     return usage_error("", argv[1], "unknown command");
 }

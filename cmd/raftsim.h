@@ -1,5 +1,5 @@
 /* raftsim: what its files share. raftsim.c reads the command line, raftsim_run.c runs campaigns, raftsim_merge.c adds
- * up what they wrote, raftsim_bench.c measures, raftsim_trace.c is for traces. */
+ * up what they wrote, raftsim_bench.c measures, raftsim_trace.c is for traces, raftsim_explore.c searches. */
 #ifndef WW_RAFTSIM_H
 #define WW_RAFTSIM_H
 
@@ -68,6 +68,7 @@ int raftsim_shrink(const struct options *options);
 void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path);
 /* Which world lives now, NULL: none; for failed assertions. */
 void raftsim_watch(struct world *world);
+int raftsim_explore(int argc, char **argv); /* argv[0] is "explore"; it has options of its own */
 /* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
  * never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);

@@ -1,0 +1,264 @@
+/* The command "explore" of raftsim: options, progress, report. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../sim/explore.h"
+#include "raftsim.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static const char usage_explore[] =
+    "raftsim explore [options]: everything that can happen to a small cluster within bounds, each state once\n"
+    "raftsim explore --replay FILE: the actions of such a trace, with the rules checked\n"
+    "\n"
+    "  --memory SIZE    at most, such as 500M or 4G (4G)\n"
+    "  --states N       stops after so many (no end)\n"
+    "  --trace FILE     where the actions that lead to a violation go (raftsim-explore.trace)\n"
+    "  --json           ends with one JSON object on standard output\n"
+    "  --quiet          no progress line\n"
+    "\n"
+    "bounds, of the whole cluster; sim/README.md says what they mean:\n"
+    "\n";
+
+struct explore_options {
+    struct explore_bounds bounds;
+    bool json;
+    bool quiet;
+    const char *trace;
+    const char *replay;
+    uint64_t start_ms;
+    uint64_t shown_ms;
+};
+
+static bool parse_count(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    return *number != 0 && errno == 0 && *end == '\0';
+}
+
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    char *end;
+    errno = 0;
+    const uint64_t number = text != NULL && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    if (number == 0 || errno != 0)
+        return false;
+    const uint32_t shift = *end == 'G' ? 30 : *end == 'M' ? 20 : 0;
+    *bytes = number << shift;
+    return shift != 0 && end[1] == '\0' && *bytes >> shift == number;
+}
+
+/* Is the word one of those that take no value? */
+static bool explore_flag(const char *name)
+{
+    const char *help;
+    const char *known;
+    bool flag = strcmp(name, "json") == 0 || strcmp(name, "quiet") == 0;
+    for (uint32_t i = 0; (known = explore_bounds_name(i, &help, &flag)) != NULL; i++) {
+        if (strcmp(known, name) == 0)
+            return flag;
+    }
+    return strcmp(name, "json") == 0 || strcmp(name, "quiet") == 0;
+}
+
+static bool explore_option_set(struct explore_options *options, const char *name, const char *value)
+{
+    if (strcmp(name, "json") == 0)
+        return options->json = true;
+    if (strcmp(name, "quiet") == 0)
+        return options->quiet = true;
+    if (strcmp(name, "memory") == 0)
+        return parse_size(value, &options->bounds.memory_bytes);
+    if (strcmp(name, "states") == 0)
+        return value != NULL && parse_count(value, &options->bounds.states);
+    if (strcmp(name, "trace") == 0)
+        return (options->trace = value) != NULL;
+    if (strcmp(name, "replay") == 0)
+        return (options->replay = value) != NULL;
+    return explore_bounds_set(&options->bounds, name, value);
+}
+
+static int explore_parse(int argc, char **argv, struct explore_options *options)
+{
+    const char *help;
+    const char *name;
+    bool flag;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            fputs(usage_explore, stdout);
+            for (uint32_t n = 0; (name = explore_bounds_name(n, &help, &flag)) != NULL; n++)
+                printf("  --%s%-*s %s\n", name, 14 - (int)strlen(name), flag ? "" : " N", help);
+            return EXIT_OK;
+        }
+        if (strncmp(argv[i], "--", 2) != 0) {
+            fprintf(stderr, "raftsim: %s: unexpected argument (try raftsim explore --help)\n", argv[i]);
+            return EXIT_USAGE;
+        }
+        name = argv[i] + 2;
+        const char *value = explore_flag(name) || i + 1 == argc ? NULL : argv[++i];
+        if (!explore_option_set(options, name, value)) {
+            fprintf(stderr, "raftsim: --%s %s: unknown option, or not a valid value (try raftsim explore --help)\n",
+                    name, value != NULL ? value : "");
+            return EXIT_USAGE;
+        }
+    }
+    const char *problem = explore_bounds_problem(&options->bounds);
+    if (problem == NULL)
+        return -1;
+    fprintf(stderr, "raftsim: explore: %s\n", problem);
+    return EXIT_USAGE;
+}
+
+static bool explore_progress(void *context, const struct explore_progress *progress)
+{
+    struct explore_options *options = context;
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    const uint64_t spent_ms = now_ms() - options->start_ms;
+    if (options->quiet || spent_ms - options->shown_ms < (terminal ? 200U : 10000U))
+        return interrupted == 0;
+    options->shown_ms = spent_ms;
+    fprintf(stderr,
+            "%sraftsim: %" PRIu64 " states, %" PRIu64 "/s, depth %" PRIu32 ", frontier %" PRIu64 ", %" PRIu64 " MiB%s",
+            terminal ? "\r\033[K" : "", progress->states, progress->states * 1000 / u64_max(spent_ms, 1),
+            progress->depth, progress->frontier, progress->memory_bytes >> 20, terminal ? "" : "\n");
+    fflush(stderr);
+    return interrupted == 0;
+}
+
+static int explore_code(enum explore_verdict verdict, const char *checker)
+{
+    switch (verdict) {
+    case EXPLORE_CLEAN:
+    case EXPLORE_CUT:
+    case EXPLORE_DEPTH: return EXIT_OK;
+    case EXPLORE_VIOLATION: return strcmp(checker, "assertion") == 0 ? EXIT_CRASH : EXIT_SAFETY;
+    case EXPLORE_MEMORY:
+    case EXPLORE_ASYMMETRIC: return EXIT_INTERNAL;
+    case EXPLORE_INTERRUPTED: return EXIT_INTERRUPTED;
+    }
+    return EXIT_INTERNAL;
+}
+
+static void explore_print(const struct explore_options *options, const struct explore_result *result)
+{
+    const struct explore_progress *progress = &result->progress;
+    const uint64_t spent_ms = u64_max(now_ms() - options->start_ms, 1);
+    const uint64_t rate = progress->states * 1000 / spent_ms;
+    if (!options->json) {
+        printf("%s: %" PRIu64 " states, %" PRIu64 " transitions, depth %" PRIu32 ", %" PRIu64 " node states, %" PRIu64
+               " node steps, %" PRIu64 " cut, %" PRIu64 " MiB, %" PRIu64 ".%03" PRIu64 " s, %" PRIu64 " states/s\n",
+               explore_verdict_text(result->verdict), progress->states, progress->transitions, progress->depth,
+               progress->node_states, progress->node_steps, progress->cut, progress->memory_bytes >> 20,
+               spent_ms / 1000, spent_ms % 1000, rate);
+        return;
+    }
+    printf("{\"verdict\":\"%s\",\"checker\":\"%s\",\"states\":%" PRIu64 ",\"transitions\":%" PRIu64
+           ",\"depth\":%" PRIu32 ",\"node_states\":%" PRIu64 ",\"node_steps\":%" PRIu64 ",\"cut\":%" PRIu64
+           ",\"memory_bytes\":%" PRIu64,
+           explore_verdict_text(result->verdict), result->checker != NULL ? result->checker : "", progress->states,
+           progress->transitions, progress->depth, progress->node_states, progress->node_steps, progress->cut,
+           progress->memory_bytes);
+    printf(",\"seconds\":%" PRIu64 ".%03" PRIu64, spent_ms / 1000, spent_ms % 1000);
+    printf(",\"states_per_second\":%" PRIu64 "}\n", rate);
+}
+
+static int explore_report_violation(const struct explore_options *options, struct explore *explore,
+                                    const struct explore_result *result)
+{
+    fprintf(stderr, "raftsim: %s after %" PRIu32 " actions: %s\n", result->checker, result->actions, result->text);
+    FILE *file = fopen(options->trace, "w");
+    if (file == NULL) {
+        fprintf(stderr, "raftsim: %s: %s\n", options->trace, strerror(errno));
+        return EXIT_INTERNAL;
+    }
+    explore_write_trace(explore, file);
+    const bool written = !ferror(file);
+    if (fclose(file) != 0 || !written) {
+        fprintf(stderr, "raftsim: %s: cannot be written\n", options->trace);
+        return EXIT_INTERNAL;
+    }
+    fprintf(stderr, "  trace:  %s\n  replay: %s explore --replay %s\n", options->trace, raftsim_program,
+            options->trace);
+    return 0;
+}
+
+static int explore_replay_file(struct explore_options *options)
+{
+    struct explore_result result;
+    FILE *file = fopen(options->replay, "r");
+    if (file == NULL || !explore_read_bounds(file, &options->bounds)) {
+        fprintf(stderr, "raftsim: %s: %s\n", options->replay,
+                file == NULL ? strerror(errno) : "not a trace of raftsim explore");
+        if (file != NULL)
+            fclose(file);
+        return EXIT_USAGE;
+    }
+    struct explore *explore = explore_new(&options->bounds);
+    if (explore == NULL) {
+        fclose(file);
+        fprintf(stderr, "raftsim: no memory\n");
+        return EXIT_INTERNAL;
+    }
+    const uint32_t line = explore_replay(explore, file, options->quiet ? NULL : stdout, &result);
+    fclose(file);
+    int code = EXIT_USAGE;
+    if (line != 0) {
+        fprintf(stderr, "raftsim: %s:%" PRIu32 ": this action is not possible here\n", options->replay, line);
+    } else {
+        code = explore_code(result.verdict, result.checker);
+        printf("%s after %" PRIu64 " actions", explore_verdict_text(result.verdict), result.progress.transitions);
+        printf(result.verdict == EXPLORE_VIOLATION ? ": %s: %s\n" : "\n", result.checker, result.text);
+    }
+    explore_free(explore);
+    return code;
+}
+
+int raftsim_explore(int argc, char **argv)
+{
+    struct explore_options options = { .trace = "raftsim-explore.trace" };
+    struct explore_result result;
+    explore_bounds_init(&options.bounds);
+    int code = explore_parse(argc, argv, &options);
+    if (code >= 0)
+        return code;
+    if (options.replay != NULL)
+        return explore_replay_file(&options);
+    struct explore *explore = explore_new(&options.bounds);
+    if (explore == NULL) {
+        fprintf(stderr, "raftsim: no memory\n");
+        return EXIT_INTERNAL;
+    }
+    const struct sigaction action = { .sa_handler = interrupt };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    options.start_ms = now_ms();
+    explore_run(explore, explore_progress, &options, &result);
+    if (!options.quiet && isatty(STDERR_FILENO) == 1)
+        fputs("\r\033[K", stderr);
+    code = explore_code(result.verdict, result.checker);
+    if (result.verdict == EXPLORE_VIOLATION && explore_report_violation(&options, explore, &result) != 0)
+        code = EXIT_INTERNAL;
+    explore_print(&options, &result);
+    explore_free(explore);
+    return code;
+}
