@@ -74,6 +74,7 @@ CFLAGS_ALL = -std=c11 -g $(WARNINGS) $(FLAGS_$(MODE)) $(FLAGS_$(firstword $(subs
 
 LAYERS := io sim core
 $(foreach layer,$(LAYERS),$(eval OBJECTS_$(layer) := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard $(layer)/*.c)))))
+OBJECTS_sim += $(OUT)/sim/html_template.o
 # A program is cmd/NAME.c and its parts, cmd/NAME_*.c.
 PROGRAMS := $(foreach main,$(sort $(wildcard cmd/*.c)),$(if $(findstring _,$(notdir $(main))),,$(OUT)/$(basename $(notdir $(main)))))
 parts_of = $(1) $(sort $(wildcard $(filter cmd/%,$(1:.c=_*.c))))
@@ -117,6 +118,21 @@ $(OUT)/%.o: %.c Makefile $(FOREIGN) | build/.deps-build
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "CC    $(MODE) $<")
 	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
+
+# The page of `raftsim replay --html`: one template with style and scripts in it, as an array of bytes.
+PAGE_SCRIPTS := $(addprefix sim/html/,data.js scene.js view.js draw.js map.js panel.js main.js)
+$(OUT)/sim/html_template.c: sim/html/page.html sim/html/page.css $(PAGE_SCRIPTS) Makefile
+	@mkdir -p $(@D)
+	$(Q){ echo 'extern const unsigned char html_template[];'; echo 'const unsigned char html_template[] = {'; \
+	    sed -e '/^@style@$$/{r sim/html/page.css' -e 'd;}' \
+	        -e '/^@script@$$/{' $(foreach script,$(PAGE_SCRIPTS),-e 'r $(script)') -e 'd;}' $< | \
+	    od -An -v -tx1 | sed 's/ \(..\)/0x\1,/g'; echo '0};'; } >$@
+
+# What opens it in `make test`.
+test: build/.optional-browser
+
+$(OUT)/sim/html_template.o: $(OUT)/sim/html_template.c
+	$(Q)$(CC) -std=c11 -g $(WARNINGS) $(FLAGS_$(MODE)) $(CFLAGS) -c $< -o $@
 
 # Rebuilt whole, so that an object whose source is gone does not linger.
 $(foreach layer,$(LAYERS),$(eval $(OUT)/lib$(layer).a: $(OBJECTS_$(layer))))

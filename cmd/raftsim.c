@@ -86,6 +86,7 @@ static const char usage_replay[] =
     "  --break EXPR     ends with the first step for which that holds: 'leader n2', 'commit>=10', 'crash and n1',\n"
     "                   'term=5 and n1', 'vote? lost'; the words are those of the log, see sim/README.md\n"
     "  --state NODE     the state of a node (n0, n1...) at the end, or where that came earlier\n"
+    "  --html FILE      all of it as one page for a browser: lanes, messages, disks, states; step back and forth\n"
     "  --inputs N       a longer life than the seed's: faults go on for N inputs\n"
     "  --quiet          no parameters, only the result\n"
     "  --json           of a recording: the result as one JSON object\n"
@@ -123,9 +124,8 @@ static const char usage_scenario[] =
     "raftsim scenario [options] FILE...: lives through each script, with all checkers, and compares its transcript\n"
     "\n"
     "  --bless          writes the transcript into the file, if all expectations hold\n"
-    "  --strict         of a FILE: every step must have the digest that it says; the first difference is named\n"
-    "  --lenient        of a FILE: decisions that do not apply to this build are skipped and counted\n"
     "  --log            one line per event, as of replay\n"
+    "  --html FILE      a page, as of replay, of one script\n"
     "\n"
     "Prints a line for each file: ok, blessed or FAILED, and its name. Exit codes: 0 all are as they should be, 3 "
     "some\n"
@@ -370,6 +370,7 @@ static bool look_start(struct look *look, const struct options *options)
     char error[LOOK_ERROR_BYTES];
     struct look_options look_options = options->look;
     look_options.out = stdout;
+    look_options.html = options->html;
     if (look_begin(look, &look_options, error))
         return true;
     fprintf(stderr, "raftsim: %s\n", error);
@@ -406,6 +407,14 @@ static int replay_recording(const struct options *options)
     return EXIT_INTERNAL;
 }
 
+/* The life's name: what it is replayed from. */
+static bool look_finish(struct look *look, const struct options *options)
+{
+    char title[160];
+    snprintf(title, sizeof title, "%s seed %" PRIu64, profile_text(options->profile), options->seed);
+    return look_end(look, title);
+}
+
 static int replay(struct options *options)
 {
     if (playback_is_file(options->target))
@@ -429,7 +438,7 @@ static int replay(struct options *options)
         fprintf(stderr, "raftsim: out of memory\n");
         return EXIT_INTERNAL;
     }
-    const bool shown = look_end(&look);
+    const bool shown = look_finish(&look, options);
     if (look_stopped(&look)) {
         world_free(world);
         return shown ? EXIT_OK : EXIT_INTERNAL;
@@ -446,7 +455,7 @@ static int replay(struct options *options)
         printf("%s at step %" PRIu64 ": %s\n", check_kind_text(result.failure->kind), result.failure->step,
                result.failure->text);
     world_free(world);
-    return (int)exit_code_of(outcome);
+    return shown || outcome != OUTCOME_PASSED ? (int)exit_code_of(outcome) : EXIT_INTERNAL;
 }
 
 static int digest(const struct options *options)
@@ -487,6 +496,8 @@ static int scenarios(const struct options *options)
     struct scenario *scenario = scenario_new();
     static struct look look;
     int code = EXIT_OK;
+    if (options->html != NULL && options->file_count > 1)
+        return usage_error("", "--html", "one page is of one file");
     if (!look_start(&look, options))
         return EXIT_USAGE;
     if (scenario == NULL) {
@@ -503,6 +514,8 @@ static int scenarios(const struct options *options)
             code = EXIT_SAFETY;
     }
     scenario_free(scenario);
+    if (!look_end(&look, options->files[0]) && code == EXIT_OK)
+        code = EXIT_INTERNAL;
     return code;
 }
 
@@ -537,8 +550,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "replay") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_replay,
-                             " profile strict lenient log verbose until break state inputs quiet json ", WANTS_TARGET,
-                             &options);
+                             " profile strict lenient log verbose until break state html inputs quiet json ",
+                             WANTS_TARGET, &options);
         return code >= 0 ? code : replay(&options);
     }
     if (strcmp(argv[1], "shrink") == 0) {
@@ -562,7 +575,7 @@ int main(int argc, char **argv)
         return code >= 0 ? code : raftsim_bench(&options);
     }
     if (strcmp(argv[1], "scenario") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_scenario, " bless log verbose ", WANTS_FILES, &options);
+        code = parse_options(argc - 1, argv + 1, usage_scenario, " bless log verbose html ", WANTS_FILES, &options);
         return code >= 0 ? code : scenarios(&options);
     }
     if (strcmp(argv[1], "explore") == 0)

@@ -1,6 +1,7 @@
 /* Limits of what is shown, and the state there. */
 #include "look.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,9 @@ bool look_begin(struct look *look, const struct look_options *options, char erro
         transcript_init(&look->transcript, options->out);
         observer_group_add(&look->group, &look->transcript.observer);
     }
+    look->html = options->html != NULL ? html_new() : NULL;
+    if (look->html != NULL)
+        observer_group_add(&look->group, &look->html->observer);
     return true;
 }
 
@@ -90,7 +94,38 @@ struct observer *look_observer(struct look *look) { return look->group.count > 0
 
 bool look_stopped(const struct look *look) { return look->limit.observer.enough; }
 
-bool look_end(struct look *look)
+static bool look_write_page(struct look *look, const char *title)
+{
+    const char *path = look->options.html;
+    if (look->html == NULL || look->html->failed) {
+        fprintf(stderr, "raftsim: --html %s: no memory for the page\n", path);
+        return false;
+    }
+    errno = 0;
+    FILE *file = fopen(path, "w");
+    bool written = file != NULL && html_write(look->html, title, file);
+    if (file != NULL)
+        written = fclose(file) == 0 && written;
+    if (!written)
+        fprintf(stderr, "raftsim: --html %s: %s\n", path, errno != 0 ? strerror(errno) : "cannot be written");
+    else
+        fprintf(stderr, "page: %s, %" PRIu32 " events\n", path, look->html->count);
+    return written;
+}
+
+static bool look_print_state(const struct look *look)
+{
+    const struct look_limit *limit = &look->limit;
+    fprintf(look->options.out, "%s at step %" PRIu64 ", %" PRIu64 " ns%s\n", look->options.state, limit->step,
+            limit->time_ns,
+            limit->state_up          ? ""
+            : limit->state.count > 0 ? ": down; before that"
+                                     : ": was not up");
+    transcript_table(look->options.out, &limit->state);
+    return limit->state.count > 0;
+}
+
+bool look_end(struct look *look, const char *title)
 {
     const struct look_limit *limit = &look->limit;
     FILE *out = look->options.out;
@@ -101,12 +136,9 @@ bool look_end(struct look *look)
         fprintf(out, "stopped behind step %" PRIu64 ", %" PRIu64 " ns\n", limit->step, limit->time_ns);
     else if (look->options.break_at != NULL)
         fprintf(out, "no break: never held: %s\n", look->options.break_at);
-    if (look->options.state == NULL)
-        return true;
-    fprintf(out, "%s at step %" PRIu64 ", %" PRIu64 " ns%s\n", look->options.state, limit->step, limit->time_ns,
-            limit->state_up          ? ""
-            : limit->state.count > 0 ? ": down; before that"
-                                     : ": was not up");
-    transcript_table(out, &limit->state);
-    return limit->state.count > 0;
+    const bool stated = look->options.state == NULL || look_print_state(look);
+    const bool written = look->options.html == NULL || look_write_page(look, title);
+    html_free(look->html);
+    look->html = NULL;
+    return stated && written;
 }

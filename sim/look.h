@@ -1,4 +1,4 @@
-/* What `raftsim replay` shows of a life besides its end: a log, a page, the state of a node, all of it or until some
+/* What `raftsim replay` shows of a life besides its end: a log, a html, the state of a node, all of it or until some
  * point.
  *
  * The same for lives from seeds, from traces and from scripts, and for recordings of real nodes: begin, give the
@@ -10,6 +10,7 @@
 
 #include "breakpoint.h"
 #include "describe.h"
+#include "html.h"
 #include "transcript.h"
 
 enum { LOOK_ERROR_BYTES = 512 };
@@ -20,6 +21,7 @@ struct look_options {
     const char *until;    /* a step, or a time with its unit: nothing behind it is shown */
     const char *break_at; /* an expression (breakpoint.h): nothing behind the step for which it holds first is shown */
     const char *state;    /* "n2": the node's state at the end of what is shown */
+    const char *html;     /* a file: the page of what is shown */
     FILE *out;
 };
 
@@ -44,6 +46,7 @@ struct look {
     struct observer_group group;
     struct look_limit limit;
     struct transcript transcript;
+    struct html *html;
 };
 
 /* False: some option is wrong, and error says how, beginning with its name. */
@@ -52,7 +55,8 @@ bool look_begin(struct look *look, const struct look_options *options, char erro
 struct observer *look_observer(struct look *look);
 /* Did it end before the life did? Then the life has no verdict. */
 bool look_stopped(const struct look *look);
-/* Says where and why it stopped, and prints the state that was asked for. False: that node has no state. */
-bool look_end(struct look *look);
+/* Says where and why it stopped, prints the state that was asked for, and writes the page. title: what this life is, in
+ * one line. False: that node has no state, or the page cannot be written; said on standard error. */
+bool look_end(struct look *look, const char *title);
 
 #endif

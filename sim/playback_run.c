@@ -102,13 +102,12 @@ static enum playback_verdict run(const struct playback_run_options *options, str
                                           : result == PLAYBACK_BROKEN ? PLAYBACK_UNREADABLE
                                                                       : PLAYBACK_SAME;
     const uint64_t spent_ms = options->now_ms() - start_ms;
-    if (options->look != NULL)
-        look_end(options->look);
+    const bool shown = options->look == NULL || look_end(options->look, options->path);
     if (options->json)
         print_json(view, verdict, spent_ms);
     else if (!options->quiet || verdict != PLAYBACK_SAME)
         print_text(view, verdict, spent_ms);
-    return verdict;
+    return shown || verdict != PLAYBACK_SAME ? verdict : PLAYBACK_UNREADABLE;
 }
 
 bool playback_is_file(const char *path)

@@ -67,7 +67,7 @@ static enum trace_verdict replay_trace(const struct trace_command *command, stru
     runner->observer = look_observer(command->look);
     if (!trace_replay(runner, trace, NULL, strict ? MATCH_EXACT : MATCH_LENIENT, NULL, &outcome))
         return no_memory();
-    const bool shown = look_end(command->look);
+    const bool shown = look_end(command->look, command->path);
     if (look_stopped(command->look))
         return shown ? VERDICT_SEEN : VERDICT_INTERNAL;
     *end = outcome_of(check_result(runner->world->scene.check));

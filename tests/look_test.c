@@ -22,7 +22,7 @@ static const char *show(uint64_t seed, struct look_options options, struct world
     EXPECT(look_begin(&look, &options, error));
     world_options.observer = look_observer(&look);
     EXPECT(world_run(world, &world_options, result));
-    look_end(&look);
+    look_end(&look, "a test");
     EXPECT(fclose(options.out) == 0);
     return text;
 }
