@@ -26,8 +26,10 @@ static const char usage[] =
     "raftsim - drives whole clusters of the real core through hostile schedules, one per seed\n"
     "\n"
     "  raftsim run    [options]              many schedules, with all checkers\n"
-    "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace file of a failed run, or a\n"
-    "                                        recording of a real node (raftd --record)\n"
+    "  raftsim replay SEED|FILE [options]    one schedule again, exactly; FILE: a trace, see traces/README.md, or\n"
+    "                                        a recording of a real node (raftd --record)\n"
+    "  raftsim shrink SEED|FILE [options]    makes a failing schedule small\n"
+    "  raftsim trace  SEED [options]         writes a trace: all that the schedule decides\n"
     "  raftsim merge  [options] FILE...      adds up what runs wrote with --jsonl, and judges it as one run\n"
     "  raftsim digest [options]              one digest over a fixed set of schedules, for comparing builds\n"
     "  raftsim bench  [options]              how fast schedules are, and where the time goes\n"
@@ -38,7 +40,7 @@ static const char usage[] =
     "\n"
     "exit codes: 0 passed, 1 no memory or file, 2 usage, 3 safety violated, 4 not linearizable, 5 no progress after\n"
     "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 8 not what was\n"
-    "recorded, 130 interrupted\n";
+    "recorded, or not what a trace says, 130 interrupted\n";
 
 static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
@@ -55,6 +57,7 @@ static const char usage_run[] =
     "  --commit HASH    which commit this is (found in .git)\n"
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
+    "  --no-shrink      does not make the trace of a failure small\n"
     "  --quiet          no progress line\n"
     "\n"
     "A campaign of at least 1000 schedules in which an enabled fault, or with the mixed profile any fault, event or\n"
@@ -74,6 +77,8 @@ static const char usage_replay[] =
     "raftsim replay SEED|FILE [options]: one schedule again, with the black-box linearizability search\n"
     "\n"
     "  --profile NAME   of the run that the seed comes from (mixed); a FILE knows its own\n"
+    "  --strict         of a FILE: every step must have the digest that it says; the first difference is named\n"
+    "  --lenient        of a FILE: decisions that do not apply to this build are skipped and counted\n"
     "  --log            one line per event: step, time in ns, who, what, and the rest; see sim/README.md\n"
     "  --until WHERE    shows nothing behind a step (1203) or a time (150ms, 3s), and ends there\n"
     "  --break EXPR     ends with the first step for which that holds: 'leader n2', 'commit>=10', 'crash and n1',\n"
@@ -84,9 +89,22 @@ static const char usage_replay[] =
     "  --quiet          no parameters, only the result\n"
     "  --json           of a recording: the result as one JSON object\n"
     "\n"
+    "Without --strict or --lenient, a trace of this very build is replayed strictly, any other leniently.\n"
     "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n"
     "A recording of a real node is stepped through the same core: exit code 0 when all of its outputs are those that\n"
     "the node had, 8 at the first one that is not, 1 when the file is damaged. The node is n0.\n";
+
+static const char usage_trace[] = "raftsim trace SEED [options]: writes down all that the schedule decides\n"
+                                  "\n"
+                                  "  --profile NAME   mixed by default\n"
+                                  "  -o FILE          where to (standard output)\n";
+
+static const char usage_shrink[] =
+    "raftsim shrink SEED|FILE [options]: makes a failing trace small, with the same failure\n"
+    "\n"
+    "  --profile NAME   of the run that the seed comes from (mixed)\n"
+    "  --for TIME       at most so long (10s)\n"
+    "  -o FILE          where to (standard output)\n";
 
 static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
                                    "\n"
@@ -115,9 +133,12 @@ const char *raftsim_program = "raftsim";
 static struct world *current_world; /* for failed assertions: whose step it was */
 static const struct playback_view *current_playback;
 
+void raftsim_watch(struct world *world) { current_world = world; }
+
 /* A worker leaves word for its parent; a replay tells the user. */
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
+    trace_trap(expression, file);
     char text[200];
     snprintf(text, sizeof text, "assertion failed at %s:%d: %s", file, line, expression);
     if (!campaign_report_assertion(text)) {
@@ -221,6 +242,9 @@ enum option_key {
     OPTION_STATE,
     OPTION_INPUTS,
     OPTION_BLESS,
+    OPTION_STRICT,
+    OPTION_LENIENT,
+    OPTION_NO_SHRINK,
 };
 
 /* One table for all commands; `allowed` lists the keys that the command knows. */
@@ -245,6 +269,10 @@ static const struct option option_table[] = {
     { "state", required_argument, NULL, OPTION_STATE },
     { "inputs", required_argument, NULL, OPTION_INPUTS },
     { "bless", no_argument, NULL, OPTION_BLESS },
+    { "strict", no_argument, NULL, OPTION_STRICT },
+    { "lenient", no_argument, NULL, OPTION_LENIENT },
+    { "no-shrink", no_argument, NULL, OPTION_NO_SHRINK },
+    { "output", required_argument, NULL, 'o' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -278,6 +306,10 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_STATE: options->look.state = value; return true;
     case OPTION_INPUTS: return parse_number(value, &options->inputs) && options->inputs > 0;
     case OPTION_BLESS: return options->bless = true;
+    case OPTION_STRICT: options->mode = MODE_STRICT; return true;
+    case OPTION_NO_SHRINK: return options->no_shrink = true;
+    case OPTION_LENIENT: options->mode = MODE_LENIENT; return true;
+    case 'o': options->output = value; return true;
     default: return false;
     }
 }
@@ -293,11 +325,14 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     int slot = -1;
     opterr = 0;
     optind = 1;
-    while ((key = getopt_long(argc, argv, "+h", option_table, &slot)) != -1) {
+    while ((key = getopt_long(argc, argv, "+ho:", option_table, &slot)) != -1) {
         if (key == 'h') {
             fputs(help, stdout);
             return EXIT_OK;
         }
+        for (int i = 0; key == 'o' && slot < 0; i++)
+            if (option_table[i].val == 'o')
+                slot = i;
         if (key == '?' || slot < 0)
             return usage_error("", argv[optind - 1], "unknown option, or its value is missing");
         char name[32];
@@ -324,53 +359,6 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     if (optind < argc)
         return usage_error("", argv[optind], "unexpected argument");
     return -1;
-}
-
-/* What a trace file says of the run that wrote it. */
-struct trace_origin {
-    uint64_t build; /* 0: not from a file */
-    char outcome[64];
-    char checker[64];
-};
-
-/* Reads seed, profile and origin from a trace file; 0, or the exit code. */
-static int read_trace(struct options *options, struct trace_origin *origin)
-{
-    char line[512];
-    char word[64];
-    int version = 0;
-    bool seed = false;
-    FILE *file = fopen(options->target, "r");
-    if (file == NULL) {
-        fprintf(stderr, "raftsim: %s: %s\n", options->target, strerror(errno));
-        return EXIT_USAGE;
-    }
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "seed %" SCNu64, &options->seed) == 1)
-            seed = true;
-        if (sscanf(line, "build %" SCNx64, &origin->build) == 1
-            || sscanf(line, "outcome %63[^\n]", origin->outcome) == 1
-            || sscanf(line, "checker %63[^\n]", origin->checker) == 1)
-            continue;
-        if (sscanf(line, "profile %63s", word) == 1 && !profile_parse(word, &options->profile))
-            seed = false;
-        if (sscanf(line, "raftsim-trace %d", &version) == 1 && version != TRACE_VERSION)
-            break;
-    }
-    fclose(file);
-    if (seed && version == TRACE_VERSION)
-        return 0;
-    fprintf(stderr, "raftsim: %s: not a trace file of version %d\n", options->target, TRACE_VERSION);
-    return EXIT_USAGE;
-}
-
-/* Another build may live the same seed otherwise: silence would look like a failure that went away. */
-static void compare_builds(const struct trace_origin *origin, const char *outcome)
-{
-    const uint64_t build = build_id();
-    if (origin->build != 0 && origin->build != build)
-        printf("the trace is of build %016" PRIx64 ", which failed with %s: %s; this build %016" PRIx64 ": %s\n",
-               origin->build, origin->outcome, origin->checker, build, outcome);
 }
 
 /* False: an option is wrong, and the user knows. */
@@ -426,19 +414,15 @@ static bool look_finish(struct look *look, const struct options *options)
 
 static int replay(struct options *options)
 {
-    struct trace_origin origin = { .build = 0 };
     if (playback_is_file(options->target))
         return replay_recording(options);
-    if (!parse_number(options->target, &options->seed)) {
-        const int code = read_trace(options, &origin);
-        if (code != 0)
-            return code;
-    }
-    struct world *world = world_new();
-    struct world_result result;
     static struct look look;
     if (!look_start(&look, options))
         return EXIT_USAGE;
+    if (!parse_number(options->target, &options->seed))
+        return raftsim_replay_file(options, &look);
+    struct world *world = world_new();
+    struct world_result result;
     const struct world_options world_options = {
         .seed = options->seed,
         .profile = options->profile,
@@ -467,7 +451,6 @@ static int replay(struct options *options)
     if (result.failure != NULL)
         printf("%s at step %" PRIu64 ": %s\n", check_kind_text(result.failure->kind), result.failure->step,
                result.failure->text);
-    compare_builds(&origin, outcome_text(outcome));
     world_free(world);
     return shown || outcome != OUTCOME_PASSED ? (int)exit_code_of(outcome) : EXIT_INTERNAL;
 }
@@ -550,9 +533,10 @@ int main(int argc, char **argv)
     }
     int code;
     if (strcmp(argv[1], "run") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_run,
-                             " seed count for shard jobs profile json jsonl commit keep-going trace-dir quiet ",
-                             WANTS_NOTHING, &options);
+        code =
+            parse_options(argc - 1, argv + 1, usage_run,
+                          " seed count for shard jobs profile json jsonl commit keep-going trace-dir quiet no-shrink ",
+                          WANTS_NOTHING, &options);
         if (options.count == 0)
             options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;
         return code >= 0 ? code : raftsim_run(&options);
@@ -563,8 +547,19 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "replay") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_replay,
-                             " profile log verbose until break state html inputs quiet json ", WANTS_TARGET, &options);
+                             " profile strict lenient log verbose until break state html inputs quiet json ",
+                             WANTS_TARGET, &options);
         return code >= 0 ? code : replay(&options);
+    }
+    if (strcmp(argv[1], "shrink") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_shrink, " profile for output ", WANTS_TARGET, &options);
+        return code >= 0 ? code : raftsim_shrink(&options);
+    }
+    if (strcmp(argv[1], "trace") == 0) {
+        code = parse_options(argc - 1, argv + 1, usage_trace, " profile output ", WANTS_TARGET, &options);
+        if (code < 0 && !parse_number(options.target, &options.seed))
+            return usage_error("", options.target, "not a seed");
+        return code >= 0 ? code : raftsim_trace(&options);
     }
     if (strcmp(argv[1], "digest") == 0) {
         options.count = DIGEST_COUNT;

@@ -1,11 +1,12 @@
 /* raftsim: what its files share. raftsim.c reads the command line, raftsim_run.c runs campaigns, raftsim_merge.c adds
- * up what they wrote, raftsim_bench.c measures. */
+ * up what they wrote, raftsim_bench.c measures, raftsim_trace.c is for traces. */
 #ifndef WW_RAFTSIM_H
 #define WW_RAFTSIM_H
 
 #include "../sim/campaign.h"
 #include "../sim/look.h"
 #include "../sim/results.h"
+#include "../sim/trace_command.h"
 
 enum exit_code {
     EXIT_OK = 0,
@@ -16,11 +17,11 @@ enum exit_code {
     EXIT_LIVENESS = 5,
     EXIT_CRASH = 6,
     EXIT_VACUOUS = 7,
-    EXIT_DIFFERS = 8,
+    EXIT_DIFFERS = 8, /* from what was recorded, or what a trace says */
     EXIT_INTERRUPTED = 130,
 };
 
-enum { TRACE_VERSION = 1, SECONDS_MAX = 31536000 };
+enum { SECONDS_MAX = 31536000 };
 
 struct options {
     uint64_t seed;
@@ -43,6 +44,9 @@ struct options {
     const char *target; /* replay: seed or file */
     bool profile_given;
     bool bless;
+    enum trace_mode mode;
+    const char *output; /* NULL: not given */
+    bool no_shrink;
     char **files; /* scenario, merge */
     int file_count;
 };
@@ -57,6 +61,13 @@ uint64_t build_id(void);
 int raftsim_run(struct options *options);
 int raftsim_merge(const struct options *options);
 int raftsim_bench(const struct options *options);
+int raftsim_replay_file(const struct options *options, struct look *look); /* look: begun */
+int raftsim_trace(const struct options *options);
+int raftsim_shrink(const struct options *options);
+/* Writes the trace of a failed schedule, and a small one, and tells the user. */
+void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path);
+/* Which world lives now, NULL: none; for failed assertions. */
+void raftsim_watch(struct world *world);
 /* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
  * never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);

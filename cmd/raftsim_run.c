@@ -40,24 +40,7 @@ static void write_trace(const struct options *options, const struct campaign_fai
     char path[PATH_BYTES];
     const uint64_t seed = options->seed + failure->number;
     trace_path(options, seed, path);
-    FILE *file = fopen(path, "w");
-    if (file == NULL) {
-        fprintf(stderr, "raftsim: %s: %s\n", path, strerror(errno));
-        return;
-    }
-    fprintf(file, "raftsim-trace %d\n", TRACE_VERSION);
-    fprintf(file, "build %016" PRIx64 "\n", build_id());
-    fprintf(file, "seed %" PRIu64 "\n", seed);
-    fprintf(file, "profile %s\n", profile_text(options->profile));
-    fprintf(file, "outcome %s\n", outcome_text(failure->outcome));
-    fprintf(file, "checker %s\n", failure->checker);
-    fprintf(file, "step %" PRIu64 "\n", failure->step);
-    fprintf(file, "digest %016" PRIx64 "\n", failure->digest);
-    fprintf(file, "text %s\n", failure->text);
-    const bool written = !ferror(file);
-    if (fclose(file) != 0 || !written)
-        fprintf(stderr, "raftsim: %s: cannot be written\n", path);
-    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, raftsim_program, path);
+    raftsim_trace_failure(options, failure, path);
 }
 
 static void report_failure(const struct options *options, const struct campaign_failure *failure)

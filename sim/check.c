@@ -177,7 +177,8 @@ void check_fail(struct check *check, enum check_kind kind, uint32_t node, const 
 {
     if (check->failure.failed)
         return;
-    check->failure = (struct check_failure){ .failed = true, .kind = kind, .node = node, .step = check->step };
+    check->failure =
+        (struct check_failure){ .failed = true, .kind = kind, .node = node, .step = check->step, .format = format };
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(check->failure.text, sizeof check->failure.text, format, arguments);

@@ -64,8 +64,9 @@ const char *check_kind_text(enum check_kind kind);
 struct check_failure {
     bool failed;
     enum check_kind kind;
-    uint32_t node; /* node slot, UINT32_MAX: none */
-    uint64_t step; /* of the schedule */
+    uint32_t node;      /* node slot, UINT32_MAX: none */
+    uint64_t step;      /* of the schedule */
+    const char *format; /* of the text: what was violated, whoever did it */
     char text[256];
 };
 

@@ -6,15 +6,16 @@ enum { HEALED_PPM_MAX = 20000 };
 void clock_start(struct clock *clock, struct scene *scene, uint32_t node)
 {
     const struct swarm *swarm = &scene->swarm;
-    const uint64_t arbitrary_ns = choose_octave(&scene->choose, CHOOSE_CLOCK, node, 1, 1ULL << 60);
+    const uint64_t arbitrary_ns =
+        choose_draws(&scene->choose) ? choose_octave(&scene->choose, SITE_CLOCK_DRAW, node, 1, 1ULL << 60) : 0;
     const uint64_t shown_ns = clock->local_ns != 0 ? clock_read(clock, scene->now_ns) : scene->now_ns + 1;
     const bool first = clock->local_ns == 0;
     clock->untimed = swarm->untimed && !scene->healed;
     clock->rate_ppm = swarm->drift_ppm[node];
     clock->true_ns = scene->now_ns;
-    clock->local_ns = swarm->clock_restart ? arbitrary_ns : shown_ns;
+    clock->local_ns = choose_note(&scene->choose, SITE_CLOCK, swarm->clock_restart ? arbitrary_ns : shown_ns, shown_ns);
     clock->grain_ns = swarm->tick_ns;
-    clock->phase_ns = swarm->tick_ns > 0 ? choose(&scene->choose, CHOOSE_CLOCK, node, swarm->tick_ns) : 0;
+    clock->phase_ns = swarm->tick_ns > 0 ? choose(&scene->choose, SITE_PHASE, node, swarm->tick_ns) : 0;
     if (swarm->clock_restart && !first)
         coverage_fire(&scene->coverage, FAULT_CLOCK_RESTART);
     if (first && clock->rate_ppm != 0)

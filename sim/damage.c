@@ -4,9 +4,9 @@
 #include "../core/inspect.h"
 #include "observe.h"
 
-static uint64_t draw(struct disk *disk, struct scene *scene, uint64_t n)
+static uint64_t draw(struct disk *disk, struct scene *scene, enum choose_site site, uint64_t n)
 {
-    return choose(&scene->choose, CHOOSE_DISK_ROT, disk->node, n);
+    return choose(&scene->choose, site, disk->node, n);
 }
 
 static uint32_t operation_blocks(const struct disk *disk, const struct disk_operation *operation, uint64_t *first)
@@ -42,8 +42,8 @@ static void damage_flip(struct disk *disk, struct scene *scene, uint32_t number,
     struct disk_device *device = &disk->devices[number];
     uint8_t *bytes = device->image + block * device->block_bytes;
     const uint32_t spared = atlas_spared_bytes(scene, disk, number, block);
-    const uint64_t mode = draw(disk, scene, 4);
-    const uint64_t bit = 8ULL * spared + draw(disk, scene, 8ULL * (device->block_bytes - spared));
+    const uint64_t mode = draw(disk, scene, SITE_HARM_MODE, 4);
+    const uint64_t bit = 8ULL * spared + draw(disk, scene, SITE_HARM_BIT, 8ULL * (device->block_bytes - spared));
     disk_part(device);
     if (mode >= 2) {
         const uint64_t first = u64_max(spared, bit / 8 / device->sector_bytes * device->sector_bytes);
@@ -78,11 +78,15 @@ static uint32_t damage_pick(struct disk *disk, struct scene *scene, enum zone zo
         candidates += damage_may_strike(disk, scene, number, block, harm);
     if (candidates == 0)
         return UINT32_MAX;
-    uint64_t pick = draw(disk, scene, candidates);
+    uint64_t pick = choose_draws(&scene->choose) ? draw(disk, scene, SITE_HARM_PICK, candidates) : 0;
     uint32_t block = first;
     while (!damage_may_strike(disk, scene, number, block, harm) || pick-- > 0)
         block++;
-    return block;
+    /* A replay names the block; if that cannot be, the next one that can. */
+    uint32_t wanted = (uint32_t)u64_min(choose_note(&scene->choose, SITE_HARM_BLOCK, block, first), end - 1);
+    for (uint32_t i = first; i < end && !damage_may_strike(disk, scene, number, wanted, harm); i++)
+        wanted = wanted + 1 < end && wanted >= first ? wanted + 1 : first;
+    return wanted;
 }
 
 static void damage_block(struct disk *disk, struct scene *scene, uint32_t number, uint64_t block, enum harm harm)
@@ -97,9 +101,12 @@ enum { DAMAGE_RUN_MAX = 8 };
 
 static bool damage_strike(struct disk *disk, struct scene *scene, enum harm harm)
 {
-    const enum zone zone = (enum zone)draw(disk, scene, ZONE_KINDS);
+    const enum zone zone = (enum zone)draw(disk, scene, SITE_HARM_ZONE, ZONE_KINDS);
     const uint32_t number = zone == ZONE_DATA ? DEVICE_DATA : DEVICE_WAL;
-    const uint64_t run = draw(disk, scene, 4) == 3 ? 1 + draw(disk, scene, DAMAGE_RUN_MAX) : 1;
+    uint64_t run = 1;
+    if (choose_draws(&scene->choose) && draw(disk, scene, SITE_HARM_RUN_DRAW, 4) == 3)
+        run = 1 + draw(disk, scene, SITE_HARM_RUN_DRAW, DAMAGE_RUN_MAX);
+    run = u64_min(choose_note(&scene->choose, SITE_HARM_RUN, run, 1), DAMAGE_RUN_MAX);
     const uint32_t first = damage_pick(disk, scene, zone, harm);
     if (first == UINT32_MAX)
         return false;
@@ -118,7 +125,7 @@ bool disk_go_bad(struct disk *disk, struct scene *scene) { return damage_strike(
 
 uint32_t disk_harm_superblock(struct disk *disk, struct scene *scene, uint32_t copies)
 {
-    const enum harm harm = draw(disk, scene, 2) == 0 ? HARM_UNREADABLE : HARM_ALTERED;
+    const enum harm harm = draw(disk, scene, SITE_HARM_KIND, 2) == 0 ? HARM_UNREADABLE : HARM_ALTERED;
     uint32_t harmed = 0;
     while (harmed < copies) {
         const uint32_t block = damage_pick(disk, scene, ZONE_SUPERBLOCK, harm);
@@ -197,14 +204,22 @@ static uint64_t damage_elsewhere(struct disk *disk, struct scene *scene, const s
     const uint64_t blocks = disk->devices[number].bytes / disk->devices[number].block_bytes;
     uint64_t first;
     const uint32_t count = operation_blocks(disk, operation, &first);
-    for (uint32_t i = 0; i < TRIES; i++) {
-        const uint64_t other = draw(disk, scene, blocks - count + 1);
+    uint64_t found = UINT64_MAX;
+    const uint32_t tries = choose_draws(&scene->choose) ? TRIES : 1;
+    for (uint32_t i = 0; i < tries && found == UINT64_MAX; i++) {
+        uint64_t other = 0;
+        if (choose_draws(&scene->choose))
+            other = draw(disk, scene, SITE_MISDIRECT_DRAW, blocks - count + 1);
+        else
+            other = u64_min(choose_note(&scene->choose, SITE_MISDIRECT_TO, 0, 0), blocks - count);
         const bool apart = other + count <= first || first + count <= other;
         if (apart && !damage_spreads(scene, number, other, count)
             && damage_allowed(disk, scene, number, other, count, HARM_REPLACED))
-            return other;
+            found = other;
     }
-    return UINT64_MAX;
+    if (choose_draws(&scene->choose))
+        choose_note(&scene->choose, SITE_MISDIRECT_TO, found == UINT64_MAX ? first : found, 0);
+    return found;
 }
 
 static void damage_note_landed(struct disk *disk, struct scene *scene, uint32_t number, uint64_t first, uint32_t count)
@@ -239,9 +254,9 @@ void disk_write_lands(struct disk *disk, struct scene *scene, const struct disk_
     uint64_t first;
     const uint32_t count = operation_blocks(disk, operation, &first);
     const bool swallowed =
-        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_swallowed);
+        !scene->healed && choose_chance(&scene->choose, SITE_SWALLOW, disk->node, swarm->write_swallowed);
     const bool misdirected =
-        !scene->healed && choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, swarm->write_misdirected);
+        !scene->healed && choose_chance(&scene->choose, SITE_MISDIRECT, disk->node, swarm->write_misdirected);
     const bool lies =
         (swallowed || misdirected) && damage_allowed(disk, scene, operation->device, first, count, HARM_STALE);
     disk_land(disk, scene, operation->device, operation->offset, bytes, lies);
@@ -296,13 +311,13 @@ uint64_t disk_read_from(struct disk *disk, struct scene *scene, const struct dis
     const uint32_t count = operation_blocks(disk, operation, &first);
     const bool wal = operation->device == DEVICE_WAL;
     if (scene->healed || (wal && disk->misread_in == disk->life)
-        || !choose_chance(&scene->choose, CHOOSE_DISK_LIE, disk->node, scene->swarm.read_misdirected)
+        || !choose_chance(&scene->choose, SITE_MISREAD, disk->node, scene->swarm.read_misdirected)
         || !damage_allowed(disk, scene, operation->device, first, count, HARM_REPLACED))
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++)
         if (device->blocks[block].erred_in == disk->life)
             return operation->offset;
-    const uint64_t other = draw(disk, scene, device->bytes / device->block_bytes - count + 1);
+    const uint64_t other = draw(disk, scene, SITE_MISREAD_FROM, device->bytes / device->block_bytes - count + 1);
     if (other == first)
         return operation->offset;
     for (uint64_t block = first; block < first + count; block++) {

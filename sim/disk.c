@@ -5,6 +5,7 @@
 
 #include "../core/checksum.h"
 #include "../core/inspect.h"
+#include "../core/wal.h"
 #include "../core/wal_format.h"
 #include "atlas.h"
 #include "observe.h"
@@ -161,14 +162,21 @@ void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct sl
 static uint64_t disk_delay(struct disk *disk, struct scene *scene)
 {
     const struct swarm *swarm = &scene->swarm;
-    if (scene->healed)
-        return 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
     uint64_t typical_ns = swarm->disk_ns * swarm->disk_slowness[disk->node];
+    uint64_t delay_ns = 0;
+    if (scene->healed) {
+        typical_ns = scene_election_ns(scene) / 1000;
+        if (choose_draws(&scene->choose))
+            delay_ns = 1 + scene_delay(scene, SITE_DISK_DRAW, disk->node, DELAY_UNIFORM, typical_ns);
+        return choose_note(&scene->choose, SITE_DISK, delay_ns, 1 + typical_ns);
+    }
     if (scene->now_ns < disk->slow_ns) {
         typical_ns = u64_min(typical_ns * disk->slowness, UINT64_MAX >> 25);
         coverage_fire(&scene->coverage, FAULT_DISK_SLOW);
     }
-    uint64_t delay_ns = 1 + scene_delay(scene, CHOOSE_DISK_DELAY, disk->node, swarm->disk_kind, typical_ns);
+    if (choose_draws(&scene->choose))
+        delay_ns = 1 + scene_delay(scene, SITE_DISK_DRAW, disk->node, swarm->disk_kind, typical_ns);
+    delay_ns = choose_note(&scene->choose, SITE_DISK, delay_ns, 1 + typical_ns);
     if (scene->now_ns + delay_ns < disk->stalled_ns) {
         delay_ns += disk->stalled_ns - scene->now_ns;
         coverage_fire(&scene->coverage, FAULT_DISK_STALL);
@@ -183,10 +191,14 @@ static enum disk_result disk_draw_result(struct disk *disk, struct scene *scene,
         disk->fail_write = 0;
     if (scene->healed || fail)
         return fail ? DISK_ERROR : DISK_OK;
-    if (choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_full))
-        return DISK_FULL;
-    const bool error = choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.write_error);
-    return error ? DISK_ERROR : DISK_OK;
+    enum disk_result result = DISK_OK;
+    if (!choose_draws(&scene->choose))
+        result = DISK_OK;
+    else if (choose_chance(&scene->choose, SITE_FAULT_DRAW, disk->node, scene->swarm.write_full))
+        result = DISK_FULL;
+    else if (choose_chance(&scene->choose, SITE_FAULT_DRAW, disk->node, scene->swarm.write_error))
+        result = DISK_ERROR;
+    return (enum disk_result)u64_min(choose_note(&scene->choose, SITE_WRITE_FAIL, result, DISK_OK), DISK_FULL);
 }
 
 /* Operations complete in any order: what two writes of the same block leave there, nobody could say. */
@@ -217,6 +229,14 @@ static struct observed disk_shown(const struct disk *disk, enum observed_kind ki
                                         .op_id = operation->op_id } };
 }
 
+/* What the operation is, for the choices about it. */
+uint32_t disk_class(const struct disk_operation *operation)
+{
+    if (operation->device == DEVICE_DATA)
+        return operation->write ? CLASS_PAGES : CLASS_LOAD;
+    return CLASS_DISK + u32_min(wal_operation_of(operation->op_id), WAL_READ);
+}
+
 void disk_submit(struct disk *disk, struct scene *scene, const struct effect *effect, uint32_t life)
 {
     ASSERT(effect->device < DEVICES);
@@ -241,6 +261,7 @@ void disk_submit(struct disk *disk, struct scene *scene, const struct effect *ef
         .offset = effect->offset,
         .pinned = effect->bytes.bytes,
     };
+    operation->ordinal = choose_subject(&scene->choose, SUBJECT_OPERATION, disk->node, disk_class(operation));
     if (operation->write) {
         disk->off = false;
         operation->result = disk_draw_result(disk, scene, operation->device);
@@ -311,8 +332,9 @@ static void disk_note_torn(struct disk *disk, struct scene *scene, const struct 
     atlas_note(scene, disk, operation->device, block, HARM_TORN);
 }
 
+/* `failed`: a write that failed, not one that a crash met. */
 static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struct disk_operation *operation,
-                             enum survival survival)
+                             enum survival survival, bool failed)
 {
     const uint32_t sectors = operation->bytes / disk->devices[operation->device].sector_bytes;
     uint32_t landed = 0;
@@ -321,14 +343,14 @@ static uint32_t disk_survive(struct disk *disk, struct scene *scene, const struc
     switch (survival) {
     case SURVIVE_NONE: break;
     case SURVIVE_PREFIX:
-        landed = (uint32_t)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, sectors + 1);
+        landed = (uint32_t)choose(&scene->choose, SITE_SURVIVE_PREFIX, disk->node, sectors + 1);
         if (scene->script != NULL)
             landed = (sectors + 1) / 2;
         disk_land_some(disk, scene, operation, 0, landed);
         break;
     case SURVIVE_SUBSET:
         for (uint32_t i = 0; i < sectors; i++)
-            if (choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1)
+            if (choose(&scene->choose, failed ? SITE_WRITE_FAIL_KEEP : SITE_SURVIVE_KEEP, disk->node, 2) == 1)
                 landed += disk_land_some(disk, scene, operation, i, i + 1);
         break;
     case SURVIVE_LAST: landed = disk_land_some(disk, scene, operation, sectors - 1, sectors); break;
@@ -404,7 +426,7 @@ static struct slice disk_read_overtaken(struct disk *disk, struct scene *scene, 
 {
     const struct disk_device *device = &disk->devices[read->device];
     for (uint32_t at = 0; at < read->bytes; at += device->sector_bytes)
-        if (choose(&scene->choose, CHOOSE_DISK_FAULT, disk->node, 2) == 0)
+        if (choose(&scene->choose, SITE_READ_TORN, disk->node, 2) == 0)
             memcpy(disk->before + at, device->image + read->offset + at, device->sector_bytes);
     coverage_fire(&scene->coverage, FAULT_READ_TORN);
     return (struct slice){ .bytes = disk->before, .count = read->bytes };
@@ -421,7 +443,7 @@ static struct input disk_complete_write(struct disk *disk, struct scene *scene, 
         disk_note_name(disk, scene, operation);
     } else {
         /* Nothing is known about the blocks of a failed write. */
-        disk_survive(disk, scene, operation, SURVIVE_SUBSET);
+        disk_survive(disk, scene, operation, SURVIVE_SUBSET, true);
         disk->write_failed = true;
         coverage_fire(&scene->coverage, operation->result == DISK_FULL ? FAULT_WRITE_FULL : FAULT_WRITE_ERROR);
     }
@@ -440,7 +462,7 @@ static bool disk_read_fails(struct disk *disk, struct scene *scene, const struct
         unreadable |= device->blocks[block].harm == HARM_UNREADABLE;
         erred |= device->blocks[block].erred_in == disk->life;
     }
-    if (unreadable || erred || !choose_chance(&scene->choose, CHOOSE_DISK_FAULT, disk->node, scene->swarm.read_error))
+    if (unreadable || erred || !choose_chance(&scene->choose, SITE_READ_FAIL, disk->node, scene->swarm.read_error))
         return unreadable;
     for (uint64_t block = first; block < end; block++) {
         device_touch(device, block);
@@ -463,6 +485,7 @@ static struct input disk_complete_any(struct disk *disk, struct scene *scene, ui
             coverage_fire(&scene->coverage, FAULT_DISK_REORDER);
             break;
         }
+    choose_resume(&scene->choose, SUBJECT_OPERATION, disk->node, disk_class(operation), operation->ordinal);
     if (operation->write)
         return disk_complete_write(disk, scene, slot);
     struct input input = { .kind = INPUT_DISK, .op_id = operation->op_id, .result = DISK_ERROR };
@@ -516,8 +539,8 @@ static void disk_count_crash(const struct disk *disk, struct scene *scene)
 void disk_crash(struct disk *disk, struct scene *scene)
 {
     disk_count_crash(disk, scene);
-    enum survival survival = (enum survival)choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, SURVIVAL_KINDS);
-    bool backwards = choose(&scene->choose, CHOOSE_DISK_CRASH, disk->node, 2) == 1;
+    enum survival survival = (enum survival)choose(&scene->choose, SITE_SURVIVE, disk->node, SURVIVAL_KINDS);
+    bool backwards = choose(&scene->choose, SITE_SURVIVE_BACK, disk->node, 2) == 1;
     if (scene->script != NULL) {
         survival = disk->survival;
         backwards = false;
@@ -542,7 +565,7 @@ void disk_crash(struct disk *disk, struct scene *scene)
             fate = SURVIVE_NONE;
         if (survival == SURVIVE_PREFIX && cut)
             fate = SURVIVE_NONE;
-        const uint32_t landed = disk_survive(disk, scene, operation, fate);
+        const uint32_t landed = disk_survive(disk, scene, operation, fate, false);
         cut |= landed < operation->bytes / disk->devices[operation->device].sector_bytes;
         if (observed_by(scene))
             disk_show_gone(disk, scene, slot, landed);

@@ -45,7 +45,8 @@ struct disk_operation {
     uint32_t device;
     enum disk_result result; /* writes: drawn when submitted */
     uint32_t bytes;
-    uint32_t order; /* of submission */
+    uint32_t order;   /* of submission */
+    uint32_t ordinal; /* among those of its class, for a tracer */
     uint64_t op_id;
     uint64_t offset;
     const uint8_t *pinned;
@@ -114,6 +115,7 @@ bool disk_block_is_suspect(const struct disk *disk, uint32_t device, uint64_t of
 /* Puts bytes on the WAL device at once: the format of a new node. */
 void disk_put(struct disk *disk, struct scene *scene, uint64_t offset, struct slice bytes);
 
+uint32_t disk_class(const struct disk_operation *operation); /* enum choose_class */
 /* Submits EFFECT_WRITE or EFFECT_READ; its completion is queued as QUEUE_DISK with this life as tag. */
 void disk_submit(struct disk *disk, struct scene *scene, const struct effect *effect, uint32_t life);
 /* The operation completes: the input to feed. Its bytes, for a read, lie in the image. */

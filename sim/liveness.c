@@ -12,7 +12,7 @@ static enum outsider_state liveness_draw_outsider(struct world *world)
     struct scene *scene = &world->scene;
     const struct replica_config *config = &scene->swarm.configs[0];
     const bool protected = config->pre_vote && config->check_quorum;
-    return (enum outsider_state)choose(&scene->choose, CHOOSE_HEAL, 0, protected ? OUTSIDER_STATES : OUTSIDER_DEAF);
+    return (enum outsider_state)choose(&scene->choose, SITE_HEAL_DRAW, 0, protected ? OUTSIDER_STATES : OUTSIDER_DEAF);
 }
 
 static void liveness_cast_out(struct world *world, struct node *node, enum outsider_state state)
@@ -46,22 +46,33 @@ static uint32_t liveness_gone(const struct world *world)
     return gone;
 }
 
+static bool liveness_may_cast_out(const struct world *world, const struct node *node, uint32_t gone)
+{
+    return node->state != NODE_STOPPED && !node->disk.struck
+           && !check_members_need(world->scene.check, gone | 1u << node->slot);
+}
+
 static void liveness_draw_outsiders(struct world *world)
 {
     struct scene *scene = &world->scene;
     const uint32_t count = scene->swarm.node_count;
+    const bool draws = choose_draws(&scene->choose);
     uint32_t gone = liveness_gone(world);
-    if (!scene->swarm.faults || choose(&scene->choose, CHOOSE_HEAL, 0, 3) != 2)
+    if (draws && (!scene->swarm.faults || choose(&scene->choose, SITE_HEAL_DRAW, 0, 3) != 2))
         return;
     /* If each has lost something, all are needed. */
     if (scene->swarm.regime == REGIME_PLACES && gone != 0)
         return;
-    const uint32_t first = (uint32_t)choose(&scene->choose, CHOOSE_HEAL, 0, count);
+    const uint32_t first = draws ? (uint32_t)choose(&scene->choose, SITE_HEAL_DRAW, 0, count) : 0;
     for (uint32_t i = 0; i < count; i++) {
         struct node *node = &world->nodes[(first + i) % count];
-        const enum outsider_state state = liveness_draw_outsider(world);
-        if (state == OUTSIDER_NONE || node->state == NODE_STOPPED || node->disk.struck
-            || check_members_need(scene->check, gone | 1u << node->slot))
+        enum outsider_state state = draws ? liveness_draw_outsider(world) : OUTSIDER_NONE;
+        choose_resume(&scene->choose, SUBJECT_NODE, node->slot, CLASS_NONE, 0);
+        if (draws && !liveness_may_cast_out(world, node, gone))
+            state = OUTSIDER_NONE;
+        state = (enum outsider_state)u64_min(choose_note(&scene->choose, SITE_OUTSIDER, state, OUTSIDER_NONE),
+                                             OUTSIDER_STATES - 1);
+        if (state == OUTSIDER_NONE || !liveness_may_cast_out(world, node, gone))
             continue;
         liveness_cast_out(world, node, state);
         gone |= 1u << node->slot;

@@ -5,19 +5,27 @@
 #include "node.h"
 #include "observe.h"
 
-static uint64_t draw(struct world *world, enum nemesis_kind kind, uint64_t n)
+static uint64_t draw(struct world *world, enum choose_site site, enum nemesis_kind kind, uint64_t n)
 {
-    return choose(&world->scene.choose, CHOOSE_NEMESIS, kind, n);
+    return choose(&world->scene.choose, site, kind, n);
 }
 
 static void nemesis_schedule(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
     const uint64_t mean_ns = scene->swarm.nemesis_ns[kind];
-    if (mean_ns == 0 || scene->healed)
+    uint64_t at_ns;
+    if (scene->healed)
         return;
-    const uint64_t wait_ns = 1 + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, kind, mean_ns);
-    const bool queued = queue_push(&scene->queue, scene->now_ns + wait_ns, QUEUE_NEMESIS, kind, 0, 0);
+    if (!choose_draws(&scene->choose))
+        at_ns = choose_when(&scene->choose, SITE_STRIKE, kind);
+    else if (mean_ns != 0)
+        at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, SITE_STRIKE_DRAW, kind, mean_ns);
+    else
+        return;
+    if (at_ns == UINT64_MAX)
+        return;
+    const bool queued = queue_push(&scene->queue, at_ns, QUEUE_NEMESIS, kind, 0, 0);
     ASSERT(queued);
 }
 
@@ -30,7 +38,7 @@ void nemesis_start(struct world *world)
 static uint64_t nemesis_outage_ns(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
-    return 1 + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, kind, scene->swarm.outage_ns);
+    return 1 + choose_exponential(&scene->choose, SITE_STRIKE_FOR, kind, scene->swarm.outage_ns);
 }
 
 static void nemesis_schedule_mend(struct world *world, enum nemesis_kind kind)
@@ -41,28 +49,46 @@ static void nemesis_schedule_mend(struct world *world, enum nemesis_kind kind)
     ASSERT(queued);
 }
 
-/* A node that is up, the leader in a quarter of the cases; NULL if none is. */
-static struct node *nemesis_victim(struct world *world, enum nemesis_kind kind)
+/* The first node from `first` on that is up, or the last that leads; NULL if none is. */
+static struct node *nemesis_find(struct world *world, uint32_t first, bool leader)
 {
     const uint32_t count = world->scene.swarm.node_count;
-    const bool leader = draw(world, kind, 4) == 3;
-    const uint32_t first = (uint32_t)draw(world, kind, count);
-    struct node *victim = NULL;
+    struct node *found = NULL;
     for (uint32_t i = 0; i < count; i++) {
         struct node *node = &world->nodes[(first + i) % count];
         if (node->state != NODE_UP)
             continue;
-        if (victim == NULL || (leader && node->role == RAFT_LEADER))
-            victim = node;
+        if (found == NULL || (leader && node->role == RAFT_LEADER))
+            found = node;
     }
-    return victim;
+    return found;
+}
+
+/* A node that is up, the leader in a quarter of the cases; NULL if none is. A trace says which, or means the leader. */
+static struct node *nemesis_victim(struct world *world, enum nemesis_kind kind)
+{
+    struct choose *choices = &world->scene.choose;
+    const uint32_t count = world->scene.swarm.node_count;
+    struct node *victim = nemesis_find(world, 0, true);
+    if (choose_draws(choices)) {
+        const bool leader = draw(world, SITE_VICTIM_DRAW, kind, 4) == 3;
+        const uint32_t first = (uint32_t)draw(world, SITE_VICTIM_DRAW, kind, count);
+        struct node *drawn = nemesis_find(world, first, leader);
+        choose_note(choices, SITE_VICTIM, drawn == victim ? 0 : 1 + drawn->slot, 0);
+        return drawn;
+    }
+    const uint64_t named = choose_note(choices, SITE_VICTIM, 0, 0);
+    if (named == 0)
+        return victim;
+    struct node *node = &world->nodes[(named - 1) % count];
+    return node->state == NODE_UP ? node : NULL;
 }
 
 /* A true subset of the nodes, as bits. */
 static uint32_t nemesis_side(struct world *world, enum nemesis_kind kind)
 {
     const uint32_t all = (1U << world->scene.swarm.node_count) - 1;
-    return 1 + (uint32_t)draw(world, kind, all - 1);
+    return 1 + (uint32_t)draw(world, SITE_SIDE, kind, all - 1);
 }
 
 /* Cuts what goes from the nodes in `from` to those in `to`, and the clients of one side from the other. */
@@ -88,8 +114,8 @@ static void nemesis_split(struct world *world, enum nemesis_kind kind)
 static void nemesis_pair(struct world *world)
 {
     const uint32_t count = world->scene.swarm.node_count;
-    const uint32_t a = (uint32_t)draw(world, NEMESIS_PAIR, count);
-    const uint32_t b = (a + 1 + (uint32_t)draw(world, NEMESIS_PAIR, count - 1)) % count;
+    const uint32_t a = (uint32_t)draw(world, SITE_PAIR_A, NEMESIS_PAIR, count);
+    const uint32_t b = (a + 1 + (uint32_t)draw(world, SITE_PAIR_B, NEMESIS_PAIR, count - 1)) % count;
     network_cut(&world->network, &world->scene, a, b, NEMESIS_PAIR);
     network_cut(&world->network, &world->scene, b, a, NEMESIS_PAIR);
     nemesis_schedule_mend(world, NEMESIS_PAIR);
@@ -99,7 +125,7 @@ static void nemesis_pair(struct world *world)
 static void nemesis_isolate_leader(struct world *world)
 {
     const uint32_t count = world->scene.swarm.node_count;
-    const uint64_t mode = draw(world, NEMESIS_LEADER, 3);
+    const uint64_t mode = draw(world, SITE_LEADER_MODE, NEMESIS_LEADER, 3);
     for (uint32_t slot = 0; slot < count; slot++) {
         if (world->nodes[slot].state != NODE_UP || world->nodes[slot].role != RAFT_LEADER)
             continue;
@@ -119,7 +145,7 @@ static void nemesis_cut_clients(struct world *world)
     const struct swarm *swarm = &world->scene.swarm;
     for (uint32_t client = 0; client < swarm->client_count; client++)
         for (uint32_t node = 0; node < swarm->node_count; node++) {
-            const uint64_t mode = draw(world, NEMESIS_CLIENTS, 4);
+            const uint64_t mode = draw(world, SITE_CLIENT_MODES, NEMESIS_CLIENTS, 4);
             if (mode == 1 || mode == 3)
                 network_cut(&world->network, &world->scene, ENDPOINT_CLIENT + client, node, NEMESIS_CLIENTS);
             if (mode == 2 || mode == 3)
@@ -133,9 +159,9 @@ static void nemesis_clog(struct world *world)
 {
     const uint32_t count = world->scene.swarm.node_count;
     const uint64_t until_ns = world->scene.now_ns + nemesis_outage_ns(world, NEMESIS_CLOG);
-    const uint32_t from = (uint32_t)draw(world, NEMESIS_CLOG, count);
-    const uint32_t to = (uint32_t)draw(world, NEMESIS_CLOG, count);
-    const bool all = draw(world, NEMESIS_CLOG, 2) == 1;
+    const uint32_t from = (uint32_t)draw(world, SITE_CLOG_FROM, NEMESIS_CLOG, count);
+    const uint32_t to = (uint32_t)draw(world, SITE_CLOG_TO, NEMESIS_CLOG, count);
+    const bool all = draw(world, SITE_CLOG_ALL, NEMESIS_CLOG, 2) == 1;
     for (uint32_t other = 0; other < ENDPOINTS; other++)
         if (other != from && (all || other == to))
             network_clog(&world->network, &world->scene, from, other, until_ns);
@@ -146,7 +172,7 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
     struct scene *scene = &world->scene;
     const uint64_t election_ns = scene_election_ns(scene);
     struct node *node = nemesis_victim(world, kind);
-    const uint64_t by_ns = choose_octave(&scene->choose, CHOOSE_NEMESIS, kind, election_ns / 16, 4 * election_ns);
+    const uint64_t by_ns = choose_octave(&scene->choose, SITE_JUMP_BY, kind, election_ns / 16, 4 * election_ns);
     if (node == NULL)
         return;
     if (observed_by(scene))
@@ -166,7 +192,7 @@ static void nemesis_jump(struct world *world, enum nemesis_kind kind)
 static void nemesis_damage(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
-    struct disk *disk = &world->nodes[draw(world, kind, scene->swarm.node_count)].disk;
+    struct disk *disk = &world->nodes[draw(world, SITE_DAMAGE_OF, kind, scene->swarm.node_count)].disk;
     if (kind == NEMESIS_ROT) {
         disk_rot(disk, scene);
     } else if (kind == NEMESIS_STICKY) {
@@ -175,7 +201,8 @@ static void nemesis_damage(struct world *world, enum nemesis_kind kind)
         if (atlas_allows_wipe(scene, disk))
             node_wipe(world, &world->nodes[disk->node]);
     } else {
-        const uint32_t harmed = disk_harm_superblock(disk, scene, 1 + (uint32_t)draw(world, kind, SUPERBLOCK_COPIES));
+        const uint32_t harmed =
+            disk_harm_superblock(disk, scene, 1 + (uint32_t)draw(world, SITE_COPIES, kind, SUPERBLOCK_COPIES));
         if (harmed > 0)
             coverage_fire(&scene->coverage, harmed == SUPERBLOCK_COPIES ? FAULT_SUPERBLOCK_ALL : FAULT_SUPERBLOCK_SOME);
     }
@@ -186,12 +213,13 @@ static void nemesis_power_returns(struct world *world)
 {
     struct scene *scene = &world->scene;
     const uint64_t typical_ns = 1 + 8 * scene->swarm.disk_ns;
-    const uint64_t back_ns = scene->now_ns + 1 + draw(world, NEMESIS_POWER_AGAIN, scene_election_ns(scene));
+    const uint64_t back_ns =
+        scene->now_ns + 1 + draw(world, SITE_AGAIN_BACK, NEMESIS_POWER_AGAIN, scene_election_ns(scene));
     bool queued = true;
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
         queued = queued && queue_push(&scene->queue, back_ns, QUEUE_RESTART, slot, 0, world->nodes[slot].life);
     const uint64_t gone_ns =
-        back_ns + choose_exponential(&scene->choose, CHOOSE_NEMESIS_TIME, NEMESIS_POWER_AGAIN, typical_ns);
+        back_ns + choose_exponential(&scene->choose, SITE_AGAIN_GONE, NEMESIS_POWER_AGAIN, typical_ns);
     queued = queued && queue_push(&scene->queue, gone_ns, QUEUE_NEMESIS, NEMESIS_POWER_AGAIN, 0, 0);
     ASSERT(queued);
 }
@@ -202,7 +230,8 @@ void nemesis_power(struct world *world)
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++)
         if (world->nodes[slot].state == NODE_UP)
             node_crash(world, &world->nodes[slot]);
-    if (choose_chance(&scene->choose, CHOOSE_NEMESIS, NEMESIS_POWER_AGAIN, scene->swarm.power_again))
+    choose_subject(&scene->choose, SUBJECT_POWER, 0, CLASS_NONE);
+    if (choose_chance(&scene->choose, SITE_AGAIN, NEMESIS_POWER_AGAIN, scene->swarm.power_again))
         nemesis_power_returns(world);
 }
 
@@ -240,7 +269,7 @@ static void nemesis_strike_node(struct world *world, enum nemesis_kind kind)
     } else if (kind == NEMESIS_STALL) {
         disk_stall(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind));
     } else if (kind == NEMESIS_SLOW) {
-        const uint64_t factor = choose_octave(&scene->choose, CHOOSE_NEMESIS, kind, 4, 128);
+        const uint64_t factor = choose_octave(&scene->choose, SITE_SLOW_FACTOR, kind, 4, 128);
         disk_slow_down(&node->disk, scene->now_ns + nemesis_outage_ns(world, kind), (uint32_t)factor);
     } else {
         const uint64_t election_ns = scene_election_ns(scene);
@@ -252,6 +281,9 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind)
 {
     if (world->scene.healed)
         return;
+    choose_subject(&world->scene.choose, SUBJECT_STRIKE, kind, CLASS_NONE);
+    if (kind != NEMESIS_POWER_AGAIN)
+        choose_note(&world->scene.choose, SITE_STRIKE, 1, 0);
     nemesis_schedule(world, kind);
     switch (kind) {
     case NEMESIS_SPLIT:

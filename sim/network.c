@@ -23,6 +23,29 @@ static uint32_t network_link(uint32_t from, uint32_t to)
     return from * ENDPOINTS + to;
 }
 
+static bool endpoint_exists(const struct swarm *swarm, uint32_t endpoint)
+{
+    if (endpoint < ENDPOINT_CLIENT)
+        return endpoint < swarm->node_count;
+    const uint32_t client = endpoint - ENDPOINT_CLIENT;
+    return client < swarm->client_count || client == CLIENT_PROBER;
+}
+
+static void network_reset_link(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const uint32_t link = network_link(from, to);
+    uint64_t delay_ns = swarm->delay_ns;
+    network->delay_kind[from][to] = (uint8_t)swarm->delay_kind;
+    if (swarm->delay_per_link && choose_draws(&scene->choose)) {
+        delay_ns = choose_octave(&scene->choose, SITE_PACE_DRAW, link, swarm->delay_ns / 8 + 1, swarm->delay_ns * 8);
+        if (!swarm->untimed)
+            network->delay_kind[from][to] = (uint8_t)choose(&scene->choose, SITE_PACE_DRAW, link, DELAY_KINDS);
+    }
+    choose_resume(&scene->choose, SUBJECT_LINK, link, CLASS_NONE, 0);
+    network->delay_ns[from][to] = choose_note(&scene->choose, SITE_PACE, delay_ns, swarm->delay_ns);
+}
+
 void network_reset(struct network *network, struct scene *scene)
 {
     const struct swarm *swarm = &scene->swarm;
@@ -35,17 +58,10 @@ void network_reset(struct network *network, struct scene *scene)
     memset(network->cut, 0, sizeof network->cut);
     memset(network->clogged_ns, 0, sizeof network->clogged_ns);
     for (uint32_t from = 0; from < ENDPOINTS; from++)
-        for (uint32_t to = 0; to < ENDPOINTS; to++) {
-            network->delay_ns[from][to] = swarm->delay_ns;
-            network->delay_kind[from][to] = (uint8_t)swarm->delay_kind;
-            if (!swarm->delay_per_link)
-                continue;
-            const uint32_t link = network_link(from, to);
-            network->delay_ns[from][to] =
-                choose_octave(&scene->choose, CHOOSE_DELAY, link, swarm->delay_ns / 8 + 1, swarm->delay_ns * 8);
-            if (!swarm->untimed)
-                network->delay_kind[from][to] = (uint8_t)choose(&scene->choose, CHOOSE_DELAY, link, DELAY_KINDS);
-        }
+        for (uint32_t to = 0; to < ENDPOINTS; to++)
+            if (endpoint_exists(swarm, from) && endpoint_exists(swarm, to)
+                && (from < ENDPOINT_CLIENT || to < ENDPOINT_CLIENT))
+                network_reset_link(network, scene, from, to);
 }
 
 struct slice network_bytes(const struct network *network, uint32_t slot)
@@ -122,8 +138,8 @@ static void network_estrange(struct scene *scene, uint32_t link, uint8_t *bytes,
 {
     struct frame_header header;
     memcpy(&header, bytes, sizeof header);
-    switch (choose(&scene->choose, CHOOSE_DAMAGE, link, 7)) {
-    case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, CHOOSE_DAMAGE, link, 32); break;
+    switch (choose(&scene->choose, SITE_FOREIGN_HOW, link, 7)) {
+    case 0: header.cluster_id ^= 1ULL << choose(&scene->choose, SITE_FOREIGN_BIT, link, 32); break;
     case 1: header.fingerprint ^= 1; break;
     case 2: header.version++; break;
     case 3: header.type = FRAME_PEER_LAST + 1; break;
@@ -157,7 +173,7 @@ static bool network_falsify(struct scene *scene, uint32_t link, uint8_t *bytes, 
     pieces_decode(payload, message.checkpoint_response.page_bytes, &answer);
     if (answer.bytes.count == 0)
         return false;
-    const uint64_t bit = choose(&scene->choose, CHOOSE_DAMAGE, link, 8ULL * answer.bytes.count);
+    const uint64_t bit = choose(&scene->choose, SITE_FALSIFY_BIT, link, 8ULL * answer.bytes.count);
     bytes[(size_t)(answer.bytes.bytes - bytes) + bit / 8] ^= (uint8_t)(1U << (bit % 8));
     network_seal(bytes, count);
     return true;
@@ -171,17 +187,17 @@ static void network_damage(struct network *network, struct scene *scene, struct 
     struct frame_header header;
     memcpy(&header, bytes, sizeof header);
     if (between_nodes && header.type == FRAME_CHECKPOINT_RESPONSE
-        && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->falsify)
+        && choose_chance(&scene->choose, SITE_FALSIFY, link, swarm->falsify)
         && network_falsify(scene, link, bytes, packet->bytes))
         coverage_fire(&scene->coverage, FAULT_PAGE_FALSE);
-    if (between_nodes && choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->foreign)) {
+    if (between_nodes && choose_chance(&scene->choose, SITE_FOREIGN, link, swarm->foreign)) {
         network_estrange(scene, link, bytes, packet);
         coverage_fire(&scene->coverage, FAULT_FOREIGN_FRAME);
     }
-    if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->bit_flip)) {
+    if (choose_chance(&scene->choose, SITE_FLIP, link, swarm->bit_flip)) {
         /* Distinct bits, so that the frame does differ. */
-        const uint64_t bits = 1 + choose(&scene->choose, CHOOSE_DAMAGE, link, 3);
-        const uint64_t first = choose(&scene->choose, CHOOSE_DAMAGE, link, 8ULL * packet->bytes);
+        const uint64_t bits = 1 + choose(&scene->choose, SITE_FLIP_MORE, link, 3);
+        const uint64_t first = choose(&scene->choose, SITE_FLIP_BIT, link, 8ULL * packet->bytes);
         for (uint64_t i = 0; i < bits; i++) {
             const uint64_t bit = (first + 13 * i) % (8ULL * packet->bytes);
             bytes[bit / 8] ^= (uint8_t)(1U << (bit % 8));
@@ -189,24 +205,24 @@ static void network_damage(struct network *network, struct scene *scene, struct 
         packet->damaged = true;
         coverage_fire(&scene->coverage, FAULT_BIT_FLIP);
     }
-    if (choose_chance(&scene->choose, CHOOSE_DAMAGE, link, swarm->truncation)) {
-        packet->bytes = (uint32_t)choose(&scene->choose, CHOOSE_DAMAGE, link, packet->bytes);
+    if (choose_chance(&scene->choose, SITE_TRUNCATE, link, swarm->truncation)) {
+        packet->bytes = (uint32_t)choose(&scene->choose, SITE_TRUNCATE_TO, link, packet->bytes);
         packet->damaged = true;
         coverage_fire(&scene->coverage, FAULT_TRUNCATION);
     }
 }
 
-static uint64_t network_delay(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
+static uint64_t network_draw_delay(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
     const uint32_t link = network_link(from, to);
     if (scene->healed)
-        return 1 + scene_delay(scene, CHOOSE_DELAY, link, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
+        return 1 + scene_delay(scene, SITE_DELAY_DRAW, link, DELAY_UNIFORM, scene_election_ns(scene) / 1000);
     uint64_t delay_ns = 1
-                        + scene_delay(scene, CHOOSE_DELAY, link, (enum delay_kind)network->delay_kind[from][to],
+                        + scene_delay(scene, SITE_DELAY_DRAW, link, (enum delay_kind)network->delay_kind[from][to],
                                       network->delay_ns[from][to]);
-    if (choose_chance(&scene->choose, CHOOSE_DELAY, link, scene->swarm.hold_back)) {
+    if (choose_chance(&scene->choose, SITE_DELAY_DRAW, link, scene->swarm.hold_back)) {
         const uint64_t held_ns = u64_min(4 * delay_ns + scene_election_ns(scene) / 4, UINT64_MAX >> 25);
-        delay_ns += choose_exponential(&scene->choose, CHOOSE_DELAY, link, held_ns);
+        delay_ns += choose_exponential(&scene->choose, SITE_DELAY_DRAW, link, held_ns);
         coverage_fire(&scene->coverage, FAULT_DELAY);
     }
     return delay_ns;
@@ -231,9 +247,19 @@ static void network_show(const struct network *network, const struct scene *scen
                                                 .damaged = packet->damaged } });
 }
 
+static uint64_t network_delay(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
+{
+    const uint64_t tame_ns = 1 + (scene->healed ? scene_election_ns(scene) / 1000 : network->delay_ns[from][to]);
+    const uint64_t delay_ns = choose_draws(&scene->choose) ? network_draw_delay(network, scene, from, to) : tame_ns;
+    return choose_note(&scene->choose, SITE_DELAY, delay_ns, tame_ns);
+}
+
+/* extra_ns: later than usual; of a copy in a replay, its delay. */
 static bool network_post(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame,
                          uint64_t extra_ns, enum frame_fate fate)
 {
+    const uint32_t part = fate == FATE_DUPLICATE ? 1 : fate == FATE_LATE ? 2 : 0;
+    choose_part(&scene->choose, part);
     const uint32_t slot = network_allocate(network, frame.count);
     if (slot == PACKETS_MAX) {
         scene->coverage.dropped++;
@@ -247,7 +273,14 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
     memcpy(network->arena + packet->offset, frame.bytes, frame.count);
     if (!scene->healed)
         network_damage(network, scene, packet, network_link(from, to));
-    uint64_t at_ns = scene->now_ns + extra_ns + network_delay(network, scene, from, to);
+    uint64_t delay_ns = extra_ns;
+    if (part == 0)
+        delay_ns = network_delay(network, scene, from, to);
+    else if (choose_draws(&scene->choose))
+        delay_ns += network_draw_delay(network, scene, from, to);
+    if (part > 0 && choose_draws(&scene->choose))
+        choose_note(&scene->choose, SITE_COPY, delay_ns, 0);
+    uint64_t at_ns = scene->now_ns + delay_ns;
     if (at_ns < network->clogged_ns[from][to]) {
         at_ns = network->clogged_ns[from][to];
         coverage_fire(&scene->coverage, FAULT_CLOG);
@@ -279,10 +312,79 @@ static bool network_swallow(const struct network *network, struct scene *scene, 
     return cut != 0;
 }
 
+/* Again, at once or much later. */
+static uint32_t network_copy(struct network *network, struct scene *scene, uint32_t from, uint32_t to,
+                             struct slice frame)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const uint32_t link = network_link(from, to);
+    uint32_t copies = 0;
+    if (!choose_draws(&scene->choose)) {
+        for (uint32_t part = 1; part <= 2; part++) {
+            choose_part(&scene->choose, part);
+            const uint64_t delay_ns = choose_note(&scene->choose, SITE_COPY, 0, 0);
+            if (delay_ns > 0)
+                copies +=
+                    network_post(network, scene, from, to, frame, delay_ns, part == 1 ? FATE_DUPLICATE : FATE_LATE);
+        }
+        return copies;
+    }
+    if (choose_chance(&scene->choose, SITE_COPY_DRAW, link, swarm->duplicate)) {
+        copies += network_post(network, scene, from, to, frame, 0, FATE_DUPLICATE);
+        coverage_fire(&scene->coverage, FAULT_DUPLICATE);
+    }
+    if (choose_chance(&scene->choose, SITE_COPY_DRAW, link, swarm->duplicate_late)) {
+        const uint64_t election_ns = scene_election_ns(scene);
+        const uint64_t late_ns = choose_octave(&scene->choose, SITE_COPY_DRAW, link, election_ns, 16 * election_ns);
+        copies += network_post(network, scene, from, to, frame, late_ns, FATE_LATE);
+        coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
+    }
+    return copies;
+}
+
+/* FATE_SENT: it is not lost. */
+static enum frame_fate network_loses(const struct network *network, struct scene *scene, uint32_t link,
+                                     const struct frame_header *header)
+{
+    const struct swarm *swarm = &scene->swarm;
+    enum frame_fate fate = FATE_SENT;
+    if (!choose_draws(&scene->choose)) {
+        fate = choose_note(&scene->choose, SITE_LOSS, 0, 0) != 0 ? FATE_LOST : FATE_SENT;
+    } else {
+        if (choose_chance(&scene->choose, SITE_LOSS_DRAW, link, swarm->loss))
+            fate = FATE_LOST;
+        else if (network_selected(network, swarm->selective, header)
+                 && choose_chance(&scene->choose, SITE_LOSS_DRAW, link, swarm->selective_loss))
+            fate = FATE_SELECTED;
+        choose_note(&scene->choose, SITE_LOSS, fate != FATE_SENT, 0);
+    }
+    if (fate != FATE_SENT)
+        coverage_fire(&scene->coverage, fate == FATE_LOST ? FAULT_LOSS : FAULT_SELECTIVE_LOSS);
+    return fate;
+}
+
+static uint32_t network_request_class(struct slice frame)
+{
+    struct request_header request;
+    if (frame.count < sizeof(struct frame_header) + sizeof request)
+        return FRAME_CLIENT_REQUEST;
+    memcpy(&request, frame.bytes + sizeof(struct frame_header), sizeof request);
+    return request.kind > 0 && request.kind <= REQUEST_KIND_LAST ? CLASS_REQUEST + request.kind : FRAME_CLIENT_REQUEST;
+}
+
+/* What the frame is, for the choices about it. */
+static uint32_t network_class(const struct network *network, const struct frame_header *header, struct slice frame)
+{
+    if (header->type == FRAME_APPEND_REQUEST && header->frame_bytes <= network->heartbeat_bytes)
+        return CLASS_HEARTBEAT;
+    if (header->type == FRAME_CLIENT_REQUEST)
+        return network_request_class(frame);
+    return header->type <= FRAME_CLIENT_REPLY ? header->type : CLASS_NONE;
+}
+
 static uint32_t network_send_copies(struct network *network, struct scene *scene, uint32_t from, uint32_t to,
                                     struct slice frame)
 {
-    const struct swarm *swarm = &scene->swarm;
     const uint32_t link = network_link(from, to);
     struct frame_header header;
     ASSERT(frame.count >= sizeof header);
@@ -292,6 +394,8 @@ static uint32_t network_send_copies(struct network *network, struct scene *scene
             observe_lost(scene, from, to, frame, FATE_HELD, 0);
         return 0;
     }
+    if (scene->choose.tracer != NULL)
+        choose_subject(&scene->choose, SUBJECT_FRAME, link, network_class(network, &header, frame));
     if (network_swallow(network, scene, from, to)) {
         if (observed_by(scene))
             observe_lost(scene, from, to, frame, FATE_CUT, network->cut[from][to]);
@@ -299,31 +403,14 @@ static uint32_t network_send_copies(struct network *network, struct scene *scene
     }
     if (scene->healed)
         return network_post(network, scene, from, to, frame, 0, FATE_SENT);
-    if (choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->loss)) {
-        coverage_fire(&scene->coverage, FAULT_LOSS);
+    const enum frame_fate fate = network_loses(network, scene, link, &header);
+    if (fate != FATE_SENT) {
         if (observed_by(scene))
-            observe_lost(scene, from, to, frame, FATE_LOST, 0);
+            observe_lost(scene, from, to, frame, fate, 0);
         return 0;
     }
-    if (network_selected(network, swarm->selective, &header)
-        && choose_chance(&scene->choose, CHOOSE_LOSS, link, swarm->selective_loss)) {
-        coverage_fire(&scene->coverage, FAULT_SELECTIVE_LOSS);
-        if (observed_by(scene))
-            observe_lost(scene, from, to, frame, FATE_SELECTED, 0);
-        return 0;
-    }
-    uint32_t copies = network_post(network, scene, from, to, frame, 0, FATE_SENT);
-    if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate)) {
-        copies += network_post(network, scene, from, to, frame, 0, FATE_DUPLICATE);
-        coverage_fire(&scene->coverage, FAULT_DUPLICATE);
-    }
-    if (choose_chance(&scene->choose, CHOOSE_DUPLICATE, link, swarm->duplicate_late)) {
-        const uint64_t election_ns = scene_election_ns(scene);
-        const uint64_t late_ns = choose_octave(&scene->choose, CHOOSE_DUPLICATE, link, election_ns, 16 * election_ns);
-        copies += network_post(network, scene, from, to, frame, late_ns, FATE_LATE);
-        coverage_fire(&scene->coverage, FAULT_DUPLICATE_LATE);
-    }
-    return copies;
+    const uint32_t copies = network_post(network, scene, from, to, frame, 0, FATE_SENT);
+    return copies + network_copy(network, scene, from, to, frame);
 }
 
 uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame)

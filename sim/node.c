@@ -1,6 +1,7 @@
 /* The life of one node: starts, crashes, pauses, stops; its timer. */
 #include "node.h"
 
+#include "../core/prng.h"
 #include "observe.h"
 
 bool node_paused(const struct world *world, const struct node *node)
@@ -10,7 +11,11 @@ bool node_paused(const struct world *world, const struct node *node)
 
 uint64_t node_instance(struct world *world, const struct node *node)
 {
-    return 1 + choose(&world->scene.choose, CHOOSE_LIFE, node->slot, INSTANCE_REJOIN - 1);
+    struct choose *choices = &world->scene.choose;
+    const uint64_t drawn =
+        choose_draws(choices) ? 1 + choose(choices, SITE_LIFE_DRAW, node->slot, INSTANCE_REJOIN - 1) : 0;
+    choose_resume(choices, SUBJECT_LIFE, node->slot, CLASS_NONE, 0);
+    return choose_note(choices, SITE_INSTANCE, drawn, 1 + node->slot);
 }
 
 void node_format(struct world *world, struct node *node, uint64_t instance)
@@ -27,17 +32,27 @@ void node_format(struct world *world, struct node *node, uint64_t instance)
         disk_put(&node->disk, &world->scene, superblock_offset(&swarm->limits, copy), bytes);
 }
 
+/* Who runs off the trace has a seed all the same, a different one in each life. */
+static uint64_t node_seed(struct scene *scene, const struct node *node)
+{
+    uint64_t name = ((uint64_t)node->slot << 32) | node->life;
+    const uint64_t drawn =
+        choose_draws(&scene->choose) ? choose(&scene->choose, SITE_LIFE_DRAW, node->slot, UINT64_MAX) : 0;
+    choose_resume(&scene->choose, SUBJECT_LIFE, node->slot, CLASS_NONE, node->life);
+    return choose_note(&scene->choose, SITE_LIFE_SEED, drawn, prng_mix(&name));
+}
+
 void node_start(struct world *world, struct node *node)
 {
     struct scene *scene = &world->scene;
     const struct swarm *swarm = &scene->swarm;
     struct replica_config config = swarm->configs[node->slot];
     ASSERT(node->state == NODE_DOWN);
-    config.seed = choose(&scene->choose, CHOOSE_LIFE, node->slot, UINT64_MAX);
     replica_clear(node->region, &swarm->limits);
+    node->life++;
+    config.seed = node_seed(scene, node);
     node->replica = replica_init(node->region, &swarm->limits, &config);
     node->state = NODE_UP;
-    node->life++;
     node->role = RAFT_STARTING;
     node->resume_ns = 0;
     node->timer_armed = false;
@@ -46,6 +61,7 @@ void node_start(struct world *world, struct node *node)
     check_node_started(scene->check, node->slot);
     if (observed_by(scene))
         observe(scene, (struct observed){ .kind = OBSERVED_START, .who = node->slot, .life = node->life });
+    choose_subject(&scene->choose, SUBJECT_STEP, node->slot, CLASS_START);
     world_feed(world, node, &(struct input){ .kind = INPUT_START }, ENDPOINTS);
 }
 
@@ -55,14 +71,19 @@ static void node_schedule_restart(struct world *world, struct node *node)
     const uint64_t election_ns = scene_election_ns(scene);
     if (scene->script != NULL)
         return;
-    const bool fast = choose_chance(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.fast_restart);
-    uint64_t down_ns = choose_exponential(&scene->choose, CHOOSE_LIFE, node->slot, scene->swarm.downtime_ns);
-    if (fast)
-        down_ns = choose(&scene->choose, CHOOSE_LIFE, node->slot, election_ns / 16 + 1);
+    uint64_t down_ns = 0;
+    if (choose_draws(&scene->choose)) {
+        const bool fast = choose_chance(&scene->choose, SITE_DOWN_DRAW, node->slot, scene->swarm.fast_restart);
+        down_ns = choose_exponential(&scene->choose, SITE_DOWN_DRAW, node->slot, scene->swarm.downtime_ns);
+        if (fast)
+            down_ns = choose(&scene->choose, SITE_DOWN_DRAW, node->slot, election_ns / 16 + 1);
+        if (fast && !scene->healed)
+            coverage_fire(&scene->coverage, FAULT_FAST_RESTART);
+    }
     if (scene->healed)
         down_ns = election_ns / 16;
-    if (fast && !scene->healed)
-        coverage_fire(&scene->coverage, FAULT_FAST_RESTART);
+    else
+        down_ns = choose_note(&scene->choose, SITE_DOWN, down_ns, scene->swarm.downtime_ns);
     const bool queued =
         queue_push(&scene->queue, scene->now_ns + 1 + down_ns, QUEUE_RESTART, node->slot, 0, node->life);
     ASSERT(queued);
@@ -71,6 +92,7 @@ static void node_schedule_restart(struct world *world, struct node *node)
 /* The process is gone; what its disk had in flight is decided now. */
 static void node_end(struct world *world, struct node *node)
 {
+    choose_resume(&world->scene.choose, SUBJECT_LIFE, node->slot, CLASS_NONE, node->life);
     disk_crash(&node->disk, &world->scene);
     check_node_crashed(world->scene.check, node->slot);
     world_owe(world, node, false);
@@ -168,7 +190,8 @@ void node_arm_timer(struct world *world, struct node *node)
     if (node->clock.untimed) {
         if (node->timer_armed || (scene->script != NULL && node->deadline_ns > node->shown_ns))
             return;
-        at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, CHOOSE_TIMER, node->slot, scene->swarm.timer_ns);
+        choose_subject(&scene->choose, SUBJECT_TIMER, node->slot, CLASS_NONE);
+        at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, SITE_TIMER, node->slot, scene->swarm.timer_ns);
         if (node->deadline_ns <= node->shown_ns)
             at_ns = scene->now_ns;
     } else {
@@ -200,5 +223,6 @@ void node_timer(struct world *world, struct node *node)
         node_arm_timer(world, node);
         return;
     }
+    choose_subject(&world->scene.choose, SUBJECT_STEP, node->slot, CLASS_TICK);
     world_feed(world, node, &(struct input){ .kind = INPUT_TICK }, ENDPOINTS);
 }

@@ -7,11 +7,15 @@
 /* Ids of requests, below those of calls. */
 enum { CHANGE_ID_FIRST = 16, CHANGE_ID_END = 1 << 20 };
 
-static uint64_t draw(struct world *world, uint64_t n) { return choose(&world->scene.choose, CHOOSE_MEMBERS, 0, n); }
-
-static bool chance(struct world *world, uint32_t rate)
+/* What becomes part of a plan, which a trace notes as a whole. */
+static uint64_t draw(struct world *world, uint64_t n)
 {
-    return choose_chance(&world->scene.choose, CHOOSE_MEMBERS, 0, rate);
+    return choose_draws(&world->scene.choose) ? choose(&world->scene.choose, SITE_CHANGE_DRAW, 0, n) : 0;
+}
+
+static bool chance(struct world *world, enum choose_site site, uint32_t rate)
+{
+    return choose_chance(&world->scene.choose, site, 0, rate);
 }
 
 void reconfigure_reset(struct reconfigure *reconfigure) { memset(reconfigure, 0, sizeof *reconfigure); }
@@ -20,8 +24,14 @@ static void schedule(struct world *world)
 {
     struct scene *scene = &world->scene;
     uint64_t wait_ns = scene_election_ns(scene);
-    if (!scene->healed)
-        wait_ns = 1 + choose_exponential(&scene->choose, CHOOSE_MEMBERS, 0, scene->swarm.change_ns);
+    if (!scene->healed && choose_draws(&scene->choose))
+        wait_ns = 1 + choose_exponential(&scene->choose, SITE_CHANGE_DRAW, 0, scene->swarm.change_ns);
+    const uint64_t next_ns = choose_draws(&scene->choose) ? UINT64_MAX : choose_when(&scene->choose, SITE_CHANGE, 0);
+    if (next_ns != UINT64_MAX && !scene->healed)
+        wait_ns = next_ns - scene->now_ns;
+    /* Noted now: that it is still to come when the faults end matters, too. */
+    if (!scene->healed && (choose_draws(&scene->choose) || next_ns != UINT64_MAX))
+        choose_plan(&scene->choose, SITE_CHANGE, 0, scene->now_ns + wait_ns);
     const bool queued = queue_push(&scene->queue, scene->now_ns + wait_ns, QUEUE_MEMBERS, 0, 0, 0);
     ASSERT(queued);
 }
@@ -49,7 +59,7 @@ static void tend(struct world *world)
         if (node->state == NODE_DOWN && node->life == 0 && member) {
             node_start(world, node);
         } else if (node->state == NODE_STOPPED && node->stop == STOP_REMOVED) {
-            if (!member && (scene->healed || !chance(world, scene->swarm.revived)))
+            if (!member && (scene->healed || !chance(world, SITE_REVIVE, scene->swarm.revived)))
                 continue;
             if (!member)
                 coverage_fire(&scene->coverage, FAULT_REMOVED_REVIVED);
@@ -110,18 +120,22 @@ static uint8_t roles_for(enum member_operation_kind kind)
     UNREACHABLE();
 }
 
+static void new_address(const struct world *world, const struct plan *plan, struct member_operation *operation)
+{
+    const uint64_t number = world->workload.reconfigure.asked;
+    const char address[] = { 'm', (char)('a' + number % 26), (char)('a' + number / 26 % 26),
+                             (char)('0' + plan->asked.count) };
+    memcpy(operation->address, address, sizeof address);
+}
+
 /* A new one each time; now and then that of another member. */
 static void draw_address(struct world *world, const struct plan *plan, struct member_operation *operation)
 {
     const struct member *other = &plan->now.members[draw(world, MEMBERS_MAX)];
-    const uint64_t number = world->workload.reconfigure.asked;
-    if (other->id != 0 && other->id != operation->id && draw(world, 8) == 7) {
+    if (other->id != 0 && other->id != operation->id && draw(world, 8) == 7)
         memcpy(operation->address, other->address, sizeof operation->address);
-        return;
-    }
-    const char address[] = { 'm', (char)('a' + number % 26), (char)('a' + number / 26 % 26),
-                             (char)('0' + plan->asked.count) };
-    memcpy(operation->address, address, sizeof address);
+    else
+        new_address(world, plan, operation);
 }
 
 /* One more operation, if there is a node for it. */
@@ -173,6 +187,58 @@ static void plan_draw(struct world *world, struct plan *plan)
     }
 }
 
+/* One operation as a number: kind, node, priority, and whose address it takes, one more than its slot. 0: none. */
+static uint64_t operation_pack(const struct world *world, const struct plan *plan,
+                               const struct member_operation *operation)
+{
+    uint64_t other = 0;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX && operation->address[0] != 0; slot++)
+        if (plan->now.members[slot].id != 0 && plan->now.members[slot].id != operation->id
+            && memcmp(plan->now.members[slot].address, operation->address, sizeof operation->address) == 0)
+            other = slot + 1;
+    return operation->kind + ((uint64_t)world_slot_of(world, operation->id) << 4) + ((uint64_t)operation->priority << 8)
+           + (other << 12);
+}
+
+static void operation_unpack(struct world *world, struct plan *plan, uint64_t packed)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    const uint32_t node = (uint32_t)(packed >> 4 & 15) % swarm->node_count;
+    const uint32_t kind = (uint32_t)(packed & 15);
+    const uint32_t other = (uint32_t)(packed >> 12) % (MEMBERS_MAX + 1);
+    if (kind < MEMBER_ADD_LEARNER || kind > MEMBER_SET_PRIORITY || plan->asked.count == CHANGE_OPERATIONS_MAX)
+        return;
+    struct member_operation operation = { .id = swarm->configs[node].node_id,
+                                          .kind = (uint8_t)kind,
+                                          .priority = (uint8_t)(packed >> 8 & 15) };
+    if (kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER || kind == MEMBER_SET_ADDRESS) {
+        new_address(world, plan, &operation);
+        if (other > 0 && plan->now.members[other - 1].id != 0)
+            memcpy(operation.address, plan->now.members[other - 1].address, sizeof operation.address);
+    }
+    if (kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER)
+        plan->asked.readded |= world->workload.reconfigure.members & 1u << node;
+    plan->asked.operations[plan->asked.count++] = operation;
+}
+
+/* The operations, and a 0 behind them. */
+static void plan_note(struct world *world, struct plan *plan)
+{
+    struct choose *choices = &world->scene.choose;
+    if (choose_draws(choices)) {
+        for (uint32_t i = 0; i < plan->asked.count; i++)
+            choose_note(choices, SITE_CHANGE_OPS, operation_pack(world, plan, &plan->asked.operations[i]), 0);
+        choose_note(choices, SITE_CHANGE_OPS, 0, 0);
+        return;
+    }
+    for (uint32_t i = 0; i <= CHANGE_OPERATIONS_MAX; i++) {
+        const uint64_t packed = choose_note(choices, SITE_CHANGE_OPS, 0, 0);
+        if (packed == 0)
+            return;
+        operation_unpack(world, plan, packed);
+    }
+}
+
 /* May it be asked for? What is refused in any case may. */
 static bool plan_is_bearable(const struct world *world, const struct plan *plan)
 {
@@ -193,7 +259,16 @@ static bool plan_is_bearable(const struct world *world, const struct plan *plan)
 
 /* ---- asking ---- */
 
-static struct node *whom_to_ask(struct world *world)
+static struct node *leader_if_any(struct world *world)
+{
+    struct node *leader = &world->nodes[0];
+    for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++)
+        if (world->nodes[slot].state == NODE_UP && world->nodes[slot].role == RAFT_LEADER)
+            leader = &world->nodes[slot];
+    return leader;
+}
+
+static struct node *draw_whom_to_ask(struct world *world)
 {
     const uint32_t count = world->scene.swarm.node_count;
     struct node *asked = &world->nodes[draw(world, count)];
@@ -204,6 +279,16 @@ static struct node *whom_to_ask(struct world *world)
             && (asked->role != RAFT_LEADER || asked->state != NODE_UP || draw(world, 2) == 1))
             asked = &world->nodes[slot];
     return asked;
+}
+
+/* A trace names the node, or means the leader. */
+static struct node *whom_to_ask(struct world *world)
+{
+    struct choose *choices = &world->scene.choose;
+    struct node *leader = leader_if_any(world);
+    struct node *asked = choose_draws(choices) ? draw_whom_to_ask(world) : leader;
+    const uint64_t named = choose_note(choices, SITE_CHANGE_ASK, asked == leader ? 0 : 1 + asked->slot, 0);
+    return named == 0 ? leader : &world->nodes[(named - 1) % world->scene.swarm.node_count];
 }
 
 static void note_targets(struct world *world, const struct change_asked *asked)
@@ -218,7 +303,8 @@ static void note_targets(struct world *world, const struct change_asked *asked)
         /* Who is to join is started before, or when the change is seen to be done. */
         const uint8_t kind = asked->operations[i].kind;
         const bool joins = kind == MEMBER_ADD_LEARNER || kind == MEMBER_ADD_VOTER;
-        if (joins && world->nodes[target].state == NODE_DOWN && world->nodes[target].life == 0 && draw(world, 2) == 1)
+        if (joins && world->nodes[target].state == NODE_DOWN && world->nodes[target].life == 0
+            && choose(&scene->choose, SITE_CHANGE_START, 0, 2) == 1)
             node_start(world, &world->nodes[target]);
     }
 }
@@ -233,10 +319,13 @@ static bool plan_version(struct world *world, const struct plan *plan, const str
     if (world->scene.swarm.voters_min > 1)
         return index > 0 ? index <= view.commit
                          : plan->asked.count == 1 && plan->asked.operations[0].kind == MEMBER_ADD_LEARNER;
-    if (chance(world, world->scene.swarm.change_any))
-        *version = 0;
+    enum { VERSION_USED, VERSION_ANY, VERSION_OTHER } which = VERSION_USED;
+    if (chance(world, SITE_CHANGE_DRAW, world->scene.swarm.change_any))
+        which = VERSION_ANY;
     else if (draw(world, 16) == 15)
-        *version = index + 1; /* of another one, most likely */
+        which = VERSION_OTHER; /* most likely */
+    const uint64_t noted = choose_note(&world->scene.choose, SITE_CHANGE_VERSION, which, VERSION_USED);
+    *version = noted == VERSION_USED ? index : noted == VERSION_ANY ? 0 : index + 1;
     return true;
 }
 
@@ -250,11 +339,13 @@ static void ask(struct world *world, struct node *node)
     if (node->state != NODE_UP)
         return;
     plan.now = *replica_configuration(node->replica);
-    plan_draw(world, &plan);
+    if (choose_draws(&scene->choose))
+        plan_draw(world, &plan);
+    plan_note(world, &plan);
     if (!plan_is_bearable(world, &plan) || !plan_version(world, &plan, node->replica, &version))
         return;
     plan.asked.id = CHANGE_ID_FIRST + reconfigure->asked++;
-    plan.asked.forced = chance(world, scene->swarm.change_forced);
+    plan.asked.forced = chance(world, SITE_CHANGE_FORCED, scene->swarm.change_forced);
     ASSERT(plan.asked.id < CHANGE_ID_END);
     reconfigure->changes[plan.asked.id % CHANGES_MAX] = plan.asked;
     const struct request request = {
@@ -268,7 +359,7 @@ static void ask(struct world *world, struct node *node)
     const uint32_t bytes = request_bytes(&request);
     ASSERT(bytes <= sizeof frame);
     request_encode(&request, scene->swarm.configs[0].cluster_id, frame);
-    const uint32_t client = (uint32_t)draw(world, scene->swarm.client_count);
+    const uint32_t client = (uint32_t)choose(&scene->choose, SITE_CHANGE_CLIENT, 0, scene->swarm.client_count);
     network_send(&world->network, scene, ENDPOINT_CLIENT + client, node->slot,
                  (struct slice){ .bytes = frame, .count = bytes });
     note_targets(world, &plan.asked);
@@ -276,11 +367,12 @@ static void ask(struct world *world, struct node *node)
 
 void reconfigure_tick(struct world *world)
 {
+    choose_subject(&world->scene.choose, SUBJECT_CHANGE, 0, CLASS_NONE);
     tend(world);
     if (!world->scene.healed) {
         struct node *node = whom_to_ask(world);
         ask(world, node);
-        if (chance(world, world->scene.swarm.change_together)) {
+        if (chance(world, SITE_CHANGE_TWICE, world->scene.swarm.change_together)) {
             coverage_fire(&world->scene.coverage, FAULT_CHANGE_TOGETHER);
             ask(world, node);
         }

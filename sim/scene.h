@@ -60,14 +60,14 @@ static inline struct frame_context scene_frame_context(const struct scene *scene
 }
 
 /* One delay from a distribution around `typical`. */
-static inline uint64_t scene_delay(struct scene *scene, enum choose_kind kind, uint32_t who,
+static inline uint64_t scene_delay(struct scene *scene, enum choose_site site, uint32_t who,
                                    enum delay_kind distribution, uint64_t typical_ns)
 {
     switch (distribution) {
     case DELAY_CONSTANT: return typical_ns;
-    case DELAY_UNIFORM: return choose(&scene->choose, kind, who, 2 * typical_ns + 1);
-    case DELAY_EXPONENTIAL: return choose_exponential(&scene->choose, kind, who, typical_ns);
-    case DELAY_HEAVY: return choose_heavy(&scene->choose, kind, who, typical_ns);
+    case DELAY_UNIFORM: return choose(&scene->choose, site, who, 2 * typical_ns + 1);
+    case DELAY_EXPONENTIAL: return choose_exponential(&scene->choose, site, who, typical_ns);
+    case DELAY_HEAVY: return choose_heavy(&scene->choose, site, who, typical_ns);
     case DELAY_KINDS: break;
     }
     UNREACHABLE();

@@ -29,14 +29,14 @@ struct draw {
 
 static uint64_t draw_below(const struct draw *draw, uint64_t n)
 {
-    return choose(draw->choose, CHOOSE_SWARM, draw->group, n);
+    return choose(draw->choose, SITE_SWARM, draw->group, n);
 }
 
 static bool draw_percent(const struct draw *draw, uint32_t percent) { return draw_below(draw, 100) >= 100 - percent; }
 
 static uint64_t draw_octave(const struct draw *draw, uint64_t low, uint64_t high)
 {
-    return choose_octave(draw->choose, CHOOSE_SWARM, draw->group, low, high);
+    return choose_octave(draw->choose, SITE_SWARM, draw->group, low, high);
 }
 
 /* A rate that is off in half of the schedules. */
@@ -171,7 +171,7 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
         config->pre_vote = pre_vote;
         config->check_quorum = check_quorum;
         config->strict_naming = strict_naming;
-        config->node_id = draw_id(draw, plain, slot);
+        config->node_id = swarm->ids[slot] = draw_id(draw, plain, slot);
         if (slot >= swarm->member_count)
             continue;
         swarm->configuration.members[slot] = (struct member){
@@ -182,7 +182,8 @@ static void draw_raft(struct swarm *swarm, const struct draw *draw)
     }
     if (draw_percent(draw, 25))
         for (uint32_t slot = 0; slot < swarm->member_count; slot++)
-            swarm->configuration.members[slot].priority = (uint8_t)draw_below(draw, 4);
+            swarm->configuration.members[slot].priority =
+                (uint8_t)(swarm->priorities[slot] = (uint32_t)draw_below(draw, 4));
 }
 
 /* One knob: kept only if all relations between the limits still hold. */

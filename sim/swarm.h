@@ -87,6 +87,8 @@ struct swarm {
 
     struct limits limits;
     struct replica_config configs[VOTERS_MAX]; /* seed is set anew for each life */
+    uint64_t ids[VOTERS_MAX];                  /* of the nodes, as in configs */
+    uint32_t priorities[VOTERS_MAX];           /* of the members, as in configuration */
     struct configuration configuration;        /* at format; those who are not in it have none */
 
     uint64_t delay_ns; /* typical, of a link */

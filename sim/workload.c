@@ -23,6 +23,12 @@ static void client_arm(struct workload *workload, struct scene *scene, uint32_t 
     ASSERT(queued);
 }
 
+/* The time until a client's next call; the typical one is the mean. */
+static uint64_t client_think(struct scene *scene, uint32_t slot, uint64_t drawn_ns)
+{
+    return choose_note(&scene->choose, SITE_THINK, drawn_ns, slot == CLIENT_PROBER ? 0 : scene->swarm.think_ns);
+}
+
 void workload_reset(struct workload *workload, struct scene *scene)
 {
     const struct swarm *swarm = &scene->swarm;
@@ -34,10 +40,16 @@ void workload_reset(struct workload *workload, struct scene *scene)
         struct client *client = &workload->clients[slot];
         memset(client, 0, offsetof(struct client, key));
         client->state = slot < swarm->client_count ? CLIENT_IDLE : CLIENT_DONE;
-        client->stubborn = choose_chance(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->stubborn);
-        client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+        choose_resume(&scene->choose, SUBJECT_CLIENT, slot, CLASS_NONE, 0);
+        choose_resume(&scene->choose, SUBJECT_CALL, slot, CLASS_NONE, 0);
+        client->stubborn = choose_chance(&scene->choose, SITE_STUBBORN, slot, swarm->stubborn);
+        client->node = (uint32_t)choose(&scene->choose, SITE_HOME, slot, swarm->node_count);
         if (client->state == CLIENT_IDLE)
-            client_arm(workload, scene, slot, choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, swarm->think_ns + 1));
+            client_arm(workload, scene, slot,
+                       client_think(scene, slot,
+                                    choose_draws(&scene->choose)
+                                        ? choose(&scene->choose, SITE_THINK_DRAW, slot, swarm->think_ns + 1)
+                                        : 0));
     }
 }
 
@@ -61,9 +73,23 @@ static uint32_t client_target(struct client *client, struct scene *scene, uint32
     const uint32_t nodes = scene->swarm.node_count;
     if ((client->request.flags & REQUEST_FLAG_LOCAL) == 0)
         return client->node;
-    client->asked = scene->healed ? (client->asked + 1) % nodes
-                                  : (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, nodes);
+    uint32_t asked = (client->asked + 1) % nodes;
+    if (!scene->healed) {
+        if (choose_draws(&scene->choose))
+            asked = (uint32_t)choose(&scene->choose, SITE_ROUTE_DRAW, slot, nodes);
+        asked = (uint32_t)choose_note(&scene->choose, SITE_ASKED, 1 + asked, 1 + client->node) - 1;
+    }
+    client->asked = asked % nodes;
     return client->asked;
+}
+
+/* 0, or one more than the node that is asked as well. */
+static uint32_t client_hedge(struct scene *scene, uint32_t slot)
+{
+    uint32_t other = 0;
+    if (choose_draws(&scene->choose) && choose_chance(&scene->choose, SITE_ROUTE_DRAW, slot, scene->swarm.hedge))
+        other = 1 + (uint32_t)choose(&scene->choose, SITE_ROUTE_DRAW, slot, scene->swarm.node_count);
+    return (uint32_t)choose_note(&scene->choose, SITE_HEDGE, other, 0);
 }
 
 static void client_attempt(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
@@ -78,12 +104,14 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     if (client->attempts > 1)
         coverage_fire(&scene->coverage, FAULT_RETRY);
     ASSERT(request_bytes(&client->request) <= CLIENT_FRAME_BYTES_MAX);
-    const bool anonymous = choose(&scene->choose, CHOOSE_CLIENT, slot, 8) == 7;
+    client->tried = choose_subject(&scene->choose, SUBJECT_ATTEMPT, slot, CLASS_NONE);
+    const bool drawn = choose_draws(&scene->choose) && choose(&scene->choose, SITE_CALL_DRAW, slot, 8) == 7;
+    const bool anonymous = choose_note(&scene->choose, SITE_ANONYMOUS, drawn, 0) != 0;
     request_encode(&client->request, anonymous ? 0 : swarm->configs[0].cluster_id, workload->frame);
     client->copies += client_send(workload, scene, network, slot, client_target(client, scene, slot));
-    if (!scene->healed && choose_chance(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->hedge)) {
-        const uint32_t other = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
-        client->copies += client_send(workload, scene, network, slot, other);
+    const uint32_t other = scene->healed ? 0 : client_hedge(scene, slot);
+    if (other != 0) {
+        client->copies += client_send(workload, scene, network, slot, (other - 1) % swarm->node_count);
         coverage_fire(&scene->coverage, FAULT_HEDGE);
     }
     const uint64_t patience_ns = scene->healed ? scene_election_ns(scene) : swarm->patience_ns;
@@ -115,9 +143,10 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
     client->attempts = 0;
     client->copies = 0;
     client->budget_ns = 0;
-    if (choose_chance(&scene->choose, CHOOSE_DEADLINE, slot, scene->swarm.deadlines))
-        client->budget_ns = choose_octave(&scene->choose, CHOOSE_DEADLINE, slot, scene_election_ns(scene) / 256,
+    if (choose_draws(&scene->choose) && choose_chance(&scene->choose, SITE_BUDGET_DRAW, slot, scene->swarm.deadlines))
+        client->budget_ns = choose_octave(&scene->choose, SITE_BUDGET_DRAW, slot, scene_election_ns(scene) / 256,
                                           scene_election_ns(scene));
+    client->budget_ns = choose_note(&scene->choose, SITE_CALL_WITHIN, client->budget_ns, 0);
     workload->open++;
     scene->coverage.calls++;
     const enum meter_kind before = meter_switch(&scene->meter, METER_CHECK);
@@ -131,20 +160,21 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
 static void client_operate(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     const struct swarm *swarm = &scene->swarm;
-    if (choose_chance(&scene->choose, CHOOSE_OPERATOR, slot, swarm->asks)) {
+    if (choose_chance(&scene->choose, SITE_ASK_CHECKPOINT, slot, swarm->asks)) {
         const struct request request = { .request_id = ID_CHECKPOINT, .kind = REQUEST_CHECKPOINT };
         request_encode(&request, swarm->configs[0].cluster_id, workload->frame);
         network_send(network, scene, ENDPOINT_CLIENT + slot, workload->clients[slot].node,
                      (struct slice){ .bytes = workload->frame, .count = request_bytes(&request) });
     }
-    if (choose_chance(&scene->choose, CHOOSE_OPERATOR, slot, swarm->saves))
+    if (choose_chance(&scene->choose, SITE_SAVE, slot, swarm->saves))
         saver_begin(&workload->savers[slot], scene, network, slot,
-                    (uint32_t)choose(&scene->choose, CHOOSE_OPERATOR, slot, swarm->node_count));
+                    (uint32_t)choose(&scene->choose, SITE_SAVE_OF, slot, swarm->node_count));
 }
 
 static void client_begin(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     struct client *client = workload_client(workload, slot);
+    client->begun = choose_subject(&scene->choose, SUBJECT_CALL, slot, CLASS_NONE);
     if (slot == CLIENT_PROBER) {
         static const enum request_kind kinds[] = {
             [PROBER_REGISTER] = REQUEST_REGISTER,
@@ -155,7 +185,7 @@ static void client_begin(struct workload *workload, struct scene *scene, struct 
         ASSERT(client->script < PROBER_DONE);
         workload_fixed_request(workload, scene, slot, kinds[client->script], 0);
     } else {
-        if (choose_chance(&scene->choose, CHOOSE_CLIENT, slot, scene->swarm.malformed)) {
+        if (choose_chance(&scene->choose, SITE_GARBAGE, slot, scene->swarm.malformed)) {
             const struct slice garbage = workload_draw_garbage(workload, scene, slot);
             network_send(network, scene, ENDPOINT_CLIENT + slot, client->node, garbage);
             coverage_fire(&scene->coverage, FAULT_MALFORMED_REQUEST);
@@ -178,11 +208,16 @@ static void client_finish(struct workload *workload, struct scene *scene, uint32
         client->state = CLIENT_DONE;
         return;
     }
-    const uint64_t think_ns = choose_exponential(&scene->choose, CHOOSE_CLIENT_TIME, slot, scene->swarm.think_ns);
-    const bool driven = client_is_driven(scene);
+    uint64_t think_ns = 0;
+    if (choose_draws(&scene->choose))
+        think_ns = choose_exponential(&scene->choose, SITE_THINK_DRAW, slot, scene->swarm.think_ns);
+    const bool driven = choose_draws(&scene->choose) && client_is_driven(scene);
     if (driven)
         coverage_fire(&scene->coverage, FAULT_OVERLOAD);
-    client_arm(workload, scene, slot, slot == CLIENT_PROBER || driven ? 0 : think_ns);
+    if (slot == CLIENT_PROBER || driven)
+        think_ns = 0;
+    choose_resume(&scene->choose, SUBJECT_CALL, slot, CLASS_NONE, client->begun);
+    client_arm(workload, scene, slot, client_think(scene, slot, think_ns));
 }
 
 static void client_abandon(struct workload *workload, struct scene *scene, uint32_t slot)
@@ -242,12 +277,27 @@ static void client_pause(struct workload *workload, struct scene *scene, uint32_
 {
     struct client *client = workload_client(workload, slot);
     const uint64_t pause_ns = scene_election_ns(scene) / (scene->healed ? 4 : 32);
-    const uint64_t drawn_ns = 1 + choose(&scene->choose, CHOOSE_CLIENT_TIME, slot, pause_ns + 1);
+    uint64_t drawn_ns = 0;
+    if (choose_draws(&scene->choose))
+        drawn_ns = 1 + choose(&scene->choose, SITE_THINK_DRAW, slot, pause_ns + 1);
+    choose_resume(&scene->choose, SUBJECT_ATTEMPT, slot, CLASS_NONE, client->tried);
+    drawn_ns = choose_note(&scene->choose, SITE_PAUSE, drawn_ns, 1 + pause_ns / 2);
     const bool heeds = asked_ns > drawn_ns && !client->stubborn;
     if (heeds)
         coverage_fire(&scene->coverage, FAULT_RETRY_AFTER);
     client->state = CLIENT_PAUSING;
     client_arm(workload, scene, slot, heeds ? asked_ns : drawn_ns);
+}
+
+/* Any node; the tame choice is the next one. */
+static uint32_t client_draw_node(const struct client *client, struct scene *scene, uint32_t slot)
+{
+    const uint32_t nodes = scene->swarm.node_count;
+    uint32_t node = 0;
+    if (choose_draws(&scene->choose))
+        node = (uint32_t)choose(&scene->choose, SITE_ROUTE_DRAW, slot, nodes);
+    choose_resume(&scene->choose, SUBJECT_ATTEMPT, slot, CLASS_NONE, client->tried);
+    return (uint32_t)(choose_note(&scene->choose, SITE_REROUTE, 1 + node, 1 + (client->node + 1) % nodes) - 1) % nodes;
 }
 
 static void client_reroute(struct workload *workload, struct scene *scene, uint32_t slot, uint64_t leader)
@@ -270,7 +320,7 @@ static void client_reroute(struct workload *workload, struct scene *scene, uint3
     if (scene->healed && swarm->reconfigures)
         client->node = (client->node + 1) % swarm->node_count;
     else
-        client->node = (uint32_t)choose(&scene->choose, CHOOSE_CLIENT_ROUTE, slot, swarm->node_count);
+        client->node = client_draw_node(client, scene, slot);
 }
 
 /* Turned away, or without an answer: tries again, elsewhere perhaps, until it gives up. */

@@ -30,6 +30,8 @@ struct client {
     uint64_t budget_ns; /* of the current call's attempts, each */
     uint64_t invoked_ns;
     uint32_t script;     /* the prober's progress */
+    uint32_t begun;      /* calls, for a tracer... */
+    uint32_t tried;      /* ... and attempts */
     uint64_t session;    /* 0: none */
     uint64_t sequence;   /* of the last write */
     uint64_t attempt_id; /* request id of the latest attempt */

@@ -4,9 +4,21 @@
 #include "../core/checksum.h"
 #include "../core/prng.h"
 
+/* What becomes part of a value that a trace notes as a whole. */
 static uint64_t draw(struct scene *scene, uint32_t client, uint64_t n)
 {
-    return choose(&scene->choose, CHOOSE_CLIENT, client, n);
+    return choose_draws(&scene->choose) ? choose(&scene->choose, SITE_CALL_DRAW, client, n) : 0;
+}
+
+static bool chance(struct scene *scene, uint32_t client, uint32_t rate)
+{
+    return choose_draws(&scene->choose) && choose_chance(&scene->choose, SITE_CALL_DRAW, client, rate);
+}
+
+/* Clauses of a transaction are noted one draw after the other. */
+static uint64_t draw_clause(struct scene *scene, uint32_t client, uint64_t n)
+{
+    return choose(&scene->choose, SITE_CALL_TXN, client, n);
 }
 
 /* Keys differ in their last byte and, where limits allow, in length. */
@@ -73,12 +85,12 @@ static void txn_add(struct txn_draw *txn, enum txn_clause_kind kind, uint32_t ke
 static void txn_add_branch(struct txn_draw *txn, enum txn_clause_kind put, uint32_t writes)
 {
     struct scene *scene = txn->scene;
-    const uint32_t first = (uint32_t)draw(scene, txn->client, scene->swarm.key_count);
+    const uint32_t first = (uint32_t)draw_clause(scene, txn->client, scene->swarm.key_count);
     const uint32_t value_max = u32_min(scene->swarm.limits.value_bytes_max / 8, 16);
     for (uint32_t i = 0; i < u32_min(writes, scene->swarm.key_count); i++) {
-        const enum txn_clause_kind kind = (enum txn_clause_kind)((uint64_t)put + draw(scene, txn->client, 3));
+        const enum txn_clause_kind kind = (enum txn_clause_kind)((uint64_t)put + draw_clause(scene, txn->client, 3));
         const bool bare = kind == TXN_THEN_DELETE || kind == TXN_ELSE_DELETE;
-        const uint32_t bytes = bare ? 0 : (uint32_t)draw(scene, txn->client, value_max + 1);
+        const uint32_t bytes = bare ? 0 : (uint32_t)draw_clause(scene, txn->client, value_max + 1);
         txn_add(txn, kind, (first + i) % scene->swarm.key_count, 0, bytes);
     }
 }
@@ -88,22 +100,22 @@ static struct slice workload_draw_txn(struct workload *workload, struct scene *s
     const struct limits *limits = &scene->swarm.limits;
     const struct client *client = &workload->clients[client_slot];
     struct txn_draw txn = { .workload = workload, .scene = scene, .client = client_slot };
-    const uint32_t compares = (uint32_t)draw(scene, client_slot, u32_min(limits->txn_compares_max, 2) + 1);
+    const uint32_t compares = (uint32_t)draw_clause(scene, client_slot, u32_min(limits->txn_compares_max, 2) + 1);
     for (uint32_t i = 0; i < compares; i++) {
-        const uint32_t key_slot = (uint32_t)draw(scene, client_slot, scene->swarm.key_count);
-        const bool seen = draw(scene, client_slot, 3) > 0;
-        const enum txn_clause_kind kind = draw(scene, client_slot, 3) > 0 ? TXN_IF_EQUAL : TXN_IF_NOT_EQUAL;
+        const uint32_t key_slot = (uint32_t)draw_clause(scene, client_slot, scene->swarm.key_count);
+        const bool seen = draw_clause(scene, client_slot, 3) > 0;
+        const enum txn_clause_kind kind = draw_clause(scene, client_slot, 3) > 0 ? TXN_IF_EQUAL : TXN_IF_NOT_EQUAL;
         txn_add(&txn, kind, key_slot, seen ? client->versions[key_slot] : 0, 0);
     }
     const uint32_t writes = u32_min(limits->txn_writes_max, 2);
-    txn_add_branch(&txn, TXN_THEN_PUT, 1 + (uint32_t)draw(scene, client_slot, writes));
-    txn_add_branch(&txn, TXN_ELSE_PUT, (uint32_t)draw(scene, client_slot, writes + 1));
+    txn_add_branch(&txn, TXN_THEN_PUT, 1 + (uint32_t)draw_clause(scene, client_slot, writes));
+    txn_add_branch(&txn, TXN_ELSE_PUT, (uint32_t)draw_clause(scene, client_slot, writes + 1));
     return (struct slice){ .bytes = workload->clients[client_slot].value, .count = txn.bytes };
 }
 
 static enum request_kind workload_draw_write(struct scene *scene, uint32_t client)
 {
-    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client, scene->swarm.transactions))
+    if (chance(scene, client, scene->swarm.transactions))
         return REQUEST_TXN;
     switch (draw(scene, client, 8)) {
     case 0:
@@ -120,13 +132,13 @@ static enum request_kind workload_draw_kind(struct workload *workload, struct sc
 {
     struct client *client = &workload->clients[client_slot];
     const struct swarm *swarm = &scene->swarm;
-    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->reads)) {
-        const bool stale = choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->stale_reads);
+    if (chance(scene, client_slot, swarm->reads)) {
+        const bool stale = chance(scene, client_slot, swarm->stale_reads);
         return stale ? REQUEST_GET_STALE : REQUEST_GET;
     }
-    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->transfers))
+    if (chance(scene, client_slot, swarm->transfers))
         return REQUEST_TRANSFER;
-    if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, swarm->register_again))
+    if (chance(scene, client_slot, swarm->register_again))
         client->session = 0;
     return client->session == 0 ? REQUEST_REGISTER : workload_draw_write(scene, client_slot);
 }
@@ -162,25 +174,75 @@ static void workload_build(struct workload *workload, struct scene *scene, uint3
     request->sequence = ++client->sequence;
 }
 
+/* The kind of the next call; without a session a client has to register, and writes then. */
+static enum request_kind workload_choose_kind(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    struct client *client = &workload->clients[client_slot];
+    const enum request_kind tame = client->session == 0 ? REQUEST_REGISTER : REQUEST_PUT;
+    const enum request_kind drawn = choose_draws(&scene->choose) ? workload_draw_kind(workload, scene, client_slot) : 0;
+    const uint64_t kind = choose_note(&scene->choose, SITE_CALL, drawn, tame);
+    const bool writes = kind == REQUEST_PUT || kind == REQUEST_DELETE || kind == REQUEST_APPEND || kind == REQUEST_CAS
+                        || kind == REQUEST_TXN;
+    if (kind == REQUEST_REGISTER)
+        client->session = 0;
+    if (kind == REQUEST_GET || kind == REQUEST_GET_STALE || kind == REQUEST_TRANSFER || kind == REQUEST_REGISTER
+        || (writes && client->session != 0))
+        return (enum request_kind)kind;
+    return tame;
+}
+
+/* What a linearizable read says on top: that any node may answer, and how old the answer may be. */
+static void workload_draw_read(struct scene *scene, uint32_t client_slot, struct request *request)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const bool local = chance(scene, client_slot, swarm->local_reads);
+    if (choose_note(&scene->choose, SITE_CALL_LOCAL, local, 0) == 0)
+        return;
+    request->flags = REQUEST_FLAG_LOCAL;
+    const uint64_t age_ns =
+        chance(scene, client_slot, swarm->bounded) ? 1 + draw(scene, client_slot, swarm->bound_ns) : 0;
+    request->version = choose_note(&scene->choose, SITE_CALL_AGE, age_ns, 0);
+}
+
+static uint32_t workload_choose_bytes(struct scene *scene, uint32_t client_slot)
+{
+    const uint32_t most = u32_min(scene->swarm.limits.value_bytes_max, CLIENT_VALUE_BYTES_MAX - 1);
+    const uint32_t drawn = choose_draws(&scene->choose) ? workload_value_bytes(scene, client_slot) : 0;
+    return (uint32_t)u64_min(choose_note(&scene->choose, SITE_CALL_BYTES, drawn, u32_min(most, 8)), most);
+}
+
+/* 0: the best one. */
+static uint64_t workload_choose_target(struct scene *scene, uint32_t client_slot)
+{
+    const uint64_t drawn = choose_draws(&scene->choose) ? workload_draw_target(scene, client_slot) : 0;
+    return choose_note(&scene->choose, SITE_CALL_TO, drawn, 0);
+}
+
+static bool workload_too_large(struct scene *scene, uint32_t client_slot)
+{
+    const bool drawn = chance(scene, client_slot, scene->swarm.malformed);
+    return choose_note(&scene->choose, SITE_CALL_TOO_LARGE, drawn, 0) != 0;
+}
+
 void workload_draw_request(struct workload *workload, struct scene *scene, uint32_t client_slot)
 {
     const struct limits *limits = &scene->swarm.limits;
     struct client *client = &workload->clients[client_slot];
-    const enum request_kind kind = workload_draw_kind(workload, scene, client_slot);
-    client->key_slot = (uint8_t)draw(scene, client_slot, scene->swarm.key_count);
-    workload_build(workload, scene, client_slot, kind, workload_value_bytes(scene, client_slot));
-    if (kind == REQUEST_GET && choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.local_reads)) {
-        client->request.flags = REQUEST_FLAG_LOCAL;
-        if (choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.bounded))
-            client->request.version = 1 + draw(scene, client_slot, scene->swarm.bound_ns);
-    }
+    const enum request_kind kind = workload_choose_kind(workload, scene, client_slot);
+    client->key_slot = (uint8_t)choose(&scene->choose, SITE_CALL_KEY, client_slot, scene->swarm.key_count);
+    workload_build(workload, scene, client_slot, kind, workload_choose_bytes(scene, client_slot));
+    if (kind == REQUEST_GET)
+        workload_draw_read(scene, client_slot, &client->request);
     if (kind == REQUEST_TRANSFER)
-        client->request.version = workload_draw_target(scene, client_slot);
-    if (kind == REQUEST_CAS && draw(scene, client_slot, 4) > 0)
-        client->request.version = client->versions[client->key_slot];
+        client->request.version = workload_choose_target(scene, client_slot);
+    if (kind == REQUEST_CAS) {
+        const bool blind = choose_draws(&scene->choose) && draw(scene, client_slot, 4) == 0;
+        if (choose_note(&scene->choose, SITE_CALL_BLIND, blind, 0) == 0)
+            client->request.version = client->versions[client->key_slot];
+    }
     if (kind == REQUEST_TXN)
         client->request.value = workload_draw_txn(workload, scene, client_slot);
-    if (kind == REQUEST_PUT && choose_chance(&scene->choose, CHOOSE_CLIENT, client_slot, scene->swarm.malformed)) {
+    if (kind == REQUEST_PUT && workload_too_large(scene, client_slot)) {
         /* One byte over the limit: must be refused whatever the state. */
         workload_fill(client->value, limits->value_bytes_max + 1, (uint64_t)workload->calls << 8);
         client->request.value.count = limits->value_bytes_max + 1;
@@ -205,10 +267,12 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     struct request_header header;
     uint8_t *body = workload->frame + sizeof(struct frame_header);
     memcpy(&header, body, sizeof header);
-    switch (draw(scene, client_slot, 4)) {
-    case 0: header.key_bytes ^= (uint16_t)(1 + draw(scene, client_slot, UINT16_MAX)); break;
-    case 1: header.value_bytes = 1 + (uint32_t)draw(scene, client_slot, UINT32_MAX); break;
-    case 2: header.kind = (uint8_t)(REQUEST_KIND_LAST + 1 + draw(scene, client_slot, 200)); break;
+    switch (choose(&scene->choose, SITE_GARBAGE_HOW, client_slot, 4)) {
+    case 0: header.key_bytes ^= (uint16_t)(1 + choose(&scene->choose, SITE_GARBAGE_BY, client_slot, UINT16_MAX)); break;
+    case 1: header.value_bytes = 1 + (uint32_t)choose(&scene->choose, SITE_GARBAGE_BY, client_slot, UINT32_MAX); break;
+    case 2:
+        header.kind = (uint8_t)(REQUEST_KIND_LAST + 1 + choose(&scene->choose, SITE_GARBAGE_BY, client_slot, 200));
+        break;
     default: header.sequence = 0; break;
     }
     memcpy(body, &header, sizeof header);

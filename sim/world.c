@@ -9,6 +9,7 @@
 #include "nemesis.h"
 #include "node.h"
 #include "observe.h"
+#include "tracer.h"
 
 struct world *world_new(void)
 {
@@ -137,19 +138,25 @@ static bool world_draw(struct world *world, const struct world_options *options)
     signature_reset(&world->signature, options->signature);
     choose_reset(&scene->choose, options->seed);
     coverage_reset(&scene->coverage);
-    swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
+    if (options->swarm != NULL)
+        scene->swarm = *options->swarm;
+    else
+        swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
     if (options->inputs_max != 0) {
         scene->swarm.inputs_max = options->inputs_max;
         scene->swarm.safety_ns = UINT64_MAX;
     }
+    if (options->tracer != NULL)
+        tracer_begin(options->tracer, &scene->choose, &scene->swarm, &scene->now_ns);
     if (!world_reset(world, options->seed))
         return false;
     nemesis_start(world);
     reconfigure_start(world);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         /* A node that may join waits until it is wanted, or does so for nothing. */
+        choose_resume(&scene->choose, SUBJECT_NODE, slot, CLASS_NONE, 0);
         if (slot >= scene->swarm.member_count
-            && !choose_chance(&scene->choose, CHOOSE_MEMBERS, slot, scene->swarm.spare_early))
+            && !choose_chance(&scene->choose, SITE_EARLY, slot, scene->swarm.spare_early))
             continue;
         const bool queued = queue_push(&scene->queue, 0, QUEUE_RESTART, slot, 0, 0);
         ASSERT(queued);
@@ -381,6 +388,8 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     meter_switch(&scene->meter, before);
     world_note_events(world, node);
     world_mix_step(world, node, input);
+    if (scene->choose.tracer != NULL)
+        tracer_step(scene->choose.tracer, scene->step, node->slot, world->digest);
     if (observed_by(scene))
         observe(scene, (struct observed){ .kind = OBSERVED_STEP,
                                           .who = node->slot,
@@ -396,15 +405,15 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     world_check_scrub(world, node);
     node->deadline_ns = output->deadline_ns;
     uint32_t crash_at = UINT32_MAX;
-    if (!scene->healed && choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.effect_crash))
-        crash_at = (uint32_t)choose(&scene->choose, CHOOSE_EFFECT, node->slot, output->effect_count + 1);
+    if (!scene->healed && choose_chance(&scene->choose, SITE_DIE, node->slot, scene->swarm.effect_crash))
+        crash_at = (uint32_t)choose(&scene->choose, SITE_DIE_AT, node->slot, output->effect_count + 1);
     for (uint32_t i = 0; i < output->effect_count && i != crash_at && node->state == NODE_UP; i++)
         world_carry_out(world, node, &output->effects[i], from);
     if (node->state != NODE_UP)
         return;
     if (crash_at != UINT32_MAX) {
         coverage_fire(&scene->coverage, FAULT_CRASH_IN_EFFECTS);
-        if (choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.effect_power)) {
+        if (choose_chance(&scene->choose, SITE_DIE_POWER, node->slot, scene->swarm.effect_power)) {
             coverage_fire(&scene->coverage, FAULT_POWER_LOSS_IN_EFFECTS);
             nemesis_power(world);
         } else {
@@ -424,7 +433,7 @@ static bool world_draw_more(struct world *world, const struct node *node)
         return false;
     if (next->time_ns > scene->now_ns + scene_election_ns(scene) / 64)
         return false;
-    if (!choose_chance(&scene->choose, CHOOSE_BATCH, node->slot, scene->swarm.batch))
+    if (!choose_chance(&scene->choose, SITE_MORE, node->slot, scene->swarm.batch))
         return false;
     coverage_fire(&scene->coverage, FAULT_BATCH);
     return true;
@@ -435,7 +444,7 @@ static bool world_draw_more(struct world *world, const struct node *node)
 static uint64_t world_stale_clock(struct world *world, const struct node *node)
 {
     struct scene *scene = &world->scene;
-    if (scene->healed || !choose_chance(&scene->choose, CHOOSE_EFFECT, node->slot, scene->swarm.stale_clock))
+    if (scene->healed || !choose_chance(&scene->choose, SITE_STALE_CLOCK, node->slot, scene->swarm.stale_clock))
         return 0;
     coverage_fire(&scene->coverage, FAULT_STALE_CLOCK);
     return node->shown_ns;
@@ -487,6 +496,16 @@ static void world_show_arrival(const struct world *world, uint32_t slot, const s
     observe(&world->scene, (struct observed){ .kind = OBSERVED_ARRIVE, .who = packet->to, .arrive = { slot, taken } });
 }
 
+/* What the frame is, for the choices about the step that takes it. */
+static uint32_t world_frame_class(struct slice bytes)
+{
+    struct frame_header header;
+    if (bytes.count < sizeof header)
+        return CLASS_NONE;
+    memcpy(&header, bytes.bytes, sizeof header);
+    return header.type <= FRAME_CLIENT_REPLY ? header.type : CLASS_NONE;
+}
+
 static void world_receive(struct world *world, const struct queue_event *event)
 {
     const struct packet packet = world->network.packets[event->slot];
@@ -502,6 +521,7 @@ static void world_receive(struct world *world, const struct queue_event *event)
         /* Nobody changes the members any more: who is needed stays so. */
     } else if (world->nodes[packet.to].state == NODE_UP) {
         struct node *node = &world->nodes[packet.to];
+        choose_subject(&world->scene.choose, SUBJECT_STEP, node->slot, world_frame_class(bytes));
         struct input input = { .kind = INPUT_PEER_FRAME, .bytes = bytes, .more = world_draw_more(world, node) };
         if (packet.from >= ENDPOINT_CLIENT) {
             input.kind = INPUT_CLIENT_FRAME;
@@ -543,10 +563,17 @@ static uint64_t world_backlog(struct world *world, const struct node *node, stru
         return 0;
     packet->life = node->life;
     packet->arrived_ns = u64_max(clock_read(&node->clock, scene->now_ns), node->shown_ns);
-    if (scene->healed || !choose_chance(&scene->choose, CHOOSE_BACKLOG, node->slot, scene->swarm.backlog))
+    if (scene->healed)
         return 0;
-    coverage_fire(&scene->coverage, FAULT_BACKLOG);
-    return 1 + choose_exponential(&scene->choose, CHOOSE_BACKLOG, node->slot, scene_election_ns(scene) / 8);
+    uint64_t wait_ns = 0;
+    if (choose_draws(&scene->choose)
+        && choose_chance(&scene->choose, SITE_BACKLOG_DRAW, node->slot, scene->swarm.backlog))
+        wait_ns = 1 + choose_exponential(&scene->choose, SITE_BACKLOG_DRAW, node->slot, scene_election_ns(scene) / 8);
+    choose_subject(&scene->choose, SUBJECT_ARRIVAL, node->slot, CLASS_NONE);
+    wait_ns = choose_note(&scene->choose, SITE_BACKLOG, wait_ns, 0);
+    if (wait_ns > 0)
+        coverage_fire(&scene->coverage, FAULT_BACKLOG);
+    return wait_ns;
 }
 
 /* Events of a node that is paused wait for it, in order. */
@@ -573,6 +600,8 @@ static void world_disk(struct world *world, const struct queue_event *event)
     struct node *node = &world->nodes[event->who];
     if (node->state != NODE_UP || node->life != event->tag)
         return;
+    choose_subject(&world->scene.choose, SUBJECT_STEP, node->slot,
+                   disk_class(&node->disk.operations[event->slot % DISK_OPERATIONS_MAX]));
     const enum meter_kind before = meter_switch(&world->scene.meter, METER_DISK);
     struct input input = disk_complete(&node->disk, &world->scene, event->slot);
     meter_switch(&world->scene.meter, before);
@@ -607,8 +636,10 @@ static void world_settle_debt(struct world *world)
 {
     for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
         struct node *node = &world->nodes[slot];
-        if (node->owed && node->state == NODE_UP && !node_paused(world, node))
-            world_feed(world, node, &(struct input){ .kind = INPUT_TICK }, ENDPOINTS);
+        if (!node->owed || node->state != NODE_UP || node_paused(world, node))
+            continue;
+        choose_subject(&world->scene.choose, SUBJECT_STEP, node->slot, CLASS_TICK);
+        world_feed(world, node, &(struct input){ .kind = INPUT_TICK }, ENDPOINTS);
     }
 }
 
@@ -680,9 +711,9 @@ bool world_run(struct world *world, const struct world_options *options, struct 
     while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns)
         if (!world_advance(world) || world_enough(world))
             break;
-    if (!failure->failed && !world_enough(world))
+    if (!failure->failed && !world_enough(world) && !options->safety_only)
         liveness_begin(world);
-    while (!failure->failed && !world_enough(world) && !liveness_over(world))
+    while (!failure->failed && !world_enough(world) && scene->healed && !liveness_over(world))
         if (!world_advance(world))
             break;
     world_close(world, options, result);

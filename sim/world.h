@@ -68,6 +68,8 @@ struct world {
     struct signature signature;
 };
 
+struct tracer;
+
 struct world_result {
     const struct check_failure *failure; /* NULL: none */
     uint64_t digest;
@@ -80,7 +82,10 @@ void world_free(struct world *world);
 
 struct world_options {
     uint64_t seed;
+    const struct swarm *swarm; /* the parameters; NULL: drawn from the seed */
+    struct tracer *tracer;     /* looks on, or says what to choose; NULL: nobody does */
     enum profile profile;
+    bool safety_only;          /* ends where the liveness phase would begin */
     bool search;               /* black-box linearizability at the end */
     bool deep;                 /* fold whole replica states into the digest: replays and golden digests */
     bool signature;            /* count its abstract states */

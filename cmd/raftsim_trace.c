@@ -1,0 +1,110 @@
+/* raftsim's commands for traces: replay FILE, trace SEED, and what a failed run leaves. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "../sim/trace_command.h"
+#include "raftsim.h"
+
+enum { SHRINK_SECONDS = 10 };
+
+static int exit_code_of_trace(enum trace_verdict verdict, enum outcome outcome)
+{
+    switch (verdict) {
+    case VERDICT_LIVED: return (int)exit_code_of(outcome);
+    case VERDICT_SEEN: return EXIT_OK;
+    case VERDICT_DIFFERENT: return EXIT_DIFFERS;
+    case VERDICT_USAGE: return EXIT_USAGE;
+    case VERDICT_INTERNAL: break;
+    }
+    return EXIT_INTERNAL;
+}
+
+int raftsim_replay_file(const struct options *options, struct look *look)
+{
+    enum outcome outcome = OUTCOME_PASSED;
+    const struct trace_command command = {
+        .path = options->target,
+        .build = build_id(),
+        .mode = options->mode,
+        .quiet = options->quiet,
+        .look = look,
+        .watch = raftsim_watch,
+    };
+    const enum trace_verdict verdict = trace_command_replay(&command, &outcome);
+    return exit_code_of_trace(verdict, outcome);
+}
+
+int raftsim_trace(const struct options *options)
+{
+    const char *path = options->output != NULL ? options->output : "/dev/stdout";
+    const struct trace_command command = { .path = path, .build = build_id(), .watch = raftsim_watch };
+    return exit_code_of_trace(trace_command_record(&command, options->seed, options->profile), OUTCOME_PASSED);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool time_is_up(void *context) { return now_ms() >= *(const uint64_t *)context; }
+
+/* from: a file, NULL: the seed. */
+static int shrink(const struct options *options, const char *from, uint64_t seed, const char *to, uint64_t seconds)
+{
+    const uint64_t begin_ms = now_ms();
+    uint64_t end_ms = begin_ms + seconds * 1000;
+    const struct shrink_options shrink_options = { .over = time_is_up, .context = &end_ms };
+    const struct trace_command command = { .path = to, .build = build_id(), .watch = raftsim_watch };
+    struct shrink_report report;
+    const enum trace_verdict verdict =
+        trace_command_shrink(&command, from, seed, options->profile, &shrink_options, &report);
+    if (verdict == VERDICT_LIVED)
+        fprintf(stderr,
+                "  shrunk: %s\n          %" PRIu32 " decisions of %" PRIu32 ", %" PRIu32 " attempts, %" PRIu64
+                ".%03" PRIu64 " s%s\n",
+                to, report.after, report.before, report.attempts, (now_ms() - begin_ms) / 1000,
+                (now_ms() - begin_ms) % 1000, report.finished ? "" : ", the time was up");
+    return exit_code_of_trace(verdict, OUTCOME_PASSED);
+}
+
+int raftsim_shrink(const struct options *options)
+{
+    uint64_t seed = 0;
+    char rest;
+    const bool is_seed = sscanf(options->target, "%" SCNu64 "%c", &seed, &rest) == 1;
+    return shrink(options, is_seed ? NULL : options->target, seed,
+                  options->output != NULL ? options->output : "/dev/stdout",
+                  options->seconds > 0 ? options->seconds : SHRINK_SECONDS);
+}
+
+/* PATH.trace: PATH.small.trace */
+static void small_path(const char *path, char *to, size_t bytes)
+{
+    const size_t stem = strlen(path) - strlen(".trace");
+    snprintf(to, bytes, "%.*s.small.trace", (int)stem, path);
+}
+
+void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path)
+{
+    char small[4096];
+    const uint64_t seed = options->seed + failure->number;
+    const struct trace_command command = { .path = path, .build = build_id(), .watch = raftsim_watch };
+    /* What a signal ended, or had no end, cannot be lived here. */
+    const bool asserted = strncmp(failure->text, "assertion", strlen("assertion")) == 0;
+    if (failure->outcome == OUTCOME_CRASHED && !asserted) {
+        fprintf(stderr, "  replay: %s replay %" PRIu64 " --profile %s --log\n", raftsim_program, seed,
+                profile_text(options->profile));
+        return;
+    }
+    if (trace_command_record(&command, seed, options->profile) != VERDICT_LIVED)
+        return;
+    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, raftsim_program, path);
+    small_path(path, small, sizeof small);
+    if (!options->no_shrink)
+        (void)shrink(options, path, seed, small, SHRINK_SECONDS);
+}

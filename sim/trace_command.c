@@ -1,0 +1,151 @@
+/* Replaying and recording, for a user. */
+#include "trace_command.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "trace_file.h"
+#include "transcript.h"
+
+static enum trace_verdict no_memory(void)
+{
+    fprintf(stderr, "raftsim: out of memory\n");
+    return VERDICT_INTERNAL;
+}
+
+static void print_skipped(const struct trace *trace, uint32_t skipped)
+{
+    printf("%" PRIu32 " of %" PRIu32 " decisions did not apply\n", skipped, trace->count);
+    if (skipped * 5 > trace->count)
+        fprintf(stderr, "raftsim: warning: more than 20 %% of the trace did not apply; record it anew\n");
+}
+
+/* The first thing that is not as the trace says; false: nothing. */
+static bool print_difference(const struct trace *trace, const struct trace_outcome *outcome)
+{
+    const struct trace_ending *then = &trace->ending;
+    const struct trace_ending *now = &outcome->ending;
+    const struct tracer_difference *first = &outcome->difference;
+    const char *class = trace_class_text(first->class);
+    if (first->step != 0)
+        printf("differs first at step %" PRIu64 ": node n%" PRIu32 ", %s: another digest\n", first->step, first->node,
+               class != NULL ? class : "an unknown frame");
+    else if (now->steps != then->steps)
+        printf("differs: ends after %" PRIu64 " steps, not %" PRIu64 "\n", now->steps, then->steps);
+    else if (now->digest != then->digest)
+        printf("differs: the digest at the end is %016" PRIx64 ", not %016" PRIx64 "\n", now->digest, then->digest);
+    else if (strcmp(now->outcome, then->outcome) != 0 || strcmp(now->checker, then->checker) != 0)
+        printf("differs: ends with %s %s, not %s %s\n", now->outcome, now->checker, then->outcome, then->checker);
+    else
+        return false;
+    return true;
+}
+
+static void print_life(const struct trace_command *command, const struct world *world,
+                       const struct trace_ending *ending)
+{
+    if (!command->look->options.log && !command->quiet)
+        swarm_print(&world->scene.swarm, stdout);
+    if (!command->quiet)
+        transcript_nodes(world, stdout);
+    printf("%s: %s after %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64 " ns; digest %016" PRIx64 "\n", command->path,
+           ending->outcome, ending->steps, world->scene.coverage.calls, world->scene.now_ns, ending->digest);
+    if (ending->checker[0] != '\0')
+        printf("%s: %s\n", ending->checker, ending->text);
+}
+
+static enum trace_verdict replay_trace(const struct trace_command *command, struct trace_runner *runner,
+                                       const struct trace *trace, enum outcome *end)
+{
+    struct trace_outcome outcome;
+    const bool same = trace->build == command->build && trace->ending.digested;
+    const bool strict = command->mode == MODE_BY_BUILD ? same : command->mode == MODE_STRICT;
+    if (strict && !trace->ending.digested) {
+        fprintf(stderr, "raftsim: %s: no digests, so a strict replay means nothing\n", command->path);
+        return VERDICT_USAGE;
+    }
+    runner->observer = look_observer(command->look);
+    if (!trace_replay(runner, trace, NULL, strict ? MATCH_EXACT : MATCH_LENIENT, NULL, &outcome))
+        return no_memory();
+    const bool shown = look_end(command->look, command->path);
+    if (look_stopped(command->look))
+        return shown ? VERDICT_SEEN : VERDICT_INTERNAL;
+    *end = outcome_of(check_result(runner->world->scene.check));
+    print_life(command, runner->world, &outcome.ending);
+    if (!strict)
+        print_skipped(trace, outcome.skipped);
+    return strict && print_difference(trace, &outcome) ? VERDICT_DIFFERENT : VERDICT_LIVED;
+}
+
+enum trace_verdict trace_command_replay(const struct trace_command *command, enum outcome *outcome)
+{
+    struct trace_runner runner;
+    struct trace trace = { .lost = false };
+    enum trace_verdict verdict = VERDICT_USAGE;
+    if (!trace_runner_init(&runner))
+        return no_memory();
+    command->watch(runner.world);
+    if (trace_load(&trace, command->path))
+        verdict = replay_trace(command, &runner, &trace, outcome);
+    trace_free(&trace);
+    command->watch(NULL);
+    trace_runner_free(&runner);
+    return verdict;
+}
+
+enum trace_verdict trace_command_record(const struct trace_command *command, uint64_t seed, enum profile profile)
+{
+    struct trace_runner runner;
+    struct trace trace = { .lost = false };
+    enum trace_verdict verdict = VERDICT_INTERNAL;
+    if (!trace_runner_init(&runner))
+        return no_memory();
+    command->watch(runner.world);
+    if (!trace_record(&runner, seed, profile, &trace)) {
+        verdict = no_memory();
+    } else {
+        trace.build = command->build;
+        if (trace_save(&trace, command->path, TRACE_WHOLE))
+            verdict = VERDICT_LIVED;
+    }
+    trace_free(&trace);
+    command->watch(NULL);
+    trace_runner_free(&runner);
+    return verdict;
+}
+
+static enum trace_verdict shrink_into(const struct trace_command *command, struct trace_runner *runner,
+                                      struct trace *trace, const struct shrink_options *options,
+                                      struct shrink_report *report)
+{
+    if (trace->ending.checker[0] == '\0') {
+        fprintf(stderr, "raftsim: nothing failed, so there is nothing to shrink\n");
+        return VERDICT_USAGE;
+    }
+    if (!shrink_trace(runner, trace, options, report)) {
+        fprintf(stderr, "raftsim: the trace does not fail as it says: %s: %s\n", trace->ending.checker,
+                trace->ending.invariant);
+        return VERDICT_DIFFERENT;
+    }
+    trace->build = command->build;
+    return trace_save(trace, command->path, TRACE_WHOLE) ? VERDICT_LIVED : VERDICT_INTERNAL;
+}
+
+enum trace_verdict trace_command_shrink(const struct trace_command *command, const char *from, uint64_t seed,
+                                        enum profile profile, const struct shrink_options *options,
+                                        struct shrink_report *report)
+{
+    struct trace_runner runner;
+    struct trace trace = { .lost = false };
+    enum trace_verdict verdict = VERDICT_USAGE;
+    if (!trace_runner_init(&runner))
+        return no_memory();
+    command->watch(runner.world);
+    const bool known = from != NULL ? trace_load(&trace, from) : trace_record(&runner, seed, profile, &trace);
+    if (known)
+        verdict = shrink_into(command, &runner, &trace, options, report);
+    trace_free(&trace);
+    command->watch(NULL);
+    trace_runner_free(&runner);
+    return verdict;
+}

@@ -1,0 +1,74 @@
+/* Reads and writes whole files. */
+#include "trace_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool complain(const char *path, const char *cause)
+{
+    fprintf(stderr, "raftsim: %s: %s\n", path, cause);
+    return false;
+}
+
+/* All bytes of the file; to be freed. NULL: errno says why. */
+static char *read_whole(FILE *file, size_t *bytes)
+{
+    size_t capacity = 1 << 16;
+    char *text = malloc(capacity);
+    *bytes = 0;
+    while (text != NULL) {
+        const size_t got = fread(text + *bytes, 1, capacity - *bytes, file);
+        *bytes += got;
+        if (got == 0)
+            break;
+        if (*bytes < capacity)
+            continue;
+        char *grown = capacity < TRACE_BYTES_MAX ? realloc(text, 2 * capacity) : NULL;
+        if (grown == NULL) {
+            free(text);
+            errno = EFBIG;
+            return NULL;
+        }
+        text = grown;
+        capacity *= 2;
+    }
+    if (text != NULL && ferror(file)) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+bool trace_load(struct trace *trace, const char *path)
+{
+    size_t bytes;
+    uint32_t line;
+    const char *cause;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return complain(path, strerror(errno));
+    char *text = read_whole(file, &bytes);
+    const int error = errno;
+    fclose(file);
+    if (text == NULL)
+        return complain(path, strerror(error));
+    const bool good = trace_parse(trace, text, bytes, &line, &cause);
+    free(text);
+    if (!good)
+        fprintf(stderr, "raftsim: %s:%" PRIu32 ": %s\n", path, line, cause);
+    return good;
+}
+
+bool trace_save(const struct trace *trace, const char *path, enum trace_style style)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        return complain(path, strerror(errno));
+    trace_print(trace, file, style);
+    const bool written = !ferror(file);
+    if (fclose(file) != 0 || !written)
+        return complain(path, "cannot be written");
+    return true;
+}
