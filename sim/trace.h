@@ -13,7 +13,8 @@
 
 #include "swarm.h"
 
-enum { TRACE_VERSION = 2, TRACE_DECISIONS_MAX = 1 << 20, TRACE_TEXT_MAX = 256, TRACE_NONE = UINT32_MAX };
+enum { TRACE_VERSION = 2, TRACE_DECISIONS_MAX = 1 << 20, TRACE_TEXT_MAX = 256 };
+#define TRACE_NONE UINT32_MAX
 
 struct trace_argument {
     uint64_t value;

@@ -83,4 +83,77 @@ TEST(a_replay_records_the_trace_that_it_follows)
     fixture_free(f);
 }
 
+static bool parses(struct trace *trace, const char *text, uint32_t *line, const char **cause)
+{
+    return trace_parse(trace, text, strlen(text), line, cause);
+}
+
+TEST(what_is_wrong_with_a_text_is_told_with_its_line)
+{
+    static const struct {
+        const char *text;
+        uint32_t line;
+    } cases[] = {
+        { "", 1 },
+        { "raftsim-trace 1\nseed 3\n", 1 },
+        { "raftsim-trace 2\nnonsense n1 @1ms\n", 2 },
+        { "raftsim-trace 2\nloss n1 append?#1 @1ms\n", 2 },
+        { "raftsim-trace 2\nloss n1>n9 append?#1 @1ms\n", 2 },
+        { "raftsim-trace 2\nloss n1>n2 append?#1\n", 2 },
+        { "raftsim-trace 2\nloss n1>n2 append?#1 @1ms\nloss n1>n2 append?#1 @2ms\n", 3 },
+        { "raftsim-trace 2\ndelay n1>n2 append?#1 much @1ms\n", 2 },
+        { "raftsim-trace 2\nsplit side=n9 @1ms\n", 2 },
+        { "raftsim-trace 2\nknob nodes many\n", 2 },
+        { "raftsim-trace 2\nsteps 2 abcd\n", 2 },
+        { "raftsim-trace 2\nprofile none\n", 2 },
+    };
+    struct trace trace = { .lost = false };
+    uint32_t line;
+    const char *cause;
+    for (uint32_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        cause = NULL;
+        EXPECT(!parses(&trace, cases[i].text, &line, &cause));
+        EXPECT(cause != NULL);
+        EXPECT_EQUAL(line, cases[i].line);
+    }
+    EXPECT(!parses(&trace, "raftsim-trace 2\nknob nodes 9\n", &line, &cause));
+    EXPECT_TEXT(cause, "there are 1 to 7 nodes");
+    EXPECT(
+        parses(&trace, "raftsim-trace 2\n\n# a word\nknob of_tomorrow 3\nloss n1>n2 append?#1 @1ms\n", &line, &cause));
+    EXPECT_EQUAL(trace.count, 1);
+    trace_free(&trace);
+}
+
+TEST(a_decision_whose_number_is_off_is_matched_by_its_time)
+{
+    struct fixture *f = fixture_new();
+    uint32_t line;
+    const char *cause;
+    /* The node reads its disk right away, but not for the 99th time; and nothing happens after a hundred seconds. */
+    EXPECT(parses(&f->trace,
+                  "raftsim-trace 2\nknob safety 500ms\ndisk n0 read#99 2ms @1us\nloss n0>n1 append!#77 @100s\n", &line,
+                  &cause));
+    EXPECT(trace_replay(&f->runner, &f->trace, NULL, MATCH_EXACT, &f->again, &f->outcome));
+    EXPECT_EQUAL(f->outcome.skipped, 2);
+    EXPECT_EQUAL(f->again.count, 0);
+    EXPECT(trace_replay(&f->runner, &f->trace, NULL, MATCH_LENIENT, &f->again, &f->outcome));
+    EXPECT_TEXT(f->outcome.ending.outcome, "passed");
+    EXPECT_EQUAL(f->outcome.skipped, 1);
+    EXPECT_EQUAL(f->again.count, 1);
+    EXPECT_EQUAL(f->again.decisions[0].class, CLASS_DISK + 4);
+    fixture_free(f);
+}
+
+TEST(the_first_step_that_differs_is_named)
+{
+    struct fixture *f = fixture_new();
+    EXPECT(trace_record(&f->runner, 5, PROFILE_MIXED, &f->trace));
+    reread(&f->trace, &f->again);
+    EXPECT(f->again.digest_count > 60);
+    f->again.digests[49] ^= 1;
+    EXPECT(trace_replay(&f->runner, &f->again, NULL, MATCH_EXACT, NULL, &f->outcome));
+    EXPECT_EQUAL(f->outcome.difference.step, 50);
+    fixture_free(f);
+}
+
 TEST_MAIN()
