@@ -188,11 +188,12 @@ static bool intersect(const struct ghost_configuration *a, const struct ghost_co
     return true;
 }
 
-/* Raft 4.2.1: until a new voter has caught up, commits wait for it. */
+/* Raft 4.2.1: until a new voter has caught up, commits wait for it. A leader that steps down in the same step shows
+ * nothing of it any more. */
 static void members_verify_promoted(struct check *check, uint32_t node, const struct replica_view *view,
                                     const struct ghost_configuration *last, const struct ghost_configuration *next)
 {
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    for (uint32_t slot = 0; slot < MEMBERS_MAX && view->role == RAFT_LEADER; slot++) {
         const struct member *before = &last->value.members[slot], *member = &next->value.members[slot];
         if (before->id != member->id || before->roles != MEMBER_LEARNER || (member->roles & MEMBER_VOTER) == 0)
             continue;
