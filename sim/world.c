@@ -143,8 +143,10 @@ static bool world_draw(struct world *world, const struct world_options *options)
     else
         swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
     if (options->inputs_max != 0) {
+        /* Time, too: when all nodes have stopped there are no inputs any more. */
+        const uint64_t factor = 1 + options->inputs_max / scene->swarm.inputs_max;
         scene->swarm.inputs_max = options->inputs_max;
-        scene->swarm.safety_ns = UINT64_MAX;
+        scene->swarm.safety_ns *= u64_min(factor, UINT64_MAX / scene->swarm.safety_ns);
     }
     if (options->tracer != NULL)
         tracer_begin(options->tracer, &scene->choose, &scene->swarm, &scene->now_ns);

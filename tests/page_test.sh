@@ -167,9 +167,9 @@ filters() {
 
 long_run() {
     local seed events
-    inputs=36000
+    inputs=48000
     for seed in 7 8 9 10 11 12; do
-        events=$("$program" replay $seed --inputs $inputs --quiet --html $work/long.html 2>&1 | sed -n 's/^page: .*, \([0-9]*\) events$/\1/p')
+        events=$(timeout 60 "$program" replay $seed --inputs $inputs --quiet --html $work/long.html 2>&1 | sed -n 's/^page: .*, \([0-9]*\) events$/\1/p')
         [ "${events:-0}" -ge $events_min ] && break
     done
     open_page $work/long.html
