@@ -139,7 +139,7 @@ static uint32_t record_seal(struct recording_record *record, const uint8_t *byte
 {
     const uint32_t count = stored_bytes(record);
     memcpy(to, record, sizeof *record);
-    if (count > sizeof *record) {
+    if (bytes != NULL && count > sizeof *record) {
         memset(to + count - 8, 0, 8);
         memcpy(to + sizeof *record, bytes, record->bytes);
     }
