@@ -568,7 +568,7 @@ static void ring_run(uint64_t seed, uint32_t depth, bool strict, uint32_t slowne
             ring_tick(ring, NAME_DELAY_NS);
             ring_settle(ring);
             ring_stale(ring);
-            if (prng_below(&ring->prng, 3) == 0)
+            if (slowness > 1 || prng_below(&ring->prng, 3) == 0)
                 ring_repair(ring);
             ring_expect_heads(ring);
         }
