@@ -94,7 +94,7 @@ claim shards_add_up_to_the_whole [ "$(facts whole.json)" = "$(facts parts.json)"
 claim merge_ends_as_the_run_did [ "$whole_status" -eq "$merged_status" -a "$whole_status" -eq "$parts_status" ]
 claim merge_names_the_failures grep -q "seed $(sed -n 's/.*"failure","seed":\([0-9]*\).*/\1/p' whole/all.jsonl | head -n 1): " parts.err
 claim failures_have_traces ls $(sed -n 's/.*"trace":"\([^"]*\)".*/\1/p' parts/*.jsonl)
-trace=$(ls parts | grep '\.trace$' | head -n 1)
+trace=$(ls parts | grep '[0-9]\.trace$' | head -n 1)
 claim the_page_links_to_the_traces grep -q "href=\"parts/$trace\"" page.html
 claim the_page_needs_nothing_else sh -c '! grep -qiE "<script|https?://|src=|@import|url\(" page.html'
 claim what_ran_twice_is_refused fails_with 2 'both ran seed' $bug merge whole/all.jsonl parts/1.jsonl
