@@ -45,6 +45,8 @@ __attribute__((format(printf, 3, 4))) static enum playback_result playback_resul
 static uint8_t *memory_map(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED)
+        madvise(memory, bytes, MADV_HUGEPAGE); /* as the node's, where the kernel has such pages */
     return memory == MAP_FAILED ? NULL : memory;
 }
 

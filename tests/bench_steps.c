@@ -3,13 +3,14 @@
  *
  *     bench_steps FILE [ROUNDS]
  *
- * The first input of a life is left out: a node that starts serves nobody. A step here includes reading its input from
- * the recording and folding its outputs into the digest, so it is an upper bound. Exit status 1: a step took more than
- * LONGEST_NS, or the recording does not replay. */
+ * What a node does before it has read its disk is left out: then it serves nobody. A step here includes reading its
+ * input from the recording and folding its outputs into the digest, so it is an upper bound. Exit status 1: a step took
+ * more than LONGEST_NS, or the recording does not replay. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/state.h"
 #include "../io/clock.h"
 #include "../sim/playback.h"
 
@@ -61,7 +62,7 @@ static void round_measure(const struct playback_source *source, const char *path
             break;
         if (result != PLAYBACK_STEP)
             give_up(path, view->text);
-        if (view->input->kind != INPUT_START)
+        if (view->replica->role != RAFT_STARTING)
             steps_note(steps, step++, spent_ns);
     }
     playback_close(playback);
