@@ -454,8 +454,9 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
         return;
     const bool same = before->role == RAFT_LEADER && before->term == view->term
                       && log_id_equal(before->configuration, view->configuration);
+    /* A lower match is no new belief: what that disk has lost since it was promised, its node says next. */
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        if (!same || view->match[slot] != before->match[slot])
+        if (!same || view->match[slot] > before->match[slot])
             ledger_match(check, node, slot, view);
     ledger_rounds(check, node, view, same);
 }
