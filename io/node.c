@@ -4,6 +4,7 @@
 #include "../core/inspect.h"
 #include "../core/install.h"
 #include "../core/request.h"
+#include "ahead.h"
 #include "clock.h"
 #include "connection.h"
 #include "devices.h"
@@ -77,6 +78,7 @@ struct node {
     uint64_t accept_retry_ns;
     uint8_t *region; /* of the replica and its output */
     size_t region_bytes;
+    struct ahead ahead;
     int signal_fd;
     bool accepting;
     bool leaving;
@@ -602,6 +604,7 @@ static bool node_turn(struct node *node)
     node->connections.arrived_ns = node_arrival_ns(node, due_ns);
     node_gather(node, (uint32_t)count);
     node_feed(node);
+    ahead_turn(&node->ahead, node->replica);
     if (node->options->recorder != NULL)
         recorder_turn(node->options->recorder);
     node_watch_log(node);
@@ -651,6 +654,7 @@ static void node_close(struct node *node)
     peers_close(&node->peers);
     if (node->connections.memory != NULL)
         connections_close(&node->connections);
+    ahead_close(&node->ahead);
     if (node->region != NULL)
         region_give_back(node->region, node->region_bytes);
     if (node->signal_fd >= 0)
@@ -668,6 +672,7 @@ static bool node_memory(struct node *node)
         return false;
     node->replica = replica_init(node->region, limits, node->options->config);
     output_init(&node->output, node->region + output_start, limits);
+    ahead_open(&node->ahead, node->region, node->region_bytes);
     if (node->options->recorder != NULL)
         recorder_begin(node->options->recorder, node->replica);
     return true;

@@ -3,7 +3,8 @@
  *
  *     bench_steps FILE [ROUNDS]
  *
- * What a node does before it has read its disk is left out: then it serves nobody. A step here includes reading its
+ * What a node does before it has read its disk is left out: then it serves nobody. So is finding memory, as far as a
+ * node has a thread for it (io/ahead.h); here that is done between the steps. A step here includes reading its
  * input from the recording and folding its outputs into the digest, so it is an upper bound. Exit status 1: a step took
  * more than LONGEST_NS, or the recording does not replay. */
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "../core/state.h"
+#include "../io/ahead.h"
 #include "../io/clock.h"
 #include "../sim/playback.h"
 
@@ -54,7 +56,11 @@ static void round_measure(const struct playback_source *source, const char *path
     if (playback == NULL)
         give_up(path, error);
     const struct playback_view *view = playback_view(playback);
+    struct ahead_spans ahead = { .region = (const uint8_t *)view->replica,
+                                 .region_bytes = replica_bytes(&view->header.limits) };
     for (uint64_t step = 0;;) {
+        if (ahead_advance(&ahead, view->replica))
+            ahead_populate(&ahead);
         const uint64_t start_ns = clock_cpu_ns();
         const enum playback_result result = playback_next(playback);
         const uint64_t spent_ns = clock_cpu_ns() - start_ns;
