@@ -14,6 +14,8 @@ void choose_reset(struct choose *choose, uint64_t seed)
 {
     choose->seed = seed;
     choose->epoch++;
+    choose->tracer = NULL;
+    choose->replays = false;
 }
 
 static uint64_t choose_next(struct choose *choose, enum choose_site site, uint32_t who)

@@ -38,6 +38,7 @@ enum choose_kind {
     CHOOSE_MEMBERS,      /* who: 0, or node; changes of the members */
     CHOOSE_BACKLOG,      /* who: node; frames of clients that wait in it */
     CHOOSE_DEADLINE,     /* who: client; how long a call may take */
+    CHOOSE_LINEAGE,      /* who: 0; what becomes of the decisions of ancestors */
     CHOOSE_KINDS,
 };
 
@@ -98,7 +99,7 @@ struct choose {
     struct choose_stream streams[CHOOSE_WHO_MAX][CHOOSE_KINDS]; /* what one link draws for a frame lies together */
 };
 
-/* Starts the choices of one schedule. `choose` is zeroed before its first use. */
+/* Starts the choices of one schedule, drawn and without a tracer. `choose` is zeroed before its first use. */
 void choose_reset(struct choose *choose, uint64_t seed);
 
 /* In [0, n), n > 0. Tame: 0. */

@@ -6,6 +6,7 @@
 
 /* clang-format off */
 SITE(SWARM,          SWARM,        NONE,      SWARM,      NUMBER,   "")
+SITE(MUTATE,         LINEAGE,      NONE,      MUTATE,     NUMBER,   "")
 
 SITE(PACE_DRAW,      DELAY,        NONE,      PACE_DRAW,  NUMBER,   "")
 SITE(PACE,           DELAY,        LINK,      PACE,       TIME,     "pace")
@@ -79,6 +80,14 @@ SITE(CLOG_ALL,       NEMESIS,      STRIKE,    STRIKE,     FLAG,     "all")
 SITE(JUMP_BY,        NEMESIS,      STRIKE,    STRIKE,     TIME,     "by")
 SITE(DAMAGE_OF,      NEMESIS,      STRIKE,    STRIKE,     NUMBER,   "disk")
 SITE(COPIES,         NEMESIS,      STRIKE,    STRIKE,     NUMBER,   "copies")
+SITE(PLOT_ORDER,     NEMESIS,      STRIKE,    STRIKE,     NUMBER,     "order")
+SITE(PLOT_BACK,      NEMESIS,      STRIKE,    STRIKE,     NUMBER,     "back")
+SITE(PLOT_GAP,       NEMESIS_TIME, STRIKE,    STRIKE,     TIME,       "gap")
+SITE(PLOT_TIMES,     NEMESIS,      STRIKE,    STRIKE,     NUMBER,     "times")
+SITE(DEMOTE_WHAT,    NEMESIS,      STRIKE,    STRIKE,     THREAD,     "thread")
+SITE(DEMOTE_FROM,    NEMESIS,      STRIKE,    STRIKE,     NUMBER,     "of")
+SITE(DEMOTE_TO,      NEMESIS,      STRIKE,    STRIKE,     NUMBER,     "peer")
+SITE(DEMOTE_BY,      NEMESIS,      STRIKE,    STRIKE,     TIME,       "pace")
 SITE(SLOW_FACTOR,    NEMESIS,      STRIKE,    STRIKE,     NUMBER,   "factor")
 SITE(HARM_ZONE,      DISK_ROT,     STRIKE,    STRIKE,     ZONE,     "zone")
 SITE(HARM_RUN,       DISK_ROT,     STRIKE,    STRIKE,     NUMBER,   "run")

@@ -26,7 +26,19 @@ enum fault_kind {
     FAULT_PAIR,          /* two nodes cannot talk, both reach the others */
     FAULT_ISOLATED_LEADER,
     FAULT_CLIENTS_CUT,
-    FAULT_CLOG,         /* a link holds everything, then lets it go at once */
+    FAULT_CLOG,    /* a link holds everything, then lets it go at once */
+    FAULT_SWIZZLE, /* all links of several nodes are clogged, one node after the other; they clear in another order */
+    FAULT_ROLLING_RESTART,  /* of all nodes */
+    FAULT_LEADER_HUNTED,    /* a leader is struck because it has followed one that was */
+    FAULT_HOLDER_CUT,       /* the follower that holds the most cannot be reached */
+    FAULT_FORKED,           /* a schedule goes on from a saved world (fork.h) */
+    FAULT_FORK_KEPT,        /* a fork came into a new abstract state, and was saved */
+    FAULT_DECISION_SPLICED, /* of another life: met in a descendant (lineage.h)... */
+    FAULT_DECISION_SHIFTED, /* ... of another time of the same */
+    FAULT_DECISION_INSERTED,
+    FAULT_LINK_DEMOTED, /* falls behind all others (pct.h) */
+    FAULT_DISK_DEMOTED,
+    FAULT_TIMER_DEMOTED,
     FAULT_DISK_REORDER, /* an operation completes before an earlier one */
     FAULT_DISK_STALL,
     FAULT_WRITE_LOST, /* of a write in flight at a crash nothing landed */

@@ -64,7 +64,7 @@ bool disk_reset(struct disk *disk, const struct scene *scene, uint32_t node)
     disk->misread_in = 0;
     disk->active = 0;
     disk->overtaken = 0;
-    disk->stalled_ns = disk->stuck_ns = disk->slow_ns = 0;
+    disk->stalled_ns = disk->stuck_ns = disk->slow_ns = disk->least_ns = 0;
     disk->off = true;
     disk->struck = false;
     memset(disk->harm_seen, 0, sizeof disk->harm_seen);
@@ -168,12 +168,13 @@ static uint64_t disk_delay(struct disk *disk, struct scene *scene)
         typical_ns = scene_election_ns(scene) / 1000;
         if (choose_draws(&scene->choose))
             delay_ns = 1 + scene_delay(scene, SITE_DISK_DRAW, disk->node, DELAY_UNIFORM, typical_ns);
-        return choose_note(&scene->choose, SITE_DISK, delay_ns, 1 + typical_ns);
+        return u64_min(choose_note(&scene->choose, SITE_DISK, delay_ns, 1 + typical_ns), 1 + 2 * typical_ns);
     }
     if (scene->now_ns < disk->slow_ns) {
         typical_ns = u64_min(typical_ns * disk->slowness, UINT64_MAX >> 25);
         coverage_fire(&scene->coverage, FAULT_DISK_SLOW);
     }
+    typical_ns = u64_max(typical_ns, disk->least_ns);
     if (choose_draws(&scene->choose))
         delay_ns = 1 + scene_delay(scene, SITE_DISK_DRAW, disk->node, swarm->disk_kind, typical_ns);
     delay_ns = choose_note(&scene->choose, SITE_DISK, delay_ns, 1 + typical_ns);

@@ -87,6 +87,7 @@ struct disk {
     uint64_t stalled_ns; /* what is submitted does not complete before */
     uint64_t stuck_ns;   /* nothing completes before */
     uint64_t slow_ns;
+    uint64_t least_ns;      /* an operation takes so long at least */
     uint64_t overtaken;     /* the operation in flight, a read, that something landed under: its bit; 0: none */
     uint32_t misread_in;    /* the last life in which a read of the WAL returned something else... */
     uint64_t misread_first; /* ...and which blocks it had asked for */

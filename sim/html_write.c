@@ -76,7 +76,7 @@ static void write_data(const struct html *html, const char *title, FILE *to)
     write_names(to, "kinds", OBSERVED_KINDS, name_of_kind);
     write_names(to, "roles", RAFT_STOPPED + 1, name_of_role);
     write_names(to, "fates", FATE_KINDS, name_of_fate);
-    write_names(to, "cuts", CUT_OUTSIDER + 1, cut_text);
+    write_names(to, "cuts", CUTS, cut_text);
     fputs(",\n\"texts\":[", to);
     for (uint32_t i = 0; i < html->texts.count; i++) {
         fputs(i > 0 ? "," : "", to);

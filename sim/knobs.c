@@ -47,6 +47,7 @@ static const struct knob knobs[] = {
     EACH("drift_ppm", drift_ppm, KNOB_SIGNED),
     ONE("tick", tick_ns, KNOB_TIME),
     ONE("timer", timer_ns, KNOB_TIME),
+    EACH("timer_slowness", timer_slowness, KNOB_COUNT),
     ONE("downtime", downtime_ns, KNOB_TIME),
     ONE("think", think_ns, KNOB_TIME),
     ONE("patience", patience_ns, KNOB_TIME),
@@ -152,7 +153,7 @@ void knobs_default(struct swarm *swarm)
     swarm->configs[0].cluster_id = 1;
     for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
         swarm->ids[slot] = slot + 1;
-        swarm->disk_slowness[slot] = 1;
+        swarm->disk_slowness[slot] = swarm->timer_slowness[slot] = 1;
     }
     swarm->delay_ns = 2 * MS;
     swarm->outage_ns = 200 * MS;
@@ -245,6 +246,8 @@ static const char *nodes_problem(const struct swarm *swarm)
             return "a priority is above 255";
         if (swarm->disk_slowness[a] == 0 || swarm->disk_slowness[a] > 1024)
             return "a disk is not 1 to 1024 times as slow";
+        if (swarm->timer_slowness[a] == 0 || swarm->timer_slowness[a] > 1024)
+            return "a timer is not 1 to 1024 times as slow";
         if (swarm->drift_ppm[a] < -500000 || swarm->drift_ppm[a] > 500000)
             return "a clock drifts by more than 500000 ppm";
     }

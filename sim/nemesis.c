@@ -4,6 +4,8 @@
 #include "atlas.h"
 #include "node.h"
 #include "observe.h"
+#include "pct.h"
+#include "plot.h"
 
 static uint64_t draw(struct world *world, enum choose_site site, enum nemesis_kind kind, uint64_t n)
 {
@@ -35,7 +37,7 @@ void nemesis_start(struct world *world)
         nemesis_schedule(world, kind);
 }
 
-static uint64_t nemesis_outage_ns(struct world *world, enum nemesis_kind kind)
+uint64_t nemesis_outage_ns(struct world *world, enum nemesis_kind kind)
 {
     struct scene *scene = &world->scene;
     return 1 + choose_exponential(&scene->choose, SITE_STRIKE_FOR, kind, scene->swarm.outage_ns);
@@ -84,11 +86,10 @@ static struct node *nemesis_victim(struct world *world, enum nemesis_kind kind)
     return node->state == NODE_UP ? node : NULL;
 }
 
-/* A true subset of the nodes, as bits. */
-static uint32_t nemesis_side(struct world *world, enum nemesis_kind kind)
+uint32_t nemesis_side(struct world *world, enum nemesis_kind kind)
 {
     const uint32_t all = (1U << world->scene.swarm.node_count) - 1;
-    return 1 + (uint32_t)draw(world, SITE_SIDE, kind, all - 1);
+    return 1 + (uint32_t)draw(world, SITE_SIDE, kind, u32_max(all - 1, 1));
 }
 
 /* Cuts what goes from the nodes in `from` to those in `to`, and the clients of one side from the other. */
@@ -308,9 +309,14 @@ void nemesis_strike(struct world *world, enum nemesis_kind kind)
     case NEMESIS_STICKY:
     case NEMESIS_WIPE:
     case NEMESIS_SUPERBLOCK: nemesis_damage(world, kind); return;
+    case NEMESIS_DEMOTE: pct_strike(world); return;
+    case NEMESIS_SWIZZLE:
+    case NEMESIS_ROLLING:
+    case NEMESIS_HUNT:
+    case NEMESIS_HOLDER: plot_strike(world, kind); return;
     case NEMESIS_KINDS: break;
     }
     UNREACHABLE();
 }
 
-void nemesis_mend(struct world *world, enum nemesis_kind kind) { network_mend(&world->network, &world->scene, kind); }
+void nemesis_mend(struct world *world, uint32_t reason) { network_mend(&world->network, &world->scene, reason); }

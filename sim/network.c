@@ -6,7 +6,7 @@
 #include "../core/checksum.h"
 #include "observe.h"
 
-STATIC_ASSERT(CUT_OUTSIDER < 16, "one bit of `cut` for each nemesis that cuts, one for outsiders");
+STATIC_ASSERT(CUTS <= 16, "a bit of `cut` for each reason");
 
 bool network_init(struct network *network)
 {
@@ -38,7 +38,9 @@ static void network_reset_link(struct network *network, struct scene *scene, uin
     uint64_t delay_ns = swarm->delay_ns;
     network->delay_kind[from][to] = (uint8_t)swarm->delay_kind;
     if (swarm->delay_per_link && choose_draws(&scene->choose)) {
-        delay_ns = choose_octave(&scene->choose, SITE_PACE_DRAW, link, swarm->delay_ns / 8 + 1, swarm->delay_ns * 8);
+        const uint64_t spread = swarm->demotions > 0 && from < ENDPOINT_CLIENT && to < ENDPOINT_CLIENT ? 64 : 8;
+        delay_ns =
+            choose_octave(&scene->choose, SITE_PACE_DRAW, link, swarm->delay_ns / spread + 1, swarm->delay_ns * spread);
         if (!swarm->untimed)
             network->delay_kind[from][to] = (uint8_t)choose(&scene->choose, SITE_PACE_DRAW, link, DELAY_KINDS);
     }
@@ -250,8 +252,9 @@ static void network_show(const struct network *network, const struct scene *scen
 static uint64_t network_delay(struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
     const uint64_t tame_ns = 1 + (scene->healed ? scene_election_ns(scene) / 1000 : network->delay_ns[from][to]);
-    const uint64_t delay_ns = choose_draws(&scene->choose) ? network_draw_delay(network, scene, from, to) : tame_ns;
-    return choose_note(&scene->choose, SITE_DELAY, delay_ns, tame_ns);
+    uint64_t delay_ns = choose_draws(&scene->choose) ? network_draw_delay(network, scene, from, to) : tame_ns;
+    delay_ns = choose_note(&scene->choose, SITE_DELAY, delay_ns, tame_ns);
+    return scene->healed ? u64_min(delay_ns, 2 * tame_ns) : delay_ns;
 }
 
 /* extra_ns: later than usual; of a copy in a replay, its delay. */
@@ -298,17 +301,16 @@ static bool network_post(struct network *network, struct scene *scene, uint32_t 
 /* True when a cut swallows the frame; counts each reason. */
 static bool network_swallow(const struct network *network, struct scene *scene, uint32_t from, uint32_t to)
 {
-    static const enum fault_kind faults[CUT_OUTSIDER] = {
+    static const enum fault_kind faults[CUTS] = {
         [NEMESIS_SPLIT] = FAULT_SPLIT,         [NEMESIS_ONE_WAY] = FAULT_ONE_WAY,
         [NEMESIS_PAIR] = FAULT_PAIR,           [NEMESIS_LEADER] = FAULT_ISOLATED_LEADER,
-        [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT,
+        [NEMESIS_CLIENTS] = FAULT_CLIENTS_CUT, [CUT_OUTSIDER] = FAULT_OUTSIDER,
+        [CUT_HUNT] = FAULT_ISOLATED_LEADER,    [CUT_HOLDER] = FAULT_HOLDER_CUT,
     };
     const uint16_t cut = network->cut[from][to];
-    for (uint32_t kind = NEMESIS_SPLIT; kind <= NEMESIS_CLIENTS; kind++)
-        if ((cut & (1U << kind)) != 0)
-            coverage_fire(&scene->coverage, faults[kind]);
-    if ((cut & (1U << CUT_OUTSIDER)) != 0)
-        coverage_fire(&scene->coverage, FAULT_OUTSIDER);
+    for (uint32_t reason = 0; reason < CUTS && cut != 0; reason++)
+        if ((cut & (1U << reason)) != 0)
+            coverage_fire(&scene->coverage, faults[reason]);
     return cut != 0;
 }
 
@@ -428,11 +430,12 @@ bool network_deliver(struct network *network, struct scene *scene, uint32_t from
 
 const char *cut_text(uint32_t reason)
 {
-    static const char *const texts[CUT_OUTSIDER + 1] = {
+    static const char *const texts[CUTS] = {
         [NEMESIS_SPLIT] = "split",   [NEMESIS_ONE_WAY] = "one-way", [NEMESIS_PAIR] = "pair",
         [NEMESIS_LEADER] = "leader", [NEMESIS_CLIENTS] = "clients", [CUT_OUTSIDER] = "outsider",
+        [CUT_HUNT] = "hunt",         [CUT_HOLDER] = "holder",
     };
-    ASSERT(reason <= CUT_OUTSIDER);
+    ASSERT(reason < CUTS);
     return texts[reason];
 }
 
@@ -460,6 +463,13 @@ void network_clog(struct network *network, const struct scene *scene, uint32_t f
         observe(scene,
                 (struct observed){ .kind = OBSERVED_CLOG, .who = from, .link = { .to = to, .until_ns = until_ns } });
     network->clogged_ns[from][to] = u64_max(network->clogged_ns[from][to], until_ns);
+}
+
+void network_slow_down(struct network *network, uint32_t from, uint32_t to, uint64_t by_ns)
+{
+    (void)network_link(from, to);
+    network->delay_ns[from][to] = u64_min(network->delay_ns[from][to] + by_ns, UINT64_MAX >> 25);
+    network->delay_kind[from][to] = DELAY_CONSTANT;
 }
 
 void network_heal(struct network *network, const struct scene *scene)

@@ -25,7 +25,7 @@ struct network {
     uint32_t arena_used;
     uint16_t packet_free;                      /* 1 + slot, 0: none */
     uint32_t buffer_free[PACKET_CLASSES];      /* 1 + offset, 0: none */
-    uint16_t cut[ENDPOINTS][ENDPOINTS];        /* bit per nemesis kind that cuts, and one for outsiders */
+    uint16_t cut[ENDPOINTS][ENDPOINTS];        /* bit per reason */
     uint64_t clogged_ns[ENDPOINTS][ENDPOINTS]; /* nothing arrives before */
     uint64_t delay_ns[ENDPOINTS][ENDPOINTS];
     uint8_t delay_kind[ENDPOINTS][ENDPOINTS];
@@ -33,8 +33,8 @@ struct network {
     uint8_t *arena;
 };
 
-/* Why a link is cut: the kinds of nemesis up to NEMESIS_CLIENTS, and of who stays outside when all is healed. */
-enum { CUT_OUTSIDER = NEMESIS_CLIENTS + 1 };
+/* Why a link is cut: the kinds of nemesis up to NEMESIS_CLIENTS, and of who stays outside when all is healed; plots. */
+enum { CUT_OUTSIDER = NEMESIS_CLIENTS + 1, CUT_HUNT, CUT_HOLDER, CUTS };
 const char *cut_text(uint32_t reason);
 
 bool network_init(struct network *network);
@@ -54,6 +54,8 @@ void network_release(struct network *network, uint32_t slot);
 void network_cut(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint32_t reason);
 void network_mend(struct network *network, const struct scene *scene, uint32_t reason);
 void network_clog(struct network *network, const struct scene *scene, uint32_t from, uint32_t to, uint64_t until_ns);
+/* From now on what is sent takes so much longer. */
+void network_slow_down(struct network *network, uint32_t from, uint32_t to, uint64_t by_ns);
 /* The liveness phase: all links whole, except for outsiders. */
 void network_heal(struct network *network, const struct scene *scene);
 

@@ -180,6 +180,15 @@ void node_wipe(struct world *world, struct node *node)
     }
 }
 
+static uint64_t node_timer_wait_ns(struct scene *scene, const struct node *node)
+{
+    const struct swarm *swarm = &scene->swarm;
+    const uint64_t wait_ns = u64_max(swarm->timer_ns * swarm->timer_slowness[node->slot], node->timer_least_ns);
+    if (swarm->demotions > 0)
+        return choose_note(&scene->choose, SITE_TIMER, wait_ns, wait_ns);
+    return choose_exponential(&scene->choose, SITE_TIMER, node->slot, wait_ns);
+}
+
 void node_arm_timer(struct world *world, struct node *node)
 {
     struct scene *scene = &world->scene;
@@ -191,7 +200,7 @@ void node_arm_timer(struct world *world, struct node *node)
         if (node->timer_armed || (scene->script != NULL && node->deadline_ns > node->shown_ns))
             return;
         choose_subject(&scene->choose, SUBJECT_TIMER, node->slot, CLASS_NONE);
-        at_ns = scene->now_ns + 1 + choose_exponential(&scene->choose, SITE_TIMER, node->slot, scene->swarm.timer_ns);
+        at_ns = scene->now_ns + 1 + node_timer_wait_ns(scene, node);
         if (node->deadline_ns <= node->shown_ns)
             at_ns = scene->now_ns;
     } else {

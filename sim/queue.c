@@ -68,11 +68,26 @@ struct queue_event queue_pop(struct queue *queue)
     return first;
 }
 
+/* Times have changed. */
+static void queue_order(struct queue *queue)
+{
+    for (uint32_t i = (queue->count + QUEUE_ARITY - 2) / QUEUE_ARITY; i > 0; i--)
+        queue_sift(queue, i - 1, queue->heap[i - 1]);
+}
+
 void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns)
 {
     for (uint32_t i = 0; i < queue->count; i++)
         if (queue->heap[i].kind == kind)
             queue->heap[i].time_ns = u64_min(queue->heap[i].time_ns, latest_ns);
-    for (uint32_t i = (queue->count + QUEUE_ARITY - 2) / QUEUE_ARITY; i > 0; i--)
-        queue_sift(queue, i - 1, queue->heap[i - 1]);
+    queue_order(queue);
+}
+
+void queue_postpone(struct queue *queue, bool (*meant)(const struct queue_event *event, const void *context),
+                    const void *context, uint64_t by_ns)
+{
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (meant(&queue->heap[i], context))
+            queue->heap[i].time_ns += by_ns;
+    queue_order(queue);
 }

@@ -10,8 +10,8 @@ enum queue_kind {
     QUEUE_TIMER,   /* who: node, tag: life */
     QUEUE_RESTART, /* who: node, tag: life */
     QUEUE_CLIENT,  /* who: client, tag: generation of its timer */
-    QUEUE_NEMESIS, /* who: enum nemesis_kind */
-    QUEUE_MEND,    /* who: enum nemesis_kind; what it did ends; slot: node, if one */
+    QUEUE_NEMESIS, /* who: enum nemesis_kind; tag: number of the plot of which this is a later act, 0: a strike */
+    QUEUE_MEND,    /* who: why links are cut (network.h); they are whole again */
     QUEUE_MEMBERS, /* who changes the members is about to */
 };
 
@@ -40,5 +40,8 @@ const struct queue_event *queue_first(const struct queue *queue);
 struct queue_event queue_pop(struct queue *queue);
 /* What is queued of this kind happens at the given time at the latest, in the order of its queueing. */
 void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns);
+/* What is queued and meant happens so much later. */
+void queue_postpone(struct queue *queue, bool (*meant)(const struct queue_event *event, const void *context),
+                    const void *context, uint64_t by_ns);
 
 #endif

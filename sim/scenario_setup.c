@@ -20,7 +20,7 @@ void setup_defaults(struct scenario *scenario)
     swarm->disk_ns = NS_PER_MS / 10;
     swarm->delay_kind = swarm->disk_kind = DELAY_CONSTANT;
     for (uint32_t slot = 0; slot < VOTERS_MAX; slot++)
-        swarm->disk_slowness[slot] = 1;
+        swarm->disk_slowness[slot] = swarm->timer_slowness[slot] = 1;
     swarm->sector_bytes = swarm->limits.block_bytes / 4;
     swarm->regime = REGIME_MINORITY;
     swarm->timer_ns = swarm->think_ns = swarm->patience_ns = ELECTION_MS * NS_PER_MS;

@@ -35,6 +35,13 @@ static void kinds_add(struct kinds *kinds, uint64_t hash)
     kinds->count++;
 }
 
+void kinds_add_all(struct kinds *kinds, const struct kinds *others)
+{
+    for (uint32_t slot = 0; slot < SIGNATURE_SLOTS; slot++)
+        if (others->slots[slot] != 0)
+            kinds_add(kinds, others->slots[slot]);
+}
+
 /* For whom the node voted in its term: nobody, itself, another, or it does not know. */
 static uint64_t signature_vote(const struct replica_view *view)
 {

@@ -42,6 +42,8 @@ struct census {
     struct sketch edges;
 };
 
+void kinds_add_all(struct kinds *kinds, const struct kinds *others);
+
 struct world;
 
 bool signature_samples(uint64_t seed);

@@ -19,6 +19,8 @@ enum swarm_group {
     GROUP_CLIENT,
     GROUP_DAMAGE,
     GROUP_MEMBERS,
+    GROUP_PCT,
+    GROUP_PLOT,
 };
 
 struct draw {
@@ -51,7 +53,8 @@ const char *profile_text(enum profile profile)
     static const char *const texts[PROFILE_KINDS] = {
         [PROFILE_MIXED] = "mixed",       [PROFILE_TIMED] = "timed",     [PROFILE_UNTIMED] = "untimed",
         [PROFILE_ELECTION] = "election", [PROFILE_STORAGE] = "storage", [PROFILE_DISK] = "disk",
-        [PROFILE_QUIET] = "quiet",       [PROFILE_MEMBERS] = "members",
+        [PROFILE_QUIET] = "quiet",       [PROFILE_MEMBERS] = "members", [PROFILE_PCT] = "pct",
+        [PROFILE_PLOT] = "plot",         [PROFILE_CORPUS] = "corpus",   [PROFILE_FORK] = "fork",
     };
     ASSERT(profile < PROFILE_KINDS);
     return texts[profile];
@@ -85,18 +88,20 @@ bool profile_parse(const char *text, enum profile *profile)
 
 static enum profile draw_family(const struct draw *draw, enum profile profile)
 {
+    static const uint8_t shares[PROFILE_KINDS] = {
+        [PROFILE_TIMED] = 38,  [PROFILE_UNTIMED] = 14, [PROFILE_ELECTION] = 11, [PROFILE_PCT] = 8,
+        [PROFILE_STORAGE] = 7, [PROFILE_PLOT] = 6,     [PROFILE_DISK] = 5,      [PROFILE_CORPUS] = 5,
+        [PROFILE_FORK] = 5,    [PROFILE_QUIET] = 1,
+    };
     if (profile != PROFILE_MIXED)
         return profile;
-    const uint64_t ticket = draw_below(draw, 100);
-    if (ticket < 50)
-        return PROFILE_TIMED;
-    if (ticket < 72)
-        return PROFILE_UNTIMED;
-    if (ticket < 86)
-        return PROFILE_ELECTION;
-    if (ticket < 94)
-        return PROFILE_STORAGE;
-    return ticket < 98 ? PROFILE_DISK : PROFILE_QUIET;
+    uint64_t ticket = draw_below(draw, 100);
+    for (enum profile family = 0; family < PROFILE_KINDS; family++) {
+        if (ticket < shares[family])
+            return family;
+        ticket -= shares[family];
+    }
+    UNREACHABLE();
 }
 
 /* Little but the disks and the power is out of order. */
@@ -117,10 +122,11 @@ static void draw_shape(struct swarm *swarm, const struct draw *draw)
     static const uint8_t percents[] = { 2, 3, 45, 8, 32, 10 };
     swarm->family = draw_family(draw, swarm->profile);
     swarm->faults = swarm->family != PROFILE_QUIET;
-    swarm->untimed = swarm->family == PROFILE_UNTIMED;
+    swarm->untimed = swarm->family == PROFILE_UNTIMED || swarm->family == PROFILE_PCT;
     if (swarm->family == PROFILE_ELECTION || family_is_calm(swarm->family))
         swarm->untimed = draw_percent(draw, 25);
-    if (swarm->family == PROFILE_MEMBERS)
+    if (swarm->family == PROFILE_MEMBERS || swarm->family == PROFILE_PLOT || swarm->family == PROFILE_CORPUS
+        || swarm->family == PROFILE_FORK)
         swarm->untimed = draw_percent(draw, 35);
     uint64_t ticket = draw_below(draw, 100);
     for (uint32_t i = 0; i < ARRAY_COUNT(sizes); i++) {
@@ -419,6 +425,8 @@ static void draw_clock(struct swarm *swarm, const struct draw *draw)
     swarm->clock_restart = draw_percent(draw, 60) && swarm->faults;
     swarm->tick_ns = draw_percent(draw, 50) ? draw_octave(draw, election_ns / 500, election_ns / 10) : 0;
     swarm->timer_ns = draw_octave(draw, election_ns / 20, election_ns * 2);
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++)
+        swarm->timer_slowness[slot] = 1;
     draw_lease(swarm, draw);
 }
 
@@ -460,6 +468,48 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->deadlines = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 50000, 900000) : 0;
     const uint64_t overload_ns = draw_octave(draw, election_ns, 8 * election_ns);
     swarm->overload_ns = draw_percent(draw, 30) ? overload_ns : 0;
+}
+
+/* PCT: paces over ten octaves instead of priorities, and a depth of 2 to 4 (pct.h). */
+static void draw_pct(struct swarm *swarm, const struct draw *draw)
+{
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    if (swarm->family != PROFILE_PCT)
+        return;
+    swarm->delay_kind = swarm->disk_kind = DELAY_CONSTANT;
+    swarm->delay_per_link = true;
+    swarm->delay_ns = election_ns / 20;
+    swarm->disk_ns = election_ns / 640;
+    swarm->timer_ns = election_ns / 8;
+    swarm->hold_back = 0; /* what overtakes is for the paces to say */
+    for (uint32_t slot = 0; slot < VOTERS_MAX; slot++) {
+        swarm->disk_slowness[slot] = (uint32_t)draw_octave(draw, 1, 255);
+        swarm->timer_slowness[slot] = (uint32_t)draw_octave(draw, 1, 31);
+    }
+    swarm->demotions = 1 + (uint32_t)draw_below(draw, DEMOTIONS_MAX);
+    for (uint32_t i = 0; i < swarm->demotions; i++) {
+        const uint64_t step = 1 + draw_below(draw, swarm->inputs_max);
+        uint32_t at = i;
+        for (; at > 0 && swarm->demote_step[at - 1] > step; at--)
+            swarm->demote_step[at] = swarm->demote_step[at - 1];
+        swarm->demote_step[at] = step;
+    }
+}
+
+/* One plot at least, often. */
+static void draw_plot(struct swarm *swarm, const struct draw *draw)
+{
+    static const enum nemesis_kind kinds[] = { NEMESIS_ROLLING, NEMESIS_SWIZZLE, NEMESIS_HUNT, NEMESIS_HOLDER };
+    const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
+    if (swarm->family != PROFILE_PLOT)
+        return;
+    const uint32_t count = swarm->node_count < 2 ? 1 : ARRAY_COUNT(kinds);
+    const uint64_t always = draw_below(draw, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t interval_ns = draw_octave(draw, 4 * election_ns, 32 * election_ns);
+        const bool on = draw_percent(draw, 50) || i == always;
+        swarm->nemesis_ns[kinds[i]] = on ? interval_ns : 0;
+    }
 }
 
 static void coverage_enable(struct coverage *coverage, const bool *on)
@@ -531,6 +581,18 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_ISOLATED_LEADER] = nemesis[NEMESIS_LEADER],
         [FAULT_CLIENTS_CUT] = nemesis[NEMESIS_CLIENTS],
         [FAULT_CLOG] = nemesis[NEMESIS_CLOG],
+        [FAULT_DECISION_SPLICED] = swarm->family == PROFILE_CORPUS,
+        [FAULT_DECISION_SHIFTED] = swarm->family == PROFILE_CORPUS,
+        [FAULT_DECISION_INSERTED] = swarm->family == PROFILE_CORPUS,
+        [FAULT_FORKED] = swarm->family == PROFILE_FORK,
+        [FAULT_FORK_KEPT] = swarm->family == PROFILE_FORK,
+        [FAULT_SWIZZLE] = nemesis[NEMESIS_SWIZZLE],
+        [FAULT_ROLLING_RESTART] = nemesis[NEMESIS_ROLLING],
+        [FAULT_LEADER_HUNTED] = nemesis[NEMESIS_HUNT],
+        [FAULT_HOLDER_CUT] = nemesis[NEMESIS_HOLDER],
+        [FAULT_LINK_DEMOTED] = swarm->demotions,
+        [FAULT_DISK_DEMOTED] = swarm->demotions,
+        [FAULT_TIMER_DEMOTED] = swarm->demotions,
         [FAULT_DRIFT] = swarm->drift,
         [FAULT_CLOCK_FORWARD] = nemesis[NEMESIS_FORWARD],
         [FAULT_CLOCK_BACKWARD] = nemesis[NEMESIS_BACKWARD],
@@ -586,7 +648,8 @@ void swarm_draw(struct swarm *swarm, struct choose *choose, struct coverage *cov
         [GROUP_SHAPE] = draw_shape,     [GROUP_RAFT] = draw_raft,       [GROUP_LIMITS] = draw_limits,
         [GROUP_NETWORK] = draw_network, [GROUP_NEMESIS] = draw_nemesis, [GROUP_DISK] = draw_disk,
         [GROUP_CLOCK] = draw_clock,     [GROUP_PROCESS] = draw_process, [GROUP_CLIENT] = draw_client,
-        [GROUP_DAMAGE] = draw_damage,   [GROUP_MEMBERS] = draw_members,
+        [GROUP_DAMAGE] = draw_damage,   [GROUP_MEMBERS] = draw_members, [GROUP_PCT] = draw_pct,
+        [GROUP_PLOT] = draw_plot,
     };
     memset(swarm, 0, sizeof *swarm);
     swarm->seed = seed;

@@ -24,6 +24,10 @@ enum profile {
     PROFILE_DISK,     /* the same, and all that disks can do at once, often */
     PROFILE_QUIET,    /* no faults at all */
     PROFILE_MEMBERS,  /* as timed or untimed, and the members change in every schedule */
+    PROFILE_PCT,      /* untimed, and each link, disk and timer has a pace; a few times one falls behind all (pct.h) */
+    PROFILE_PLOT,     /* as timed or untimed, and trouble in several acts: swizzles, hunts for leaders... (plot.h) */
+    PROFILE_CORPUS,   /* as timed or untimed; a descendant of two other lives with the same parameters (lineage.h) */
+    PROFILE_FORK,     /* as timed or untimed; lives on from worlds that came into a new abstract state (fork.h) */
     PROFILE_KINDS,
 };
 const char *profile_text(enum profile profile);
@@ -52,10 +56,15 @@ enum nemesis_kind {
     NEMESIS_SLOW,        /* a disk takes many times as long */
     NEMESIS_STUCK,       /* a disk completes nothing */
     NEMESIS_POWER_AGAIN, /* follows a power loss, while the nodes recover */
+    NEMESIS_DEMOTE,      /* a change point of PCT (pct.h) */
+    NEMESIS_SWIZZLE,     /* plots (plot.h): links clog one node after the other, and clear in another order */
+    NEMESIS_ROLLING,     /* each node is restarted when the one before is back */
+    NEMESIS_HUNT,        /* who leads now is struck, and who leads then, and so on */
+    NEMESIS_HOLDER,      /* the follower that holds the most cannot be reached */
     NEMESIS_KINDS,
 };
 
-enum { CLIENTS_MAX = 8, KEYS_MAX = 4 };
+enum { CLIENTS_MAX = 8, KEYS_MAX = 4, DEMOTIONS_MAX = 3 };
 
 /* Which messages a link loses on top of its usual loss. */
 enum selective_kind {
@@ -134,10 +143,13 @@ struct swarm {
     int32_t drift_ppm[VOTERS_MAX];
     bool drift;
     bool clock_restart;
-    bool lease;           /* leaders answer from leases: clocks keep to the bound, and do not jump */
-    uint32_t stale_clock; /* share of clients' frames that come after a clock was read long ago */
-    uint64_t tick_ns;     /* the timer's grain; 0: exact */
-    uint64_t timer_ns;    /* untimed: mean delay until a timer may fire */
+    bool lease;                          /* leaders answer from leases: clocks keep to the bound, and do not jump */
+    uint32_t stale_clock;                /* share of clients' frames that come after a clock was read long ago */
+    uint64_t tick_ns;                    /* the timer's grain; 0: exact */
+    uint64_t timer_ns;                   /* untimed: mean delay until a timer may fire... */
+    uint32_t timer_slowness[VOTERS_MAX]; /* ...times this */
+    uint32_t demotions;                  /* PCT: change points */
+    uint64_t demote_step[DEMOTIONS_MAX]; /* in order */
 
     uint32_t effect_crash; /* per step */
     uint32_t effect_power; /* share of these that take the power of all nodes */

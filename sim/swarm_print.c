@@ -1,7 +1,7 @@
 /* The parameters of a schedule as text, one line per group. */
 #include <inttypes.h>
 
-#include "swarm.h"
+#include "trace.h"
 
 static const char *const delay_texts[DELAY_KINDS] = { "constant", "uniform", "exponential", "heavy" };
 
@@ -55,20 +55,22 @@ static void swarm_print_network(const struct swarm *swarm, FILE *file)
 
 static void swarm_print_nemesis(const struct swarm *swarm, FILE *file)
 {
-    static const char *const names[NEMESIS_KINDS] = {
-        [NEMESIS_SPLIT] = "split",     [NEMESIS_ONE_WAY] = "one_way",   [NEMESIS_PAIR] = "pair",
-        [NEMESIS_LEADER] = "leader",   [NEMESIS_CLIENTS] = "clients",   [NEMESIS_CLOG] = "clog",
-        [NEMESIS_CRASH] = "crash",     [NEMESIS_POWER] = "power",       [NEMESIS_PAUSE] = "pause",
-        [NEMESIS_FORWARD] = "forward", [NEMESIS_BACKWARD] = "backward", [NEMESIS_STALL] = "stall",
-        [NEMESIS_ROT] = "rot",         [NEMESIS_STICKY] = "sticky",     [NEMESIS_SUPERBLOCK] = "superblock",
-        [NEMESIS_SLOW] = "slow",       [NEMESIS_STUCK] = "stuck",       [NEMESIS_POWER_AGAIN] = "power_again",
-        [NEMESIS_WIPE] = "wipe",
-    };
     fprintf(file, "nemesis   outage_ns=%" PRIu64, swarm->outage_ns);
     for (enum nemesis_kind kind = 0; kind < NEMESIS_KINDS; kind++)
         if (swarm->nemesis_ns[kind] != 0)
-            fprintf(file, " %s=%" PRIu64, names[kind], swarm->nemesis_ns[kind]);
+            fprintf(file, " %s=%" PRIu64, nemesis_text(kind), swarm->nemesis_ns[kind]);
     fprintf(file, " power_again=%" PRIu32 "\n", swarm->power_again);
+}
+
+static void swarm_print_pct(const struct swarm *swarm, FILE *file)
+{
+    fprintf(file, "pct       depth=%" PRIu32 " demoted_at=", swarm->demotions + 1);
+    for (uint32_t i = 0; i < swarm->demotions; i++)
+        fprintf(file, "%s%" PRIu64, i > 0 ? "," : "", swarm->demote_step[i]);
+    fprintf(file, " timer_slowness=");
+    for (uint32_t slot = 0; slot < swarm->node_count; slot++)
+        fprintf(file, "%s%" PRIu32, slot > 0 ? "," : "", swarm->timer_slowness[slot]);
+    fputc('\n', file);
 }
 
 static void swarm_print_machine(const struct swarm *swarm, FILE *file)
@@ -86,6 +88,8 @@ static void swarm_print_machine(const struct swarm *swarm, FILE *file)
     fprintf(file, " tick_ns=%" PRIu64 " restart=%d timer_ns=%" PRIu64 " lease=%" PRIu32 " stale_clock=%" PRIu32 "\n",
             swarm->tick_ns, swarm->clock_restart, swarm->timer_ns, swarm->configs[0].lease_drift_ppm,
             swarm->stale_clock);
+    if (swarm->demotions > 0)
+        swarm_print_pct(swarm, file);
     if (swarm->reconfigures)
         fprintf(file,
                 "members   first=%" PRIu32 " change_ns=%" PRIu64 " any=%" PRIu32 " forced=%" PRIu32 " together=%" PRIu32

@@ -93,6 +93,7 @@ enum trace_unit {
     UNIT_WRITE,
     UNIT_SURVIVAL,
     UNIT_ZONE,
+    UNIT_THREAD,
     UNIT_REQUEST,
     UNIT_MEMBER,
     UNIT_OUTSIDER,

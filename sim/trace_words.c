@@ -5,6 +5,7 @@
 #include "../core/wal.h"
 #include "atlas.h"
 #include "disk.h"
+#include "pct.h"
 #include "trace.h"
 
 const struct site_words site_words[SITES] = {
@@ -68,7 +69,8 @@ const char *nemesis_text(enum nemesis_kind kind)
         [NEMESIS_FORWARD] = "forward", [NEMESIS_BACKWARD] = "backward", [NEMESIS_STALL] = "stall",
         [NEMESIS_ROT] = "rot",         [NEMESIS_STICKY] = "sticky",     [NEMESIS_SUPERBLOCK] = "superblock",
         [NEMESIS_SLOW] = "slow",       [NEMESIS_STUCK] = "stuck",       [NEMESIS_POWER_AGAIN] = "power_again",
-        [NEMESIS_WIPE] = "wipe",
+        [NEMESIS_WIPE] = "wipe",       [NEMESIS_DEMOTE] = "demote",     [NEMESIS_SWIZZLE] = "swizzle",
+        [NEMESIS_ROLLING] = "rolling", [NEMESIS_HUNT] = "hunt",         [NEMESIS_HOLDER] = "holder",
     };
     ASSERT(kind < NEMESIS_KINDS);
     return names[kind];
@@ -88,6 +90,8 @@ static const struct {
     { UNIT_ZONE, ZONE_HEADER, "header" },
     { UNIT_ZONE, ZONE_BODY, "body" },
     { UNIT_ZONE, ZONE_DATA, "data" },
+    { UNIT_THREAD, THREAD_DISK, "disk" },
+    { UNIT_THREAD, THREAD_TIMER, "timer" },
     { UNIT_REQUEST, REQUEST_REGISTER, "register" },
     { UNIT_REQUEST, REQUEST_PUT, "put" },
     { UNIT_REQUEST, REQUEST_DELETE, "delete" },

@@ -62,6 +62,10 @@ void tracer_set(struct tracer *tracer, const struct trace *from, const uint8_t *
     tracer->to = to;
 }
 
+void tracer_leave(struct tracer *tracer) { tracer->from = NULL; }
+
+struct trace *tracer_target(const struct tracer *tracer) { return tracer->to; }
+
 static const struct trace *sorted; /* for qsort, which passes nothing on */
 
 static int group_compare(const struct decision *a, const struct decision *b)
@@ -204,8 +208,7 @@ static uint32_t group_begin(const struct tracer *tracer, const struct decision *
     return low;
 }
 
-/* Is its subject one whose number another build may count otherwise? */
-static bool subject_is_loose(enum choose_subject subject)
+bool tracer_subject_is_loose(enum choose_subject subject)
 {
     return subject == SUBJECT_FRAME || subject == SUBJECT_ARRIVAL || subject == SUBJECT_STEP
            || subject == SUBJECT_OPERATION || subject == SUBJECT_TIMER || subject == SUBJECT_POWER
@@ -247,7 +250,7 @@ static uint32_t match(struct tracer *tracer, enum choose_site head)
     if (tracer->matches[head].serial == subject->serial)
         return tracer->matches[head].decision;
     uint32_t found;
-    if (tracer->match == MATCH_LENIENT && subject_is_loose(site_words[head].subject))
+    if (tracer->match == MATCH_LENIENT && tracer_subject_is_loose(site_words[head].subject))
         found = match_loosely(tracer, &address);
     else
         found = trace_find(tracer->from, &address);

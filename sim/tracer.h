@@ -23,6 +23,13 @@ void tracer_free(struct tracer *tracer);
 void tracer_set(struct tracer *tracer, const struct trace *from, const uint8_t *dropped, enum tracer_match match,
                 struct trace *to);
 
+/* From now on it follows nothing: choices are drawn. */
+void tracer_leave(struct tracer *tracer);
+/* NULL: it writes none. */
+struct trace *tracer_target(const struct tracer *tracer);
+/* Are subjects of this kind so many that another build, or another life, may count them otherwise? */
+bool tracer_subject_is_loose(enum choose_subject subject);
+
 /* Between the world and the tracer. */
 void tracer_begin(struct tracer *tracer, struct choose *choose, const struct swarm *swarm, const uint64_t *now_ns);
 void tracer_step(struct tracer *tracer, uint64_t step, uint32_t node, uint64_t digest);

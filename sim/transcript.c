@@ -125,7 +125,7 @@ static void transcript_step(struct transcript *transcript, const struct observed
 
 static void transcript_cuts(FILE *file, uint32_t cuts)
 {
-    for (uint32_t reason = 0; reason <= CUT_OUTSIDER; reason++)
+    for (uint32_t reason = 0; reason < CUTS; reason++)
         if ((cuts >> reason & 1) != 0)
             fprintf(file, " %s", cut_text(reason));
 }

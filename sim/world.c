@@ -5,10 +5,14 @@
 
 #include "../core/checksum.h"
 #include "../core/inspect.h"
+#include "fork.h"
+#include "lineage.h"
 #include "liveness.h"
 #include "nemesis.h"
 #include "node.h"
 #include "observe.h"
+#include "pct.h"
+#include "plot.h"
 #include "tracer.h"
 
 struct world *world_new(void)
@@ -38,6 +42,8 @@ void world_free(struct world *world)
     free(world->shadow.region);
     free(world->shadow.output_region);
     free(world->output_region);
+    lineage_free(world->lineage);
+    forks_free(world->forks);
     free(world);
 }
 
@@ -73,6 +79,7 @@ static bool world_reset_nodes(struct world *world)
         node->role = RAFT_FOLLOWER;
         node->resume_ns = 0;
         node->timer_ns = 0;
+        node->timer_least_ns = 0;
         node->timer_deadline_ns = 0;
         node->shown_ns = 0;
         node->replica = NULL;
@@ -107,6 +114,8 @@ static bool world_reset(struct world *world, uint64_t seed)
     scene->healed = false;
     world->digest = seed;
     world->owing = 0;
+    world->demoted = 0;
+    memset(world->plots, 0, sizeof world->plots);
     const struct check_setup setup = {
         .limits = &swarm->limits,
         .node_count = swarm->node_count,
@@ -130,18 +139,23 @@ static bool world_reset(struct world *world, uint64_t seed)
     return true;
 }
 
-static bool world_draw(struct world *world, const struct world_options *options)
+static void world_draw(struct world *world, const struct world_options *options)
 {
     struct scene *scene = &world->scene;
-    scene->script = NULL;
-    scene->observer = options->observer;
-    signature_reset(&world->signature, options->signature);
     choose_reset(&scene->choose, options->seed);
     coverage_reset(&scene->coverage);
     if (options->swarm != NULL)
         scene->swarm = *options->swarm;
     else
         swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
+}
+
+static bool world_begin(struct world *world, const struct world_options *options)
+{
+    struct scene *scene = &world->scene;
+    scene->script = NULL;
+    scene->observer = options->observer;
+    signature_reset(&world->signature, options->signature);
     if (options->inputs_max != 0) {
         /* Time, too: when all nodes have stopped there are no inputs any more. */
         const uint64_t factor = 1 + options->inputs_max / scene->swarm.inputs_max;
@@ -627,9 +641,14 @@ static void world_happen(struct world *world, const struct queue_event *event)
             node_start(world, node);
         return;
     case QUEUE_CLIENT: workload_timer(&world->workload, &world->scene, &world->network, event->who, event->tag); return;
-    case QUEUE_NEMESIS: nemesis_strike(world, (enum nemesis_kind)event->who); return;
+    case QUEUE_NEMESIS:
+        if (event->tag != 0)
+            plot_act(world, (enum nemesis_kind)event->who, event->tag);
+        else
+            nemesis_strike(world, (enum nemesis_kind)event->who);
+        return;
     case QUEUE_MEMBERS: reconfigure_tick(world); return;
-    case QUEUE_MEND: nemesis_mend(world, (enum nemesis_kind)event->who); return;
+    case QUEUE_MEND: nemesis_mend(world, event->who); return;
     }
     UNREACHABLE();
 }
@@ -652,6 +671,8 @@ bool world_advance(struct world *world)
     if (scene->queue.count == 0)
         return false;
     const bool owed = world->owing > 0;
+    if (world->demoted < scene->swarm.demotions)
+        pct_advance(world);
     const struct queue_event event = queue_pop(&scene->queue);
     ASSERT(event.time_ns >= scene->now_ns);
     scene->now_ns = event.time_ns;
@@ -705,15 +726,34 @@ static void world_close(struct world *world, const struct world_options *options
     result->steps = scene->step;
 }
 
+/* What happens from now on is drawn. */
+static void world_fork(struct world *world, uint64_t seed)
+{
+    struct choose *choices = &world->scene.choose;
+    struct tracer *tracer = choices->tracer;
+    choose_reset(choices, seed);
+    choices->tracer = tracer;
+    tracer_leave(tracer);
+    nemesis_start(world); /* changes of the members are planned ahead, and so known to the trace */
+}
+
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     const struct check_failure *failure = check_result(scene->check);
-    if (!world_draw(world, options))
+    world_draw(world, options);
+    if (options->swarm == NULL && scene->swarm.family == PROFILE_CORPUS)
+        return lineage_run(world, options, result);
+    if (options->swarm == NULL && scene->swarm.family == PROFILE_FORK)
+        return forks_run(world, options, result);
+    if (!world_begin(world, options))
         return false;
-    while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns)
+    while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns) {
+        if (options->fork_step != 0 && scene->step >= options->fork_step && !choose_draws(&scene->choose))
+            world_fork(world, options->fork_seed);
         if (!world_advance(world) || world_enough(world))
             break;
+    }
     if (!failure->failed && !world_enough(world) && !options->safety_only)
         liveness_begin(world);
     while (!failure->failed && !world_enough(world) && scene->healed && !liveness_over(world))

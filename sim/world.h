@@ -30,6 +30,7 @@ struct node {
     uint64_t deadline_ns;       /* local */
     uint64_t timer_ns;          /* true time of the armed timer */
     uint64_t timer_deadline_ns; /* local time that it stands for */
+    uint64_t timer_least_ns;    /* untimed: it takes so long at least */
     uint64_t shown_ns;          /* latest local time fed */
     struct clock clock;
     struct disk disk;
@@ -53,6 +54,24 @@ struct liveness {
     uint64_t asked_step;
 };
 
+struct lineage;
+struct forks;
+struct tracer;
+
+/* Trouble in several acts (plot.h). */
+struct plot {
+    uint32_t number; /* of its strikes; acts of another one are over */
+    uint32_t count;  /* nodes, in... */
+    uint32_t order[VOTERS_MAX];
+    uint64_t until_ns[VOTERS_MAX]; /* swizzle, by node: its links are clogged */
+    uint64_t gap_ns;               /* between two acts */
+    uint64_t for_ns;               /* how long what it does lasts */
+    uint32_t next;                 /* in the order, or of the leaders that are hunted */
+    uint32_t tries;                /* acts that found nobody, or had to wait */
+    uint64_t how;
+};
+enum { PLOTS = NEMESIS_HOLDER - NEMESIS_SWIZZLE + 1 };
+
 struct world {
     struct scene scene;
     struct network network;
@@ -64,11 +83,13 @@ struct world {
     size_t output_capacity_bytes;
     uint64_t digest; /* of all steps so far */
     struct liveness liveness;
-    uint32_t owing; /* nodes whose last input promised another */
+    uint32_t demoted; /* change points of PCT that are over */
+    uint32_t owing;   /* nodes whose last input promised another */
     struct signature signature;
+    struct plot plots[PLOTS];
+    struct lineage *lineage; /* NULL until a schedule wants one (lineage.h, fork.h) */
+    struct forks *forks;
 };
-
-struct tracer;
 
 struct world_result {
     const struct check_failure *failure; /* NULL: none */
@@ -90,6 +111,8 @@ struct world_options {
     bool deep;                 /* fold whole replica states into the digest: replays and golden digests */
     bool signature;            /* count its abstract states */
     struct observer *observer; /* NULL: nobody looks */
+    uint64_t fork_step;        /* a trace is followed up to here, and then choices are drawn... */
+    uint64_t fork_seed;        /* ...from this seed; 0 steps: never */
     uint64_t inputs_max;       /* a longer safety phase, or a shorter one, than drawn; 0: as drawn */
 };
 
