@@ -158,7 +158,7 @@ static bool world_begin(struct world *world, const struct world_options *options
     signature_reset(&world->signature, options->signature);
     if (options->inputs_max != 0) {
         /* Time, too: when all nodes have stopped there are no inputs any more. */
-        const uint64_t factor = 1 + options->inputs_max / scene->swarm.inputs_max;
+        const uint64_t factor = 1 + (options->inputs_max - 1) / scene->swarm.inputs_max;
         scene->swarm.inputs_max = options->inputs_max;
         scene->swarm.safety_ns *= u64_min(factor, UINT64_MAX / scene->swarm.safety_ns);
     }

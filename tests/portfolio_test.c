@@ -142,6 +142,49 @@ TEST(a_demoted_link_holds_what_is_under_way)
     trace_runner_free(&runner);
 }
 
+/* ---- schedules that come from other lives ---- */
+
+static void live(uint64_t seed, enum profile profile, struct world_result *result, struct coverage *sum)
+{
+    const struct world_options options = { .seed = seed, .profile = profile };
+    EXPECT(world_run(the_world(), &options, result));
+    EXPECT(result->failure == NULL);
+    coverage_add(sum, &the_world()->scene.coverage);
+}
+
+/* A schedule keeps nothing for the next one. */
+static void expect_alike_again(enum profile profile, struct coverage *sum)
+{
+    enum { SEEDS = 24 };
+    struct world_result first[SEEDS], again;
+    coverage_reset(sum);
+    for (uint64_t seed = 0; seed < SEEDS; seed++)
+        live(1 + seed, profile, &first[seed], sum);
+    for (uint64_t seed = SEEDS; seed-- > 0;) {
+        live(1 + seed, profile, &again, sum);
+        EXPECT(again.digest == first[seed].digest);
+        EXPECT_EQUAL(again.steps, first[seed].steps);
+    }
+    EXPECT_EQUAL(sum->schedules, 2 * SEEDS);
+}
+
+TEST(a_descendant_meets_what_was_spliced_shifted_and_inserted)
+{
+    static struct coverage sum;
+    expect_alike_again(PROFILE_CORPUS, &sum);
+    EXPECT(sum.fired[FAULT_DECISION_SPLICED] > 0);
+    EXPECT(sum.fired[FAULT_DECISION_SHIFTED] > 0);
+    EXPECT(sum.fired[FAULT_DECISION_INSERTED] > 0);
+}
+
+TEST(a_fork_goes_on_from_a_world_that_was_saved)
+{
+    static struct coverage sum;
+    expect_alike_again(PROFILE_FORK, &sum);
+    EXPECT_EQUAL(sum.fired[FAULT_FORKED], sum.schedules);
+    EXPECT(sum.fired[FAULT_FORK_KEPT] > sum.schedules);
+}
+
 /* ---- plots ---- */
 
 enum { ACTS_MAX = 256 };
