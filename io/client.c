@@ -256,7 +256,7 @@ static void client_pause_for(struct client *client, struct client_run *run, uint
     const uint64_t until_ns = u64_min(
         clock_now_ns() + pause_ns + prng_below(&client->prng, u64_max(backoff_ns, asked_ns) / 2 + 1), run->deadline_ns);
     const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S) };
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
     run->since_pause = 0;
     run->leaderless = false;

@@ -154,6 +154,22 @@ static void effect_reply(struct node *node, const struct effect *effect)
     connection_drop(&node->connections, connection);
 }
 
+/* The time for an answer from a lease, or within a bound, has run out since the clock was read (Raft 6.4.1): the client
+ * is told to ask again. A peer asks again anyway. */
+static void effect_late(struct node *node, const struct effect *effect)
+{
+    struct connection *connection = connections_find(&node->connections, effect->target);
+    struct reply reply;
+    uint8_t frame[128];
+    if (effect->kind != EFFECT_REPLY || connection == NULL
+        || reply_decode(effect->bytes, node->options->limits->frame_bytes_max, &reply) != FRAME_OK)
+        return;
+    const struct reply late = { .request_id = reply.request_id, .status = REPLY_BUSY, .retry_after_ms = 1 };
+    ASSERT(reply_bytes(&late) <= sizeof frame);
+    reply_encode(&late, node->options->config->cluster_id, frame);
+    connection_send(&node->connections, connection, (struct slice){ frame, reply_bytes(&late) });
+}
+
 /* A directory that was wiped is refused as often as its node dials, for ever: one line a minute. */
 static void log_duplicate(struct node *node, const char *event, uint64_t id)
 {
@@ -201,9 +217,10 @@ static void node_carry_out(struct node *node, const struct node_input *from)
 {
     for (uint32_t slot = 0; slot < node->output.effect_count; slot++) {
         const struct effect *effect = &node->output.effects[slot];
-        /* The time has run out since the clock was read: who asked asks again (Raft 6.4.1). */
-        if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
+        if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns) {
+            effect_late(node, effect);
             continue;
+        }
         switch (effect->kind) {
         case EFFECT_SEND: peers_send(&node->peers, effect->target, effect->bytes); break;
         case EFFECT_REPLY: effect_reply(node, effect); break;

@@ -6,6 +6,7 @@
 #include "node.h"
 #include "restore.h"
 #include "snapshot_save.h"
+#include "survey.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +45,19 @@ __attribute__((format(printf, 2, 3))) static bool recover_fail(struct recover *r
     vsnprintf(recover->result->error, sizeof(recover->result->error), format, arguments);
     va_end(arguments);
     return false;
+}
+
+/* ---- 0: is it all there? ---- */
+
+/* Before anything is changed: behind step 1 DIR is of no use to its old cluster any more. */
+static bool recover_examine(struct recover *recover)
+{
+    const char *path = recover->options->path;
+    return survey_contents(path) == SURVEY_WHOLE
+           || recover_fail(recover,
+                           "%s: is damaged, which one node alone cannot mend (raftd inspect %s shows where); nothing was "
+                           "changed: take another survivor, or raftd restore a snapshot",
+                           path, path);
 }
 
 /* ---- 1: the only voter ---- */
@@ -276,7 +290,7 @@ bool recover_run(const struct recover_options *options, struct recover_result *r
     recover->result = result;
     bool done = recover_names(recover) && recover_open(recover);
     if (done) {
-        done = recover_alone(recover) && recover_save(recover) && recover_make(recover) && recover_exchange(recover);
+        done = recover_examine(recover) && recover_alone(recover) && recover_save(recover) && recover_make(recover) && recover_exchange(recover);
         datadir_close(&recover->datadir);
         if (done)
             unlink(recover->snapshot);

@@ -23,4 +23,7 @@ enum survey_verdict {
 
 enum survey_verdict survey_print(const struct survey_options *options);
 
+/* The same without a word, of the log and the pages alone: what a node needs that has nobody to ask. */
+enum survey_verdict survey_contents(const char *path);
+
 #endif

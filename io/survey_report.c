@@ -11,7 +11,7 @@
 void report_text(const struct report *report, const char *format, ...)
 {
     va_list arguments;
-    if (report->json)
+    if (report->json || report->silent)
         return;
     va_start(arguments, format);
     vprintf(format, arguments);

@@ -12,6 +12,7 @@ enum { REPORT_DEPTH_MAX = 8 };
 
 struct report {
     bool json;
+    bool silent; /* not JSON, and no lines either */
     uint32_t depth;
     bool begun[REPORT_DEPTH_MAX + 1]; /* there is something in it already */
     char closing[REPORT_DEPTH_MAX + 1];
