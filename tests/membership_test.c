@@ -1,5 +1,7 @@
 /* Real nodes that come, go and move while clients write: raftd --join, raftctl member, and what becomes of a node that
  * was removed. */
+#include <fcntl.h>
+
 #include "../io/client.h"
 #include "../sim/linear.h"
 
@@ -225,6 +227,25 @@ TEST(who_was_removed_while_it_was_down_is_told_when_it_comes_back)
     process_end();
 }
 
+enum { BLOCK = 4096 };
+
+/* Puts what is in `block`, and that there, into the block of a log that holds the text. */
+static void exchange_block(const char *data, const char *text, uint8_t block[BLOCK], off_t *at)
+{
+    char path[PATH_BYTES + 8];
+    uint8_t found[BLOCK];
+    snprintf(path, sizeof path, "%s/wal", data);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    EXPECT(fd >= 0);
+    if (*at == 0)
+        while (pread(fd, found, BLOCK, *at) == BLOCK && memmem(found, BLOCK, text, strlen(text)) == NULL)
+            *at += BLOCK;
+    EXPECT(pread(fd, found, BLOCK, *at) == BLOCK);
+    EXPECT(pwrite(fd, block, BLOCK, *at) == BLOCK);
+    memcpy(block, found, BLOCK);
+    close(fd);
+}
+
 /* Two of three disks are gone: the third is a cluster again, with all that was acknowledged and had reached it. */
 TEST(one_survivor_of_three_becomes_a_new_cluster)
 {
@@ -245,6 +266,13 @@ TEST(one_survivor_of_three_becomes_a_new_cluster)
         EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGKILL), PROCESS_SIGNALED + SIGKILL);
     result = RUN("raftd", "recover", cluster.data[2]);
     expect_member(&result, 2, "say --force-new-cluster");
+    /* What is damaged is refused as it is, and is good for a second try once it is whole. */
+    uint8_t block[BLOCK] = { 1 };
+    off_t place = 0;
+    exchange_block(cluster.data[2], "key100", block, &place);
+    result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
+    expect_member(&result, 1, "nothing was changed");
+    exchange_block(cluster.data[2], "key100", block, &place);
     result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
     expect_member(&result, 0, "node 3 is the only voter of the new cluster");
     expect_member(&result, 0, "LOST");
