@@ -269,10 +269,10 @@ TEST(one_survivor_of_three_becomes_a_new_cluster)
     /* What is damaged is refused as it is, and is good for a second try once it is whole. */
     uint8_t block[BLOCK] = { 1 };
     off_t where = 0;
-    exchange_block(cluster.data[2], "key100", block, &where);
+    exchange_block(cluster.data[2], "key190", block, &where);
     result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
     expect_member(&result, 1, "nothing was changed");
-    exchange_block(cluster.data[2], "key100", block, &where);
+    exchange_block(cluster.data[2], "key190", block, &where);
     result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
     expect_member(&result, 0, "node 3 is the only voter of the new cluster");
     expect_member(&result, 0, "LOST");
