@@ -276,13 +276,15 @@ TEST(a_change_that_nobody_else_has_is_rolled_back)
     expect_members(cluster, IDS(1, 2, 3), IDS(1, 2, 3), 0);
     EXPECT(cluster->events[old][EVENT_CONFIGURATION] >= 2);
     put(cluster, 3, 3);
-    /* Nor did it leave a trace in the pages: all checkpoints are equal. */
+    /* Nor did it leave a trace in the pages: all checkpoints are equal, and nobody had to mend that. */
     write_until_checkpoint(cluster, 6);
     const struct checkpoint *leads = &replica_at(cluster, elected(cluster))->superblock.durable.checkpoint;
     for (uint32_t slot = 0; slot < 3; slot++) {
         const struct checkpoint *checkpoint = &replica_at(cluster, slot)->superblock.durable.checkpoint;
         EXPECT_EQUAL(checkpoint->id.index, leads->id.index);
         EXPECT(hash128_equal(checkpoint->hash, leads->hash));
+        EXPECT_EQUAL(cluster->events[slot][EVENT_DIVERGED], 0);
+        EXPECT_EQUAL(cluster->events[slot][EVENT_INSTALL_DONE], 0);
     }
     cluster_free(cluster);
 }
