@@ -78,21 +78,6 @@ void status_report_members_json(const struct client_node *node)
     printf("]");
 }
 
-static void print_ids(const struct client_node *node, const char *name, uint8_t role)
-{
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < node->member_count; slot++)
-        if ((node->members[slot].member.roles & role) != 0)
-            printf("%s %llu", count++ == 0 ? name : "", (unsigned long long)node->members[slot].member.id);
-}
-
-void status_report_summary(const struct client_node *node)
-{
-    print_ids(node, "voters", MEMBER_VOTER);
-    print_ids(node, ", learners", MEMBER_LEARNER);
-    putchar('\n');
-}
-
 /* ---- nodes ---- */
 
 static const char *store_state_text(uint8_t state)
