@@ -232,7 +232,7 @@ TEST(any_change_is_one_step)
 {
     process_begin();
     struct cluster cluster;
-    char place[3][64], id[3][16], voters[2][64], learners[2][64], says[256];
+    char place[3][64], id[3][16], voters[2][64], learners[2][64], says[384];
     cluster_found(&cluster, 6, 3);
     for (uint32_t slot = 3; slot < 6; slot++) {
         cluster_start(&cluster, slot);
@@ -256,7 +256,7 @@ TEST(any_change_is_one_step)
     while (gone == leader || (before >> gone & 1) == 0)
         gone++;
     result = MEMBER(&cluster, "--json", "change", "remove", id_of(leader, id[0]), "promote", id_of(learner, id[1]),
-                    "promote", "5", "remove", id_of(gone, id[2]), "add", place[2]);
+                    "promote", "5", "remove", id_of(gone, id[2]), "add", place[2], "--wait", "60s");
     set_of(before, ", ", voters[0]);
     set_of(1U << learner | 16, ", ", learners[0]);
     set_of((before & ~(1U << leader | 1U << gone)) | 1U << learner | 16, ", ", voters[1]);
