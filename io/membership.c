@@ -329,7 +329,7 @@ static bool fail_doubtful(struct membership *membership)
 {
     char last[MEMBERSHIP_ERROR_BYTES];
     memcpy(last, membership->error, sizeof(last));
-    return membership_fail(membership, CLIENT_UNKNOWN, membership->reason,
+    return membership_fail(membership, CLIENT_UNKNOWN, CLIENT_TIMED_OUT,
                            "asked for, and not answered: it may be done, or be done yet (last: %.600s)", last);
 }
 
