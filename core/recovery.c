@@ -341,7 +341,9 @@ static void log_meet_checkpoint(struct replica *replica)
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
-    if (!members_alone(replica) || (!unknown && replica->log.first_faulty == 0))
+    /* Only voters tell what it must match again; a learner may still have the bytes of an entry that it knows by name. */
+    const bool alone = replica->self < MEMBERS_MAX && members_other_voters(replica) == 0;
+    if (!(unknown ? alone : members_alone(replica) && replica->log.first_faulty != 0))
         return false;
     replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
     return true;

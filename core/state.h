@@ -160,7 +160,7 @@ struct replica {
     uint64_t leader;      /* node id, 0: unknown */
     uint64_t commit;
     uint64_t applied;
-    uint64_t apply_bytes; /* of values that this step has hashed: bounds it beside apply_per_step_max */
+    uint64_t apply_bytes; /* of values that this step has hashed or freed: bounds it beside apply_per_step_max */
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns; /* last contact of a current leader */
     bool leader_heard;        /* leader_heard_ns means something */

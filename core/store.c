@@ -12,7 +12,7 @@ bool store_is_ready(const struct replica *replica) { return replica->store.state
 
 bool store_prefetch(const struct replica *replica, const struct entry *entry)
 {
-    ASSERT(entry->kind == ENTRY_COMMAND);
+    ASSERT(entry->kind == ENTRY_COMMAND || entry->kind == ENTRY_CONFIG);
     return store_is_ready(replica);
 }
 

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -92,15 +94,17 @@ static bool datadir_lock(struct datadir *datadir, int fd, const char *path, cons
     return datadir_fail(datadir, "%s%s: locked by another process: is this node running already?", path, name);
 }
 
-/* The entry of a new directory: what the directory holds must not vanish with it. */
-static bool datadir_sync_parent(struct datadir *datadir, const char *path)
+int datadir_sync_parent(const char *path)
 {
-    const int parent_fd = openat(datadir->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool synced = parent_fd >= 0 && fsync(parent_fd) == 0;
-    const int cause = errno;
-    if (parent_fd >= 0)
-        close(parent_fd);
-    return synced || datadir_fail(datadir, "%s/..: cannot sync: %s", path, strerror(cause));
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return -ENOMEM;
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    const int result = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return result;
 }
 
 static bool datadir_open_directory(struct datadir *datadir, const char *path)
@@ -111,8 +115,9 @@ static bool datadir_open_directory(struct datadir *datadir, const char *path)
     datadir->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (datadir->directory_fd < 0)
         return datadir_fail(datadir, "%s: cannot open as a directory: %s", path, strerror(errno));
-    if (made && !datadir_sync_parent(datadir, path))
-        return false;
+    const int synced = made ? datadir_sync_parent(path) : 0;
+    if (synced != 0)
+        return datadir_fail(datadir, "%s: cannot sync the directory that it is in: %s", path, strerror(-synced));
     return datadir_lock(datadir, datadir->directory_fd, path, "");
 }
 

@@ -64,4 +64,7 @@ bool datadir_open(struct datadir *datadir, const struct datadir_options *options
                   uint64_t default_cluster_id);
 void datadir_close(struct datadir *datadir);
 
+/* Makes the names in the directory that path lies in durable: it was made there, or renamed. A negative errno, or 0. */
+int datadir_sync_parent(const char *path);
+
 #endif

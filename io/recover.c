@@ -215,16 +215,19 @@ static bool recover_make(struct recover *recover)
     return restore_run(&options, &restored) || recover_fail(recover, "%s", restored.error);
 }
 
+/* Each name is on the disk before the next step: a directory that a power cut took away would be made anew, empty. */
 static bool recover_exchange(struct recover *recover)
 {
     const char *path = recover->options->path;
     const char *before = recover->result->before;
-    if (rename(path, before) != 0)
+    int result = rename(path, before) != 0 ? -errno : datadir_sync_parent(path);
+    if (result != 0)
         return recover_fail(recover, "cannot rename %s to %s (%s); %s is ready: do it by hand", path, before,
-                            strerror(errno), recover->made);
-    if (rename(recover->made, path) != 0)
+                            strerror(-result), recover->made);
+    result = rename(recover->made, path) != 0 ? -errno : datadir_sync_parent(path);
+    if (result != 0)
         return recover_fail(recover, "cannot rename %s to %s (%s): do it by hand", recover->made, path,
-                            strerror(errno));
+                            strerror(-result));
     return true;
 }
 

@@ -2,10 +2,10 @@
 #include "snapshot_file.h"
 
 #include "../core/wal_format.h"
+#include "datadir.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,19 +101,6 @@ bool snapshot_drop(struct snapshot_writer *writer, uint32_t page)
     return result == 0 || fail(writer->error, "%s: cannot write: %s", writer->path_new, strerror(-result));
 }
 
-static int directory_sync(const char *path)
-{
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return -ENOMEM;
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    int result = fd < 0 || fsync(fd) != 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 static bool snapshot_verify(struct snapshot_writer *writer, const struct snapshot_header *header)
 {
     struct limits limits = limits_production;
@@ -149,7 +136,7 @@ bool snapshot_finish(struct snapshot_writer *writer, struct snapshot_header *hea
         return fail(writer->error, "%s: cannot rename to %s: %s", writer->path_new, writer->path, strerror(errno));
     close(writer->fd);
     writer->fd = -1;
-    result = directory_sync(writer->path);
+    result = datadir_sync_parent(writer->path);
     return result == 0 || fail(writer->error, "%s: cannot sync its directory: %s", writer->path, strerror(-result));
 }
 

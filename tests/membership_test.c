@@ -268,11 +268,11 @@ TEST(one_survivor_of_three_becomes_a_new_cluster)
     expect_member(&result, 2, "say --force-new-cluster");
     /* What is damaged is refused as it is, and is good for a second try once it is whole. */
     uint8_t block[BLOCK] = { 1 };
-    off_t place = 0;
-    exchange_block(cluster.data[2], "key100", block, &place);
+    off_t where = 0;
+    exchange_block(cluster.data[2], "key100", block, &where);
     result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
     expect_member(&result, 1, "nothing was changed");
-    exchange_block(cluster.data[2], "key100", block, &place);
+    exchange_block(cluster.data[2], "key100", block, &where);
     result = RUN("raftd", "recover", "--force-new-cluster", cluster.data[2]);
     expect_member(&result, 0, "node 3 is the only voter of the new cluster");
     expect_member(&result, 0, "LOST");
