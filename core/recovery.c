@@ -225,9 +225,13 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     /* One that belongs elsewhere was written or read at the wrong place. */
     const bool good = wal_name_decode(block, replica->config.cluster_id, &name)
                       && name.sequence % replica->limits.wal_header_blocks == slot;
-    if (good)
+    if (good) {
         name_batches(replica, &name, block);
-    /* What it says of the end of the log is known by now. */
+        recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
+        recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
+        recovery->term_max = u64_max(recovery->term_max, name.term);
+    }
+    /* Where the names end is known by now. */
     if (recovery->named_tail != 0)
         return;
     if (good) {
@@ -237,9 +241,6 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
             recovery->names_newer = recovery->names_again;
             memset(recovery->names_after, 0, sizeof recovery->names_after);
         }
-        recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
-        recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
-        recovery->term_max = u64_max(recovery->term_max, name.term);
         return;
     }
     const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);

@@ -236,7 +236,8 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
             .hash = next.prev_hash,
             .prev_hash = replica->wal.prev_hash,
             .kind = next.prev_kind,
-            .sequence = next.sequence - 1,
+            /* A cut skips, and says where from. */
+            .sequence = next.kind == WAL_BATCH_CUT ? next.durable_sequence : next.sequence - 1,
             .lsn = lsn,
             .first_index = next.prev_first_index,
             .entry_term = next.prev_entry_term,
@@ -249,8 +250,13 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
 }
 
 /* Who says what the bad batch held? Fills in its header, or as much of one as is known. What an earlier recovery cut
- * off at the same place may still lie there, when a write was lost, or be named: the latest counts. */
-static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
+ * off at the same place may still lie there, when a write was lost, or be named: the latest counts.
+ *
+ * If that is later than all that was surely durable, it is the cut of a start that crashed meanwhile, and it tore.
+ * Nothing was ever said behind it, and what proves a loss is about what lay here before, which nobody knows. Who went
+ * on behind a torn cut would in time write over that proof, and the next start would cut off what was acknowledged
+ * since. */
+static bool batch_identify(const struct replica *replica, uint64_t durable_sequence, struct wal_batch_header *lost)
 {
     const uint64_t lsn = replica->wal.tail;
     const struct slice own = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
@@ -267,11 +273,11 @@ static bool batch_identify(const struct replica *replica, struct wal_batch_heade
         *lost = said[i];
         found = true;
     }
-    return found;
+    return found && lost->sequence <= durable_sequence;
 }
 
-/* Looks behind the tail for what says that something there was durable. */
-static bool tail_proved(struct replica *replica)
+/* Looks behind the tail for what says that something there was durable: up to which sequence? */
+static uint64_t tail_durable_sequence(struct replica *replica)
 {
     struct recovery *recovery = &replica->recovery;
     const uint32_t block_bytes = replica->limits.block_bytes;
@@ -292,7 +298,7 @@ static bool tail_proved(struct replica *replica)
         recovery->chain_ahead = true;
         durable_sequence = u64_max(durable_sequence, header.durable_sequence);
     }
-    return durable_sequence > replica->wal.sequence;
+    return durable_sequence;
 }
 
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
@@ -310,13 +316,14 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
         recovery->phase = RECOVERY_SCAN;
         if (recovery->loaded < window_end(replica))
             return WALK_MORE;
-        const bool proved = tail_proved(replica);
+        const uint64_t durable_sequence = tail_durable_sequence(replica);
+        const bool proved = durable_sequence > replica->wal.sequence;
         /* Not only what looks damaged: a read that was misdirected to where nothing was written looks like the end. */
         if (recovery->again_tail <= replica->wal.tail) {
             recovery->again_tail = replica->wal.tail + 1;
             return WALK_AGAIN;
         }
-        const bool identified = batch_identify(replica, &header);
+        const bool identified = batch_identify(replica, durable_sequence, &header);
         /* CTRL 3.3: of many lost in a row, too, and far in front of the newest, the ring says what they held. */
         if (proved && !identified && recovery->named_tail <= replica->wal.tail) {
             recovery->named_tail = replica->wal.tail + 1;
