@@ -228,6 +228,7 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     if (good) {
         name_batches(replica, &name, block);
         recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
+        recovery->durable_sequence = u64_max(recovery->durable_sequence, name.durable_sequence);
         recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
         recovery->term_max = u64_max(recovery->term_max, name.term);
     }

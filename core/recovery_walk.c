@@ -256,7 +256,7 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
  * Nothing was ever said behind it, and what proves a loss is about what lay here before, which nobody knows. Who went
  * on behind a torn cut would in time write over that proof, and the next start would cut off what was acknowledged
  * since. */
-static bool batch_identify(const struct replica *replica, uint64_t durable_sequence, struct wal_batch_header *lost)
+static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
 {
     const uint64_t lsn = replica->wal.tail;
     const struct slice own = { .bytes = wal_mirror_const(replica, lsn), .count = replica->limits.block_bytes };
@@ -273,15 +273,15 @@ static bool batch_identify(const struct replica *replica, uint64_t durable_seque
         *lost = said[i];
         found = true;
     }
-    return found && lost->sequence <= durable_sequence;
+    return found && lost->sequence <= replica->recovery.durable_sequence;
 }
 
-/* Looks behind the tail for what says that something there was durable: up to which sequence? */
-static uint64_t tail_durable_sequence(struct replica *replica)
+/* Looks behind the tail for what says that something there was durable. Said once is enough: what is read again may be
+ * read at the wrong place then. */
+static bool tail_proved(struct replica *replica)
 {
     struct recovery *recovery = &replica->recovery;
     const uint32_t block_bytes = replica->limits.block_bytes;
-    uint64_t durable_sequence = recovery->named_sequence;
     recovery->leftovers = recovery->lost_end > replica->wal.tail;
     recovery->chain_ahead = recovery->leftovers;
     for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= window_end(replica); lsn += block_bytes) {
@@ -296,9 +296,9 @@ static uint64_t tail_durable_sequence(struct replica *replica)
         if (header.sequence <= replica->wal.sequence)
             continue;
         recovery->chain_ahead = true;
-        durable_sequence = u64_max(durable_sequence, header.durable_sequence);
+        recovery->durable_sequence = u64_max(recovery->durable_sequence, header.durable_sequence);
     }
-    return durable_sequence;
+    return recovery->durable_sequence > replica->wal.sequence;
 }
 
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
@@ -316,14 +316,13 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
         recovery->phase = RECOVERY_SCAN;
         if (recovery->loaded < window_end(replica))
             return WALK_MORE;
-        const uint64_t durable_sequence = tail_durable_sequence(replica);
-        const bool proved = durable_sequence > replica->wal.sequence;
+        const bool proved = tail_proved(replica);
         /* Not only what looks damaged: a read that was misdirected to where nothing was written looks like the end. */
         if (recovery->again_tail <= replica->wal.tail) {
             recovery->again_tail = replica->wal.tail + 1;
             return WALK_AGAIN;
         }
-        const bool identified = batch_identify(replica, durable_sequence, &header);
+        const bool identified = batch_identify(replica, &header);
         /* CTRL 3.3: of many lost in a row, too, and far in front of the newest, the ring says what they held. */
         if (proved && !identified && recovery->named_tail <= replica->wal.tail) {
             recovery->named_tail = replica->wal.tail + 1;

@@ -131,7 +131,8 @@ struct recovery {
     uint64_t named_tail;     /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
     uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
     uint64_t sequence_max;   /* highest batch sequence seen anywhere */
-    uint64_t named_sequence; /* highest batch sequence known to have been durable */
+    uint64_t named_sequence; /* highest batch sequence that the header ring calls durable */
+    uint64_t durable_sequence; /* the same of the ring and of the batches behind a tail */
     uint64_t name_sequence_max;
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */

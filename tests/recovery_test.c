@@ -10,7 +10,7 @@
 #include "recovery_oracle.h"
 #include "test.h"
 
-enum { BEHIND_CUT = 2, CUT_LANDINGS = 4 };
+enum { BEHIND_CUT = 2, CUT_LANDINGS = 4, LOOKS = 3 };
 
 /* ---- trying a case ---- */
 
@@ -522,6 +522,12 @@ TEST(reads_that_fail_twice_change_nothing)
     }
 }
 
+static bool op_reads(const struct node_op *op, uint64_t block)
+{
+    return !op->write && op->device == DEVICE_WAL && op->offset / BLOCK <= block
+           && block < (op->offset + op->bytes) / BLOCK;
+}
+
 /* One block is wrong for its first look, as long as that lasts: other bytes come, or an error for every try. */
 static void expect_second_look(const struct scene *scene, uint64_t block, bool errors)
 {
@@ -534,8 +540,7 @@ static void expect_second_look(const struct scene *scene, uint64_t block, bool e
         const struct node_op op = node->ops[0];
         uint8_t *bytes = node->image + block * BLOCK;
         uint8_t kept[BLOCK];
-        const bool looked = !op.write && op.device == DEVICE_WAL && op.offset / BLOCK <= block
-                            && block < (op.offset + op.bytes) / BLOCK;
+        const bool looked = op_reads(&op, block);
         const bool fails = looked && errors && (op.bytes > BLOCK || looks < RECOVERY_READ_TRIES);
         const bool spoiled = looked && !errors && looks == 0;
         looks += looked && (op.bytes == BLOCK || spoiled);
@@ -563,6 +568,48 @@ TEST(what_looks_damaged_once_is_looked_at_again)
         for (uint64_t block = wal_header_offset(&scene->node->limits) / BLOCK; block < blocks; block++) {
             expect_second_look(scene, block, false);
             expect_second_look(scene, block, true);
+        }
+        scene_free(scene);
+    }
+    trial_end();
+}
+
+/* Of the looks at the block, one is misdirected. */
+static void boot_misdirected(struct node *node, uint64_t block, uint32_t misdirected)
+{
+    uint32_t looks = 0;
+    node_start(node);
+    while (image_starting(node)) {
+        const struct node_op op = node->ops[0];
+        uint8_t *bytes = node->image + block * BLOCK;
+        uint8_t kept[BLOCK];
+        const bool spoiled = op_reads(&op, block) && looks++ == misdirected;
+        memcpy(kept, bytes, BLOCK);
+        if (spoiled)
+            memset(bytes, 0x77, BLOCK);
+        node_complete(node, 0, DISK_OK);
+        if (spoiled)
+            memcpy(bytes, kept, BLOCK);
+    }
+}
+
+/* Two are lost, and the third says that they were durable: whichever look at whatever block goes wrong, the start does
+ * not take them for a torn tail. */
+TEST(a_loss_that_was_proved_by_one_look_is_not_cut_off_after_another)
+{
+    const uint32_t echo[] = { 0, 1, 2 };
+    const struct scenario scenario = { .state = { TAIL_GARBAGE, TAIL_GARBAGE, TAIL_VALID } };
+    trial_begin();
+    for (uint32_t past = PAST_NONE; past < PASTS; past++) {
+        struct scene *scene = scene_new((enum past)past, ARRAY_COUNT(echo), 0, echo);
+        const uint64_t blocks = scene->node->image_bytes / BLOCK;
+        for (uint64_t block = wal_header_offset(&scene->node->limits) / BLOCK; block < blocks; block++) {
+            for (uint32_t misdirected = 0; misdirected < LOOKS; misdirected++) {
+                struct node *node = trial_load(scene, &scenario);
+                boot_misdirected(node, block, misdirected);
+                expect_log(node, scene, &scene->before);
+                EXPECT(abstains(node));
+            }
         }
         scene_free(scene);
     }
