@@ -114,7 +114,7 @@ struct recovery {
     bool leftovers;         /* something lies behind the tail, or cannot be read */
     bool chain_ahead;       /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
     bool cut_due;           /* a cut batch is to be written once the superblock is */
-    bool read_again;        /* the body from the tail on, once nothing is in flight */
+    bool read_again;        /* the batch at the tail, once nothing is in flight */
     bool names_again;       /* the header ring is being read a second time */
     bool names_gaps;        /* some block of the header ring is no name */
     uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
@@ -124,14 +124,20 @@ struct recovery {
     bool names_newer; /* the newest name was found when they were read again, so what is behind it was read once */
     bool names_due;   /* the header ring is to be read for what lies at the tail, once nothing is in flight */
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
-    uint64_t read_next;      /* up to here everything is asked for */
-    uint64_t loaded;         /* up to here everything is here, or given up */
-    uint64_t read_end;       /* no further, in this phase */
-    uint64_t again_tail;     /* where the tail was when what lies behind it was last read again, plus 1; 0: never yet */
-    uint64_t named_tail;     /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
-    uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
-    uint64_t sequence_max;   /* highest batch sequence seen anywhere */
-    uint64_t named_sequence; /* highest batch sequence known to have been durable */
+    uint64_t read_next;    /* up to here everything is asked for */
+    uint64_t loaded;       /* up to here everything is here, or given up */
+    uint64_t read_end;     /* no further, in this phase */
+    uint64_t again_tail;   /* where the tail was when what lies there was last read again, plus 1; 0: never yet */
+    uint64_t again_bytes;  /* so much of what lies there is to be read again */
+    uint64_t again_end;    /* lsn: up to here all of the body that the stream has passed was read twice */
+    uint64_t skip_at;      /* where the stream gets to before it goes on at skip_to, since what lies between was read */
+    uint64_t skip_to;      /* twice; 0: it does not skip */
+    uint64_t body_next;    /* read_next of the body, while the header ring is read once more */
+    uint64_t named_tail;   /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
+    uint64_t lost_end;     /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
+    uint64_t sequence_max; /* highest batch sequence seen anywhere */
+    uint64_t named_sequence;   /* highest batch sequence that the header ring calls durable */
+    uint64_t durable_sequence; /* the same of the ring and of the batches behind a tail */
     uint64_t name_sequence_max;
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
@@ -139,7 +145,7 @@ struct recovery {
     uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
     /* Of the headers that the ring names: the newest, by sequence modulo the size; or, with named_tail, those of what
-     * begins so many blocks behind it. */
+     * lies nearest behind it. */
     struct wal_batch_header named[RECOVERY_NAMED_MAX];
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
@@ -243,12 +249,14 @@ enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *eviden
 /* How many rows of the table apply: always 1. For the test that enumerates it. */
 uint32_t recovery_rules_matching(const struct recovery_evidence *evidence);
 
-/* WALK_AGAIN: what lies behind the tail is to be read once more before it is judged. WALK_NAMES: the header ring is,
+/* WALK_AGAIN: what lies at the tail is to be read once more before it is judged. WALK_NAMES: the header ring is,
  * for what it says of the batches there. */
 enum walk_outcome { WALK_MORE, WALK_AGAIN, WALK_NAMES, WALK_END, WALK_UNKNOWN };
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output);
 /* The ring names this header: remembers it, if it is one of those that recovery.named is for. */
 void recovery_name_batch(struct replica *replica, const struct wal_batch_header *header);
+/* What lies between the tail and here says whether a bad batch at the tail was durable. */
+uint64_t recovery_window_end(const struct replica *replica);
 bool recovery_names_uncertain(const struct replica *replica);
 
 /* recovery.c: the start of a life. */

@@ -91,13 +91,13 @@ struct scene {
     struct log_id last;  /* of its log then */
 };
 
-static struct scene scene_begin(void)
+static struct scene scene_after(uint32_t writes)
 {
     const struct limits limits = test_limits();
     struct scene scene = { .cluster = cluster_new(&limits, 7) };
     scene.leader = elected(scene.cluster);
     scene.victim = (scene.leader + 1) % NODES;
-    for (uint32_t i = 0; i < WRITES; i++) {
+    for (uint32_t i = 0; i < writes; i++) {
         put(scene.cluster, i % 5, (uint8_t)(i + 1));
         cluster_run(scene.cluster, 5 * MS); /* a batch each, and a name */
     }
@@ -106,9 +106,11 @@ static struct scene scene_begin(void)
     scene.last = node_view(node).last;
     node_crash(node);
     disk_log_read(node, &scene.log);
-    EXPECT(scene.log.count >= WRITES);
+    EXPECT(scene.log.count >= writes);
     return scene;
 }
+
+static struct scene scene_begin(void) { return scene_after(WRITES); }
 
 static uint64_t lost_between(const struct scene *scene, uint32_t first, uint32_t count)
 {
@@ -118,18 +120,22 @@ static uint64_t lost_between(const struct scene *scene, uint32_t first, uint32_t
     return entries;
 }
 
-/* Its peers say nothing until the test lets them. */
-static void start_alone(struct scene *scene)
+/* Its peers say nothing until the test lets them. Returns the bytes that it read of its log. */
+static uint64_t start_alone(struct scene *scene)
 {
     struct node *node = node_at(scene->cluster, scene->victim);
+    uint64_t bytes_read = 0;
     scene->cluster->cut[scene->victim] = true;
     start(scene->cluster, scene->victim);
     while (image_starting(node)) {
         EXPECT(node->op_count > 0);
+        if (!node->ops[0].write && node->ops[0].device == DEVICE_WAL)
+            bytes_read += node->ops[0].bytes;
         node_complete(node, 0, DISK_OK);
         observe(scene->cluster, scene->victim);
     }
     EXPECT_EQUAL(node->stop, 0);
+    return bytes_read;
 }
 
 static void join(struct scene *scene)
@@ -240,6 +246,29 @@ TEST(a_damaged_batch_is_repaired_wherever_it_lies)
     const uint32_t batches = batches_written();
     for (uint32_t first = 0; first < batches; first++)
         repair_case(first, 1, (enum damage)(first % DAMAGES));
+}
+
+/* Each of them is read once more before that is believed, and not all that lies behind it with it. */
+TEST(a_start_with_many_damaged_batches_does_not_read_the_log_for_each_of_them)
+{
+    struct scene scene = scene_after(5 * WRITES);
+    struct node *node = node_at(scene.cluster, scene.victim);
+    const uint64_t well = start_alone(&scene);
+    uint64_t log_bytes = 0;
+    node_crash(node);
+    for (uint32_t i = 0; i < scene.log.count; i++) {
+        log_bytes += scene.log.batches[i].run_bytes;
+        damage_batch(node, &scene.log.batches[i], DAMAGE_BODY);
+    }
+    const uint64_t read = start_alone(&scene);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_BATCH_DAMAGED], scene.log.count);
+    expect_faulty(&scene, scene.log.batches[0].first_index, lost_between(&scene, 0, scene.log.count));
+    EXPECT(read <= well + 3 * log_bytes);
+    printf("%10u  batches, all damaged: %llu bytes read, %llu when they are well\n", scene.log.count,
+           (unsigned long long)read, (unsigned long long)well);
+    join(&scene);
+    expect_equal(scene.cluster);
+    cluster_free(scene.cluster);
 }
 
 /* ---- abstaining ---- */
