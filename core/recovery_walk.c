@@ -152,8 +152,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     struct recovery *recovery = &replica->recovery;
     struct wal *wal = &replica->wal;
     const struct log_id last = { .term = taken.entry_term, .index = taken.first_index + taken.entry_count - 1 };
-    /* Truncated, or repaired. */
-    if (recovery->config_lost >= taken.first_index
+    /* Truncated, or repaired; a cut does neither, and holds no entry that `last` could name. */
+    if (taken.entry_count > 0 && recovery->config_lost >= taken.first_index
         && (wal_batch_appends(taken.kind) || (good && recovery->config_lost <= last.index)))
         recovery->config_lost = 0;
     if (taken.kind == WAL_BATCH_CONFIG && !good && recovery->config_lost == 0 && !members_know(replica, last))
