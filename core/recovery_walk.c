@@ -165,6 +165,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     if (!good) {
         recovery->batches_faulty++;
         return;
+        wal->damaged_end = wal->tail;
+        wal->damaged_last = replica->log.last.index;
     }
     /* Named or not, it is on the disk now; names catch up before anything else is written. */
     wal->batches[wal->sealed % WAL_BATCHES_MAX] =
