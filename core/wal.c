@@ -233,7 +233,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
 {
     ASSERT(log_term(replica, entry->id.index) == entry->id.term);
     ASSERT(!log_readable(replica, entry->id.index));
-    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1))
+    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1) || !members_may_repair(replica, entry))
         return false;
     const uint64_t lsn = open_batch_add(replica, entry, WAL_BATCH_REPAIR);
     if (lsn == UINT64_MAX)
@@ -241,6 +241,8 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
     replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
+    if (entry->kind == ENTRY_CONFIG)
+        members_appended(replica, output, entry);
     return true;
 }
 
@@ -667,8 +669,6 @@ void wal_head_follow_base(struct replica *replica)
         replica->stored.head = head;
 }
 
-bool wal_head_search(struct replica *replica, struct log_id id)
-{
 /* The first entry behind the last damaged place begins a batch that can be the head; asked only while there is one. */
 bool wal_head_is_due(const struct replica *replica)
 {
@@ -680,6 +680,8 @@ bool wal_head_is_due(const struct replica *replica)
            && log->last.index >= next && head_at(replica, next, &head) && head.lsn >= wal->damaged_end;
 }
 
+bool wal_head_search(struct replica *replica, struct log_id id)
+{
     const struct log *log = &replica->log;
     if (id.index < log->base.index)
         return true;

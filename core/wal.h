@@ -140,6 +140,7 @@ struct recovery {
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
     uint64_t batches_faulty;
+    uint64_t gap_last;    /* up to here there may be damaged entries of whatever kind; 0: all kinds are known */
     uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
     /* Of the headers that the ring names: the newest, by sequence modulo the size; or, with named_tail, those of what
@@ -212,9 +213,9 @@ bool wal_head_search(struct replica *replica, struct log_id id);
 /* Recovery gave up damaged entries that the checkpoint holds, so that the log's base is ahead of stored.head: sets that
  * to where the log may begin now. Unchanged when the batch there is damaged, too, or holds entries before the base. */
 void wal_head_follow_base(struct replica *replica);
-/* The superblock that holds stored.head is durable: gives up what lies before it. */
 /* A place in the log is damaged that nobody needs any more, and a checkpoint now would take the head behind it. */
 bool wal_head_is_due(const struct replica *replica);
+/* The superblock that holds stored.head is durable: gives up what lies before it. */
 void wal_head_advance(struct replica *replica);
 
 /* The batch before the tail is this one. */

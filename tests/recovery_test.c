@@ -152,7 +152,7 @@ static void judge_alone(const struct scene *scene, const struct expected *expect
         return;
     }
     EXPECT_EQUAL(rebirth.stop, STOP_WAL_DAMAGED);
-    EXPECT_EQUAL(rebirth.detail, expected->abstain ? expected->log.last + 1 : faulty);
+    EXPECT_EQUAL(rebirth.detail, faulty != 0 ? faulty : expected->log.last + 1);
     EXPECT_EQUAL(rebirth.writes, 0);
 }
 
@@ -555,19 +555,28 @@ TEST(batches_lost_in_a_row_are_known_by_the_names_of_the_ring_however_far_from_t
     node_free(node);
 }
 
-TEST(of_batches_lost_in_a_row_without_any_name_a_start_says_that_it_does_not_know)
+TEST(batches_lost_in_a_row_without_any_name_are_known_by_the_terms_on_both_sides)
 {
-    enum { FIRST = 3 };
+    static const uint32_t counts[] = { 2, 3, 5 };
     static struct kept_log log;
     struct node *node = row_new(&log);
     uint8_t *image = malloc(node->image_bytes);
     EXPECT(image != NULL);
     memcpy(image, node->image, node->image_bytes);
     memset(image + wal_header_offset(&node->limits), 0x5a, (size_t)(ROW_BATCHES - 4) * BLOCK);
-    const struct rebirth rebirth = row_damage(node, image, FIRST, 2);
-    EXPECT_EQUAL(rebirth.stop, 0);
+    for (uint32_t at = 0; at < ARRAY_COUNT(counts); at++) {
+        /* In front of the first entry there is no term to compare with. */
+        for (uint32_t first = 1; first + counts[at] < ROW_BATCHES - 8; first++) {
+            const struct rebirth rebirth = row_damage(node, image, first, counts[at]);
+            EXPECT_EQUAL(rebirth.stop, 0);
+            EXPECT_EQUAL(rebirth.damaged, 1);
+            EXPECT(rebirth.abstained && !rebirth.cut);
+            expect_row(node, &log, first, counts[at]);
+        }
+    }
+    const struct rebirth rebirth = row_damage(node, image, 0, 2);
     EXPECT(rebirth.abstained && rebirth.cut);
-    EXPECT_EQUAL(node_view(node).last.index, FIRST * ENTRIES);
+    EXPECT_EQUAL(node_view(node).last.index, 0);
     free(image);
     node_free(node);
 }
@@ -739,6 +748,70 @@ TEST(a_lost_configuration_that_no_superblock_held_stays_cut_off_behind_a_cut)
     node_crash(node);
     image_boot(node, &faults);
     expect_configuration(node, before.index + 1);
+    node_free(node);
+}
+
+/* Three batches, and as entry 7 a configuration that no superblock holds, and a batch behind it; no names. */
+static struct node *gap_new(void)
+{
+    struct limits limits = test_limits();
+    const struct replica_config config = node_config(2);
+    struct name_block newest = { .offset = 0 };
+    limits.wal_body_blocks = 60;
+    limits.checkpoint_wal_blocks = 40;
+    struct node *node = node_new(&limits, &config, node_voters(3));
+    node_start(node);
+    node_settle(node);
+    for (uint32_t i = 0; i < 3; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, false, &newest);
+    send_configuration(node, node_view(node).last, 1);
+    settle_but_superblocks(node);
+    send_suffix(node, &(struct suffix){ node_view(node).last, 1, SHORT_BODY_BYTES, 0x40 }, 1);
+    settle_but_superblocks(node);
+    EXPECT_EQUAL(node_view(node).last.index, 3 * ENTRIES + 1 + ENTRIES);
+    node_crash(node);
+    memset(node->image + wal_header_offset(&limits), 0, (size_t)limits.wal_header_blocks * BLOCK);
+    return node;
+}
+
+TEST(a_configuration_lost_in_a_gap_is_used_when_it_has_come_back_in_its_turn)
+{
+    enum { LOST = 2 * ENTRIES + 1, CONFIGURATION = 3 * ENTRIES + 1, LAST = CONFIGURATION + ENTRIES };
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = gap_new();
+    memset(node->image + wal_body_offset(&node->limits) + 2 * BLOCK, 0x5a, 2 * BLOCK);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT(rebirth.abstained && !rebirth.cut);
+    EXPECT_EQUAL(node_view(node).last.index, LAST);
+    EXPECT_EQUAL(node_view(node).first_faulty, LOST);
+    expect_configuration(node, 0);
+    /* What is before it is not here yet, and might be another one. */
+    send_configuration(node, log_id_at(node, CONFIGURATION - 1), 1);
+    node_settle(node);
+    EXPECT_EQUAL(replica_entry_readable(node->replica, CONFIGURATION), false);
+    expect_configuration(node, 0);
+    send_suffix(node, &(struct suffix){ log_id_at(node, LOST - 1), 1, SHORT_BODY_BYTES, 2 }, 1);
+    send_configuration(node, log_id_at(node, CONFIGURATION - 1), 1);
+    node_settle(node);
+    EXPECT_EQUAL(node_view(node).durable_index, LAST);
+    expect_configuration(node, CONFIGURATION);
+    node_free(node);
+}
+
+TEST(a_configuration_behind_a_gap_that_no_superblock_held_is_cut_off)
+{
+    enum { LOST = ENTRIES + 1, CONFIGURATION = 3 * ENTRIES + 1 };
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = gap_new();
+    memset(node->image + wal_body_offset(&node->limits) + BLOCK, 0x5a, 2 * BLOCK);
+    for (uint32_t start = 0; start < 2; start++) {
+        image_boot(node, &faults);
+        EXPECT(abstains(node));
+        EXPECT_EQUAL(node_view(node).last.index, CONFIGURATION - 1);
+        EXPECT_EQUAL(node_view(node).first_faulty, LOST);
+        expect_configuration(node, 0);
+        node_crash(node);
+    }
     node_free(node);
 }
 

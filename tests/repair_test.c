@@ -319,14 +319,19 @@ static bool grants_vote(const struct scene *scene)
     return answers(scene, message, FRAME_VOTE_RESPONSE, &answer) && answer.vote_response.granted;
 }
 
-/* Two neighbours are gone and nobody names the first of them: what they held is unknown. */
+/* All is gone from there on. The header ring of these limits names the newest two or three, and so proves the loss of
+ * the others, and says nothing of them. */
+static void damage_from(struct node *node, const struct disk_log *log, uint32_t first)
+{
+    for (uint32_t i = first; i < log->count; i++)
+        damage_batch(node, &log->batches[i], DAMAGE_ALL);
+}
+
 static struct scene scene_unknown(uint32_t first)
 {
     struct scene scene = scene_begin();
     struct node *node = node_at(scene.cluster, scene.victim);
-    damage_batch(node, &scene.log.batches[first], DAMAGE_ALL);
-    damage_batch(node, &scene.log.batches[first + 1], DAMAGE_ALL);
-    forget_names(node);
+    damage_from(node, &scene.log, first);
     start_alone(&scene);
     EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_ABSTAIN], 1);
     EXPECT_EQUAL(node_view(node).last.index + 1, scene.log.batches[first].first_index);
@@ -453,6 +458,43 @@ TEST(a_damaged_place_is_left_behind_by_a_checkpoint_once_all_is_repaired)
     expect_place_left_behind(batches - 1, 1, DAMAGE_ALL);
     expect_place_left_behind(3, 2, DAMAGE_BODY);
     expect_place_left_behind(0, 1, DAMAGE_HEADER);
+}
+
+/* Two old neighbours are lost on one node, and one later entry on both others: it has the only copy of that, behind a
+ * gap that nobody names. */
+TEST(the_only_copy_behind_a_gap_is_kept_and_given_to_the_others)
+{
+    enum { FIRST = 4 };
+    struct scene scene = scene_begin();
+    struct cluster *cluster = scene.cluster;
+    struct node *node = node_at(cluster, scene.victim);
+    const uint64_t gap = scene.log.batches[FIRST].first_index;
+    const uint64_t only = scene.last.index - 1;
+    damage_batch(node, &scene.log.batches[FIRST], DAMAGE_ALL);
+    damage_batch(node, &scene.log.batches[FIRST + 1], DAMAGE_ALL);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        if (slot == scene.victim)
+            continue;
+        node_crash(node_at(cluster, slot));
+        damage_entry(node_at(cluster, slot), only);
+    }
+    start_alone(&scene);
+    EXPECT(log_id_equal(node_view(node).last, scene.last));
+    EXPECT_EQUAL(node_view(node).first_faulty, gap);
+    EXPECT_EQUAL(replica_at(cluster, scene.victim)->log.faulty_count, lost_between(&scene, FIRST, 2));
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_ABSTAIN], 1);
+    EXPECT(!grants_vote(&scene));
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (slot != scene.victim)
+            start(cluster, slot);
+    join(&scene);
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(events_of(cluster, EVENT_UNRECOVERABLE), 0);
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_ABSTAIN_OVER], 1);
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_TRUNCATE], 0);
+    expect_equal(cluster);
+    expect_well_alone(&scene);
+    cluster_free(cluster);
 }
 
 /* ---- losing power meanwhile ---- */
@@ -611,9 +653,7 @@ TEST(who_cannot_know_what_it_had_denies_no_entry)
     uint32_t first = 0;
     while (scene.log.batches[first].first_index + scene.log.batches[first].entry_count <= lost)
         first++;
-    damage_batch(victim, &scene.log.batches[first], DAMAGE_ALL);
-    damage_batch(victim, &scene.log.batches[first + 1], DAMAGE_ALL);
-    forget_names(victim);
+    damage_from(victim, &scene.log, first);
     for (uint32_t slot = 0; slot < NODES; slot++)
         start(scene.cluster, slot);
     scene.cluster->cut[third] = false;
