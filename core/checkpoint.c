@@ -152,7 +152,7 @@ void checkpoint_relieve(struct replica *replica, struct output *output)
         || replica->applied <= replica->stored.checkpoint.id.index)
         return;
     const bool full = !wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks);
-    if (!full && !replica->checkpoint.renewal_due)
+    if (!full && !replica->checkpoint.renewal_due && !wal_head_is_due(replica))
         return;
     const struct log_id id = { .term = log_term(replica, replica->applied), .index = replica->applied };
     output_event(output, full ? EVENT_CHECKPOINT_RELIEF : EVENT_CHECKPOINT_RENEW, id.index, 0);

@@ -367,11 +367,12 @@ static void log_meet_checkpoint(struct replica *replica)
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
-    /* Only voters tell what it must match again; a learner may still have the bytes of an entry that it knows by name. */
+    /* Only voters tell what it must match again; a learner may still have the bytes of an entry that it knows by name.
+     */
     const bool alone = replica->self < MEMBERS_MAX && members_other_voters(replica) == 0;
     if (!(unknown ? alone : members_alone(replica) && replica->log.first_faulty != 0))
         return false;
-    replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
+    replica_stop(replica, output, STOP_WAL_DAMAGED, log_intact(replica) + 1);
     return true;
 }
 
@@ -386,6 +387,10 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
     log_meet_checkpoint(replica);
+    if (members_may_be_lost(replica) && outcome != WALK_UNKNOWN) {
+        replica->stored.flags |= STORED_ABSTAIN;
+        output_event(output, EVENT_ABSTAIN, log_intact(replica), wal->tail);
+    }
     replica->began_empty = replica->log.last.index == 0;
     members_recovered(replica, output);
     if (is_alone_and_damaged(replica, output))

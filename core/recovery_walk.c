@@ -7,7 +7,9 @@
  * of a cut tail can never be mistaken for later ones, since the cut batch skips far beyond them.
  *
  * What was durable and is damaged is identified by its own header, by a copy of it in the header ring, or by the batch
- * behind it, and the walk goes on. */
+ * behind it, and the walk goes on. So it does behind several that nobody names, where the terms on both sides of the
+ * gap leave no doubt about its entries: what is behind it may be the only copy of something. But there may have been a
+ * configuration among them, so until they have come back this node abstains (recovery.c, members_recovered()). */
 #include "output.h"
 #include "state.h"
 
@@ -168,8 +170,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     struct recovery *recovery = &replica->recovery;
     struct wal *wal = &replica->wal;
     const struct log_id last = { .term = taken.entry_term, .index = taken.first_index + taken.entry_count - 1 };
-    /* Truncated, or repaired. */
-    if (recovery->config_lost >= taken.first_index
+    /* Truncated, or repaired; a cut does neither, and holds no entry that `last` could name. */
+    if (taken.entry_count > 0 && recovery->config_lost >= taken.first_index
         && (wal_batch_appends(taken.kind) || (good && recovery->config_lost <= last.index)))
         recovery->config_lost = 0;
     if (taken.kind == WAL_BATCH_CONFIG && !good && recovery->config_lost == 0 && !members_know(replica, last))
@@ -179,6 +181,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     recovery->term_max = u64_max(recovery->term_max, taken.term);
     wal->durable_index = replica->log.last.index;
     if (!good) {
+        wal->damaged_end = wal->tail;
+        wal->damaged_last = replica->log.last.index;
         recovery->batches_faulty++;
         return;
     }
@@ -292,6 +296,55 @@ static bool batch_identify(const struct replica *replica, struct wal_batch_heade
     return found && lost->sequence <= replica->recovery.durable_sequence;
 }
 
+/* Does what lies behind a gap say which entries the log held when it was written? Those before an entry of it are given
+ * by its id (Raft 3.5: equal index and term, equal logs up to there), and terms never fall along a log: so when it is
+ * of the term of the last one before the gap, what lies between is of that term as well. 0: it does not say. */
+static uint64_t gap_last(const struct replica *replica, const struct wal_batch_header *next)
+{
+    const struct log_id before = replica->log.last;
+    uint64_t last = 0;
+    if (wal_batch_appends(next->kind) && next->entry_term == before.term)
+        last = u64_max(next->first_index - 1, before.index); /* it truncates by itself */
+    else if (wal_batch_appends(next->prev_kind) && next->prev_entry_term == before.term)
+        last = next->prev_first_index + next->prev_entry_count - 1;
+    const bool fits = last >= before.index && last - replica->log.base.index < replica->limits.log_entries_max;
+    return fits ? last : 0;
+}
+
+/* Several batches in a row are lost, from the tail on, and nobody names them. When all of them were durable, and what
+ * follows says what entries they held, they are taken as one; which of the entries are configurations stays unknown. */
+static bool gap_identify(const struct replica *replica, struct wal_batch_header *gap)
+{
+    const struct wal *wal = &replica->wal;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    bool found = false;
+    for (uint64_t lsn = wal->tail + block_bytes; !found && lsn + block_bytes <= recovery_window_end(replica);
+         lsn += block_bytes) {
+        const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = block_bytes };
+        struct wal_batch_header next;
+        if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, &next) || next.sequence < wal->sequence + 2
+            || wal_place(&replica->limits, lsn) != lsn)
+            continue;
+        const uint64_t last = gap_last(replica, &next);
+        if (last == 0)
+            continue;
+        found = true;
+        *gap = (struct wal_batch_header){
+            .hash = next.prev_hash,
+            .prev_hash = wal->prev_hash,
+            .kind = WAL_BATCH_APPEND,
+            /* A cut skips, and says where from. */
+            .sequence = next.kind == WAL_BATCH_CUT ? next.durable_sequence : next.sequence - 1,
+            .lsn = wal->tail,
+            .first_index = replica->log.last.index + 1,
+            .entry_term = replica->log.last.term,
+            .entry_count = (uint32_t)(last - replica->log.last.index),
+            .run_bytes = (uint32_t)(lsn - wal->tail),
+        };
+    }
+    return found && gap->sequence <= replica->recovery.durable_sequence;
+}
+
 /* Looks behind the tail for what says that something there was durable. Said once is enough: what is read again may be
  * read at the wrong place then. */
 static bool tail_proved(struct replica *replica)
@@ -360,7 +413,15 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
             .proved = proved,
             .doubt = recovery->leftovers && recovery_names_uncertain(replica),
         };
-        switch (recovery_verdict_of(&evidence)) {
+        enum recovery_verdict verdict = recovery_verdict_of(&evidence);
+        if (verdict == RECOVERY_UNKNOWN && proved && gap_identify(replica, &header)) {
+            if (tail_read_again(replica, header.run_bytes))
+                return WALK_AGAIN;
+            if (header.entry_count > 0)
+                recovery->gap_last = header.first_index + header.entry_count - 1;
+            verdict = RECOVERY_FAULTY;
+        }
+        switch (verdict) {
         case RECOVERY_FAULTY:
             output_event(output, EVENT_BATCH_DAMAGED, header.first_index, header.entry_count);
             batch_take(replica, &header, false);

@@ -170,7 +170,7 @@ enum event_kind {
     EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
     EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
     EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
-    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is not all known: no votes */
     EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */
     EVENT_REJOIN,            /* a: answers needed, b: instance; the disk was replaced: asks what it may have promised */
     EVENT_REJOIN_KNOWN,      /* a: highest term, b: answers; it may have promised something up to that term */

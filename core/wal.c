@@ -233,7 +233,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
 {
     ASSERT(log_term(replica, entry->id.index) == entry->id.term);
     ASSERT(!log_readable(replica, entry->id.index));
-    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1))
+    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1) || !members_may_repair(replica, entry))
         return false;
     const uint64_t lsn = open_batch_add(replica, entry, WAL_BATCH_REPAIR);
     if (lsn == UINT64_MAX)
@@ -241,6 +241,8 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
     replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
+    if (entry->kind == ENTRY_CONFIG)
+        members_appended(replica, output, entry);
     return true;
 }
 
@@ -667,6 +669,17 @@ void wal_head_follow_base(struct replica *replica)
         replica->stored.head = head;
 }
 
+/* The first entry behind the last damaged place begins a batch that can be the head; asked only while there is one. */
+bool wal_head_is_due(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    const struct log *log = &replica->log;
+    const uint64_t next = u64_max(wal->damaged_last, log->base.index) + 1;
+    struct wal_head head;
+    return wal->damaged_end > replica->stored.head.lsn && log->first_faulty == 0 && replica->applied + 1 >= next
+           && log->last.index >= next && head_at(replica, next, &head) && head.lsn >= wal->damaged_end;
+}
+
 bool wal_head_search(struct replica *replica, struct log_id id)
 {
     const struct log *log = &replica->log;
@@ -683,8 +696,11 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     /* Of the slots, too, a quarter at most is kept for what the checkpoint holds. */
     const uint64_t kept = replica->limits.log_entries_max / 4;
     const uint64_t end = u64_min(id.index + 1, log->last.index);
-    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
-                                   end - u64_min(end, kept));
+    uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
+                             end - u64_min(end, kept));
+    /* Nor anything that the next start would meet behind a damaged place. */
+    if (replica->wal.damaged_end > replica->stored.head.lsn)
+        first = u64_max(first, u64_min(replica->wal.damaged_last + 1, end));
     for (uint64_t index = first, tries = 0; index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;

@@ -74,7 +74,11 @@ struct wal {
     uint64_t released;    /* lsn: the mirror before it means nothing, and is not held any more */
     uint64_t release_end; /* lsn: up to here it means nothing */
     uint64_t placed;      /* lsn: the mirror up to here was offered the memory of what was given up */
-    uint64_t naming;      /* ordinal up to which the name write in flight names */
+    /* The last place that a start found damaged, and the last index before it: there what replaced it does not lie, and
+     * what names it is overwritten in time. The head is to go behind it (wal_head_is_due()). lsn 0: none. */
+    uint64_t damaged_end;
+    uint64_t damaged_last;
+    uint64_t naming; /* ordinal up to which the name write in flight names */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -142,6 +146,7 @@ struct recovery {
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
     uint64_t batches_faulty;
+    uint64_t gap_last;    /* up to here there may be damaged entries of whatever kind; 0: all kinds are known */
     uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
     /* Of the headers that the ring names: the newest, by sequence modulo the size; or, with named_tail, those of what
@@ -214,6 +219,8 @@ bool wal_head_search(struct replica *replica, struct log_id id);
 /* Recovery gave up damaged entries that the checkpoint holds, so that the log's base is ahead of stored.head: sets that
  * to where the log may begin now. Unchanged when the batch there is damaged, too, or holds entries before the base. */
 void wal_head_follow_base(struct replica *replica);
+/* A place in the log is damaged that nobody needs any more, and a checkpoint now would take the head behind it. */
+bool wal_head_is_due(const struct replica *replica);
 /* The superblock that holds stored.head is durable: gives up what lies before it. */
 void wal_head_advance(struct replica *replica);
 
