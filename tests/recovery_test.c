@@ -619,7 +619,8 @@ TEST(a_loss_that_was_proved_by_one_look_is_not_cut_off_after_another)
         }
         scene_free(scene);
     }
-    EXPECT(kept > 1000);
+    printf("%10u of them kept what lies behind\n", (unsigned)kept);
+    EXPECT(kept > 0);
     trial_end();
 }
 
