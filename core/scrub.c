@@ -147,7 +147,9 @@ static uint64_t unit_version(const struct replica *replica)
     case SCRUB_NAMES: return (replica->wal.name_sequence + names - scrub->position) / names; /* of its first slot */
     case SCRUB_BODY: return 0; /* what is durable of the log stays as it is */
     case SCRUB_MAP:
-    case SCRUB_PAGES: return replica->superblock.durable.checkpoint.id.index;
+    /* Of every block number in the map: an install may leave the checkpoint as it is, index, hash and all, and put its
+     * pages elsewhere. */
+    case SCRUB_PAGES: return replica->superblock.durable.checkpoint.root.checksum;
     }
     UNREACHABLE();
 }
@@ -350,7 +352,7 @@ static const uint8_t *data_right(struct replica *replica, uint32_t at, const uin
         return page;
     const bool disk_right = block != NULL && hash128_equal(map_page_hash(replica, block), hash);
     if (checkpoint_page_dirty(replica, at))
-        scrub->left = disk_right ? scrub->left : scrub->seen;
+        scrub->left = disk_right ? scrub->left : replica->stored.checkpoint.id.index;
     else if (disk_right) /* memory lies */
         memcpy(page, block, replica->limits.page_bytes);
     return NULL;

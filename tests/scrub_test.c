@@ -1,0 +1,102 @@
+/* What the scrub does when memory lies, and when what it reads is not where it was any more (scrub.h). Three nodes on
+ * disks of memory; their memory is changed as a broken one would. */
+#include "../core/scrub.h"
+
+#include "install_rig.h"
+
+/* ---- reads that come late ---- */
+
+static bool is_scrub(const struct node_op *op) { return wal_operation_of(op->op_id) == (enum wal_operation)DATA_SCRUB; }
+
+/* Like cluster_run(), but what the scrub of the node has in flight stays so. */
+static void run_holding_the_scrub(struct cluster *cluster, uint32_t slot, uint64_t steps)
+{
+    struct node *node = cluster->nodes[slot];
+    for (uint64_t step = 0; step < steps; step++) {
+        const uint32_t turn = (uint32_t)(step % (NODES + 1));
+        if (turn == NODES)
+            cluster_advance(cluster, cluster->now_ns + MS / 10);
+        else if (turn != slot || node->sent_count > 0 || node->op_count == 0)
+            cluster_step(cluster, turn);
+        else if (!is_scrub(&node->ops[0]))
+            cluster_step(cluster, turn);
+        else if (node->op_count > 1 || node->deadline_ns <= node->now_ns) {
+            if (node->op_count > 1)
+                node_complete(node, 1, DISK_OK);
+            else
+                node_tick(node, 0);
+            observe(cluster, slot);
+        }
+    }
+}
+
+/* The first of two pages with values whose neighbours they are, both changed. */
+static uint32_t change_two_pages(struct cluster *cluster, uint32_t slot)
+{
+    struct replica *replica = replica_at(cluster, slot);
+    for (uint32_t page = cluster->limits.pages_max - 2; page >= page_fixed_count(&cluster->limits); page--) {
+        uint32_t found = 0;
+        for (uint32_t next = page; next < page + 2; next++) {
+            const uint8_t *bytes = page_raw_const(replica, next);
+            for (uint32_t at = 0; at + 40 < cluster->limits.page_bytes; at++)
+                if (bytes[at] != 0 && memcmp(bytes + at, bytes + at + 1, 39) == 0) {
+                    found++;
+                    break;
+                }
+        }
+        if (found < 2)
+            continue;
+        for (uint32_t next = page; next < page + 2; next++) {
+            uint8_t *bytes = page_write(replica, next);
+            for (uint32_t at = 0; at + 40 < cluster->limits.page_bytes; at++)
+                if (bytes[at] != 0 && memcmp(bytes + at, bytes + at + 1, 39) == 0) {
+                    bytes[at + 20] ^= 1;
+                    break;
+                }
+        }
+        return page;
+    }
+    test_fail(__FILE__, __LINE__, "no two pages of values");
+}
+
+/* The checkpoint of a follower differs; while its scrub reads several pages at once, the follower gets others, in other
+ * blocks, and its checkpoint has the same index as before. */
+TEST(what_a_late_read_brings_is_not_judged_when_the_pages_lie_elsewhere_by_now)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    const uint32_t leader = elected(cluster);
+    struct replica *replica = replica_at(cluster, slot);
+    const uint32_t page = change_two_pages(cluster, slot);
+    const uint64_t before = checkpoint_index(cluster, slot);
+    for (uint32_t i = 0; i < 400 && replica_at(cluster, leader)->marker_index <= before; i++)
+        put(cluster, 0, (uint8_t)(i + 1));
+    for (uint32_t i = 0; i < 100000 && checkpoint_index(cluster, slot) == before; i++)
+        cluster_one_step(cluster, slot);
+    cluster->cut[slot] = true;
+    for (uint32_t i = 0; i < 1000 && (replica->scrub.in_flight != 0 || !checkpoint_is_idle(replica)); i++)
+        cluster_step(cluster, slot);
+    const uint64_t index = checkpoint_index(cluster, slot);
+    EXPECT(index > before && store_is_ready(replica));
+    EXPECT_EQUAL(map_entry_const(replica, 0, page)->block + 1, map_entry_const(replica, 0, page + 1)->block);
+    replica->scrub =
+        (struct scrub){ .phase = SCRUB_PAGES, .position = page, .passes = replica->scrub.passes, .due_ns = 0 };
+    node_tick(cluster->nodes[slot], 0);
+    EXPECT(replica->scrub.in_flight >= 2 * cluster->limits.page_bytes && !replica->scrub.writing);
+    const uint32_t block = map_entry_const(replica, 0, page)->block;
+
+    cluster->cut[slot] = false;
+    run_holding_the_scrub(cluster, slot, 40000);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_DIVERGED], 1);
+    EXPECT(store_is_ready(replica) && install_is_idle(replica) && checkpoint_is_idle(replica));
+    EXPECT_EQUAL(checkpoint_index(cluster, slot), index);
+    EXPECT(map_entry_const(replica, 0, page)->block != block);
+    EXPECT(replica->scrub.in_flight >= 2 * cluster->limits.page_bytes && !replica->scrub.writing);
+    cluster_run(cluster, 500 * MS);
+    EXPECT_EQUAL(replica->scrub.mended, 0);
+    expect_equal_states(cluster, slot);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST_MAIN()
