@@ -119,6 +119,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .pages_pulled = replica->install.pages_pulled,
         .bytes_pulled = replica->install.bytes_pulled,
         .blocks_mended = replica->scrub.mended,
+        .memory_mended = replica->scrub.memory_mended,
         .scrub_passes = replica->scrub.passes,
         .scrub_position = replica->scrub.position,
         .scrub_phase = (uint8_t)replica->scrub.phase,

@@ -192,6 +192,7 @@ struct node_status {
     uint64_t pages_pulled;          /* ... pages got from peers */
     uint64_t bytes_pulled;          /* ... frames that this and looking for them took, questions included */
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
+    uint64_t memory_mended;         /* ... that memory had lost and the disk had not */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
     uint32_t members;               /* struct member_status behind this one */
@@ -206,7 +207,7 @@ struct node_status {
     bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
     uint8_t zero[4];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 248, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 256, "no padding");
 
 /* One member of the configuration in use; progress as the leader sees it, zeros elsewhere. */
 struct member_status {

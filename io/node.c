@@ -281,6 +281,7 @@ static const struct {
     [EVENT_REJOINED] = { LOG_LEVEL_INFO, "index", "term" },
     [EVENT_REPLACED] = { LOG_LEVEL_WARN, "node", "directory" },
     [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
+    [EVENT_MEMORY_MENDED] = { LOG_LEVEL_ERROR, "device", "offset" },
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },

@@ -4,6 +4,141 @@
 
 #include "install_rig.h"
 
+/* A pass that begins now, or the end. */
+static void scrub_once(struct cluster *cluster, uint32_t slot)
+{
+    const struct node *node = cluster->nodes[slot];
+    const uint64_t passes = node->replica->scrub.passes + 2;
+    for (uint32_t tries = 0; tries < 1000 && node->replica->scrub.passes < passes && node->stop == 0; tries++)
+        cluster_run(cluster, 20 * MS);
+    EXPECT(node->replica->scrub.passes == passes || node->stop != 0);
+}
+
+/* ---- what memory would write ---- */
+
+static uint32_t copies_intact(struct cluster *cluster, uint32_t slot)
+{
+    uint32_t count = 0;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+        struct superblock superblock;
+        const struct slice bytes = { .bytes = cluster->nodes[slot]->image + superblock_offset(&cluster->limits, copy),
+                                     .count = limits_superblock_bytes(&cluster->limits) };
+        count += superblock_decode(bytes, &superblock);
+    }
+    return count;
+}
+
+static uint8_t *superblock_in_memory(struct cluster *cluster, uint32_t slot)
+{
+    return region_at(replica_at(cluster, slot), replica_at(cluster, slot)->areas.wal_superblock);
+}
+
+TEST(a_superblock_that_memory_lost_is_not_written_over_good_copies)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    cluster_run(cluster, 500 * MS);
+    superblock_in_memory(cluster, slot)[300] ^= 1;
+    scrub_once(cluster, slot);
+    EXPECT_EQUAL(copies_intact(cluster, slot), SUPERBLOCK_COPIES);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.mended, 0);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.memory_mended, 1);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_MEMORY_MENDED], 1);
+    /* And memory is right again. */
+    cluster->nodes[slot]->image[superblock_offset(&cluster->limits, 2) + 300] ^= 1;
+    scrub_once(cluster, slot);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.mended, 1);
+    EXPECT_EQUAL(copies_intact(cluster, slot), SUPERBLOCK_COPIES);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+TEST(a_superblock_that_memory_and_all_copies_lost_is_made_anew)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    cluster_run(cluster, 500 * MS);
+    superblock_in_memory(cluster, slot)[300] ^= 1;
+    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++)
+        cluster->nodes[slot]->image[superblock_offset(&cluster->limits, copy) + 200 + copy] ^= 1;
+    EXPECT_EQUAL(copies_intact(cluster, slot), 0);
+    scrub_once(cluster, slot);
+    EXPECT_EQUAL(copies_intact(cluster, slot), SUPERBLOCK_COPIES);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.memory_mended, 1);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+/* Every field of the entries that lead to a page, on every level. */
+TEST(a_map_that_memory_lost_is_not_written_over_good_blocks)
+{
+    const struct limits limits = test_limits();
+    const size_t fields[] = { offsetof(struct map_entry, hash) + 3, offsetof(struct map_entry, checksum) + 1,
+                              offsetof(struct map_entry, block) };
+    for (uint32_t level = 0; level <= map_root(&limits); level++) {
+        for (uint32_t field = 0; field < ARRAY_COUNT(fields); field++) {
+            uint32_t slot;
+            struct cluster *cluster = cluster_with_checkpoint(&slot);
+            cluster_run(cluster, 500 * MS);
+            uint32_t at = used_page(cluster, slot, 12);
+            for (uint32_t above = 0; above < level; above++)
+                at /= map_fanout(&limits);
+            ((uint8_t *)map_entry(replica_at(cluster, slot), level, at))[fields[field]] ^= 1;
+            scrub_once(cluster, slot);
+            EXPECT_EQUAL(replica_at(cluster, slot)->scrub.mended, 0);
+            EXPECT_EQUAL(replica_at(cluster, slot)->scrub.memory_mended, 1);
+            EXPECT_EQUAL(cluster->events[slot][EVENT_MEMORY_MENDED], 1);
+            expect_durable(cluster, slot);
+            cluster_free(cluster);
+        }
+    }
+}
+
+TEST(a_map_block_that_memory_and_the_disk_lost_stops_the_node_and_comes_from_a_peer)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    cluster_run(cluster, 500 * MS);
+    struct replica *replica = replica_at(cluster, slot);
+    const uint32_t page = used_page(cluster, slot, 12);
+    map_entry(replica, 0, page)->hash.low ^= 1;
+    rot(cluster, slot, map_entry(replica, 1, page / map_fanout(&cluster->limits))->block);
+    scrub_once(cluster, slot);
+    EXPECT_EQUAL(cluster->nodes[slot]->stop, STOP_MEMORY_DAMAGED);
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    expect_equal_states(cluster, slot);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
+/* ---- what memory would serve ---- */
+
+/* A page that is as the checkpoint has it. */
+static uint32_t clean_page(const struct cluster *cluster, uint32_t slot)
+{
+    const struct replica *replica = replica_at(cluster, slot);
+    for (uint32_t n = 0;; n++) {
+        const uint32_t page = used_page(cluster, slot, n);
+        if (page >= page_fixed_count(&cluster->limits) && !checkpoint_page_dirty(replica, page))
+            return page;
+    }
+}
+
+TEST(a_page_that_memory_lost_is_taken_from_the_disk)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    cluster_run(cluster, 500 * MS);
+    page_raw(replica_at(cluster, slot), clean_page(cluster, slot))[30] ^= 1;
+    scrub_once(cluster, slot);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.mended, 0);
+    EXPECT_EQUAL(replica_at(cluster, slot)->scrub.memory_mended, 1);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_MEMORY_MENDED], 1);
+    expect_equal_states(cluster, slot);
+    cluster_free(cluster);
+}
+
 /* ---- reads that come late ---- */
 
 static bool is_scrub(const struct node_op *op) { return wal_operation_of(op->op_id) == (enum wal_operation)DATA_SCRUB; }
