@@ -476,6 +476,8 @@ static const uint8_t *page_judge(struct replica *replica, struct output *output,
     } else if (disk_right) {
         memcpy(memory, block, replica->limits.page_bytes);
         memory_mended(replica, output);
+    } else if (map_is_right(replica, 1, above) && !read_again(scrub)) {
+        store_lose(replica, output, at);
     }
     return NULL;
 }

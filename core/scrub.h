@@ -14,7 +14,8 @@
  * Memory may lie, too, and is verified before anything is written from it: the superblock by its hash, a batch by its
  * checksums, a map block by those in the entry above it, up to the root in the superblock, a page by its hash. What is
  * wrong in memory and right on the disk is taken from there, and counted. What is wrong in both: the superblock is made
- * anew from what it was made of; a map block stops the node, since a restart gets it from a peer, and this life has lost what lies
+ * anew from what it was made of; a page that was not changed since the checkpoint is lost, as if a start had not found
+ * it (store_lose()); a map block stops the node, since a restart gets it from a peer, and this life has lost what lies
  * where.
  *
  * A phase is a row of units, a unit is read as a whole; after a read error or a bad block, on from that block.

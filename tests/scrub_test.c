@@ -139,6 +139,60 @@ TEST(a_page_that_memory_lost_is_taken_from_the_disk)
     cluster_free(cluster);
 }
 
+static void lose_in_memory_and_on_disk(struct cluster *cluster, uint32_t slot)
+{
+    struct replica *replica = replica_at(cluster, slot);
+    const uint32_t page = clean_page(cluster, slot);
+    page_raw(replica, page)[30] ^= 1;
+    rot(cluster, slot, map_entry(replica, 0, page)->block);
+}
+
+TEST(a_page_that_memory_and_the_disk_lost_comes_from_a_peer)
+{
+    for (uint32_t leads = 0; leads < 2; leads++) {
+        uint32_t slot;
+        struct cluster *cluster = cluster_with_checkpoint(&slot);
+        slot = leads != 0 ? elected(cluster) : slot;
+        put(cluster, 0, 77); /* and something that is not in the checkpoint */
+        cluster_run(cluster, 500 * MS);
+        cluster->pages_to[slot] = 0;
+        lose_in_memory_and_on_disk(cluster, slot);
+        for (uint32_t tries = 0; tries < 1000 && cluster->pages_to[slot] == 0; tries++)
+            cluster_run(cluster, 20 * MS);
+        cluster_run(cluster, 500 * MS);
+        EXPECT_EQUAL(cluster->events[slot][EVENT_PAGE_DAMAGED], 1);
+        EXPECT_EQUAL(cluster->pages_to[slot], 1);
+        expect_equal_states(cluster, slot);
+        expect_durable(cluster, slot);
+        cluster_free(cluster);
+    }
+}
+
+/* Nobody answers: what the disk could not bring is asked for there again, and the log is applied from there on. */
+TEST(a_page_that_memory_lost_and_the_disk_only_for_a_while_comes_back)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    put(cluster, 0, 77);
+    cluster_run(cluster, 500 * MS);
+    struct replica *replica = replica_at(cluster, slot);
+    lose_in_memory_and_on_disk(cluster, slot);
+    cluster->cut[slot] = true;
+    for (uint32_t tries = 0; tries < 1000 && store_is_ready(replica); tries++)
+        cluster_run(cluster, 20 * MS);
+    EXPECT(!store_is_ready(replica));
+    cluster->pages_to[slot] = 0;
+    for (uint32_t page = 0; page < cluster->limits.pages_max; page++)
+        if (map_wanted(replica, 0, page))
+            rot(cluster, slot, map_entry(replica, 0, page)->block); /* the bit flips back */
+    cluster_run(cluster, 2000 * MS);
+    EXPECT(store_is_ready(replica));
+    cluster->cut[slot] = false;
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(cluster->pages_to[slot], 0);
+    cluster_free(cluster);
+}
+
 /* ---- reads that come late ---- */
 
 static bool is_scrub(const struct node_op *op) { return wal_operation_of(op->op_id) == (enum wal_operation)DATA_SCRUB; }
