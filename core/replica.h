@@ -182,8 +182,10 @@ enum event_kind {
     EVENT_MEMORY_MENDED,     /* a: device, b: offset; memory had lost what the disk still has */
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
+    EVENT_DIFFERS,           /* a: peer, b: index; its checkpoint there is not the one that somebody else has */
+    EVENT_DOUBT,             /* a: index, b: 1 no majority has anything there, and nothing is served; 0 it is over */
     EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
-    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted; steps down */
+    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted, 0: it was in doubt; steps down */
     EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_RELIEF, /* a: index; frozen without a marker, since the log is full */

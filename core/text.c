@@ -91,6 +91,8 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_MEMORY_MENDED: return "memory-mended";
     case EVENT_SCRUBBED: return "scrubbed";
     case EVENT_DIVERGED: return "diverged";
+    case EVENT_DIFFERS: return "differs";
+    case EVENT_DOUBT: return "doubt";
     case EVENT_UNRECOVERABLE: return "unrecoverable";
     case EVENT_LED_IN_VAIN: return "led-in-vain";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";

@@ -283,6 +283,8 @@ static const struct {
     [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
     [EVENT_MEMORY_MENDED] = { LOG_LEVEL_ERROR, "device", "offset" },
     [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
+    [EVENT_DIFFERS] = { LOG_LEVEL_ERROR, "peer", "index" },
+    [EVENT_DOUBT] = { LOG_LEVEL_ERROR, "index", "begins" },
     [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
     [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
     [EVENT_CONFIGURATION] = { LOG_LEVEL_INFO, "index", "step" },

@@ -146,6 +146,7 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         { "pages_pulled", status->pages_pulled },
         { "bytes_pulled", status->bytes_pulled },
         { "blocks_mended", status->blocks_mended },
+        { "differences", status->differences },
         { "memory_mended", status->memory_mended },
         { "scrub_passes", status->scrub_passes },
         { "scrub_position", status->scrub_position },
@@ -158,8 +159,9 @@ static void print_status_json(const char *endpoint, const struct client_node *no
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s", scrub_phase_text(status->scrub_phase),
-           rejoin_text(status->rejoin), status->abstains ? "true" : "false");
+    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s, \"doubts\": %s",
+           scrub_phase_text(status->scrub_phase), rejoin_text(status->rejoin), status->abstains ? "true" : "false",
+           status->doubts ? "true" : "false");
     printf(", \"state_digest\": \"%016llx\", \"member_list\": ", (unsigned long long)status->state_digest);
     status_report_members_json(node);
     printf("}");
@@ -198,6 +200,8 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
         snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
     else if (status->abstains)
         snprintf(rejoin, sizeof rejoin, "; gives no vote: it does not know all that it acknowledged");
+    if (status->doubts)
+        snprintf(rejoin, sizeof rejoin, "; serves nobody: states of voters differ, and no majority has this one");
     if (status->memory_mended > 0)
         snprintf(memory, sizeof memory, "; %llu blocks of memory mended from the disk",
                  (unsigned long long)status->memory_mended);

@@ -183,7 +183,8 @@ static bool world_is_expected(enum liveness_world world, bool rare)
 /* What no correct replica does, in memory that does not lie. */
 static bool event_is_expected(enum event_kind kind)
 {
-    return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED && kind != EVENT_MEMORY_MENDED;
+    return kind != EVENT_IMPOSSIBLE && kind != EVENT_DIVERGED && kind != EVENT_DIFFERS && kind != EVENT_DOUBT
+           && kind != EVENT_MEMORY_MENDED;
 }
 
 static uint64_t event_schedules_min(enum event_kind kind)
