@@ -179,7 +179,7 @@ enum event_kind {
     EVENT_REJOINED,          /* a: index, b: term; it is a voter like any other again */
     EVENT_REPLACED,          /* a: peer, b: instance; another directory speaks for it now, the one before is refused */
     EVENT_SCRUB_MENDED,      /* a: device, b: offset; the disk had lost what memory still has */
-    EVENT_MEMORY_MENDED,     /* a: device, b: offset; memory had lost what the disk still has */
+    EVENT_MEMORY_MENDED,     /* a: device, b: offset; memory had lost what is stored there, and has it again */
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
     EVENT_DIFFERS,           /* a: peer, b: index; its checkpoint there is not the one that somebody else has */

@@ -295,7 +295,7 @@ uint64_t scrub_deadline(const struct replica *replica)
 
 /* ---- judging ---- */
 
-/* What is written from memory, or served from it, was not what it should be, and the disk had it. */
+/* What is written from memory, or served from it, was not what it should be, and is so again. */
 static void memory_mended(struct replica *replica, struct output *output)
 {
     replica->scrub.memory_mended++;

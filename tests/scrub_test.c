@@ -94,6 +94,27 @@ TEST(a_map_that_memory_lost_is_not_written_over_good_blocks)
     }
 }
 
+/* The same blocks, and memory is right: nothing of the above keeps them from being mended. */
+TEST(what_the_disk_lost_of_the_map_and_the_pages_is_written_from_memory)
+{
+    const struct limits limits = test_limits();
+    for (uint32_t level = 0; level <= map_root(&limits); level++) {
+        uint32_t slot;
+        struct cluster *cluster = cluster_with_checkpoint(&slot);
+        cluster_run(cluster, 500 * MS);
+        uint32_t at = used_page(cluster, slot, 12);
+        EXPECT(!checkpoint_page_dirty(replica_at(cluster, slot), at));
+        for (uint32_t above = 0; above < level; above++)
+            at /= map_fanout(&limits);
+        rot(cluster, slot, map_entry(replica_at(cluster, slot), level, at)->block);
+        scrub_once(cluster, slot);
+        EXPECT_EQUAL(replica_at(cluster, slot)->scrub.mended, 1);
+        EXPECT_EQUAL(replica_at(cluster, slot)->scrub.memory_mended, 0);
+        expect_durable(cluster, slot);
+        cluster_free(cluster);
+    }
+}
+
 TEST(a_map_block_that_memory_and_the_disk_lost_stops_the_node_and_comes_from_a_peer)
 {
     uint32_t slot;
