@@ -84,6 +84,7 @@ static void members_changed(struct replica *replica, const struct configuration 
         replica->repair.faulty &= kept;
         replica->rejoin.owed &= kept;
         replica->peers[slot] = (struct peer){ .match = 0 };
+        replica->diverge.reported[slot] = 0;
         if (replica->role == RAFT_LEADER)
             replicate_begin_peer(replica, slot);
     }

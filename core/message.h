@@ -112,7 +112,7 @@ struct append_request {
     uint64_t sent_ns; /* by the leader's clock; echoed (Raft 6.4.1) */
     uint64_t echo;    /* the nonce that the receiver sent last: this request is younger than that (CTRL 3.3) */
     uint64_t last;    /* the leader's last index: who does not know what it promised waits until it has that */
-    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
+    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint; no hash: nothing */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };

@@ -80,6 +80,10 @@ struct checkpoint_mark diverge_agreed(const struct replica *replica);
 void diverge_response(struct replica *replica, struct output *output, uint32_t slot, struct checkpoint_mark mark);
 /* Follower: what a majority has. */
 void diverge_request(struct replica *replica, struct output *output, struct checkpoint_mark agreed);
+/* May the state be the wrong one, for all that is known? Then nobody is served from it. */
+bool diverge_in_doubt(const struct replica *replica);
+/* Called once per step. */
+void diverge_flush(struct replica *replica, struct output *output);
 
 /* apply.c */
 void apply_committed(struct replica *replica, struct output *output);

@@ -207,7 +207,7 @@ void read_serve(struct replica *replica, struct output *output)
 {
     if (replica->role == RAFT_LEADER)
         read_index_answer(replica, output);
-    if (replica->reads_count == 0 || read_era_is_over(replica) || !store_is_ready(replica))
+    if (replica->reads_count == 0 || read_era_is_over(replica) || !store_is_ready(replica) || diverge_in_doubt(replica))
         return;
     const bool leading = replica->role == RAFT_LEADER;
     if (leading && replica->applied == replica->commit && read_is_leased(replica)) {

@@ -192,6 +192,8 @@ struct node_status {
     uint64_t pages_pulled;          /* ... pages got from peers */
     uint64_t bytes_pulled;          /* ... frames that this and looking for them took, questions included */
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
+    uint64_t memory_mended;         /* ... that memory had lost and the disk had not */
+    uint64_t differences;           /* ... checkpoints of peers that were not what others have at that index */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
     uint32_t members;               /* struct member_status behind this one */
@@ -204,9 +206,10 @@ struct node_status {
     uint8_t rejoin_answers;
     uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
     bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
-    uint8_t zero[4];
+    bool doubts; /* serves nobody, since voters' states differ and no majority is known to have its own */
+    uint8_t zero[3];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 248, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 264, "no padding");
 
 /* One member of the configuration in use; progress as the leader sees it, zeros elsewhere. */
 struct member_status {

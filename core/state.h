@@ -144,6 +144,14 @@ struct repair {
     uint8_t zero[7];
 };
 
+/* What the marks of the voters' checkpoints say of each other (diverge.c). */
+struct diverge {
+    uint64_t doubt_index;           /* where voters have different checkpoints, and no majority has one; 0: no doubt */
+    uint64_t led_ns;                /* leader: since when it leads in doubt; 0: it does not */
+    uint64_t differences;           /* in this life */
+    uint64_t reported[MEMBERS_MAX]; /* by slot: index at which the peer's was last found to differ */
+};
+
 struct replica {
     struct limits limits;
     uint32_t zero; /* behind an odd number of limits */
@@ -220,6 +228,7 @@ struct replica {
     struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;
+    struct diverge diverge;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
 

@@ -209,16 +209,32 @@ static void read_retry(const struct replica *replica, struct output *output, uin
 
 /* ---- the end ---- */
 
+static void store_give_up(struct replica *replica, struct output *output)
+{
+    replica->store.state = STORE_DAMAGED;
+    if (members_alone(replica))
+        replica_stop(replica, output, STOP_DATA_DAMAGED, replica->store.pages_damaged);
+    else
+        install_want(replica, output, replica->stored.checkpoint.id.index, replica->stored.checkpoint.id);
+}
+
+void store_lose(struct replica *replica, struct output *output, uint32_t page)
+{
+    ASSERT(store_is_ready(replica) && checkpoint_is_idle(replica));
+    checkpoint_touch(replica, page);
+    /* From the checkpoint on the log is applied again, to whole pages. */
+    replica->applied = replica->stored.checkpoint.id.index;
+    replica->store.again = false;
+    damaged(replica, output, 0, page);
+    store_give_up(replica, output);
+}
+
 static void store_finish(struct replica *replica, struct output *output)
 {
     struct store *store = &replica->store;
     const uint64_t index = replica->stored.checkpoint.id.index;
     if (store->map_damaged || store->pages_damaged > 0) {
-        store->state = STORE_DAMAGED;
-        if (members_alone(replica))
-            replica_stop(replica, output, STOP_DATA_DAMAGED, store->pages_damaged);
-        else
-            install_want(replica, output, index, replica->stored.checkpoint.id);
+        store_give_up(replica, output);
         return;
     }
     ASSERT(replica->checkpoint.dirty_count == 0);

@@ -3,6 +3,7 @@
  *   LOADING --no checkpoint yet, or all intact--> READY
  *   LOADING --something cannot be read or is not what the map says--> DAMAGED: install.c gets it from a peer, and
  *   switches to LOADING again for the rest
+ *   READY --the scrub finds a page that memory and the disk have lost--> DAMAGED
  *
  * Loading goes through three phases:
  *
@@ -64,6 +65,10 @@ void store_load_again(struct replica *replica, struct output *output);
 void store_flush(struct replica *replica, struct output *output);
 /* A read that the store emitted has completed. */
 void store_read(struct replica *replica, struct output *output, const struct input *input);
+
+/* The page, which is READY's and as the checkpoint has it, is wrong in memory and on the disk: DAMAGED. The writer and
+ * the installer are idle. */
+void store_lose(struct replica *replica, struct output *output, uint32_t page);
 
 bool store_is_ready(const struct replica *replica);
 /* Are all pages in memory that the entry may touch? */

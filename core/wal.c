@@ -418,10 +418,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
     if (writer->due == 0) {
         if (stored_equal(&replica->stored, &writer->durable))
             return;
-        writer->writing = replica->stored;
-        writer->sequence++;
-        writer->due = (1u << SUPERBLOCK_COPIES) - 1;
-        superblock_fill(&replica->limits, &replica->config, writer, block);
+        superblock_renew(replica);
     }
     if (!output_room(output, 1, 0)) {
         replica->wants_tick = true;

@@ -231,6 +231,9 @@ void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *copy);
 
+/* What is stored now is to be written to all copies. The writer is idle. */
+void superblock_renew(struct replica *replica);
+
 /* Do all copies hold what is stored? */
 bool superblock_is_durable(const struct replica *replica);
 

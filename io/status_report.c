@@ -146,6 +146,8 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         { "pages_pulled", status->pages_pulled },
         { "bytes_pulled", status->bytes_pulled },
         { "blocks_mended", status->blocks_mended },
+        { "differences", status->differences },
+        { "memory_mended", status->memory_mended },
         { "scrub_passes", status->scrub_passes },
         { "scrub_position", status->scrub_position },
         { "rejoin_answers", status->rejoin_answers },
@@ -157,8 +159,9 @@ static void print_status_json(const char *endpoint, const struct client_node *no
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s", scrub_phase_text(status->scrub_phase),
-           rejoin_text(status->rejoin), status->abstains ? "true" : "false");
+    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s, \"doubts\": %s",
+           scrub_phase_text(status->scrub_phase), rejoin_text(status->rejoin), status->abstains ? "true" : "false",
+           status->doubts ? "true" : "false");
     printf(", \"state_digest\": \"%016llx\", \"member_list\": ", (unsigned long long)status->state_digest);
     status_report_members_json(node);
     printf("}");
@@ -178,7 +181,7 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
 {
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], repaired[64], store[48], rejoin[96] = "";
+    char log[48], ring[32], checkpoint[64], repaired[64], store[48], rejoin[96] = "", memory[64] = "";
     snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
              (unsigned long long)status->last_index);
     snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
@@ -197,11 +200,16 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
         snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
     else if (status->abstains)
         snprintf(rejoin, sizeof rejoin, "; gives no vote: it does not know all that it acknowledged");
+    if (status->doubts)
+        snprintf(rejoin, sizeof rejoin, "; serves nobody: states of voters differ, and no majority has this one");
+    if (status->memory_mended > 0)
+        snprintf(memory, sizeof memory, "; %llu blocks of memory mended from the disk",
+                 (unsigned long long)status->memory_mended);
     snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
              (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
-    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s\n", endpoint, log, ring,
+    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s%s\n", endpoint, log, ring,
            status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
-           scrub_phase_text(status->scrub_phase), store, rejoin);
+           scrub_phase_text(status->scrub_phase), store, rejoin, memory);
 }
 
 void status_report_text(const struct status_answer *answers, uint32_t count)
