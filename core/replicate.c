@@ -2,7 +2,10 @@
  *
  * Each peer is in one of three states (struct peer):
  *
- *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
+ *   PROBE      next is a guess. One request with entries at a time, until the peer says that prev matched, or hints
+ *              where to look. While it is not answered, heartbeats and read rounds bring none, and who is silent gets
+ *              none. An answer that leaves the peer here (it took no entry, or did not get the probe and answers a
+ *              heartbeat behind it) has the next one sent at once, but one in a heartbeat interval at most.
  *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max of them or inflight_bytes_max,
  *              and next moves as they are sent.
  *   SNAPSHOT   next is not above the log's base: only the checkpoint has it. The peer gets no entries. With each
@@ -81,6 +84,7 @@ static void peer_enter(struct replica *replica, struct output *output, uint32_t 
         output_event(output, EVENT_PEER, members_id(replica, slot), state);
     peer->state = (uint8_t)state;
     peer->probe_sent = false;
+    peer->probe_old = false;
     if (state != PEER_REPLICATE)
         inflight_clear(replica, slot);
 }
@@ -138,6 +142,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->heard = false;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
+    peer->probe_old = false;
     peer->heartbeat_due = true;
     inflight_clear(replica, slot);
 }
@@ -264,8 +269,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     }
     if (response->match > replica->log.last.index)
         return;
-    /* A follower whose log is full confirms prev and takes no entry. It is asked again with the next heartbeat, not at
-     * once, or the two would exchange the same entry as fast as the wire allows. */
+    /* A follower whose log is full confirms prev and takes no entry; one that did not get the probe says the same of
+     * the heartbeat behind it. It is probed again once in a heartbeat interval, not at once, or the two would exchange
+     * the same entry as fast as the wire allows. */
     const bool took_nothing =
         peer->state == PEER_PROBE && peer->probe_sent && peer->probe_entries && response->match < peer->next;
     if (response->match > peer->match) {
@@ -275,7 +281,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
         replicate_advance_commit(replica, output);
     }
     const bool without_checkpoint = peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index;
-    if (!took_nothing && !without_checkpoint)
+    if (took_nothing)
+        peer->probe_sent = !peer->probe_old;
+    else if (!without_checkpoint)
         peer_enter(replica, output, slot, PEER_REPLICATE);
     if (response->damaged != 0)
         replicate_damaged(replica, output, slot, response->damaged);
@@ -317,8 +325,10 @@ void replicate_tick(struct replica *replica, struct output *output)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        replica->peers[slot].heartbeat_due = true;
-        replica->peers[slot].damaged = 0;
+        struct peer *peer = &replica->peers[slot];
+        peer->heartbeat_due = true;
+        peer->damaged = 0;
+        peer->probe_old = true;
     }
     transfer_tick(replica, output);
 }
@@ -372,8 +382,12 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     peer->heartbeat_due = false;
     peer->commit_told = replica->commit;
     if (peer->state == PEER_PROBE) {
+        /* A heartbeat is no probe while there is one to be answered. */
+        if (!peer->probe_sent) {
+            peer->probe_entries = message.append_request.entry_count > 0;
+            peer->probe_old = false;
+        }
         peer->probe_sent = true;
-        peer->probe_entries = message.append_request.entry_count > 0;
     } else if (message.append_request.entry_count > 0) {
         inflight_add(replica, slot, (struct inflight){ .last = sent, .bytes = message.append_request.entries.count });
         peer->next = sent + 1;
@@ -400,8 +414,7 @@ static bool replicate_peer(struct replica *replica, struct output *output, uint3
     if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
         replicate_need_checkpoint(replica, output, slot);
     const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
-    const bool window =
-        peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due : inflight_room(replica, peer);
+    const bool window = peer->state == PEER_PROBE ? !peer->probe_sent : inflight_room(replica, peer);
     const bool entries = behind && window;
     const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
     const bool news = replica->tell_ns != 0 && replica->now_ns >= replica->tell_ns && peer_is_untold(replica, peer);

@@ -98,12 +98,13 @@ struct peer {
     uint64_t inflight_bytes;           /* of entries, in the requests of the ring */
     uint32_t inflight_first;           /* ring of struct inflight */
     uint32_t inflight_count;
-    uint8_t state; /* enum peer_state */
-    bool probe_sent;
+    uint8_t state;      /* enum peer_state */
+    bool probe_sent;    /* a probe is out; what follows it has no entries */
     bool probe_entries; /* the probe carried entries */
+    bool probe_old;     /* a heartbeat interval has begun since it was sent */
     bool heartbeat_due;
     bool heard; /* heard_ns means something: it did answer in this term */
-    uint8_t zero[3];
+    uint8_t zero[2];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */

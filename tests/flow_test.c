@@ -212,6 +212,55 @@ TEST(a_peer_that_is_down_for_hours_costs_a_frame_a_heartbeat)
     cluster_free(cluster);
 }
 
+/* A new leader does not know how far they are: what it sends to find out it sends once, however many heartbeats and
+ * read rounds follow. */
+TEST(a_peer_that_is_probed_and_silent_gets_no_entries_twice)
+{
+    struct cluster *cluster = watched(&limits_tiny);
+    const uint32_t before = elected(cluster), leader = another(before), down = another(leader);
+    cluster->cut[before] = true;
+    cluster_run(cluster, 5 * election_ns);
+    const uint32_t now = elected(cluster), other = now == leader ? down : leader;
+    put(cluster, 1, 1);
+    /* `before` is behind the cut, and is probed; the cut is behind the hook. */
+    cluster->cut[before] = false;
+    seen = (struct seen){ .slot = before, .lose_all = true };
+    const struct request get = { .request_id = 7, .kind = REQUEST_GET, .key = { (const uint8_t *)"key", 3 } };
+    for (uint32_t round = 0; round < 20; round++) {
+        node_request(node_at(cluster, now), CLIENT, &get);
+        observe(cluster, now);
+        cluster_run(cluster, heartbeat_ns / 4);
+    }
+    EXPECT_EQUAL(node_view(node_at(cluster, now)).progress[before], PEER_PROBE);
+    EXPECT_EQUAL(node_view(node_at(cluster, now)).progress[other], PEER_REPLICATE);
+    EXPECT(seen.heartbeats >= 20);
+    EXPECT_EQUAL(seen.entries, 0);
+    /* It answers the next heartbeat, and has all. */
+    seen.lose_all = false;
+    cluster_run(cluster, heartbeat_ns + heartbeat_ns / 4);
+    EXPECT_EQUAL(node_view(node_at(cluster, before)).applied, node_view(node_at(cluster, now)).applied);
+    cluster_free(cluster);
+}
+
+/* Entries get lost, each time that they are sent; heartbeats do not. So a probe follows the answer to each of them. */
+TEST(a_probe_that_is_lost_is_sent_again)
+{
+    struct cluster *cluster = watched(&limits_tiny);
+    const uint32_t leader = elected(cluster), slow = another(leader);
+    seen = (struct seen){ .slot = slow, .lose_entries = true };
+    put(cluster, 1, 1);
+    cluster_run(cluster, 3 * heartbeat_ns);
+    EXPECT_EQUAL(node_view(node_at(cluster, leader)).progress[slow], PEER_PROBE);
+    seen = (struct seen){ .slot = slow, .lose_entries = true };
+    cluster_run(cluster, 20 * heartbeat_ns);
+    EXPECT(seen.entries >= 19 && seen.entries <= 21);
+    EXPECT(seen.heartbeats >= 19 && seen.heartbeats <= 21);
+    seen.lose_entries = false;
+    cluster_run(cluster, heartbeat_ns + MS);
+    EXPECT_EQUAL(node_view(node_at(cluster, slow)).applied, node_view(node_at(cluster, leader)).applied);
+    cluster_free(cluster);
+}
+
 /* ---- commits ---- */
 
 TEST(followers_of_an_idle_leader_learn_of_a_commit_within_an_eighth_of_the_heartbeat_interval)
