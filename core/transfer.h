@@ -4,6 +4,7 @@
  *   IDLE --REQUEST_TRANSFER--> WAITING    proposals are refused as busy, so that the target can catch up
  *   WAITING --the target has the whole log--> ASKED    FRAME_TIMEOUT_NOW is sent, and again with each heartbeat
  *   WAITING, ASKED --an election timeout has passed--> IDLE    it leads on; the client is told that it failed
+ *   IDLE --REQUEST_TRANSFER to a voter that does not answer--> IDLE    refused at once
  *   WAITING, ASKED --another term--> OVER    it leads no more, and waits to hear who does
  *   OVER --a leader is known, or the same election timeout has passed--> IDLE    the client is told
  *
@@ -14,10 +15,10 @@
  * A leader begins one by itself, for nobody who waits for an answer:
  *
  *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a
- * time-out. It steps down when that fails, or nobody is well to a voter of a higher priority which has answered, and
- * lacked no more than limits.promote_lag_entries_max entries, at each heartbeat for PREFERRED_TIMEOUTS election
- * timeouts. A node begins such a one not more often than once in HAND_OVER_TIMEOUTS; and no two of them in a cluster
- * begin within PREFERRED_TIMEOUTS, since a new leader looks anew
+ * time-out. It steps down when that fails, or nobody is well
+ *   to a voter of a higher priority which has answered, was not behind (members_is_behind()), and had a state to serve
+ * with, at each heartbeat for PREFERRED_TIMEOUTS election timeouts. A node begins such a one not more often than once
+ * in HAND_OVER_TIMEOUTS; and no two of them in a cluster begin within PREFERRED_TIMEOUTS, since a new leader looks anew
  *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not

@@ -211,6 +211,20 @@ TEST(who_is_no_voter_is_refused_and_nothing_stops)
     cluster_free(cluster);
 }
 
+/* Nobody waits for one that has not answered for an election timeout. */
+TEST(who_does_not_answer_is_refused_at_once)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    cluster->cut[target] = true;
+    cluster_run(cluster, 120 * MS);
+    ask(cluster, leader, target + 1);
+    EXPECT(answered_within(cluster, leader, 1 * MS));
+    EXPECT_EQUAL(answer, REPLY_TARGET_SILENT);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
 /* T02, T03: proposals wait while it lasts, and it lasts an election timeout at most. */
 TEST(a_transfer_that_cannot_succeed_is_given_up_after_an_election_timeout)
 {
@@ -371,6 +385,26 @@ TEST(a_leader_steps_down_when_its_disk_stands_still)
     EXPECT_EQUAL(cluster->events[leader][EVENT_DISK_STALLED], 1);
     EXPECT_EQUAL(cluster->events[leader][EVENT_QUORUM_LOST], 0);
     EXPECT(cluster->now_ns - begun_ns >= 100 * MS && cluster->now_ns - begun_ns <= 122 * MS);
+    cluster_free(cluster);
+}
+
+/* ---- hand-overs for a priority ---- */
+
+/* As a follower whose pages are lost says that it has none. */
+TEST(who_has_no_state_is_not_preferred)
+{
+    struct cluster *cluster = three();
+    write_until_checkpoint(cluster, 4);
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    struct replica *replica = replica_at(cluster, target);
+    replica_at(cluster, leader)->stored.members.latest.members[target].priority = 1;
+    replica->store.state = STORE_DAMAGED;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(leader_of(cluster), leader);
+    EXPECT_EQUAL(replica_at(cluster, leader)->transfer.preferred_tried, 0);
+    replica->store.state = STORE_READY;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(leader_of(cluster), target);
     cluster_free(cluster);
 }
 
