@@ -139,7 +139,13 @@ void transfer_tick(struct replica *replica, struct output *output)
     /* A change of the members goes on where it was begun. */
     if (transfer->target != 0 || configuration_is_joint(now) || now->id.index > replica->commit)
         return;
-    transfer->preferred_next_ns = replica->now_ns + HAND_OVER_TIMEOUTS * timeout_ns;
+    if (preferred != transfer->preferred_tried)
+        transfer->preferred_tries = 0;
+    transfer->preferred_tried = preferred;
+    transfer->preferred_next_ns =
+        replica->now_ns + ((uint64_t)HAND_OVER_TIMEOUTS << transfer->preferred_tries) * timeout_ns;
+    /* Until it succeeds it has failed: this leader may be deposed before it knows. */
+    transfer->preferred_tries = u32_min(transfer->preferred_tries + 1, HAND_OVER_DOUBLINGS_MAX);
     transfer_begin(replica, output, preferred, TRANSFER_PREFERS);
 }
 
@@ -187,6 +193,8 @@ static void transfer_end(struct replica *replica, struct output *output)
                  done      ? TRANSFER_DONE
                  : unknown ? TRANSFER_OVER
                            : TRANSFER_FAILED);
+    if (done && transfer->target == transfer->preferred_tried)
+        transfer->preferred_tries = 0;
     if (!transfer->by_itself)
         client_reply(replica, output, transfer->client, &reply);
     transfer->target = transfer->term = transfer->client = transfer->request_id = 0;

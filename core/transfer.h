@@ -18,7 +18,9 @@
  * time-out. It steps down when that fails, or nobody is well
  *   to a voter of a higher priority which has answered, was not behind (members_is_behind()), and had a state to serve
  * with, at each heartbeat for PREFERRED_TIMEOUTS election timeouts. A node begins such a one not more often than once
- * in HAND_OVER_TIMEOUTS; and no two of them in a cluster begin within PREFERRED_TIMEOUTS, since a new leader looks anew
+ * in HAND_OVER_TIMEOUTS, and after each one in a row to the same voter that failed twice as late as before, for as long
+ * as HAND_OVER_DOUBLINGS_MAX of them: proposals wait meanwhile. No two of them in a cluster begin within
+ * PREFERRED_TIMEOUTS, since a new leader looks anew
  *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not
@@ -34,7 +36,7 @@
 
 struct replica;
 
-enum { PREFERRED_TIMEOUTS = 4, HAND_OVER_TIMEOUTS = 16 };
+enum { PREFERRED_TIMEOUTS = 4, HAND_OVER_TIMEOUTS = 16, HAND_OVER_DOUBLINGS_MAX = 6 };
 
 struct transfer {
     uint64_t target; /* node id; 0: IDLE */
@@ -48,8 +50,10 @@ struct transfer {
     uint64_t preferred;  /* leader: voter of a higher priority that is well; 0: none */
     uint64_t preferred_since_ns;
     uint64_t preferred_next_ns; /* not before may this node begin another one for a priority */
+    uint64_t preferred_tried;   /* for a priority, the last time */
+    uint32_t preferred_tries;   /* of it in a row, that did not succeed */
     bool by_itself;             /* no client waits */
-    uint8_t zero[7];
+    uint8_t zero[3];
 };
 
 /* Leader: a client wants somebody else to lead. Answers at once when that cannot be, or is so already. */

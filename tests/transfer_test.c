@@ -390,6 +390,51 @@ TEST(a_leader_steps_down_when_its_disk_stands_still)
 
 /* ---- hand-overs for a priority ---- */
 
+static uint32_t prefer_none; /* does not get what tells it to campaign */
+
+static bool withhold_orders(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    EXPECT(count >= sizeof header);
+    memcpy(&header, bytes, sizeof header);
+    return to != prefer_none || header.type != FRAME_TIMEOUT_NOW;
+}
+
+/* Each in vain is twice as far from the next as from the one before, up to the limit; one that succeeds begins anew. */
+TEST(hand_overs_in_vain_become_rarer)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    const struct transfer *transfer = &replica_at(cluster, leader)->transfer;
+    replica_at(cluster, leader)->stored.members.latest.members[target].priority = 1;
+    prefer_none = target;
+    cluster->hook = withhold_orders;
+    uint64_t begun_ns = 0, waited_ns = 0;
+    for (uint32_t tries = 0; tries < HAND_OVER_DOUBLINGS_MAX + 3; tries++) {
+        for (uint32_t ms = 0; transfer->target == 0; ms++) {
+            EXPECT(ms < 20000);
+            cluster_run(cluster, 10 * MS);
+        }
+        const uint64_t before_ns = begun_ns, wait_ns = (uint64_t)HAND_OVER_TIMEOUTS * 100 * MS;
+        begun_ns = cluster->now_ns;
+        if (before_ns != 0) {
+            waited_ns = begun_ns - before_ns;
+            const uint64_t least_ns = wait_ns << u32_min(tries - 1, HAND_OVER_DOUBLINGS_MAX);
+            EXPECT(waited_ns + 20 * MS >= least_ns && waited_ns <= least_ns + 40 * MS);
+        }
+        cluster_run(cluster, 150 * MS);
+        EXPECT_EQUAL(transfer->target, 0);
+    }
+    EXPECT(transfer->preferred_tries > 0);
+    cluster->hook = NULL;
+    cluster_run(cluster, 2 * waited_ns);
+    EXPECT_EQUAL(leader_of(cluster), target);
+    EXPECT_EQUAL(transfer->preferred_tries, 0);
+    cluster_free(cluster);
+}
+
 /* As a follower whose pages are lost says that it has none. */
 TEST(who_has_no_state_is_not_preferred)
 {
