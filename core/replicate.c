@@ -303,12 +303,26 @@ static void check_quorum(struct replica *replica, struct output *output)
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
+/* Whatever it waits for: without a name no more batches go, without a superblock no promise, without the pages of a
+ * checkpoint nothing is applied once the shadow pool is full, and what is being loaded serves nobody. (Reads for peers
+ * and of the scrub hold up nobody here, nor do the pages of an install, which repair.c gives its time.) */
+static uint64_t disk_oldest_ns(const struct replica *replica)
+{
+    const uint64_t written_ns = u64_min(wal_oldest_ns(replica), checkpoint_oldest_ns(replica));
+    return u64_min(written_ns, u64_min(scrub_oldest_ns(replica), store_oldest_ns(replica)));
+}
+
+uint64_t replicate_stalled_ns(const struct replica *replica)
+{
+    return replica->now_ns - u64_min(disk_oldest_ns(replica), replica->now_ns);
+}
+
 /* Its heartbeats would keep the others from electing anybody, while it commits more slowly than they do or accepts what
  * it cannot even write down. Its own disk counts like a majority's silence: an election timeout, and the heartbeat
  * interval until the next tick. */
 static void check_disk(struct replica *replica, struct output *output)
 {
-    const uint64_t stalled_ns = wal_stalled_ns(replica);
+    const uint64_t stalled_ns = replicate_stalled_ns(replica);
     if (stalled_ns < replica->config.election_timeout_ns || members_other_voters(replica) == 0)
         return;
     output_event(output, EVENT_DISK_STALLED, stalled_ns, 0);

@@ -65,10 +65,11 @@ struct superblock_writer {
     struct hash128 hash;   /* of that copy */
     uint64_t sequence;
     uint64_t instance;
-    uint32_t due;       /* bit per copy still to be written */
-    uint32_t due_first; /* of them, those to be written before the others */
-    uint32_t due_last;  /* of them, those to be written behind the others */
-    uint32_t in_flight; /* 0 or 1 */
+    uint32_t due;          /* bit per copy still to be written */
+    uint32_t due_first;    /* of them, those to be written before the others */
+    uint32_t due_last;     /* of them, those to be written behind the others */
+    uint32_t in_flight;    /* 0 or 1 */
+    uint64_t submitted_ns; /* when that was; 0: none is in flight */
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */

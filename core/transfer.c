@@ -233,7 +233,7 @@ void transfer_timeout_now(struct replica *replica, struct output *output, const 
     if (replica->role != RAFT_FOLLOWER || election_abstains(replica) || !members_may_campaign(replica))
         return;
     /* Whoever led could serve, and it could not. */
-    if (!store_is_ready(replica))
+    if (!store_is_ready(replica) || replicate_stalled_ns(replica) >= replica->config.election_timeout_ns)
         return;
     output_event(output, EVENT_TRANSFER, replica->config.node_id, TRANSFER_TAKEN);
     election_campaign(replica, output, true);

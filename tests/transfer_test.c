@@ -388,6 +388,97 @@ TEST(a_leader_steps_down_when_its_disk_stands_still)
     cluster_free(cluster);
 }
 
+/* As cluster_step(), but operations of this kind never complete. True: one of them is under way. */
+static bool step_without(struct cluster *cluster, uint32_t slot, uint32_t operation, bool *did)
+{
+    struct node *node = node_at(cluster, slot);
+    struct node_op held[NODE_OPS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->op_count;) {
+        if (wal_operation_of(node->ops[i].op_id) != operation) {
+            i++;
+            continue;
+        }
+        held[count++] = node->ops[i];
+        node->ops[i] = node->ops[--node->op_count];
+    }
+    *did = cluster_step(cluster, slot);
+    for (uint32_t i = 0; i < count; i++)
+        node->ops[node->op_count++] = held[i];
+    return count > 0;
+}
+
+/* Everything that can happen now, except for these operations of these nodes. True: one of them is under way. */
+static bool settle_without(struct cluster *cluster, uint32_t slots, uint32_t operation)
+{
+    bool held = false, did = true;
+    for (uint32_t steps = 0; did; steps++) {
+        EXPECT(steps < NODES_STEPS_MAX);
+        did = false;
+        for (uint32_t slot = 0; slot < NODES; slot++) {
+            bool stepped = false;
+            held |= step_without(cluster, slot, (slots >> slot & 1) != 0 ? operation : 0, &stepped);
+            did |= stepped;
+        }
+    }
+    return held;
+}
+
+/* So it does whichever kind of write it is that does not end while all others do: a batch, a name, a copy of the
+ * superblock, a run of a checkpoint. */
+TEST(a_leader_steps_down_whichever_of_its_writes_stands_still)
+{
+    static const uint32_t operations[] = { WAL_WRITE_BATCH, WAL_WRITE_NAME, WAL_WRITE_SUPERBLOCK, DATA_WRITE };
+    const struct request request = { .request_id = 3, .kind = REQUEST_REGISTER };
+    for (uint32_t i = 0; i < ARRAY_COUNT(operations); i++) {
+        struct cluster *cluster = three();
+        const uint32_t leader = elected(cluster);
+        struct node *node = node_at(cluster, leader);
+        uint64_t since_ns = 0;
+        /* Enough entries for a checkpoint. */
+        for (uint32_t ms = 0; ms < 400 && node_view(node).role == RAFT_LEADER; ms++) {
+            if (ms < 2 * limits_tiny.checkpoint_entries) {
+                node_request(node, 4, &request);
+                observe(cluster, leader);
+            }
+            if (settle_without(cluster, 1u << leader, operations[i]) && since_ns == 0)
+                since_ns = cluster->now_ns;
+            cluster_advance(cluster, cluster->now_ns + MS);
+        }
+        EXPECT(since_ns != 0);
+        EXPECT_EQUAL(cluster->events[leader][EVENT_DISK_STALLED], 1);
+        EXPECT_EQUAL(cluster->events[leader][EVENT_QUORUM_LOST], 0);
+        EXPECT(cluster->now_ns - since_ns >= 99 * MS && cluster->now_ns - since_ns <= 123 * MS);
+        /* When it ends all is well. */
+        cluster_run(cluster, 500 * MS);
+        put(cluster, 1, 1);
+        cluster_free(cluster);
+    }
+}
+
+/* Nobody's pages can be read, and nobody says why: so nobody stays in office. */
+TEST(a_leader_steps_down_when_its_store_is_loaded_and_no_read_ends)
+{
+    struct cluster *cluster = three();
+    write_until_checkpoint(cluster, 4);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(cluster, slot);
+    uint64_t led = 0, stalled = 0;
+    for (uint32_t ms = 0; ms < 2000; ms++) {
+        EXPECT(settle_without(cluster, 7, DATA_READ));
+        cluster_advance(cluster, cluster->now_ns + MS);
+    }
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        stalled += cluster->events[slot][EVENT_DISK_STALLED];
+        led = u64_max(led, node_view(node_at(cluster, slot)).term);
+    }
+    EXPECT(led > 1);
+    EXPECT(stalled > 1);
+    cluster_run(cluster, 500 * MS);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
 /* ---- hand-overs for a priority ---- */
 
 static uint32_t prefer_none; /* does not get what tells it to campaign */
