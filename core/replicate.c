@@ -132,7 +132,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->next = replica->log.last.index + 1;
     peer->round_acked = 0;
     peer->commit_told = 0;
-    peer->lease_ns = 0;
+    peer->promised_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
     peer->question = 0;
@@ -257,8 +257,7 @@ void replicate_response(struct replica *replica, struct output *output, const st
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)
         return;
-    if (response->echo_ns > peer->lease_ns && response->echo_ns <= replica->now_ns)
-        peer->lease_ns = response->echo_ns;
+    peer->promised_ns = u64_max(peer->promised_ns, response->promised_ns);
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);

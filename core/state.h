@@ -89,7 +89,7 @@ struct peer {
     uint64_t match;                    /* known durable there; 0 <= match < next */
     uint64_t next;                     /* first entry to send */
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
-    uint64_t lease_ns;                 /* highest sent_ns of this term echoed by it; 0: none */
+    uint64_t promised_ns;              /* until then it deposes nobody here, as it said in this term; 0: it did not */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */

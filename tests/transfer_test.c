@@ -142,11 +142,55 @@ TEST(a_lease_counts_from_the_question_however_late_the_answer)
         .to = leader + 1,
         .instance = 1001 + other,
         .term = node_view(node).term,
-        .append_response = { .match = 1, .echo_ns = cut_ns + 10 * MS },
+        .append_response = { .match = 1, .promised_ns = cut_ns + 10 * MS + read_promise_ns(node->replica) },
     };
     node_message(node, &late);
     EXPECT(node_view(node).lease_end_ns > cut_ns + 108 * MS);
     EXPECT(node_view(node).lease_end_ns < cut_ns + 110 * MS);
+    cluster_free(cluster);
+}
+
+/* Each voter says for how long it keeps its promise; the leader does not judge that by itself. */
+TEST(a_lease_is_no_longer_than_the_election_timeouts_of_a_majority)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
+        node_at(cluster, slot)->config.election_timeout_ns = slot == 0 ? 100 * MS : 60 * MS;
+        start(cluster, slot);
+    }
+    put(cluster, 0, 1);
+    const uint32_t first = elected(cluster);
+    if (first != 0) {
+        ask(cluster, first, 1);
+        EXPECT(answered_within(cluster, first, 10 * MS));
+        EXPECT_EQUAL(answer, REPLY_OK);
+    }
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(leader_of(cluster), 0);
+    const struct node *node = node_at(cluster, 0);
+    EXPECT(node_view(node).lease_end_ns > node->now_ns);
+    EXPECT(node_view(node).lease_end_ns <= node->now_ns + 60 * MS);
+    cluster_free(cluster);
+}
+
+/* Who has no leases does not look at the time alone, nor wait for it after a start. */
+TEST(there_is_no_lease_where_a_majority_promises_none)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = slot == 0 ? 1000 : 0;
+        start(cluster, slot);
+    }
+    put(cluster, 0, 1);
+    const uint32_t first = elected(cluster);
+    if (first != 0) {
+        ask(cluster, first, 1);
+        EXPECT(answered_within(cluster, first, 10 * MS));
+    }
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(leader_of(cluster), 0);
+    EXPECT(node_view(node_at(cluster, 0)).lease_end_ns <= node_at(cluster, 0)->now_ns);
     cluster_free(cluster);
 }
 
