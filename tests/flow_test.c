@@ -1,5 +1,5 @@
 /* The flow of entries and of requests: windows, heartbeats beside them, commits that are told, clients that are turned
- * away before anything is full, and requests whose time is over. */
+ * away before anything is full, requests whose time is over, and several of them in one batch. */
 #include "nodes.h"
 
 enum { CLIENT = 9 };
@@ -400,6 +400,49 @@ TEST(what_was_proposed_in_time_is_executed)
     EXPECT_EQUAL(node_view(node_at(cluster, leader)).applied, last + 1);
     EXPECT_EQUAL(cluster->status, REPLY_OK);
     cluster_free(cluster);
+}
+
+/* ---- several inputs at once ---- */
+
+/* A driver that has several frames at hand says so with all but the last one. */
+static void feed(struct node *node, const struct message *message, bool more)
+{
+    uint8_t bytes[NODE_FRAME_BYTES_MAX];
+    const struct frame_context context = node_context(node);
+    message_encode(message, &context, bytes);
+    node_step(node, &(struct input){ .kind = INPUT_PEER_FRAME,
+                                     .now_ns = node->now_ns,
+                                     .more = more,
+                                     .bytes = { .bytes = bytes, .count = message_bytes(message) } });
+}
+
+/* Raft 9.6: two that ask at once are both told, or the one that was not would lose an election timeout. */
+TEST(each_pre_vote_request_of_a_batch_is_answered)
+{
+    struct replica_config config = node_config(2);
+    config.check_quorum = false;
+    struct node *node = node_new(&limits_tiny, &config, node_voters(3));
+    node_start(node);
+    node_settle(node);
+    for (uint64_t from = 1; from <= 3; from += 2) {
+        const struct message request = { .type = FRAME_VOTE_REQUEST,
+                                         .from = from,
+                                         .to = 2,
+                                         .instance = 1000 + from,
+                                         .vote_request = { .term = 1, .pre = true } };
+        feed(node, &request, from == 1);
+    }
+    uint32_t answers = 0;
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        const struct frame_context context = node_context(node);
+        struct message message;
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        if (message_decode(bytes, &context, &message) == FRAME_OK && message.type == FRAME_VOTE_RESPONSE
+            && message.vote_response.pre && message.vote_response.granted)
+            answers |= 1u << node->sent[i].to;
+    }
+    EXPECT_EQUAL(answers, 1u << 1 | 1u << 3);
+    node_free(node);
 }
 
 TEST_MAIN()
