@@ -67,6 +67,7 @@ enum data_operation {
 struct checkpoint_run {
     uint32_t first_block;
     uint32_t count; /* 0: free */
+    uint64_t submitted_ns;
 };
 
 struct checkpoint_writer {
@@ -141,6 +142,8 @@ void checkpoint_flush(struct replica *replica, struct output *output);
 uint8_t *checkpoint_run_buffer(struct replica *replica, uint32_t slot);
 /* When checkpoint_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t checkpoint_deadline(const struct replica *replica);
+/* When the oldest of the runs that are under way was submitted; UINT64_MAX: none is. */
+uint64_t checkpoint_oldest_ns(const struct replica *replica);
 /* A write of device 1 that the checkpoint emitted has completed. */
 void checkpoint_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
 

@@ -60,7 +60,8 @@ bool members_may_ask(const struct replica *replica);
 /* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
 bool members_heard(const struct replica *replica, uint32_t slot);
 
-/* Leader: does it lack more than limits.promote_lag_entries_max entries? */
+/* Leader: does it lack more than limits.promote_lag_entries_max entries, or more bytes of the log than
+ * wal_retain_blocks and a full window? */
 bool members_is_behind(const struct replica *replica, uint32_t slot);
 
 /* ---- the configuration in use changes ---- */

@@ -60,6 +60,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
 /* Leader: the peer has another data directory, and has confirmed nothing. */
 void replicate_forget(struct replica *replica, uint32_t slot);
 void replicate_tick(struct replica *replica, struct output *output);
+/* For how long what has been under way on the own disk for longest is, of all that a leader waits for; 0: nothing is.
+ */
+uint64_t replicate_stalled_ns(const struct replica *replica);
 /* Leader: when it has to send something, whatever happens. */
 uint64_t replicate_deadline(const struct replica *replica);
 void replicate_flush(struct replica *replica, struct output *output);

@@ -53,7 +53,8 @@ struct replica_config {
     uint8_t zero;
     uint32_t lease_drift_ppm; /* above 0: a leader answers reads from its lease, without asking anybody, and relies
                                  on it that no clock of the cluster is faster or slower than that, in parts per
-                                 million (Raft 6.4.1; read.c). The same on all nodes; needs check_quorum */
+                                 million (Raft 6.4.1; read.h). 0: this node has no lease, and promises nobody
+                                 one. Needs check_quorum */
 };
 
 enum { LEASE_DRIFT_PPM_MAX = 500000 };

@@ -131,8 +131,10 @@ enum reply_status {
     REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; try again, here or at
                              another one */
     REPLY_LATE = 24,      /* its time was over when the node came to it; surely not executed by this attempt */
+    REPLY_TARGET_SILENT = 25, /* TRANSFER: it, or whoever could lead, has not answered within an election timeout;
+                                 nothing was tried */
 };
-enum { REPLY_STATUS_LAST = REPLY_LATE };
+enum { REPLY_STATUS_LAST = REPLY_TARGET_SILENT };
 
 const char *reply_status_text(enum reply_status status);
 

@@ -229,6 +229,7 @@ static void unit_emit(struct replica *replica, struct output *output, enum effec
     struct scrub *scrub = &replica->scrub;
     scrub->in_flight = count;
     scrub->writing = kind == EFFECT_WRITE;
+    scrub->submitted_ns = replica->now_ns;
     output_effect(output, &(struct effect){
                               .kind = kind,
                               .device = device_now(replica),
@@ -291,6 +292,12 @@ uint64_t scrub_deadline(const struct replica *replica)
 {
     const struct scrub *scrub = &replica->scrub;
     return scrub->in_flight != 0 || replica->recovery.phase != RECOVERY_DONE ? UINT64_MAX : scrub->due_ns;
+}
+
+uint64_t scrub_oldest_ns(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    return scrub->in_flight != 0 && scrub->writing ? scrub->submitted_ns : UINT64_MAX;
 }
 
 /* ---- judging ---- */
@@ -523,6 +530,7 @@ static void scrub_read(struct replica *replica, struct output *output, const str
     const uint32_t block_bytes = unit_block_bytes(replica);
     const uint32_t count = scrub->in_flight;
     scrub->in_flight = 0;
+    scrub->submitted_ns = 0;
     if (unit_is_stale(replica)) {
         unit_give_up(replica);
         return;
@@ -557,6 +565,7 @@ void scrub_completed(struct replica *replica, struct output *output, const struc
     }
     scrub->writing = false;
     scrub->in_flight = 0;
+    scrub->submitted_ns = 0;
     scrub->at += unit_block_bytes(replica);
     if (scrub->at == scrub->bytes)
         unit_next(replica);

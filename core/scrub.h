@@ -45,9 +45,10 @@ struct scrub {
     bool writing;
     bool by_blocks; /* a read of the unit failed */
     uint8_t zero[2];
-    uint64_t seen;   /* when the unit was begun: the version of what lies there */
-    uint64_t due_ns; /* of the next read */
-    uint64_t left;   /* index of the checkpoint of which this pass found a page lost that has changed since; 0: none */
+    uint64_t seen;         /* when the unit was begun: the version of what lies there */
+    uint64_t due_ns;       /* of the next read */
+    uint64_t submitted_ns; /* of what is in flight */
+    uint64_t left; /* index of the checkpoint of which this pass found a page lost that has changed since; 0: none */
     uint64_t passes;
     uint64_t mended;        /* blocks, in this life */
     uint64_t memory_mended; /* ... of memory, from the disk */
@@ -56,6 +57,8 @@ struct scrub {
 /* Emits the read that may go now. Called once per step. */
 void scrub_flush(struct replica *replica, struct output *output);
 uint64_t scrub_deadline(const struct replica *replica);
+/* When its write that is under way was submitted; UINT64_MAX: none is. */
+uint64_t scrub_oldest_ns(const struct replica *replica);
 /* Its read or write has completed. */
 void scrub_completed(struct replica *replica, struct output *output, const struct input *input);
 

@@ -189,8 +189,9 @@ static bool pages_next(struct replica *replica, struct store_read *read)
 
 static void read_emit(struct replica *replica, struct output *output, uint32_t slot)
 {
-    const struct store_read *read = &replica->store.reads[slot];
+    struct store_read *read = &replica->store.reads[slot];
     const uint32_t page_bytes = replica->limits.page_bytes;
+    read->submitted_ns = replica->now_ns;
     output_effect(output, &(struct effect){
                               .kind = EFFECT_READ,
                               .device = DEVICE_DATA,
@@ -198,6 +199,15 @@ static void read_emit(struct replica *replica, struct output *output, uint32_t s
                               .offset = (uint64_t)read->first_block * page_bytes,
                               .bytes = { .bytes = NULL, .count = read->count * page_bytes },
                           });
+}
+
+uint64_t store_oldest_ns(const struct replica *replica)
+{
+    uint64_t oldest_ns = UINT64_MAX;
+    for (uint32_t slot = 0; slot < STORE_READS_MAX; slot++)
+        if (replica->store.reads[slot].count > 0)
+            oldest_ns = u64_min(oldest_ns, replica->store.reads[slot].submitted_ns);
+    return oldest_ns;
 }
 
 static void read_retry(const struct replica *replica, struct output *output, uint32_t block)

@@ -38,6 +38,7 @@ struct store_read {
     uint32_t count; /* blocks; 0: free slot */
     uint32_t tries;
     uint32_t at; /* map: entry of the level */
+    uint64_t submitted_ns;
 };
 
 struct store {
@@ -63,6 +64,8 @@ enum { STORE_AGAIN_MAX = 256 };
 void store_load_again(struct replica *replica, struct output *output);
 /* Emits the reads that may go now. Called once per step. */
 void store_flush(struct replica *replica, struct output *output);
+/* When the oldest read that is under way was submitted; UINT64_MAX: none is. */
+uint64_t store_oldest_ns(const struct replica *replica);
 /* A read that the store emitted has completed. */
 void store_read(struct replica *replica, struct output *output, const struct input *input);
 

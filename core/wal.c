@@ -315,12 +315,17 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
     }
 }
 
-uint64_t wal_stalled_ns(const struct replica *replica)
+uint64_t wal_oldest_ns(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
-    if (wal->submitted == wal->durable)
-        return 0;
-    return replica->now_ns - wal->batches[wal->durable % WAL_BATCHES_MAX].submitted_ns;
+    uint64_t oldest_ns = UINT64_MAX;
+    if (wal->submitted > wal->durable)
+        oldest_ns = wal->batches[wal->durable % WAL_BATCHES_MAX].submitted_ns;
+    if (wal->name_busy)
+        oldest_ns = u64_min(oldest_ns, wal->naming_ns);
+    if (replica->superblock.in_flight != 0)
+        oldest_ns = u64_min(oldest_ns, replica->superblock.submitted_ns);
+    return oldest_ns;
 }
 
 static bool scrub_writes_a_name(const struct replica *replica)
@@ -396,6 +401,7 @@ static void wal_submit_name(struct replica *replica, struct output *output)
     const uint64_t slot = wal->name_sequence % replica->limits.wal_header_blocks;
     wal->name_busy = true;
     wal->naming = wal->durable;
+    wal->naming_ns = replica->now_ns;
     wal_emit_write(output, wal_op_id(WAL_WRITE_NAME, 0), wal_header_offset(&replica->limits) + slot * block_bytes,
                    block, block_bytes);
 }
@@ -432,6 +438,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
     while ((candidates & (1u << copy)) == 0)
         copy++;
     writer->in_flight = 1;
+    writer->submitted_ns = replica->now_ns;
     wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy), block,
                    limits_superblock_bytes(&replica->limits));
 }
@@ -556,6 +563,7 @@ static void name_written(struct replica *replica, struct output *output)
     struct wal *wal = &replica->wal;
     ASSERT(wal->name_busy);
     wal->name_busy = false;
+    wal->naming_ns = 0;
     wal->named = wal->naming;
     if (replica->config.strict_naming)
         wal_promise(replica, output, wal->named);
@@ -566,6 +574,7 @@ static void superblock_written(struct replica *replica, struct output *output, u
     struct superblock_writer *writer = &replica->superblock;
     ASSERT(writer->in_flight == 1 && (writer->due & (1u << copy)) != 0);
     writer->in_flight = 0;
+    writer->submitted_ns = 0;
     writer->due &= ~(1u << copy);
     writer->due_first &= ~(1u << copy);
     writer->due_last &= ~(1u << copy);

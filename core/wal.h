@@ -78,7 +78,8 @@ struct wal {
      * what names it is overwritten in time. The head is to go behind it (wal_head_is_due()). lsn 0: none. */
     uint64_t damaged_end;
     uint64_t damaged_last;
-    uint64_t naming; /* ordinal up to which the name write in flight names */
+    uint64_t naming;      /* ordinal up to which the name write in flight names */
+    uint64_t naming_ns;   /* when it was submitted; 0: there is none */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -192,8 +193,8 @@ void wal_flush(struct replica *replica, struct output *output);
 /* When wal_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t wal_deadline(const struct replica *replica);
 
-/* For how long the oldest write of a batch has been under way; 0: none is. */
-uint64_t wal_stalled_ns(const struct replica *replica);
+/* When the oldest write that is under way, of a batch, a name or the superblock, was submitted; UINT64_MAX: none is. */
+uint64_t wal_oldest_ns(const struct replica *replica);
 
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);

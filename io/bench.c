@@ -363,6 +363,7 @@ static void bench_take(struct bench *bench, const struct reply *reply)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER:
         if (slot->state == SLOT_REGISTERING)

@@ -307,6 +307,7 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: return true;
     case REPLY_NOT_LEADER: client_follow(client, run); return false;
@@ -378,7 +379,8 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_NO_VOTER_LEFT:
     case REPLY_WRONG_ROLE:
     case REPLY_LEARNER_BEHIND:
-    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_REFUSED;
+    case REPLY_WOULD_LOSE_QUORUM:
+    case REPLY_TARGET_SILENT: return CLIENT_REFUSED;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
     case REPLY_NO_LEADER:

@@ -52,7 +52,7 @@ enum client_reason {
     CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
     CLIENT_NOT_A_VOTER,      /* transfer: it could not lead */
-    CLIENT_REFUSED,          /* change_members: result.status says why */
+    CLIENT_REFUSED,          /* change_members, transfer: result.status says why */
     CLIENT_TRANSFER_FAILED,  /* transfer: the leader gave up after an election timeout, or another node took over */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
     CLIENT_LATE,             /* the node came to the request after the deadline, and did not execute it */

@@ -283,6 +283,9 @@ TEST(a_leader_that_is_demoted_hands_over_and_can_be_promoted_again)
     const uint32_t leader = cluster_leader(&cluster, 10000);
     struct process_result result = MEMBER(&cluster, "demote", id_of(leader, id));
     expect_member(&result, 0, ", learners none -> ");
+    /* It leads on until the one that it handed over to is elected. */
+    for (uint32_t waited_ms = 0; cluster_leader(&cluster, 10000) == leader && waited_ms < 10000; waited_ms += 20)
+        sleep_ms(20);
     EXPECT(cluster_leader(&cluster, 10000) != leader);
     result = MEMBER(&cluster, "demote", id);
     expect_member(&result, 1, "is a learner already");

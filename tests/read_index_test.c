@@ -60,7 +60,9 @@ static void append(struct node *node, uint64_t from, uint64_t term, struct log_i
 static void acknowledge(struct node *node, uint64_t from, uint64_t term, uint64_t match, uint64_t round)
 {
     struct message message = from_peer(node, from, FRAME_APPEND_RESPONSE, term);
-    message.append_response = (struct append_response){ .match = match, .round = round, .echo_ns = node->now_ns };
+    message.append_response = (struct append_response){ .match = match,
+                                                        .round = round,
+                                                        .promised_ns = node->now_ns + read_promise_ns(node->replica) };
     node_message(node, &message);
     node_settle(node);
 }
