@@ -225,6 +225,7 @@ static bool survey_look(struct survey *survey, bool *all_there)
         .fd = survey->fd,
         .superblock = &survey->superblock,
         .limits = survey->limits,
+        .batches = survey->options->batches || survey->options->dump,
         .dump = survey->options->dump,
         .report = report,
     };

@@ -274,7 +274,7 @@ TEST(a_snapshot_that_finds_no_room_leaves_no_file_and_a_restore_no_directory)
     EXPECT_EQUAL(result.status, 0);
     result = RUN("raftd", "inspect", disk);
     EXPECT_EQUAL(result.status, 0);
-    EXPECT(strstr(result.out, "log: 0 batches intact, 0 damaged; no entry; 0 of ") != NULL);
+    EXPECT(strstr(result.out, "log: 0 batches intact, 0 mended, 0 damaged; no entry; 0 of ") != NULL);
     disk_end();
 }
 
