@@ -10,6 +10,7 @@
 #include "../io/survey.h"
 #include "../io/survey_report.h"
 #include "../io/text.h"
+#include "output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -175,7 +176,7 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void raftd_exit(int statu
 }
 
 /* Whatever was printed must have arrived. */
-static int raftd_end(int status) { return text_flush("raftd") ? status : EXIT_FAILED; }
+static int raftd_end(int status) { return output_flush("raftd") ? status : EXIT_FAILED; }
 
 static int raftd_print(const char *text)
 {
@@ -539,8 +540,8 @@ static void print_restored(const char *path, uint64_t node_id, const struct rest
     report_object(&report, NULL);
     report_string(&report, "directory", path);
     report_number(&report, "node_id", node_id);
-    report_number(&report, "cluster_id", result->cluster_id);
-    report_number(&report, "old_cluster_id", header->cluster_id);
+    report_id(&report, "cluster_id", result->cluster_id);
+    report_id(&report, "old_cluster_id", header->cluster_id);
     report_number(&report, "index", header->id.index);
     report_number(&report, "term", header->id.term);
     report_number(&report, "pages", result->pages);
@@ -607,8 +608,8 @@ static void print_recovered(const char *path, const struct recover_result *resul
     report_string(&report, "before", result->before);
     report_number(&report, "node_id", node_id);
     report_string(&report, "address", result->address);
-    report_number(&report, "cluster_id", result->cluster_id);
-    report_number(&report, "old_cluster_id", old_cluster_id);
+    report_id(&report, "cluster_id", result->cluster_id);
+    report_id(&report, "old_cluster_id", old_cluster_id);
     report_number(&report, "index", result->id.index);
     report_number(&report, "term", result->id.term);
     report_array(&report, "old_members");

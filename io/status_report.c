@@ -163,15 +163,15 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         { "rejoin_answers", status->rejoin_answers },
         { "rejoin_answers_needed", status->rejoin_answers_needed },
     };
-    printf(", \"role\": \"%s\", \"member\": %s", role_text(status->role), is_member(node) ? "true" : "false");
+    printf(", \"role\": \"%s\"", role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
         printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s, \"log_damaged\": %s",
+    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s, \"log_damaged\": %s, \"member\": %s",
            scrub_phase_text(status->scrub_phase), rejoin_text(status->rejoin), status->abstains ? "true" : "false",
-           status->log_damaged ? "true" : "false");
+           status->log_damaged ? "true" : "false", is_member(node) ? "true" : "false");
     printf(", \"state_digest\": \"%016llx\", \"member_list\": ", (unsigned long long)status->state_digest);
     status_report_members_json(node);
     printf("}");

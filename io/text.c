@@ -3,7 +3,6 @@
 
 #include "clock.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Digits at the start of *text, which moves behind them. */
@@ -84,13 +83,4 @@ const char *text_group_digits(uint64_t value, char to[TEXT_NUMBER_BYTES])
     }
     to[out] = '\0';
     return to;
-}
-
-bool text_flush(const char *program)
-{
-    errno = EIO; /* of a write before this one, whose cause is forgotten */
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return true;
-    fprintf(stderr, "%s: standard output: %s\n", program, strerror(errno));
-    return false;
 }

@@ -17,9 +17,6 @@ bool text_parse_duration(const char *text, uint64_t *duration_ns);
  * is \u00XX with its value. Read it back as Latin-1: json.loads(text).encode("latin-1") in Python. */
 void text_write_json(FILE *file, struct slice bytes);
 
-/* Has all that was printed arrived? Else a line on standard error says so: the disk behind it is full, say. */
-bool text_flush(const char *program);
-
 /* 1,234,567 into `to`, which is returned. */
 enum { TEXT_NUMBER_BYTES = 28 };
 const char *text_group_digits(uint64_t value, char to[TEXT_NUMBER_BYTES]);
