@@ -361,7 +361,7 @@ TEST(inspect_says_the_same_in_json)
     EXPECT(restore_run(&options, &result));
     EXPECT_EQUAL(inspect(path, true, text, sizeof text), SURVEY_WHOLE);
     EXPECT(json_is_whole(text));
-    snprintf(expected, sizeof expected, "\"cluster_id\": %llu,", (unsigned long long)result.cluster_id);
+    snprintf(expected, sizeof expected, "\"cluster_id\": \"%llu\",", (unsigned long long)result.cluster_id);
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"checkpoint\": {\"index\": 1000, \"term\": 3,") != NULL);
     snprintf(expected, sizeof expected, "\"data\": {\"damaged\": [], \"pages\": %llu,",
