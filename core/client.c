@@ -133,6 +133,7 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .rejoin_answers_needed = (uint8_t)rejoin_answers_needed(replica),
         .abstains = election_abstains(replica),
         .doubts = diverge_in_doubt(replica),
+        .log_damaged = replica->log.first_faulty != 0,
     };
     uint8_t value[sizeof status + MEMBERS_MAX * sizeof(struct member_status)];
     status.members = members_status(replica, value + sizeof status);
@@ -201,6 +202,8 @@ static void client_request(struct replica *replica, struct output *output, uint6
     const bool serves = store_is_ready(replica) && !diverge_in_doubt(replica);
     if (replica->role == RAFT_STARTING || (!serves && (here || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
+    } else if (stale && replica->self == MEMBERS_MAX && replica->applied == 0) {
+        refusal.status = REPLY_NO_LEADER; /* no member, and nobody has told it anything: no key is missing here */
     } else if (stale) {
         output_event(output, EVENT_STALE_READ, replica->applied, 0);
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);

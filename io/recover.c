@@ -54,10 +54,11 @@ static bool recover_examine(struct recover *recover)
 {
     const char *path = recover->options->path;
     return survey_contents(path) == SURVEY_WHOLE
-           || recover_fail(recover,
-                           "%s: is damaged, which one node alone cannot mend (raftd inspect %s shows where); nothing was "
-                           "changed: take another survivor, or raftd restore a snapshot",
-                           path, path);
+           || recover_fail(
+               recover,
+               "%s: is damaged, which one node alone cannot mend (raftd inspect %s shows where); nothing was "
+               "changed: take another survivor, or raftd restore a snapshot",
+               path, path);
 }
 
 /* ---- 1: the only voter ---- */
@@ -136,7 +137,7 @@ static _Noreturn void recover_child(struct recover *recover, int listen_fd, pid_
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    logger_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT, recover->config.node_id);
+    logger_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, recover->config.node_id);
     const enum node_outcome outcome = node_run(&(struct node_options){
         .limits = &recover->datadir.limits,
         .config = &recover->config,
@@ -253,8 +254,14 @@ static bool recover_open(struct recover *recover)
 {
     const struct recover_options *options = recover->options;
     struct superblock_summary summary;
-    if (!datadir_summarize(options->path, &summary))
-        return recover_fail(recover, "%s/wal: missing, or no superblock of it is intact", options->path);
+    const int found = datadir_summarize(options->path, &summary);
+    if (found == -EBADMSG)
+        return recover_fail(recover,
+                            "%s/wal: no superblock of it is intact: nothing says whose it is; take another survivor, "
+                            "or raftd restore a snapshot",
+                            options->path);
+    if (found < 0)
+        return recover_fail(recover, "%s/wal: %s", options->path, strerror(-found));
     recover->config = (struct replica_config){
         .cluster_id = summary.cluster_id,
         .node_id = summary.node_id,
@@ -293,7 +300,8 @@ bool recover_run(const struct recover_options *options, struct recover_result *r
     recover->result = result;
     bool done = recover_names(recover) && recover_open(recover);
     if (done) {
-        done = recover_examine(recover) && recover_alone(recover) && recover_save(recover) && recover_make(recover) && recover_exchange(recover);
+        done = recover_examine(recover) && recover_alone(recover) && recover_save(recover) && recover_make(recover)
+               && recover_exchange(recover);
         datadir_close(&recover->datadir);
         if (done)
             unlink(recover->snapshot);

@@ -48,6 +48,9 @@ bool snapshot_create(struct snapshot_writer *writer, const char *path, const str
     *writer = (struct snapshot_writer){
         .path = path, .fd = -1, .page_bytes = limits->page_bytes, .pages_max = limits->pages_max
     };
+    if (strcmp(path, "-") == 0)
+        return fail(writer->error, "-: a snapshot is not written from its beginning to its end, and read back: it "
+                                   "needs a file");
     if (access(path, F_OK) == 0)
         return fail(writer->error, "%s: exists already", path);
     if (asprintf(&writer->path_new, "%s.new", path) < 0)
@@ -57,7 +60,10 @@ bool snapshot_create(struct snapshot_writer *writer, const char *path, const str
     writer->record = malloc(record_bytes(limits->page_bytes));
     if (writer->path_new == NULL || writer->slot_of == NULL || writer->page_of == NULL || writer->record == NULL)
         return fail(writer->error, "%s: no memory", path);
-    writer->fd = open(writer->path_new, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    writer->fd = open(writer->path_new, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writer->fd < 0 && errno == EEXIST)
+        return fail(writer->error, "%s: exists: another save is writing it, or one was killed and left it: remove it",
+                    writer->path_new);
     return writer->fd >= 0 || fail(writer->error, "%s: cannot create: %s", writer->path_new, strerror(errno));
 }
 

@@ -145,7 +145,7 @@ static void identity_report(struct report *report, const struct superblock *foun
     report_flag(report, "in_use", in_use);
     report_text(report, "cluster %" PRIu64 ", node %" PRIu64 ", directory %s, format %" PRIu32 ", members",
                 found->cluster_id, found->node_id, directory, (uint32_t)found->version);
-    report_number(report, "cluster_id", found->cluster_id);
+    report_id(report, "cluster_id", found->cluster_id);
     report_number(report, "node_id", found->node_id);
     report_string(report, "directory", directory);
     report_number(report, "format", found->version);
@@ -225,6 +225,7 @@ static bool survey_look(struct survey *survey, bool *all_there)
         .fd = survey->fd,
         .superblock = &survey->superblock,
         .limits = survey->limits,
+        .batches = survey->options->batches || survey->options->dump,
         .dump = survey->options->dump,
         .report = report,
     };

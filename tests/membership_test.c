@@ -397,6 +397,120 @@ TEST(who_was_removed_while_it_was_down_is_told_when_it_comes_back)
     process_end();
 }
 
+/* Two directories must not speak for one node, and who remembers the first refuses the second. */
+TEST(an_id_that_a_removed_node_had_is_not_for_another_one)
+{
+    process_begin();
+    struct cluster cluster;
+    char place[64];
+    cluster_found(&cluster, 4, 3);
+    cluster_start(&cluster, 3);
+    EXPECT(cluster_log_says(&cluster, 3, "ready", 20000));
+    struct process_result result = MEMBER(&cluster, "add", "--voter", place_of(&cluster, 3, place));
+    expect_member(&result, 0, "voters 1 2 3 4");
+    EXPECT(cluster_agrees(&cluster, 10000));
+    result = MEMBER(&cluster, "remove", "4");
+    expect_member(&result, 0, "voters 1 2 3");
+    expect_removed(&cluster, 3);
+    nftw(cluster.data[3], process_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    cluster_start(&cluster, 3);
+    EXPECT(cluster_log_says(&cluster, 3, "waits-to-be-added", 20000));
+    result = MEMBER(&cluster, "add", place);
+    expect_member(&result, 0, "learners 4");
+    EXPECT_EQUAL(process_wait(cluster.pid[3], 20000), 3);
+    cluster.pid[3] = 0;
+    EXPECT(cluster_log_says(&cluster, 3, stop_reason_text(STOP_DUPLICATE_NODE), 0));
+    result = MEMBER(&cluster, "remove", "4");
+    expect_member(&result, 0, "voters 1 2 3");
+    for (uint32_t slot = 0; slot < 3; slot++)
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
+/* Its state is nobody's: it is not served, and not called a follower's. */
+TEST(a_node_that_waits_to_be_added_does_not_look_like_a_member)
+{
+    process_begin();
+    struct cluster cluster;
+    char place[64];
+    cluster_found(&cluster, 4, 3);
+    cluster_start(&cluster, 3);
+    EXPECT(cluster_log_says(&cluster, 3, "waits-to-be-added", 20000));
+#define AT_THE_NEW_ONE(...) RUN("raftctl", "--endpoints", cluster.address[3], "--timeout", "500ms", __VA_ARGS__)
+    struct process_result result = AT_THE_NEW_ONE("status");
+    EXPECT(strstr(result.out, "not a member") != NULL && strstr(result.out, "follower") == NULL
+           && strstr(result.out, "ready") == NULL);
+    result = AT_THE_NEW_ONE("status", "--json");
+    EXPECT(strstr(result.out, "\"member\": false") != NULL);
+    result = AT_THE_NEW_ONE("get", "k", "--stale");
+    EXPECT(result.status > 1 && strstr(result.error, "not found") == NULL);
+    result = AT_THE_NEW_ONE("get", "k", "--local");
+    EXPECT(result.status > 1 && strstr(result.error, "not found") == NULL);
+
+    result = MEMBER(&cluster, "add", place_of(&cluster, 3, place));
+    expect_member(&result, 0, "learners");
+    EXPECT(cluster_log_says(&cluster, 3, "configuration node=4", 10000));
+    EXPECT(cluster_agrees(&cluster, 10000));
+    result = AT_THE_NEW_ONE("status");
+    EXPECT(strstr(result.out, "follower") != NULL && strstr(result.out, "ready") != NULL);
+    result = AT_THE_NEW_ONE("get", "k", "--stale");
+    expect_member(&result, 1, "not found");
+#undef AT_THE_NEW_ONE
+    for (uint32_t slot = 0; slot < 4; slot++)
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
+static uint32_t log_lines(const struct cluster *cluster, uint32_t slot, const char *part)
+{
+    char path[PATH_BYTES + 8];
+    static char line[4096];
+    uint32_t count = 0;
+    snprintf(path, sizeof path, "%s.log", cluster->data[slot]);
+    FILE *log = fopen(path, "re");
+    EXPECT(log != NULL);
+    while (fgets(line, sizeof line, log) != NULL)
+        count += strstr(line, part) != NULL;
+    fclose(log);
+    return count;
+}
+
+/* A cluster that was restored has an id that no list of members gives. */
+TEST(a_node_that_rejoins_under_the_wrong_cluster_id_says_the_right_one_and_ends)
+{
+    process_begin();
+    struct cluster cluster;
+    cluster_found(&cluster, 3, 3);
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+        nftw(cluster.data[slot], process_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    cluster.flags[3] = "--cluster-id=4711";
+    cluster_start_all(&cluster);
+    struct client *client = cluster_client(&cluster, 10000);
+    EXPECT_EQUAL(client_put(client, client_text("k"), client_text("v")).outcome, CLIENT_OK);
+    EXPECT(cluster_agrees(&cluster, 10000));
+    EXPECT_EQUAL(cluster_kill(&cluster, 2, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    nftw(cluster.data[2], process_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    const struct process_result result = RUN("raftd", "--id", "3", "--cluster", cluster.members, "--data",
+                                             cluster.data[2], "--rejoin", cluster.flags[0], cluster.flags[1]);
+    expect_member(&result, 3, "with --rejoin --cluster-id 4711");
+    EXPECT(strstr(result.error, "are of another cluster") != NULL);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        const uint32_t lines = log_lines(&cluster, slot, "wrong cluster id: node 3 is of cluster");
+        EXPECT(lines >= 1 && lines <= 2); /* there is a second one when it took a minute */
+    }
+    nftw(cluster.data[2], process_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    cluster.flags[4] = "--rejoin";
+    cluster_start(&cluster, 2);
+    EXPECT(cluster_log_says(&cluster, 2, "rejoined", 20000));
+    EXPECT(cluster_agrees(&cluster, 10000));
+    client_close(client);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
+    process_end();
+}
+
 enum { BLOCK = 4096 };
 
 /* Puts what is in `block`, and that there, into the block of a log that holds the text. */

@@ -181,6 +181,25 @@ TEST(a_read_that_comes_later_waits_for_another_question)
     node_free(node);
 }
 
+/* No key is missing in a store that nobody has filled yet. */
+TEST(who_waits_to_be_a_member_has_no_state_to_read)
+{
+    const struct replica_config config = node_config(2);
+    const struct request stale = { .request_id = 7, .kind = REQUEST_GET_STALE, .key = local_read.key };
+    struct node *waits = node_new(&limits_tiny, &config, (struct configuration){ .id = { .term = 0 } });
+    node_start(waits);
+    node_settle(waits);
+    ask(waits, 1, &stale);
+    EXPECT_EQUAL(look(waits).reply.status, REPLY_NO_LEADER);
+    ask(waits, 1, &local_read);
+    EXPECT_EQUAL(look(waits).reply.status, REPLY_NO_LEADER);
+    node_free(waits);
+    struct node *member = node_of_three(2, 0);
+    ask(member, 1, &stale);
+    EXPECT_EQUAL(look(member).reply.status, REPLY_NOT_FOUND);
+    node_free(member);
+}
+
 TEST(a_question_without_an_answer_is_asked_again_the_same)
 {
     struct node *node = follower();
