@@ -94,7 +94,8 @@ static const char usage_replay[] =
     "Without --strict or --lenient, a trace of this very build is replayed strictly, any other leniently.\n"
     "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n"
     "A recording of a real node is stepped through the same core: exit code 0 when all of its outputs are those that\n"
-    "the node had, 8 at the first one that is not, 1 when the file is damaged. The node is n0.\n";
+    "the node had, 8 at the first one that is not, 1 when the file is damaged: then the rest is stepped through from\n"
+    "the next anchor on. Where it ends with nothing intact behind that, it is whole. The node is n0.\n";
 
 static const char usage_trace[] = "raftsim trace SEED [options]: writes down all that the schedule decides\n"
                                   "\n"
