@@ -62,7 +62,7 @@ static void print_json(const struct playback_view *view, enum playback_verdict v
     struct replica_view state;
     replica_inspect(view->replica, &state);
     printf("{\"verdict\":\"%s\",\"text\":\"%s\"", verdict_text(verdict), view->text);
-    printf(",\"node\":%" PRIu64 ",\"cluster\":%" PRIu64 ",\"release\":\"%s\",\"build\":\"%016" PRIx64 "\"",
+    printf(",\"node\":%" PRIu64 ",\"cluster_id\":\"%" PRIu64 "\",\"release\":\"%s\",\"build\":\"%016" PRIx64 "\"",
            header->config.node_id, header->config.cluster_id, (const char *)header->release, header->build);
     printf(",\"first_step\":%" PRIu64 ",\"steps\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"recorded_ms\":%" PRIu64
            ",\"spent_ms\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"anchors\":%" PRIu32 ",\"ended\":%s",
