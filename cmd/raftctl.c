@@ -7,6 +7,7 @@
 #include "../io/snapshot_save.h"
 #include "../io/status_report.h"
 #include "../io/text.h"
+#include "output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,9 +35,13 @@ static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
       "Writes the value and prints the key's new version. VALUE '-' is read from standard input.\n"
       "  --if-absent   only if there is no such key\n" },
-    { "get", 1, 1, FLAG_STALE | FLAG_LOCAL, command_get,
-      "get KEY [--local] [--max-staleness T] [--consistency l|s] [--stale]",
-      "Prints the value and a newline; with --json also its version, and what is known of its age (\"consistency\").\n"
+    { "get", 1, 1, FLAG_STALE | FLAG_LOCAL | FLAG_RAW | FLAG_OUTPUT, command_get,
+      "get KEY [--raw] [-o FILE] [--local] [--max-staleness T] [--consistency l|s] [--stale]",
+      "Prints the value and a newline; with --json also its version, what is known of its age (\"consistency\"), and "
+      "the\n"
+      "value once more as base64 (\"value_base64\").\n"
+      "  --raw               prints the bytes of the value and nothing else\n"
+      "  -o FILE             writes them to FILE, and prints the version\n"
       "The read is linearizable, and answered by the leader, unless one of these is given:\n"
       "  --local             answered by the first endpoint that can, leader or not; linearizable all the same: it "
       "asks\n"
@@ -108,7 +113,7 @@ static void print_help(void)
         "  --timeout T         of the whole call with its retries, such as 500ms or 10s (5s)\n"
         "  --cluster-id N      refuse nodes of another cluster (any)\n"
         "  --json              one JSON object on standard output. In strings, bytes outside 0x20..0x7e are \\u00XX:\n"
-        "                      one character a byte, whatever the encoding of the value\n"
+        "                      one character a byte, whatever the encoding of the value. Cluster ids are strings\n"
         "  -h, --help          this, or with a command its own help\n"
         "  --version           of this program, when it stands alone\n"
         "  --                  what follows are no options\n"
@@ -118,7 +123,9 @@ static void print_help(void)
         "            (a transaction whose condition did not hold, its else)         exit status 1\n"
         "  failed    surely changed nothing, and why (not found, condition, ...)    exit status 1\n"
         "  unknown   sent, and its reply never came: it may or may not take effect  exit status 3\n"
-        "Exit status 2: usage; 4: no node answered, or none led, before the deadline.\n",
+        "Exit status 2: usage; 3 also when what came of the call could not be printed or written; 4: no node "
+        "answered,\n"
+        "or none led, before the deadline.\n",
         endpoints_default, endpoints_variable);
 }
 
@@ -169,6 +176,8 @@ static void print_json(struct client *client, const struct arguments *arguments,
                                  : "linearizable",
                result->stale || result->bounded ? "true" : "false");
         text_write_json(stdout, result->value);
+        printf(", \"value_base64\": ");
+        text_write_base64(stdout, result->value);
     }
     if (!ok) {
         printf(", \"error\": ");
@@ -191,15 +200,18 @@ static int report(struct client *client, const struct arguments *arguments, cons
                   bool with_value)
 {
     const int code = exit_code_of(result);
+    if (code == EXIT_OK && arguments->output != NULL && !raftctl_write_file(arguments->output, result->value))
+        return EXIT_UNKNOWN;
     if (arguments->json) {
         print_json(client, arguments, result, with_value);
     } else if (took_else(arguments, result)) {
         printf("ok, else branch, version %llu\n", (unsigned long long)result->version);
     } else if (result->outcome != CLIENT_OK) {
         print_failure(client, arguments, result);
-    } else if (with_value) {
+    } else if (with_value && arguments->output == NULL) {
         fwrite(result->value.bytes, 1, result->value.count, stdout);
-        putchar('\n');
+        if ((arguments->flags & FLAG_RAW) == 0)
+            putchar('\n');
     } else if (arguments->command->run == command_del) {
         puts("ok, deleted");
     } else if (arguments->command->run == command_transfer) {
@@ -207,46 +219,15 @@ static int report(struct client *client, const struct arguments *arguments, cons
     } else {
         printf("ok, version %llu\n", (unsigned long long)result->version);
     }
-    if (fflush(stdout) == 0)
-        return code;
-    fprintf(stderr, "raftctl: standard output: %s\n", strerror(errno));
-    return EXIT_FAILED;
+    return code;
 }
 
 /* ---- commands ---- */
 
-/* All of standard input. False: too long for any value, unreadable, or no memory; reported. */
-static bool read_input(struct slice *bytes)
-{
-    const uint32_t bytes_max = limits_production.frame_bytes_max;
-    static uint8_t *buffer; /* for the life of the process */
-    buffer = malloc((size_t)bytes_max + 1);
-    if (buffer == NULL) {
-        fprintf(stderr, "raftctl: no memory\n");
-        return false;
-    }
-    const size_t count = fread(buffer, 1, (size_t)bytes_max + 1, stdin);
-    if (ferror(stdin)) {
-        fprintf(stderr, "raftctl: standard input: %s\n", strerror(errno));
-        return false;
-    }
-    /* One byte too many is enough for the client to refuse it by name. */
-    *bytes = (struct slice){ .bytes = buffer, .count = (uint32_t)count };
-    return true;
-}
-
-static bool value_of(const char *word, struct slice *value)
-{
-    if (strcmp(word, "-") == 0)
-        return read_input(value);
-    *value = client_text(word);
-    return true;
-}
-
 static int command_put(struct client *client, struct arguments *arguments)
 {
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct slice key = client_text(arguments->words[0]);
     const struct client_result result =
@@ -259,7 +240,12 @@ static int command_get(struct client *client, struct arguments *arguments)
     const struct slice key = client_text(arguments->words[0]);
     const bool local = (arguments->flags & FLAG_LOCAL) != 0;
     if (local && (arguments->flags & FLAG_STALE) != 0)
-        return usage_error("a stale read has no bound and asks nobody: it goes without --local and", "--max-staleness");
+        return usage_error(
+            "--stale (or --consistency s) reads one node's state of any age: it goes without --local and "
+            "--max-staleness",
+            NULL);
+    if (arguments->json && (arguments->flags & FLAG_RAW) != 0)
+        return usage_error("--raw goes without --json, which has the bytes as value_base64", NULL);
     const struct client_result result = local ? client_get_local(client, key, arguments->staleness_ns)
                                         : (arguments->flags & FLAG_STALE) ? client_get_stale(client, key)
                                                                           : client_get(client, key);
@@ -284,7 +270,7 @@ static int command_del(struct client *client, struct arguments *arguments)
 static int command_append(struct client *client, struct arguments *arguments)
 {
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct client_result result = client_append(client, client_text(arguments->words[0]), value);
     return report(client, arguments, &result, false);
@@ -295,7 +281,7 @@ static int command_cas(struct client *client, struct arguments *arguments)
     if (!(arguments->flags & FLAG_VERSION))
         return usage_error("cas needs --version N", NULL);
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct client_result result = client_cas(client, client_text(arguments->words[0]), arguments->version, value);
     return report(client, arguments, &result, false);
@@ -310,7 +296,7 @@ static int txn_words(const struct arguments *arguments, struct slice words[WORDS
         return (int)arguments->word_count;
     }
     struct slice input;
-    if (!read_input(&input))
+    if (!raftctl_read_input(&input))
         return -1;
     char error[TXN_TEXT_ERROR_BYTES];
     static char *text; /* for the life of the process: the words borrow from it */
@@ -402,11 +388,11 @@ static void print_saved(const struct arguments *arguments, const char *file, con
     if (arguments->json) {
         printf("{\"outcome\": \"ok\", \"file\": ");
         text_write_json(stdout, client_text(file));
-        printf(
-            ", \"cluster_id\": %llu, \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": %llu, "
-            "\"bytes\": %llu}\n",
-            cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
-            (unsigned long long)header->checkpoint.low, pages, bytes);
+        printf(", \"cluster_id\": \"%llu\", \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": "
+               "%llu, "
+               "\"bytes\": %llu}\n",
+               cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
+               (unsigned long long)header->checkpoint.low, pages, bytes);
     } else {
         printf("ok, %s: %llu bytes, %llu pages, the state behind entry %llu of cluster %llu\n", file, bytes, pages,
                index, cluster);
@@ -491,6 +477,13 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         arguments->flags |= FLAG_STALE;
     } else if (strcmp(word, "--local") == 0) {
         arguments->flags |= FLAG_LOCAL;
+    } else if (strcmp(word, "--raw") == 0) {
+        arguments->flags |= FLAG_RAW;
+    } else if ((value = option_value(argv, argc, at, "-o")) != NULL) {
+        arguments->flags |= FLAG_OUTPUT;
+        arguments->output = value;
+        if (value[0] == '\0')
+            return usage_error("-o wants a file", NULL);
     } else if ((value = option_value(argv, argc, at, "--max-staleness")) != NULL) {
         arguments->flags |= FLAG_LOCAL;
         if (!text_parse_duration(value, &arguments->staleness_ns) || arguments->staleness_ns == 0)
@@ -528,6 +521,11 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
     return EXIT_OK;
 }
 
+static bool is_option(const char *word)
+{
+    return strncmp(word, "--", 2) == 0 || strcmp(word, "-h") == 0 || strcmp(word, "-o") == 0;
+}
+
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
     char **words = argv + 1; /* words that are no options move to the front */
@@ -536,7 +534,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     for (int at = 1; at < argc; at++) {
         if (options && strcmp(argv[at], "--") == 0) {
             options = false;
-        } else if (options && (strncmp(argv[at], "--", 2) == 0 || strcmp(argv[at], "-h") == 0)) {
+        } else if (options && is_option(argv[at])) {
             const int code = parse_option(argv, argc, &at, arguments);
             if (code != EXIT_OK)
                 return code;
@@ -589,10 +587,10 @@ int main(int argc, char **argv)
     if (error < 0)
         return usage_error(error == -EINVAL         ? "--endpoints wants host:port,... with ports from 1 to 65535, not"
                            : error == -E2BIG        ? "--endpoints: too many of them"
-                           : error == -EHOSTUNREACH ? "--endpoints: no such host in"
+                           : error == -EHOSTUNREACH ? "--endpoints: no such host, none of"
                                                     : strerror(-error),
                            arguments.client.endpoints);
     code = arguments.command->run(client, &arguments);
     client_close(client);
-    return code;
+    return output_flush("raftctl") ? code : EXIT_UNKNOWN;
 }

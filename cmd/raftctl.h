@@ -1,5 +1,5 @@
 /* raftctl: what its files share. raftctl.c reads the command line and has the commands of keys, raftctl_member.c those
- * of members. */
+ * of members; raftctl_files.c takes values from standard input and puts them into files. */
 #ifndef WW_RAFTCTL_H
 #define WW_RAFTCTL_H
 
@@ -16,6 +16,8 @@ enum flag {
     FLAG_FORCE = 16,
     FLAG_LOCAL = 32,
     FLAG_WAIT = 64,
+    FLAG_RAW = 128,
+    FLAG_OUTPUT = 256,
 };
 
 enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
@@ -30,6 +32,7 @@ struct arguments {
     uint64_t version;
     uint64_t staleness_ns; /* 0: none */
     uint64_t wait_ns;      /* FLAG_WAIT */
+    const char *output;    /* FLAG_OUTPUT: a file; NULL: standard output */
     const struct command *command;
     char **words; /* behind the command */
     uint32_t word_count;
@@ -48,6 +51,13 @@ struct command {
 /* Reports it. EXIT_USAGE. */
 int usage_error(const char *what, const char *word);
 int exit_code_of(const struct client_result *result);
+
+/* These say on standard error why they failed. */
+/* All of standard input, for the life of the process; one byte too many when it is too long for any value. */
+bool raftctl_read_input(struct slice *bytes);
+/* The word itself, which is borrowed, or standard input for "-". */
+bool raftctl_read_value(const char *word, struct slice *value);
+bool raftctl_write_file(const char *path, struct slice bytes);
 
 extern const char member_help[];
 int command_member(struct client *client, struct arguments *arguments);

@@ -133,7 +133,6 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         const char *name;
         uint64_t value;
     } fields[] = {
-        { "cluster_id", status->cluster_id },
         { "node_id", status->node_id },
         { "leader", status->leader },
         { "term", status->term },
@@ -165,7 +164,9 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         { "rejoin_answers", status->rejoin_answers },
         { "rejoin_answers_needed", status->rejoin_answers_needed },
     };
-    printf(", \"role\": \"%s\"", role_text(status->role));
+    /* Any 64-bit number, which readers of JSON would round: a string. */
+    printf(", \"cluster_id\": \"%llu\", \"role\": \"%s\"", (unsigned long long)status->cluster_id,
+           role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
         printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",

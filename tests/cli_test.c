@@ -58,6 +58,55 @@ TEST(raftctl_says_what_happened_and_exits_accordingly)
     small_cluster_end(&cluster);
 }
 
+TEST(a_value_comes_back_byte_for_byte)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    const char *const argv[] = { "raftctl", "--endpoints", cluster.endpoints, "put", "a", "-", NULL };
+    const struct slice value = { .bytes = (const uint8_t *)"a\xff\nb", .count = 4 };
+    struct process_result result = process_run_limited(argv, value, 0);
+    EXPECT_EQUAL(result.status, 0);
+    result = CTL(&cluster, "get", "a", "--raw");
+    EXPECT_TEXT(result.out, "a\xff\nb");
+    result = CTL(&cluster, "get", "a");
+    EXPECT_TEXT(result.out, "a\xff\nb\n");
+    result = CTL(&cluster, "get", "a", "--json");
+    expect_contains(result.out, "\"value_base64\": \"Yf8KYg==\"");
+    char path[PATH_BYTES];
+    close(process_open("value", O_WRONLY | O_CREAT, path));
+    result = CTL(&cluster, "get", "a", "-o", path);
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "ok, version ");
+    process_read_file(path, result.out);
+    EXPECT_TEXT(result.out, "a\xff\nb");
+    result = CTL(&cluster, "get", "a", "-o", "/nonexistent/x");
+    expect_error(&result, 3, "-o /nonexistent/x: ");
+    result = CTL(&cluster, "get", "a", "--raw", "--json");
+    expect_error(&result, 2, "--raw");
+    result = CTL(&cluster, "put", "a", "--", "-o");
+    EXPECT_EQUAL(result.status, 0);
+    small_cluster_end(&cluster);
+}
+
+/* A write that was executed must not look like one that surely changed nothing. */
+TEST(output_that_is_lost_is_an_error)
+{
+    struct cluster cluster;
+    small_cluster(&cluster, 1);
+    struct process_result result = RUN_FULL("raftctl", "--endpoints", cluster.endpoints, "put", "a", "1");
+    expect_error(&result, 3, "standard output: No space left on device");
+    expect_one_line(&result);
+    result = RUN_FULL("raftctl", "--endpoints", cluster.endpoints, "txn", "if", "a", "absent", "else", "put", "a", "2");
+    EXPECT_EQUAL(result.status, 3);
+    result = RUN_FULL("raftctl", "--endpoints", cluster.endpoints, "--json", "status");
+    EXPECT_EQUAL(result.status, 3);
+    result = CTL(&cluster, "get", "a");
+    EXPECT_TEXT(result.out, "2\n");
+    result = RUN_FULL("raftbench", "--endpoints", cluster.endpoints, "--count", "10", "--warmup", "0s", "--quiet");
+    expect_error(&result, 1, "standard output: No space left on device");
+    small_cluster_end(&cluster);
+}
+
 TEST(raftctl_takes_transactions_from_arguments_and_from_standard_input)
 {
     struct cluster cluster;
@@ -107,6 +156,7 @@ TEST(raftctl_status_shows_every_endpoint_and_whether_it_answers)
     expect_contains(result.out, row);
     result = CTL(&cluster, "--json", "status");
     expect_contains(result.out, "\"answered\": 2}");
+    expect_contains(result.out, "\"cluster_id\": \"");
     small_cluster_end(&cluster);
 }
 
@@ -135,6 +185,8 @@ TEST(raftctl_tells_unreachable_from_failed_and_both_from_wrong_usage)
     expect_error(&result, 2, "--endpoints");
     result = RUN("raftctl", "cas", "a", "1");
     expect_error(&result, 2, "--version");
+    result = RUN("raftctl", "--endpoints", "no-such-host.invalid:1,nor-this.invalid:2", "get", "a");
+    expect_error(&result, 2, "no such host, none of: no-such-host.invalid:1,nor-this.invalid:2");
     for (uint32_t slot = 0; slot < 2; slot++) {
         const char *const argv[] = { slot == 0 ? "raftctl" : "raftbench", "--help", NULL };
         result = process_run_limited(argv, (struct slice){ .count = 0 }, 0);
@@ -212,11 +264,72 @@ TEST(raftbench_counts_what_it_was_asked_for)
                  "--count", "300", "--warmup", "0s", "--quiet");
     EXPECT_EQUAL(result.status, 0);
     expect_contains(result.out, "300");
+    result = RUN("raftbench", "--endpoints", cluster.endpoints, "--count", "100", "--warmup", "200ms", "--rate",
+                 "100000", "--quiet", "--json");
+    EXPECT_EQUAL(result.status, 0);
+    expect_contains(result.out, "\"operations\": 100,"); /* and nothing of the warm-up */
     result = RUN("raftbench", "--inflight", "0");
     expect_error(&result, 2, "--inflight");
+    result = RUN("raftbench", "--value-bytes", "1M");
+    expect_error(&result, 2, "--value-bytes wants a number from 0 to 131072, not '1M'");
+    result = RUN("raftbench", "--pids", "4194999"); /* above the largest that there may be */
+    expect_error(&result, 2, "--pids: no such process: 4194999");
     result = RUN("raftbench", "--speed", "11");
     expect_error(&result, 2, "--speed");
     small_cluster_end(&cluster);
+}
+
+/* A raftbench whose first second is over. */
+static pid_t bench_under_way(const struct cluster *cluster, const char *duration, char out[PATH_BYTES],
+                             char error[PATH_BYTES])
+{
+    struct process_result seen = { .error = "" };
+    const int out_fd = process_open("bench.out", O_WRONLY | O_CREAT | O_TRUNC, out);
+    const int error_fd = process_open("bench.err", O_WRONLY | O_CREAT | O_TRUNC, error);
+    const pid_t pid = process_start(
+        ARGUMENTS("raftbench", "--endpoints", cluster->endpoints, "--warmup", "0s", "--duration", duration, "--json"),
+        STDIN_FILENO, out_fd, error_fd, 0);
+    close(out_fd);
+    close(error_fd);
+    for (uint32_t wait = 0; strstr(seen.error, " done ") == NULL && wait < FOREVER_MS / 10; wait++) {
+        sleep_ms(10);
+        process_read_file(error, seen.error);
+    }
+    expect_contains(seen.error, " done ");
+    return pid;
+}
+
+TEST(raftbench_prints_what_it_measured_when_it_is_interrupted)
+{
+    struct cluster cluster;
+    struct process_result result;
+    char out[PATH_BYTES], error[PATH_BYTES];
+    small_cluster(&cluster, 1);
+    const pid_t pid = bench_under_way(&cluster, "10m", out, error);
+    EXPECT_EQUAL(process_kill(pid, SIGINT), 130);
+    process_read_file(out, result.out);
+    expect_contains(result.out, "\"interrupted\": true, \"leaderless_seconds\": 0.000");
+    EXPECT(strstr(result.out, "\"operations\": 0,") == NULL);
+    small_cluster_end(&cluster);
+}
+
+TEST(raftbench_keeps_its_time_without_a_leader_and_prints_what_it_measured)
+{
+    struct cluster cluster;
+    struct process_result result;
+    char out[PATH_BYTES], error[PATH_BYTES];
+    small_cluster(&cluster, 1);
+    const pid_t pid = bench_under_way(&cluster, "8s", out, error);
+    EXPECT_EQUAL(cluster_kill(&cluster, 0, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    EXPECT_EQUAL(process_wait(pid, FOREVER_MS), 4);
+    process_read_file(out, result.out);
+    process_read_file(error, result.error);
+    expect_contains(result.out, "\"seconds\": 8.");
+    EXPECT(strstr(result.out, "\"operations\": 0,") == NULL);
+    EXPECT(strstr(result.out, "\"leaderless_seconds\": 0.000") == NULL);
+    expect_contains(result.error, "  0/s"); /* the line goes on */
+    expect_contains(result.error, "raftbench: no leader at ");
+    process_end();
 }
 
 /* ---- bad input: requests ---- */
