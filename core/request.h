@@ -209,8 +209,8 @@ struct node_status {
     uint8_t rejoin_answers;
     uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
     bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
-    bool doubts; /* serves nobody, since voters' states differ and no majority is known to have its own */
-    bool log_damaged;              /* entries of the log cannot be read, and are to come from peers */
+    bool doubts;      /* serves nobody, since voters' states differ and no majority is known to have its own */
+    bool log_damaged; /* entries of the log cannot be read, and are to come from peers */
     uint8_t zero[2];
 };
 STATIC_ASSERT(sizeof(struct node_status) == 264, "no padding");

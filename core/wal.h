@@ -78,8 +78,8 @@ struct wal {
      * what names it is overwritten in time. The head is to go behind it (wal_head_is_due()). lsn 0: none. */
     uint64_t damaged_end;
     uint64_t damaged_last;
-    uint64_t naming;      /* ordinal up to which the name write in flight names */
-    uint64_t naming_ns;   /* when it was submitted; 0: there is none */
+    uint64_t naming;    /* ordinal up to which the name write in flight names */
+    uint64_t naming_ns; /* when it was submitted; 0: there is none */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
