@@ -2,15 +2,17 @@
 #include "../io/bench.h"
 #include "../io/clock.h"
 #include "../io/text.h"
+#include "output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum exit_code { EXIT_OK = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 4 };
+enum exit_code { EXIT_OK = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 4, EXIT_INTERRUPTED = 130 };
 enum { PIDS_MAX = 16 };
 
 #define RAFTBENCH_VERSION "0.1"
@@ -33,6 +35,14 @@ struct usage {
     uint64_t peak_bytes[PIDS_MAX];
     uint64_t written_bytes; /* by all servers, to disks */
 };
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
@@ -58,7 +68,7 @@ static void print_help(void)
         "  --count N            stop after N operations\n"
         "  --warmup T           load before it that is not counted (1s)\n"
         "  --key-bytes N        at least %d (16)\n"
-        "  --value-bytes N      suffix K or M allowed (128)\n"
+        "  --value-bytes N      up to %u, suffix K allowed (128)\n"
         "  --keys fixed|seq|random:N   one key, a new key each time, or one of N (random:10000)\n"
         "  --reads PERCENT      share of reads (0); keys that do not exist count as read\n"
         "  --stale              reads of one node's state instead of linearizable ones\n"
@@ -73,20 +83,28 @@ static void print_help(void)
         "  -h, --help, --version\n"
         "\n"
         "When the store is full (\"no space\") the run ends, and its rate is that of the time before.\n"
-        "Exit status: 0 all operations were executed; 1 some were refused; 2 usage; 4 no leader, or full from the "
-        "start.\n",
-        BENCH_INFLIGHT_MAX, BENCH_CONNECTIONS_MAX, BENCH_KEY_BYTES_MIN);
+        "What was measured is printed also when an interruption (Ctrl-C), or the loss of the leader for %d s or until "
+        "the\n"
+        "end, cuts it short.\n"
+        "Exit status: 0 all operations were executed; 1 some were refused, or the result could not be written; 2 "
+        "usage;\n"
+        "4 no leader, at the start or at the end, or full from the start; 130 interrupted.\n",
+        BENCH_INFLIGHT_MAX, BENCH_CONNECTIONS_MAX, BENCH_KEY_BYTES_MIN, limits_production.value_bytes_max,
+        BENCH_PATIENCE_S);
 }
 
 /* ---- arguments ---- */
 
-static bool parse_range(const char *text, uint64_t min, uint64_t max, uint32_t *value)
+/* NULL, or what is wanted. */
+static const char *parse_range(const char *text, uint32_t min, uint32_t max, uint32_t *value)
 {
+    static char wanted[48];
     uint64_t number = 0;
+    snprintf(wanted, sizeof wanted, "a number from %u to %u", min, max);
     if (!text_parse_bytes(text, &number) || number < min || number > max)
-        return false;
+        return wanted;
     *value = (uint32_t)number;
-    return true;
+    return NULL;
 }
 
 static bool parse_keys(const char *text, struct bench_options *options)
@@ -153,9 +171,9 @@ static const char *parse_option(const char *name, const char *value, struct sett
     if (strcmp(name, "--cluster-id") == 0)
         return text_parse_u64(value, &bench->cluster_id) ? NULL : "a number";
     if (strcmp(name, "--inflight") == 0)
-        return parse_range(value, 1, BENCH_INFLIGHT_MAX, &bench->inflight) ? NULL : "a number from 1 to 8192";
+        return parse_range(value, 1, BENCH_INFLIGHT_MAX, &bench->inflight);
     if (strcmp(name, "--connections") == 0)
-        return parse_range(value, 1, BENCH_CONNECTIONS_MAX, &bench->connections) ? NULL : "a number from 1 to 512";
+        return parse_range(value, 1, BENCH_CONNECTIONS_MAX, &bench->connections);
     if (strcmp(name, "--rate") == 0)
         return text_parse_u64(value, &bench->rate) && bench->rate > 0 ? NULL : "operations a second, above 0";
     if (strcmp(name, "--duration") == 0)
@@ -166,17 +184,13 @@ static const char *parse_option(const char *name, const char *value, struct sett
     if (strcmp(name, "--warmup") == 0)
         return text_parse_duration(value, &settings->warmup_ns) ? NULL : "a time such as 1s, or 0s";
     if (strcmp(name, "--key-bytes") == 0)
-        return parse_range(value, BENCH_KEY_BYTES_MIN, limits_production.key_bytes_max, &bench->key_bytes)
-                   ? NULL
-                   : "a number from 8 to the longest key";
+        return parse_range(value, BENCH_KEY_BYTES_MIN, limits_production.key_bytes_max, &bench->key_bytes);
     if (strcmp(name, "--value-bytes") == 0)
-        return parse_range(value, 0, limits_production.value_bytes_max, &bench->value_bytes)
-                   ? NULL
-                   : "a number up to the longest value";
+        return parse_range(value, 0, limits_production.value_bytes_max, &bench->value_bytes);
     if (strcmp(name, "--keys") == 0)
         return parse_keys(value, bench) ? NULL : "fixed, seq or random:N";
     if (strcmp(name, "--reads") == 0)
-        return parse_range(value, 0, 100, &bench->reads_percent) ? NULL : "a percentage from 0 to 100";
+        return parse_range(value, 0, 100, &bench->reads_percent);
     if (strcmp(name, "--max-staleness") == 0) {
         bench->local_reads = true;
         return text_parse_duration(value, &bench->staleness_ns) && bench->staleness_ns > 0 ? NULL
@@ -212,6 +226,12 @@ static bool settings_check(struct settings *settings)
         return usage_error("--connections:", "more than --inflight");
     if (settings->duration_ns == 0 && bench->count_max == 0)
         settings->duration_ns = 10 * NS_PER_S;
+    for (uint32_t slot = 0; slot < settings->pid_count; slot++) {
+        char path[48];
+        snprintf(path, sizeof path, "/proc/%llu", (unsigned long long)settings->pids[slot]);
+        if (access(path, F_OK) != 0)
+            return usage_error("--pids: no such process:", path + strlen("/proc/"));
+    }
     return true;
 }
 
@@ -302,7 +322,8 @@ struct outcome {
     const struct bench_report *bench;
     struct histogram all;
     uint64_t elapsed_ns;
-    bool full; /* of the cluster: ended the run */
+    bool full;              /* of the cluster: ended the run */
+    uint64_t leaderless_ns; /* so long at the end; 0: there was a leader */
     uint64_t own_cpu_ns;
     uint64_t servers_cpu_ns;
     uint64_t written_bytes;
@@ -348,6 +369,10 @@ static void print_text(const struct settings *settings, const struct outcome *ou
            per(outcome->elapsed_ns, NS_PER_S));
     if (outcome->full)
         printf("stopped: the store of the cluster is full; the rate is of the time before\n");
+    if (outcome->leaderless_ns > 0)
+        printf("no leader for the last %.2f s\n", per(outcome->leaderless_ns, NS_PER_S));
+    if (interrupted)
+        printf("interrupted\n");
     print_latency_text("writes", &bench->writes);
     print_latency_text("reads", &bench->reads);
     printf("%llu operations refused, %llu requests sent again, %llu times looking for the leader\n",
@@ -387,6 +412,8 @@ static void print_json(const struct settings *settings, const struct outcome *ou
            leader, settings->bench.rate > 0 ? "open" : "closed", (unsigned long long)settings->bench.rate,
            settings->bench.inflight, settings->bench.connections, settings->bench.key_bytes,
            settings->bench.value_bytes, settings->bench.reads_percent);
+    printf(", \"interrupted\": %s, \"leaderless_seconds\": %.3f", interrupted ? "true" : "false",
+           per(outcome->leaderless_ns, NS_PER_S));
     printf(", \"full\": %s, \"seconds\": %.3f, \"operations\": %llu, \"operations_per_second\": %.1f",
            outcome->full ? "true" : "false", per(outcome->elapsed_ns, NS_PER_S), (unsigned long long)operations,
            per(operations, outcome->elapsed_ns) * (double)NS_PER_S);
@@ -428,12 +455,16 @@ static void print_progress(const struct settings *settings, const struct bench *
                                       : UINT64_MAX;
     const uint64_t left_count = settings->bench.count_max - u64_min(settings->bench.count_max, done);
     const uint64_t left_by_count =
-        settings->bench.count_max > 0 ? left_count * NS_PER_S / u64_max(rate, 1) : UINT64_MAX;
-    fprintf(stderr, "%s%3llu s  %12s done  %9s/s  %llu refused  %llu s left%s", terminal ? "\r" : "",
+        settings->bench.count_max > 0 && rate > 0 ? left_count * NS_PER_S / rate : UINT64_MAX;
+    const uint64_t left_ns = u64_min(left_by_time, left_by_count);
+    char left_text[32] = "";
+    if (left_ns != UINT64_MAX)
+        snprintf(left_text, sizeof left_text, "  %llu s left",
+                 (unsigned long long)((left_ns + NS_PER_S / 2) / NS_PER_S));
+    fprintf(stderr, "%s%3llu s  %12s done  %9s/s  %llu refused%s%s", terminal ? "\r" : "",
             (unsigned long long)((now_ns - start_ns + NS_PER_S / 2) / NS_PER_S), text_group_digits(done, done_text),
-            text_group_digits(rate, rate_text), (unsigned long long)report->failures,
-            (unsigned long long)((u64_min(left_by_time, left_by_count) + NS_PER_S / 2) / NS_PER_S),
-            terminal ? "   " : "\n");
+            text_group_digits(rate, rate_text), (unsigned long long)report->failures, left_text,
+            terminal ? "     " : "\n");
     *last_done = done;
     *last_ns = now_ns;
 }
@@ -444,13 +475,13 @@ static bool is_full(const struct bench_report *report)
     return report->full_ns != 0 && clock_now_ns() - report->full_ns >= NS_PER_S / 2;
 }
 
-/* False: `error`. */
+/* False: `error`; what was measured before that is in the outcome, if anything was. */
 static bool run(const struct settings *settings, struct bench *bench, struct outcome *outcome,
                 char error[BENCH_ERROR_BYTES])
 {
     if (!bench_prepare(bench, clock_now_ns() + 30 * NS_PER_S, error))
         return false;
-    if (settings->warmup_ns > 0 && bench_run(bench, clock_now_ns() + settings->warmup_ns, error) < 0)
+    if (settings->warmup_ns > 0 && (bench_run(bench, clock_now_ns() + settings->warmup_ns, error) < 0 || interrupted))
         return false;
     bench_measure(bench);
     const struct usage begin = usage_now(settings);
@@ -459,7 +490,7 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
     uint64_t last_ns = start_ns;
     uint64_t last_done = 0;
     int state = 1;
-    for (uint64_t next_ns = start_ns + NS_PER_S; state == 1 && !outcome->full; next_ns += NS_PER_S) {
+    for (uint64_t next_ns = start_ns + NS_PER_S; state == 1 && !outcome->full && !interrupted; next_ns += NS_PER_S) {
         state = bench_run(bench, u64_min(next_ns, end_ns), error);
         outcome->full = is_full(bench_results(bench));
         if (!settings->quiet)
@@ -471,6 +502,8 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
         fputc('\n', stderr);
     const uint64_t stop_ns = outcome->full ? u64_max(bench_results(bench)->executed_ns, start_ns) : clock_now_ns();
     outcome->elapsed_ns = stop_ns - start_ns;
+    if (bench_leaderless_ns(bench) > 0)
+        outcome->leaderless_ns = u64_max(clock_now_ns() - bench_leaderless_ns(bench), 1);
     outcome->end = usage_now(settings);
     outcome->bench = bench_results(bench);
     outcome->own_cpu_ns = outcome->end.own_cpu_ns - begin.own_cpu_ns;
@@ -478,7 +511,7 @@ static bool run(const struct settings *settings, struct bench *bench, struct out
     outcome->written_bytes = outcome->end.written_bytes - u64_min(begin.written_bytes, outcome->end.written_bytes);
     histogram_merge(&outcome->all, &outcome->bench->writes);
     histogram_merge(&outcome->all, &outcome->bench->reads);
-    return state >= 0;
+    return outcome->leaderless_ns == 0;
 }
 
 int main(int argc, char **argv)
@@ -503,7 +536,8 @@ int main(int argc, char **argv)
                    .value_bytes = 128,
                    .keys = BENCH_KEYS_RANDOM,
                    .key_count = 10000,
-                   .seed = 1 },
+                   .seed = 1,
+                   .interrupted = &interrupted },
         .warmup_ns = NS_PER_S,
     };
     if (!parse_arguments(argc, argv, &settings))
@@ -521,21 +555,30 @@ int main(int argc, char **argv)
         fprintf(stderr, "raftbench: --endpoints %s\n", error);
         return EXIT_USAGE;
     }
+    const struct sigaction action = { .sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     static struct outcome outcome; /* large: a histogram */
     const bool ran = run(&settings, bench, &outcome, error);
-    if (!ran)
-        fprintf(stderr, "raftbench: %s\n", error);
-    else if (settings.json)
+    const bool measured = outcome.bench != NULL;
+    if (measured && settings.json)
         print_json(&settings, &outcome, bench_leader(bench));
-    else
+    else if (measured)
         print_text(&settings, &outcome, bench_leader(bench));
+    if (!measured && interrupted)
+        fprintf(stderr, "raftbench: interrupted before anything was measured\n");
+    else if (!ran)
+        fprintf(stderr, "raftbench: %s\n", error);
     const bool clean = ran && outcome.bench->failures == 0;
     bench_close(bench);
+    bool written = output_flush("raftbench");
     if (settings.samples != NULL && fclose(settings.bench.samples) != 0) {
         fprintf(stderr, "raftbench: --samples %s: %s\n", settings.samples, strerror(errno));
-        return EXIT_ERRORS;
+        written = false;
     }
+    if (interrupted)
+        return EXIT_INTERRUPTED;
     if (!ran)
         return EXIT_UNREACHED;
-    return clean ? EXIT_OK : EXIT_ERRORS;
+    return clean && written ? EXIT_OK : EXIT_ERRORS;
 }

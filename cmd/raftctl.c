@@ -1,13 +1,13 @@
 /* raftctl: one operation on a cluster, from the command line. All the work is done by io/client.h. */
+#include "raftctl.h"
+
 #include "../core/replica.h"
-#include "../io/client.h"
 #include "../io/clock.h"
 #include "../io/endpoint.h"
-#include "../io/membership.h"
 #include "../io/snapshot_save.h"
 #include "../io/status_report.h"
 #include "../io/text.h"
-#include "../io/txn_text.h"
+#include "output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,40 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNKNOWN = 3, EXIT_UNREACHED = 4 };
-
 static const char endpoints_default[] = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003";
 static const char endpoints_variable[] = "WHITEWATER_ENDPOINTS";
 
-enum flag { FLAG_IF_ABSENT = 1, FLAG_STALE = 2, FLAG_VERSION = 4, FLAG_VOTER = 8, FLAG_FORCE = 16, FLAG_LOCAL = 32 };
-
-enum { WORDS_MAX = TXN_TEXT_WORDS_MAX };
-
 #define RAFTCTL_VERSION "0.1"
-
-struct arguments {
-    struct client_options client;
-    bool timeout_given;
-    bool json;
-    bool help;
-    bool with_else; /* the transaction has an "else" */
-    uint32_t flags; /* enum flag */
-    uint64_t version;
-    uint64_t staleness_ns; /* 0: none */
-    const struct command *command;
-    char **words; /* behind the command */
-    uint32_t word_count;
-};
-
-struct command {
-    const char *name;
-    uint32_t words_min;
-    uint32_t words_max;
-    uint32_t flags;
-    int (*run)(struct client *client, struct arguments *arguments);
-    const char *usage;
-    const char *help;
-};
 
 static int command_put(struct client *client, struct arguments *arguments);
 static int command_get(struct client *client, struct arguments *arguments);
@@ -60,15 +30,18 @@ static int command_txn(struct client *client, struct arguments *arguments);
 static int command_status(struct client *client, struct arguments *arguments);
 static int command_snapshot(struct client *client, struct arguments *arguments);
 static int command_transfer(struct client *client, struct arguments *arguments);
-static int command_member(struct client *client, struct arguments *arguments);
 
 static const struct command commands[] = {
     { "put", 2, 2, FLAG_IF_ABSENT, command_put, "put KEY VALUE [--if-absent]",
       "Writes the value and prints the key's new version. VALUE '-' is read from standard input.\n"
       "  --if-absent   only if there is no such key\n" },
-    { "get", 1, 1, FLAG_STALE | FLAG_LOCAL, command_get,
-      "get KEY [--local] [--max-staleness T] [--consistency l|s] [--stale]",
-      "Prints the value and a newline; with --json also its version, and what is known of its age (\"consistency\").\n"
+    { "get", 1, 1, FLAG_STALE | FLAG_LOCAL | FLAG_RAW | FLAG_OUTPUT, command_get,
+      "get KEY [--raw] [-o FILE] [--local] [--max-staleness T] [--consistency l|s] [--stale]",
+      "Prints the value and a newline; with --json also its version, what is known of its age (\"consistency\"), and "
+      "the\n"
+      "value once more as base64 (\"value_base64\").\n"
+      "  --raw               prints the bytes of the value and nothing else\n"
+      "  -o FILE             writes them to FILE, and prints the version\n"
       "The read is linearizable, and answered by the leader, unless one of these is given:\n"
       "  --local             answered by the first endpoint that can, leader or not; linearizable all the same: it "
       "asks\n"
@@ -109,20 +82,10 @@ static const struct command commands[] = {
       "Hands the leadership to the node ID, or to the voter that is best prepared, and prints who leads. Writes wait\n"
       "meanwhile. Exit status 1 when the node is no voter, or did not take over within an election timeout: then the\n"
       "old leader goes on.\n" },
-    { "member", 1, 3, FLAG_VOTER | FLAG_FORCE, command_member,
-      "member list | add ID=HOST:PORT [--voter] | promote ID | demote ID | remove ID |\n"
-      "         replace OLD NEW=HOST:PORT | move ID=HOST:PORT | priority ID N   [--force]",
-      "Shows or changes who belongs to the cluster, and returns when the change is committed.\n"
-      "  add       a learner, which gets everything and does not vote; its node is started with raftd --join.\n"
-      "            --voter: when it has caught up it is promoted\n"
-      "  promote   a learner that has caught up, and is waited for, becomes a voter;  demote: a voter a learner\n"
-      "  remove    the node stops by itself when it learns of it\n"
-      "  replace   NEW becomes a learner, and when it has caught up takes the place of OLD in one change\n"
-      "  move      the node is found at another address from now on: stop it, and start it with --listen there\n"
-      "  priority  of two that are well, the voter with the higher one is to lead (0 to 255)\n"
-      "  --force   even if the voters that are known to be well would be no majority; may stop the cluster\n"
-      "--timeout is that of a pause without progress (60s). A call that was interrupted may be repeated.\n"
-      "Exit status 0: committed; 1: refused, and why; 3: it may or may not take effect; 4: no leader.\n" },
+    { "member", 1, WORDS_MAX, FLAG_VOTER | FLAG_FORCE | FLAG_WAIT, command_member,
+      "member list | OPERATION | change OPERATION...   [--voter] [--wait T] [--force]\n"
+      "         OPERATION: add, promote, demote, remove, replace, move, priority",
+      member_help },
     { "snapshot", 2, 2, 0, command_snapshot, "snapshot save FILE",
       "Saves the whole store as one file while the cluster serves: every write acknowledged before the call, and no\n"
       "part of any later one without what came before it. FILE is written as FILE.new, verified, and renamed.\n"
@@ -150,7 +113,7 @@ static void print_help(void)
         "  --timeout T         of the whole call with its retries, such as 500ms or 10s (5s)\n"
         "  --cluster-id N      refuse nodes of another cluster (any)\n"
         "  --json              one JSON object on standard output. In strings, bytes outside 0x20..0x7e are \\u00XX:\n"
-        "                      one character a byte, whatever the encoding of the value\n"
+        "                      one character a byte, whatever the encoding of the value. Cluster ids are strings\n"
         "  -h, --help          this, or with a command its own help\n"
         "  --version           of this program, when it stands alone\n"
         "  --                  what follows are no options\n"
@@ -160,11 +123,13 @@ static void print_help(void)
         "            (a transaction whose condition did not hold, its else)         exit status 1\n"
         "  failed    surely changed nothing, and why (not found, condition, ...)    exit status 1\n"
         "  unknown   sent, and its reply never came: it may or may not take effect  exit status 3\n"
-        "Exit status 2: usage; 4: no node answered, or none led, before the deadline.\n",
+        "Exit status 2: usage; 3 also when what came of the call could not be printed or written; 4: no node "
+        "answered,\n"
+        "or none led, before the deadline.\n",
         endpoints_default, endpoints_variable);
 }
 
-static int usage_error(const char *what, const char *word)
+int usage_error(const char *what, const char *word)
 {
     fprintf(stderr, "raftctl: %s%s%s (raftctl --help)\n", what, word ? ": " : "", word ? word : "");
     return EXIT_USAGE;
@@ -172,7 +137,7 @@ static int usage_error(const char *what, const char *word)
 
 /* ---- results ---- */
 
-static int exit_code_of(const struct client_result *result)
+int exit_code_of(const struct client_result *result)
 {
     switch (result->outcome) {
     case CLIENT_OK: return EXIT_OK;
@@ -211,6 +176,8 @@ static void print_json(struct client *client, const struct arguments *arguments,
                                  : "linearizable",
                result->stale || result->bounded ? "true" : "false");
         text_write_json(stdout, result->value);
+        printf(", \"value_base64\": ");
+        text_write_base64(stdout, result->value);
     }
     if (!ok) {
         printf(", \"error\": ");
@@ -233,15 +200,18 @@ static int report(struct client *client, const struct arguments *arguments, cons
                   bool with_value)
 {
     const int code = exit_code_of(result);
+    if (code == EXIT_OK && arguments->output != NULL && !raftctl_write_file(arguments->output, result->value))
+        return EXIT_UNKNOWN;
     if (arguments->json) {
         print_json(client, arguments, result, with_value);
     } else if (took_else(arguments, result)) {
         printf("ok, else branch, version %llu\n", (unsigned long long)result->version);
     } else if (result->outcome != CLIENT_OK) {
         print_failure(client, arguments, result);
-    } else if (with_value) {
+    } else if (with_value && arguments->output == NULL) {
         fwrite(result->value.bytes, 1, result->value.count, stdout);
-        putchar('\n');
+        if ((arguments->flags & FLAG_RAW) == 0)
+            putchar('\n');
     } else if (arguments->command->run == command_del) {
         puts("ok, deleted");
     } else if (arguments->command->run == command_transfer) {
@@ -249,46 +219,15 @@ static int report(struct client *client, const struct arguments *arguments, cons
     } else {
         printf("ok, version %llu\n", (unsigned long long)result->version);
     }
-    if (fflush(stdout) == 0)
-        return code;
-    fprintf(stderr, "raftctl: standard output: %s\n", strerror(errno));
-    return EXIT_FAILED;
+    return code;
 }
 
 /* ---- commands ---- */
 
-/* All of standard input. False: too long for any value, unreadable, or no memory; reported. */
-static bool read_input(struct slice *bytes)
-{
-    const uint32_t bytes_max = limits_production.frame_bytes_max;
-    static uint8_t *buffer; /* for the life of the process */
-    buffer = malloc((size_t)bytes_max + 1);
-    if (buffer == NULL) {
-        fprintf(stderr, "raftctl: no memory\n");
-        return false;
-    }
-    const size_t count = fread(buffer, 1, (size_t)bytes_max + 1, stdin);
-    if (ferror(stdin)) {
-        fprintf(stderr, "raftctl: standard input: %s\n", strerror(errno));
-        return false;
-    }
-    /* One byte too many is enough for the client to refuse it by name. */
-    *bytes = (struct slice){ .bytes = buffer, .count = (uint32_t)count };
-    return true;
-}
-
-static bool value_of(const char *word, struct slice *value)
-{
-    if (strcmp(word, "-") == 0)
-        return read_input(value);
-    *value = client_text(word);
-    return true;
-}
-
 static int command_put(struct client *client, struct arguments *arguments)
 {
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct slice key = client_text(arguments->words[0]);
     const struct client_result result =
@@ -301,7 +240,12 @@ static int command_get(struct client *client, struct arguments *arguments)
     const struct slice key = client_text(arguments->words[0]);
     const bool local = (arguments->flags & FLAG_LOCAL) != 0;
     if (local && (arguments->flags & FLAG_STALE) != 0)
-        return usage_error("a stale read has no bound and asks nobody: it goes without --local and", "--max-staleness");
+        return usage_error(
+            "--stale (or --consistency s) reads one node's state of any age: it goes without --local and "
+            "--max-staleness",
+            NULL);
+    if (arguments->json && (arguments->flags & FLAG_RAW) != 0)
+        return usage_error("--raw goes without --json, which has the bytes as value_base64", NULL);
     const struct client_result result = local ? client_get_local(client, key, arguments->staleness_ns)
                                         : (arguments->flags & FLAG_STALE) ? client_get_stale(client, key)
                                                                           : client_get(client, key);
@@ -326,7 +270,7 @@ static int command_del(struct client *client, struct arguments *arguments)
 static int command_append(struct client *client, struct arguments *arguments)
 {
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct client_result result = client_append(client, client_text(arguments->words[0]), value);
     return report(client, arguments, &result, false);
@@ -337,7 +281,7 @@ static int command_cas(struct client *client, struct arguments *arguments)
     if (!(arguments->flags & FLAG_VERSION))
         return usage_error("cas needs --version N", NULL);
     struct slice value;
-    if (!value_of(arguments->words[1], &value))
+    if (!raftctl_read_value(arguments->words[1], &value))
         return EXIT_FAILED;
     const struct client_result result = client_cas(client, client_text(arguments->words[0]), arguments->version, value);
     return report(client, arguments, &result, false);
@@ -352,7 +296,7 @@ static int txn_words(const struct arguments *arguments, struct slice words[WORDS
         return (int)arguments->word_count;
     }
     struct slice input;
-    if (!read_input(&input))
+    if (!raftctl_read_input(&input))
         return -1;
     char error[TXN_TEXT_ERROR_BYTES];
     static char *text; /* for the life of the process: the words borrow from it */
@@ -444,11 +388,11 @@ static void print_saved(const struct arguments *arguments, const char *file, con
     if (arguments->json) {
         printf("{\"outcome\": \"ok\", \"file\": ");
         text_write_json(stdout, client_text(file));
-        printf(
-            ", \"cluster_id\": %llu, \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": %llu, "
-            "\"bytes\": %llu}\n",
-            cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
-            (unsigned long long)header->checkpoint.low, pages, bytes);
+        printf(", \"cluster_id\": \"%llu\", \"index\": %llu, \"term\": %llu, \"hash\": \"%016llx%016llx\", \"pages\": "
+               "%llu, "
+               "\"bytes\": %llu}\n",
+               cluster, index, (unsigned long long)header->id.term, (unsigned long long)header->checkpoint.high,
+               (unsigned long long)header->checkpoint.low, pages, bytes);
     } else {
         printf("ok, %s: %llu bytes, %llu pages, the state behind entry %llu of cluster %llu\n", file, bytes, pages,
                index, cluster);
@@ -492,128 +436,6 @@ static int command_snapshot(struct client *client, struct arguments *arguments)
     return snapshot_exit_code(result.reason);
 }
 
-/* ---- members ---- */
-
-static const struct {
-    const char *name;
-    uint32_t words; /* behind it */
-    enum membership_verb verb;
-    bool placed; /* the last word is ID=HOST:PORT */
-} member_verbs[] = {
-    { "add", 1, MEMBERSHIP_ADD, true },
-    { "promote", 1, MEMBERSHIP_PROMOTE, false },
-    { "demote", 1, MEMBERSHIP_DEMOTE, false },
-    { "remove", 1, MEMBERSHIP_REMOVE, false },
-    { "replace", 2, MEMBERSHIP_REPLACE, true },
-    { "move", 1, MEMBERSHIP_MOVE, true },
-    { "priority", 2, MEMBERSHIP_PRIORITY, false },
-};
-
-static bool member_id_parse(const char *text, uint64_t *id)
-{
-    return text_parse_u64(text, id) && *id != 0 && *id != UINT64_MAX;
-}
-
-/* "ID=HOST:PORT". The nodes look the name up, not this program: it must only have the form of one. */
-static bool member_place_parse(const char *word, struct membership_task *task)
-{
-    struct endpoint endpoint;
-    char id[24];
-    const char *equals = strchr(word, '=');
-    if (equals == NULL || (size_t)(equals - word) >= sizeof id)
-        return false;
-    snprintf(id, sizeof id, "%.*s", (int)(equals - word), word);
-    const int result = endpoint_parse_numeric(equals + 1, strlen(equals + 1), &endpoint);
-    memcpy(task->address, endpoint.text, sizeof task->address);
-    return member_id_parse(id, &task->id) && (result == 0 || result == -EHOSTUNREACH);
-}
-
-/* EXIT_OK, or EXIT_USAGE when reported. */
-static int member_parse(const struct arguments *arguments, struct membership_task *task)
-{
-    uint32_t at = 0;
-    char **words = arguments->words;
-    while (at < ARRAY_COUNT(member_verbs) && strcmp(words[0], member_verbs[at].name) != 0)
-        at++;
-    if (at == ARRAY_COUNT(member_verbs) || arguments->word_count != 1 + member_verbs[at].words)
-        return usage_error("usage", arguments->command->usage);
-    uint64_t number = 0;
-    const char *last = words[arguments->word_count - 1];
-    *task = (struct membership_task){
-        .verb = member_verbs[at].verb,
-        .voter = (arguments->flags & FLAG_VOTER) != 0,
-        .force = (arguments->flags & FLAG_FORCE) != 0,
-    };
-    if (task->voter && task->verb != MEMBERSHIP_ADD)
-        return usage_error("--voter is of member add", NULL);
-    if (member_verbs[at].placed && !member_place_parse(last, task))
-        return usage_error("member wants ID=HOST:PORT, not", last);
-    uint64_t *id = task->verb == MEMBERSHIP_REPLACE ? &task->replaced : &task->id;
-    if ((task->verb == MEMBERSHIP_REPLACE || !member_verbs[at].placed) && !member_id_parse(words[1], id))
-        return usage_error("member wants the id of a node, not", words[1]);
-    if (task->verb == MEMBERSHIP_PRIORITY && (!text_parse_u64(last, &number) || number > UINT8_MAX))
-        return usage_error("member priority wants a number from 0 to 255, not", last);
-    task->priority = (uint8_t)number;
-    return EXIT_OK;
-}
-
-static void print_waiting(const char *waits_for)
-{
-    fprintf(stderr, "\r%-110.110s\r", "");
-    fprintf(stderr, "waiting for %.96s", waits_for);
-    fflush(stderr);
-}
-
-static int member_report(const struct arguments *arguments, const struct membership *membership, bool done,
-                         const struct client_node *leader)
-{
-    const bool list = strcmp(arguments->words[0], "list") == 0;
-    const unsigned long long index = leader->status.configuration_index;
-    if (arguments->json) {
-        printf("{\"outcome\": \"%s\"", client_outcome_text(done ? CLIENT_OK : membership->outcome));
-        if (done) {
-            printf(", \"configuration_index\": %llu, \"leader\": %llu, \"members\": ", index,
-                   (unsigned long long)leader->status.node_id);
-            status_report_members_json(leader);
-        } else {
-            printf(", \"reason\": \"%s\", \"error\": ", client_reason_text(membership->reason));
-            text_write_json(stdout, client_text(membership->error));
-        }
-        printf("}\n");
-    } else if (!done) {
-        fprintf(stderr, "raftctl: member %s: %s: %s\n", arguments->words[0], client_outcome_text(membership->outcome),
-                membership->error);
-    } else if (list) {
-        status_report_members(leader);
-    } else {
-        printf("ok, committed as entry %llu: ", index);
-        status_report_summary(leader);
-    }
-    return done ? EXIT_OK
-                : exit_code_of(&(struct client_result){ .outcome = membership->outcome, .reason = membership->reason });
-}
-
-static int command_member(struct client *client, struct arguments *arguments)
-{
-    struct membership membership;
-    struct membership_task task;
-    struct client_node leader = { .member_count = 0 };
-    const bool list = strcmp(arguments->words[0], "list") == 0 && arguments->word_count == 1;
-    const int code = list ? EXIT_OK : member_parse(arguments, &task);
-    if (code != EXIT_OK)
-        return code;
-    struct client_options options = arguments->client;
-    if (!arguments->timeout_given && !list)
-        options.timeout_ns = 60 * NS_PER_S;
-    client_set_timeout(client, options.timeout_ns);
-    const bool terminal = isatty(STDERR_FILENO) && !arguments->json;
-    membership_init(&membership, &options, client, terminal ? print_waiting : NULL);
-    const bool done = list ? membership_look(&membership, &leader) : membership_run(&membership, &task, &leader);
-    if (terminal)
-        fprintf(stderr, "\r%110s\r", "");
-    return member_report(arguments, &membership, done, &leader);
-}
-
 /* ---- arguments ---- */
 
 static const struct command *command_find(const char *name)
@@ -655,6 +477,13 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         arguments->flags |= FLAG_STALE;
     } else if (strcmp(word, "--local") == 0) {
         arguments->flags |= FLAG_LOCAL;
+    } else if (strcmp(word, "--raw") == 0) {
+        arguments->flags |= FLAG_RAW;
+    } else if ((value = option_value(argv, argc, at, "-o")) != NULL) {
+        arguments->flags |= FLAG_OUTPUT;
+        arguments->output = value;
+        if (value[0] == '\0')
+            return usage_error("-o wants a file", NULL);
     } else if ((value = option_value(argv, argc, at, "--max-staleness")) != NULL) {
         arguments->flags |= FLAG_LOCAL;
         if (!text_parse_duration(value, &arguments->staleness_ns) || arguments->staleness_ns == 0)
@@ -668,6 +497,10 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
         arguments->flags |= FLAG_VOTER;
     } else if (strcmp(word, "--force") == 0) {
         arguments->flags |= FLAG_FORCE;
+    } else if ((value = option_value(argv, argc, at, "--wait")) != NULL) {
+        arguments->flags |= FLAG_WAIT;
+        if (!text_parse_duration(value, &arguments->wait_ns) || arguments->wait_ns > 3600 * NS_PER_S)
+            return usage_error("--wait wants a duration up to 60m such as 500ms or 5s, not", value);
     } else if ((value = option_value(argv, argc, at, "--endpoints")) != NULL) {
         arguments->client.endpoints = value;
     } else if ((value = option_value(argv, argc, at, "--timeout")) != NULL) {
@@ -688,6 +521,11 @@ static int parse_option(char **argv, int argc, int *at, struct arguments *argume
     return EXIT_OK;
 }
 
+static bool is_option(const char *word)
+{
+    return strncmp(word, "--", 2) == 0 || strcmp(word, "-h") == 0 || strcmp(word, "-o") == 0;
+}
+
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
     char **words = argv + 1; /* words that are no options move to the front */
@@ -696,7 +534,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     for (int at = 1; at < argc; at++) {
         if (options && strcmp(argv[at], "--") == 0) {
             options = false;
-        } else if (options && (strncmp(argv[at], "--", 2) == 0 || strcmp(argv[at], "-h") == 0)) {
+        } else if (options && is_option(argv[at])) {
             const int code = parse_option(argv, argc, &at, arguments);
             if (code != EXIT_OK)
                 return code;
@@ -726,7 +564,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 int main(int argc, char **argv)
 {
     signal(SIGXFSZ, SIG_IGN); /* a snapshot at the size limit of a file is a full disk: the write fails, and says so */
-    struct arguments arguments = { .client.timeout_ns = 5 * NS_PER_S };
+    struct arguments arguments = { .client.timeout_ns = 5 * NS_PER_S, .wait_ns = 5 * NS_PER_S };
     const char *environment = getenv(endpoints_variable);
     arguments.client.endpoints = environment != NULL && environment[0] != '\0' ? environment : endpoints_default;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -749,10 +587,10 @@ int main(int argc, char **argv)
     if (error < 0)
         return usage_error(error == -EINVAL         ? "--endpoints wants host:port,... with ports from 1 to 65535, not"
                            : error == -E2BIG        ? "--endpoints: too many of them"
-                           : error == -EHOSTUNREACH ? "--endpoints: no such host in"
+                           : error == -EHOSTUNREACH ? "--endpoints: no such host, none of"
                                                     : strerror(-error),
                            arguments.client.endpoints);
     code = arguments.command->run(client, &arguments);
     client_close(client);
-    return code;
+    return output_flush("raftctl") ? code : EXIT_UNKNOWN;
 }

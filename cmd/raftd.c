@@ -8,7 +8,9 @@
 #include "../io/recover.h"
 #include "../io/restore.h"
 #include "../io/survey.h"
+#include "../io/survey_report.h"
 #include "../io/text.h"
+#include "output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,6 +50,7 @@ struct raftd {
     enum sync_method sync;
     bool buffered;
     bool rejoin;
+    bool exists; /* the data directory holds a node */
     const char *record;
     uint64_t record_bytes; /* 0: by default */
     bool strict_naming;
@@ -64,9 +67,9 @@ static const char help[] =
     "usage: raftd --id N --cluster 1=HOST:PORT,2=HOST:PORT,... --data DIR [options]\n"
     "       raftd --id N --join HOST:PORT[,HOST:PORT...] --listen HOST:PORT --data DIR [options]\n"
     "       raftd --id N --data DIR [options]\n"
-    "       raftd inspect DIR [--dump] [--json]\n"
-    "       raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE]\n"
-    "       raftd recover --force-new-cluster DIR [--cluster-id N]\n"
+    "       raftd inspect DIR ...     what DIR holds, and whether it is whole\n"
+    "       raftd restore FILE ...    a node of a new cluster, from a snapshot\n"
+    "       raftd recover DIR ...     a new cluster from one survivor, when a majority is lost for good\n"
     "\n"
     "Runs one node of a replicated key-value store until SIGTERM or SIGINT.\n"
     "\n"
@@ -77,20 +80,23 @@ static const char help[] =
     "to.\n"
     "                            It waits, without a vote, until raftctl member add names it; N must be an id that "
     "the\n"
-    "                            cluster has never had\n"
+    "                            cluster has never had: the directory of one that was removed may be remembered, and\n"
+    "                            then this node stops when it is added\n"
     "  --data DIR                data directory; created and formatted when there is none\n"
     "  --listen HOST:PORT        where to listen, if not at this node's address as DIR or --cluster have it\n"
     "  --cluster-id N            refuse peers, clients and data of any other cluster (default: what DIR says, or for\n"
-    "                            a new DIR a hash of MEMBERS)\n"
+    "                            a new DIR a hash of MEMBERS, which is the id of a cluster that was founded with just\n"
+    "                            these and never restored or recovered)\n"
     "  --rejoin                  when DIR is new: this node has been a member and lost its disk. It asks the others "
     "what\n"
-    "                            it may have promised, and votes again when it has caught up\n"
+    "                            it may have promised, and votes again when it has caught up. With --cluster-id, as\n"
+    "                            raftctl status shows it\n"
     "  --wal-size SIZE           of a new data directory: bytes, or with K, M, G (default 1G)\n"
     "  --election-timeout-ms N   a follower campaigns after N to 2 N without a leader (default 500)\n"
     "  --heartbeat-ms N          below half of the election timeout (default 50)\n"
     "  --lease-drift-ppm N       leaders answer reads without asking the others, relying on it that no clock of the\n"
-    "                            cluster is wrong by more than N parts per million, such as 1000; the same on all\n"
-    "                            nodes (default 0: off)\n"
+    "                            cluster is wrong by more than N parts per million, such as 1000; a node with\n"
+    "                            0 promises nobody a lease (default 0: off)\n"
     "  --io auto|uring|epoll     auto: io_uring unless the kernel or a sandbox forbids it\n"
     "  --sync auto|thread|dsync|fdatasync|adaptive\n"
     "                            how WAL writes become durable; the last three need io_uring\n"
@@ -105,27 +111,51 @@ static const char help[] =
     "  --log-format text|json    lines on stderr (default text)\n"
     "  -h, --help, --version\n"
     "\n"
-    "inspect prints what DIR holds without changing it: superblock copies, header ring, every batch of the log, all\n"
-    "checksums verified, and with --dump every entry; with --json the same as one JSON object. Exit status 0: whole;\n"
-    "3: damaged; 1: not readable at all.\n"
-    "\n"
-    "restore makes DIR, a node of a new cluster, from a file that raftctl snapshot save wrote; all its nodes are made\n"
-    "from the same file, then started as usual. The id of the new cluster is that of no other: by default a hash of\n"
-    "MEMBERS and of what FILE holds. FILE is verified as a whole before DIR is created. Exit status 0: done; 1: not.\n"
+    "inspect, restore and recover work on the directory of a node that is down; each has its own --help.\n"
     "\n"
     "exit status: 0 left after a signal; 1 could not start or lost a resource; 2 wrong usage;\n"
     "             3 stopped itself because its data must not be used further (the log says why);\n"
     "             4 stopped itself because it is no member of the cluster any more\n";
 
+static const char inspect_help[] =
+    "usage: raftd inspect DIR [--batches] [--dump] [--json]\n"
+    "\n"
+    "inspect reads DIR without changing it, verifies every checksum of the log and of the pages, and prints what they\n"
+    "hold and whatever is damaged.\n"
+    "\n"
+    "  --batches    also every batch of the log\n"
+    "  --dump       also every entry of every batch\n"
+    "  --json       one JSON object with the same\n"
+    "\n"
+    "A line that begins with DAMAGED or LOST: this node needs its peers. \"mended\": what cannot be read has been "
+    "written\n"
+    "again elsewhere; \"mendable\": the node writes it anew when it runs. Neither makes a directory damaged.\n"
+    "Exit status: 0 whole; 3 damaged; 1 not readable at all; 2 wrong usage.\n";
+
+static const char restore_help[] =
+    "usage: raftd restore FILE DIR --id N --cluster MEMBERS [--cluster-id N] [--wal-size SIZE] [--unsafe-buffered]\n"
+    "                     [--json]\n"
+    "\n"
+    "restore makes DIR, a node of a new cluster, from a file that raftctl snapshot save wrote; all its nodes are made\n"
+    "from the same file, then started as usual. FILE is verified as a whole before DIR is created.\n"
+    "\n"
+    "  --id N, --cluster MEMBERS, --wal-size SIZE, --unsafe-buffered   as for a node (raftd --help)\n"
+    "  --cluster-id N   the id of the new cluster, that of no other (default: a hash of MEMBERS and of what FILE "
+    "holds)\n"
+    "  --json           one JSON object that says what was made\n"
+    "\n"
+    "Exit status: 0 done; 1 not, and why; 2 wrong usage.\n";
+
 static const char recover_help[] =
-    "usage: raftd recover --force-new-cluster DIR [--cluster-id N] [--unsafe-buffered]\n"
+    "usage: raftd recover --force-new-cluster DIR [--cluster-id N] [--unsafe-buffered] [--json]\n"
     "\n"
     "recover makes a new cluster, of this node alone, from DIR, the directory of one survivor, when a majority of its\n"
     "cluster is lost for good. What only the others had is lost; what DIR holds counts from now on, committed or not. "
     "No\n"
     "node of the old cluster may run any more. DIR.before keeps the old directory. Further nodes are added as to any\n"
     "cluster.\n"
-    "Exit status 0: done; 1: not, and why; 2: wrong usage.\n";
+    "With --json one JSON object says what was made.\n"
+    "Exit status: 0 done; 1 not, and why; 2 wrong usage.\n";
 
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
@@ -144,6 +174,17 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void raftd_exit(int statu
     va_end(arguments);
     exit(status);
 }
+
+/* Whatever was printed must have arrived. */
+static int raftd_end(int status) { return output_flush("raftd") ? status : EXIT_FAILED; }
+
+static int raftd_print(const char *text)
+{
+    fputs(text, stdout);
+    return raftd_end(EXIT_LEFT);
+}
+
+static bool is_help(const char *argument) { return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0; }
 
 static void raftd_parse_number(const char *flag, const char *value, uint64_t min, uint64_t max, uint64_t *number)
 {
@@ -228,13 +269,17 @@ static bool raftd_parse_flag(struct raftd *raftd, const char *flag, const char *
 }
 
 /* What the flags say together. */
-static void raftd_check(const struct raftd *raftd)
+static void raftd_check(struct raftd *raftd)
 {
     if (raftd->id == 0 || raftd->data == NULL)
         raftd_exit(EXIT_USAGE, "%s: missing (see --help)", raftd->id == 0 ? "--id" : "--data");
     if (raftd->join != NULL && (raftd->cluster != NULL || raftd->rejoin))
         raftd_exit(EXIT_USAGE, "--join: not together with %s", raftd->rejoin ? "--rejoin" : "--cluster");
-    if (raftd->cluster == NULL && !datadir_exists(raftd->data)) {
+    const int exists = datadir_exists(raftd->data);
+    if (exists < 0)
+        raftd_exit(EXIT_FAILED, "%s/wal: %s", raftd->data, strerror(-exists));
+    raftd->exists = exists != 0;
+    if (raftd->cluster == NULL && !raftd->exists) {
         if (raftd->join == NULL)
             raftd_exit(EXIT_USAGE, "--cluster: missing, and %s holds no node yet (see --help)", raftd->data);
         if (raftd->listen == NULL)
@@ -261,14 +306,10 @@ static void raftd_parse(struct raftd *raftd, int argc, char **argv)
             raftd_exit(EXIT_USAGE, "%s: unknown argument (see --help)", argv[at]);
         memcpy(flag, argv[at], flag_bytes);
         flag[flag_bytes] = '\0';
-        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            fputs(help, stdout);
-            exit(EXIT_LEFT);
-        }
-        if (strcmp(argv[at], "--version") == 0) {
-            puts("raftd " RAFTD_VERSION);
-            exit(EXIT_LEFT);
-        }
+        if (is_help(argv[at]))
+            exit(raftd_print(help));
+        if (strcmp(argv[at], "--version") == 0)
+            exit(raftd_print("raftd " RAFTD_VERSION "\n"));
         if (strcmp(argv[at], "--unsafe-buffered") == 0 || strcmp(argv[at], "--rejoin") == 0) {
             *(argv[at][2] == 'r' ? &raftd->rejoin : &raftd->buffered) = true;
             continue;
@@ -450,7 +491,7 @@ static void raftd_config(const struct raftd *raftd, struct replica_config *confi
 static void raftd_join(const struct raftd *raftd, struct replica_config *config)
 {
     char error[JOIN_ERROR_BYTES];
-    if (raftd->join == NULL || datadir_exists(raftd->data))
+    if (raftd->join == NULL || raftd->exists)
         return;
     ASSERT(raftd->listen != NULL);
     const struct join_options options = {
@@ -486,26 +527,59 @@ static struct recorder *raftd_record(const struct raftd *raftd, const struct dat
     return recorder;
 }
 
+static void print_restored(const char *path, uint64_t node_id, const struct restore_result *result, bool json)
+{
+    const struct snapshot_header *header = &result->header;
+    struct report report = { .json = json };
+    report_text(&report,
+                "restored %llu pages, the state behind entry %llu of cluster %llu, into %s\n"
+                "node %llu of cluster %llu: start it and the others, restored from the same file, as usual\n",
+                (unsigned long long)result->pages, (unsigned long long)header->id.index,
+                (unsigned long long)header->cluster_id, path, (unsigned long long)node_id,
+                (unsigned long long)result->cluster_id);
+    report_object(&report, NULL);
+    report_string(&report, "directory", path);
+    report_number(&report, "node_id", node_id);
+    report_id(&report, "cluster_id", result->cluster_id);
+    report_id(&report, "old_cluster_id", header->cluster_id);
+    report_number(&report, "index", header->id.index);
+    report_number(&report, "term", header->id.term);
+    report_number(&report, "pages", result->pages);
+    report_hash(&report, "checkpoint_hash", result->checkpoint.hash);
+    report_close(&report);
+}
+
+/* Which flags of a node are also those of restore? */
+static bool restore_takes(const char *argument)
+{
+    static const char *const flags[] = { "--id", "--cluster", "--cluster-id", "--wal-size", "--unsafe-buffered" };
+    bool known = argument[0] != '-';
+    for (size_t slot = 0; slot < ARRAY_COUNT(flags) && !known; slot++)
+        known = strncmp(argument, flags[slot], strcspn(argument, "=")) == 0;
+    return known;
+}
+
 /* raftd restore FILE DIR FLAG... */
 static int raftd_restore(struct raftd *raftd, int argc, char **argv)
 {
     enum { WORDS = 3 }; /* "restore", FILE, DIR */
-    static const char *const flags[] = { "--id", "--cluster", "--cluster-id", "--wal-size", "--unsafe-buffered" };
-    if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
-        fputs(help, stdout);
-        return EXIT_LEFT;
-    }
+    int kept = 1 + WORDS;
+    bool json = false;
+    for (int at = 2; at < argc; at++)
+        if (is_help(argv[at]))
+            return raftd_print(restore_help);
     if (argc < 1 + WORDS || argv[2][0] == '-' || argv[3][0] == '-')
-        raftd_exit(EXIT_USAGE, "restore: which file, into which directory? (see --help)");
+        raftd_exit(EXIT_USAGE, "restore: which file, into which directory? (see restore --help)");
     for (int at = 1 + WORDS; at < argc; at++) {
-        bool known = argv[at][0] != '-';
-        for (size_t slot = 0; slot < ARRAY_COUNT(flags) && !known; slot++)
-            known = strncmp(argv[at], flags[slot], strcspn(argv[at], "=")) == 0;
-        if (!known)
-            raftd_exit(EXIT_USAGE, "restore: %s: not a flag of this command (see --help)", argv[at]);
+        const bool asks = strcmp(argv[at], "--json") == 0;
+        if (!asks && !restore_takes(argv[at]))
+            raftd_exit(EXIT_USAGE, "restore: %s: not a flag of this command (see restore --help)", argv[at]);
+        json |= asks;
+        if (!asks)
+            argv[kept++] = argv[at];
     }
     raftd->data = argv[3];
-    raftd_parse(raftd, argc - WORDS, argv + WORDS);
+    raftd_parse(raftd, kept - WORDS, argv + WORDS);
     raftd_parse_cluster(raftd);
     struct restore_options options = {
         .file = argv[2],
@@ -516,54 +590,73 @@ static int raftd_restore(struct raftd *raftd, int argc, char **argv)
     struct restore_result result;
     if (!restore_run(&options, &result))
         raftd_exit(EXIT_FAILED, "restore: %s", result.error);
-    printf("restored %llu pages, the state behind entry %llu of cluster %llu, into %s\n"
-           "node %llu of cluster %llu: start it and the others, restored from the same file, as usual\n",
-           (unsigned long long)result.pages, (unsigned long long)result.header.id.index,
-           (unsigned long long)result.header.cluster_id, raftd->data, (unsigned long long)raftd->id,
-           (unsigned long long)result.cluster_id);
-    return EXIT_LEFT;
+    print_restored(raftd->data, raftd->id, &result, json);
+    return raftd_end(EXIT_LEFT);
 }
 
-static void print_recovered(const char *path, const struct recover_result *result)
+static void print_recovered(const char *path, const struct recover_result *result, bool json)
 {
-    printf("node %llu is the only voter of the new cluster %llu, with the state behind entry %llu of cluster %llu\n"
-           "the members were:",
-           (unsigned long long)result->node_id, (unsigned long long)result->cluster_id,
-           (unsigned long long)result->id.index, (unsigned long long)result->old_cluster_id);
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        if (result->old.members[slot].id != 0)
-            printf(" %llu=%s", (unsigned long long)result->old.members[slot].id, result->old.members[slot].address);
-    printf("\nLOST: whatever was acknowledged and had not reached this node. What had reached it counts, though it may "
-           "never\nhave been acknowledged. No other node of cluster %llu may be started again: make them new, with "
-           "--join.\nthe old directory is %s; start the node with\n  raftd --id %llu --data %s --listen %s\n",
-           (unsigned long long)result->old_cluster_id, result->before, (unsigned long long)result->node_id, path,
-           result->address);
+    struct report report = { .json = json };
+    const unsigned long long node_id = result->node_id, old_cluster_id = result->old_cluster_id;
+    report_text(
+        &report,
+        "node %llu is the only voter of the new cluster %llu, with the state behind entry %llu of cluster %llu\n"
+        "the members were:",
+        node_id, (unsigned long long)result->cluster_id, (unsigned long long)result->id.index, old_cluster_id);
+    report_object(&report, NULL);
+    report_string(&report, "directory", path);
+    report_string(&report, "before", result->before);
+    report_number(&report, "node_id", node_id);
+    report_string(&report, "address", result->address);
+    report_id(&report, "cluster_id", result->cluster_id);
+    report_id(&report, "old_cluster_id", old_cluster_id);
+    report_number(&report, "index", result->id.index);
+    report_number(&report, "term", result->id.term);
+    report_array(&report, "old_members");
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        const struct member *member = &result->old.members[slot];
+        if (member->id == 0)
+            continue;
+        report_text(&report, " %llu=%s", (unsigned long long)member->id, member->address);
+        report_object(&report, NULL);
+        report_number(&report, "id", member->id);
+        report_string(&report, "address", member->address);
+        report_close(&report);
+    }
+    report_close(&report);
+    report_close(&report);
+    report_text(
+        &report,
+        "\nLOST: whatever was acknowledged and had not reached this node. What had reached it counts, though it "
+        "may never\nhave been acknowledged. No other node of cluster %llu may be started again: make them new, "
+        "with --join.\nthe old directory is %s; start the node with\n  raftd --id %llu --data %s --listen %s\n",
+        old_cluster_id, result->before, node_id, path, result->address);
 }
 
-/* raftd recover --force-new-cluster DIR [--cluster-id N] */
+/* raftd recover --force-new-cluster DIR [--cluster-id N] [--json] */
 static int raftd_recover(int argc, char **argv)
 {
     struct recover_options options = { .path = NULL };
     struct recover_result result;
-    bool forced = false;
+    bool forced = false, json = false;
     for (int at = 2; at < argc; at++) {
-        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            fputs(recover_help, stdout);
-            return EXIT_LEFT;
-        }
+        if (is_help(argv[at]))
+            return raftd_print(recover_help);
         if (strcmp(argv[at], "--force-new-cluster") == 0)
             forced = true;
+        else if (strcmp(argv[at], "--json") == 0)
+            json = true;
         else if (strcmp(argv[at], "--unsafe-buffered") == 0)
             options.buffered = true;
         else if (strcmp(argv[at], "--cluster-id") == 0 && at + 1 < argc)
             raftd_parse_number(argv[at], argv[at + 1], 1, UINT64_MAX, &options.cluster_id), at++;
         else if (argv[at][0] == '-' || options.path != NULL)
-            raftd_exit(EXIT_USAGE, "recover: %s: not expected (see --help)", argv[at]);
+            raftd_exit(EXIT_USAGE, "recover: %s: not expected (see recover --help)", argv[at]);
         else
             options.path = argv[at];
     }
     if (options.path == NULL)
-        raftd_exit(EXIT_USAGE, "recover: which data directory? (see --help)");
+        raftd_exit(EXIT_USAGE, "recover: which data directory? (see recover --help)");
     if (!forced)
         raftd_exit(EXIT_USAGE,
                    "recover: %s leaves its cluster for ever, and what only the others have is lost: if that is meant, "
@@ -571,35 +664,35 @@ static int raftd_recover(int argc, char **argv)
                    options.path);
     if (!recover_run(&options, &result))
         raftd_exit(EXIT_FAILED, "recover: %s", result.error);
-    print_recovered(options.path, &result);
-    return EXIT_LEFT;
+    print_recovered(options.path, &result, json);
+    return raftd_end(EXIT_LEFT);
 }
 
-/* raftd inspect DIR [--dump] [--json] */
+/* raftd inspect DIR [--batches] [--dump] [--json] */
 static int raftd_inspect(int argc, char **argv)
 {
     struct survey_options options = { .path = NULL };
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            fputs(help, stdout);
-            return EXIT_LEFT;
-        }
+        if (is_help(argv[i]))
+            return raftd_print(inspect_help);
         if (strcmp(argv[i], "--dump") == 0)
             options.dump = true;
+        else if (strcmp(argv[i], "--batches") == 0)
+            options.batches = true;
         else if (strcmp(argv[i], "--json") == 0)
             options.json = true;
         else if (argv[i][0] == '-')
-            raftd_exit(EXIT_USAGE, "inspect: %s: no such flag (see --help)", argv[i]);
+            raftd_exit(EXIT_USAGE, "inspect: %s: no such flag (see inspect --help)", argv[i]);
         else if (options.path != NULL)
             raftd_exit(EXIT_USAGE, "inspect: %s: one directory at a time", argv[i]);
         else
             options.path = argv[i];
     }
     if (options.path == NULL)
-        raftd_exit(EXIT_USAGE, "inspect: which data directory? (see --help)");
+        raftd_exit(EXIT_USAGE, "inspect: which data directory? (see inspect --help)");
     switch (survey_print(&options)) {
-    case SURVEY_WHOLE: return EXIT_LEFT;
-    case SURVEY_DAMAGED: return EXIT_STOPPED;
+    case SURVEY_WHOLE: return raftd_end(EXIT_LEFT);
+    case SURVEY_DAMAGED: return raftd_end(EXIT_STOPPED);
     case SURVEY_UNREADABLE: return EXIT_FAILED;
     }
     UNREACHABLE();
@@ -632,7 +725,7 @@ int main(int argc, char **argv)
 
     /* Before anything is made: a wrong address leaves nothing behind. */
     const struct configuration configuration = raftd_configuration(&raftd);
-    int listen_fd = datadir_exists(raftd.data) ? -1 : raftd_bind(&raftd, &configuration);
+    int listen_fd = raftd.exists ? -1 : raftd_bind(&raftd, &configuration);
     raftd_join(&raftd, &config);
     struct datadir_options options = {
         .path = raftd.data,

@@ -17,6 +17,7 @@
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
 #include "../sim/world.h"
+#include "output.h"
 #include "raftsim.h"
 
 #define RAFTSIM_VERSION "0.1"
@@ -42,7 +43,7 @@ static const char usage[] =
     "\n"
     "exit codes: 0 passed, 1 no memory or file, 2 usage, 3 safety violated, 4 not linearizable, 5 no progress after\n"
     "healing, 6 crash (assertion, signal or hang), 7 vacuous (something enabled never happened), 8 not what was\n"
-    "recorded, or not what a trace says, 130 interrupted\n";
+    "recorded, or not what a trace says, 9 what was to be shrunk passes, 130 interrupted\n";
 
 static const char usage_run[] =
     "raftsim run [options]: many schedules, with all checkers\n"
@@ -95,7 +96,8 @@ static const char usage_replay[] =
     "Without --strict or --lenient, a trace of this very build is replayed strictly, any other leniently.\n"
     "A life that --until or --break ends has no verdict: exit code 0, or 1 when NODE has no state there.\n"
     "A recording of a real node is stepped through the same core: exit code 0 when all of its outputs are those that\n"
-    "the node had, 8 at the first one that is not, 1 when the file is damaged. The node is n0.\n";
+    "the node had, 8 at the first one that is not, 1 when the file is damaged: then the rest is stepped through from\n"
+    "the next anchor on. Where it ends with nothing intact behind that, it is whole. The node is n0.\n";
 
 static const char usage_trace[] = "raftsim trace SEED [options]: writes down all that the schedule decides\n"
                                   "\n"
@@ -359,7 +361,7 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
         return -1;
     }
     if (wanted == WANTS_TARGET)
-        return usage_error("", "replay", "needs a seed or a trace file");
+        return usage_error("", argv[0], "needs a seed, or a file");
     if (optind < argc)
         return usage_error("", argv[optind], "unexpected argument");
     return -1;
@@ -520,7 +522,7 @@ static int scenarios(const struct options *options)
     return code;
 }
 
-int main(int argc, char **argv)
+static int command(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options options = { .seed = 1, .shards = 1, .trace_dir = "." };
@@ -582,4 +584,10 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "explore") == 0)
         return raftsim_explore(argc - 1, argv + 1);
     return usage_error("", argv[1], "unknown command");
+}
+
+int main(int argc, char **argv)
+{
+    const int code = command(argc, argv);
+    return output_flush("raftsim") || code != EXIT_OK ? code : EXIT_INTERNAL;
 }

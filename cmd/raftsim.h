@@ -18,6 +18,7 @@ enum exit_code {
     EXIT_CRASH = 6,
     EXIT_VACUOUS = 7,
     EXIT_DIFFERS = 8, /* from what was recorded, or what a trace says */
+    EXIT_PASSED = 9,  /* what was to be shrunk */
     EXIT_INTERRUPTED = 130,
 };
 

@@ -29,7 +29,7 @@ static const char usage_explore[] =
     "raftsim explore [options]: everything that can happen to a small cluster within bounds, each state once\n"
     "raftsim explore --replay FILE: the actions of such a trace, with the rules checked\n"
     "\n"
-    "  --memory SIZE    at most, such as 500M or 4G (4G)\n"
+    "  --memory SIZE    at most, such as 500M or 4G, 16M at least (4G)\n"
     "  --states N       stops after so many (no end)\n"
     "  --trace FILE     where the actions that lead to a violation go (raftsim-explore.trace)\n"
     "  --json           ends with one JSON object on standard output\n"
@@ -56,6 +56,9 @@ static bool parse_count(const char *text, uint64_t *number)
     return *number != 0 && errno == 0 && *end == '\0';
 }
 
+/* What no search can do without. */
+#define MEMORY_BYTES_MIN (16ULL << 20)
+
 static bool parse_size(const char *text, uint64_t *bytes)
 {
     char *end;
@@ -65,7 +68,7 @@ static bool parse_size(const char *text, uint64_t *bytes)
         return false;
     const uint32_t shift = *end == 'G' ? 30 : *end == 'M' ? 20 : 0;
     *bytes = number << shift;
-    return shift != 0 && end[1] == '\0' && *bytes >> shift == number;
+    return shift != 0 && end[1] == '\0' && *bytes >> shift == number && *bytes >= MEMORY_BYTES_MIN;
 }
 
 /* Is the word one of those that take no value? */
@@ -117,8 +120,9 @@ static int explore_parse(int argc, char **argv, struct explore_options *options)
         name = argv[i] + 2;
         const char *value = explore_flag(name) || i + 1 == argc ? NULL : argv[++i];
         if (!explore_option_set(options, name, value)) {
-            fprintf(stderr, "raftsim: --%s %s: unknown option, or not a valid value (try raftsim explore --help)\n",
-                    name, value != NULL ? value : "");
+            fprintf(stderr, "raftsim: --%s %s: %s (try raftsim explore --help)\n", name, value != NULL ? value : "",
+                    strcmp(name, "memory") == 0 ? "not a size of 16M at least, such as 500M or 4G"
+                                                : "unknown option, or not a valid value");
             return EXIT_USAGE;
         }
     }
@@ -209,8 +213,9 @@ static int explore_replay_file(struct explore_options *options)
     if (file == NULL || !explore_read_bounds(file, &options->bounds)) {
         fprintf(stderr, "raftsim: %s: %s\n", options->replay,
                 file == NULL ? strerror(errno) : "not a trace of raftsim explore");
-        if (file != NULL)
-            fclose(file);
+        if (file == NULL)
+            return EXIT_INTERNAL;
+        fclose(file);
         return EXIT_USAGE;
     }
     struct explore *explore = explore_new(&options->bounds);

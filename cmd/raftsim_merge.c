@@ -120,7 +120,8 @@ int raftsim_merge(const struct options *options)
     good = good && merge_finish(merge);
     if (!good)
         fprintf(stderr, "raftsim: merge: %s\n", merge != NULL ? merge->problem : "no memory");
-    const int code = good ? judge(merge, options) : EXIT_USAGE;
+    const bool readable = merge != NULL && !merge->unreadable;
+    const int code = good ? judge(merge, options) : readable ? EXIT_USAGE : EXIT_INTERNAL;
     merge_free(merge);
     return code;
 }

@@ -16,6 +16,7 @@ static int exit_code_of_trace(enum trace_verdict verdict, enum outcome outcome)
     case VERDICT_LIVED: return (int)exit_code_of(outcome);
     case VERDICT_SEEN: return EXIT_OK;
     case VERDICT_DIFFERENT: return EXIT_DIFFERS;
+    case VERDICT_PASSED: return EXIT_PASSED;
     case VERDICT_USAGE: return EXIT_USAGE;
     case VERDICT_INTERNAL: break;
     }

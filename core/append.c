@@ -156,6 +156,7 @@ void append_flush(struct replica *replica, struct output *output)
         return;
     }
     const bool rejected = owed->rejected != 0;
+    const bool promises = owed->append_to == replica->leader && read_promise_ns(replica) != 0;
     const struct message message = {
         .type = FRAME_APPEND_RESPONSE,
         .from = replica->config.node_id,
@@ -165,7 +166,7 @@ void append_flush(struct replica *replica, struct output *output)
         .append_response = {
             .match = rejected ? 0 : match,
             .round = owed->append_to == replica->leader ? replica->round_seen : 0,
-            .echo_ns = owed->append_to == replica->leader ? replica->sent_seen_ns : 0,
+            .promised_ns = promises ? replica->sent_seen_ns + read_promise_ns(replica) : 0,
             .hint = owed->hint,
             .rejected = owed->rejected,
             .damaged = log_lost(replica),

@@ -60,9 +60,9 @@ static bool apply_may(const struct replica *replica, const struct entry *entry)
 {
     switch (entry->kind) {
     case ENTRY_NOOP: return true;
-    case ENTRY_COMMAND: return checkpoint_has_room(replica) && store_prefetch(replica, entry);
+    case ENTRY_COMMAND:
+    case ENTRY_CONFIG: return checkpoint_has_room(replica) && store_prefetch(replica, entry);
     case ENTRY_CHECKPOINT: return checkpoint_is_idle(replica);
-    case ENTRY_CONFIG: return checkpoint_has_room(replica);
     }
     UNREACHABLE();
 }

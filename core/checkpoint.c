@@ -152,7 +152,7 @@ void checkpoint_relieve(struct replica *replica, struct output *output)
         || replica->applied <= replica->stored.checkpoint.id.index)
         return;
     const bool full = !wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks);
-    if (!full && !replica->checkpoint.renewal_due)
+    if (!full && !replica->checkpoint.renewal_due && !wal_head_is_due(replica))
         return;
     const struct log_id id = { .term = log_term(replica, replica->applied), .index = replica->applied };
     output_event(output, full ? EVENT_CHECKPOINT_RELIEF : EVENT_CHECKPOINT_RENEW, id.index, 0);
@@ -194,9 +194,10 @@ static uint32_t run_extend(struct replica *replica, struct checkpoint_run *run, 
 
 static void run_emit(struct replica *replica, struct output *output, uint32_t slot, const uint8_t *bytes)
 {
-    const struct checkpoint_run *run = &replica->checkpoint.runs[slot];
+    struct checkpoint_run *run = &replica->checkpoint.runs[slot];
     const uint32_t page_bytes = replica->limits.page_bytes;
     ASSERT(run->count <= run_blocks_max(replica));
+    run->submitted_ns = replica->now_ns;
     for (uint32_t at = 0; at < run->count; at++)
         ASSERT(block_is_fresh(replica, run->first_block + at));
     output_effect(output, &(struct effect){
@@ -229,6 +230,15 @@ static bool runs_idle(const struct replica *replica)
         if (replica->checkpoint.runs[slot].count > 0)
             return false;
     return true;
+}
+
+uint64_t checkpoint_oldest_ns(const struct replica *replica)
+{
+    uint64_t oldest_ns = UINT64_MAX;
+    for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++)
+        if (replica->checkpoint.runs[slot].count > 0)
+            oldest_ns = u64_min(oldest_ns, replica->checkpoint.runs[slot].submitted_ns);
+    return oldest_ns;
 }
 
 void checkpoint_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result)

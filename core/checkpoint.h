@@ -2,8 +2,8 @@
  *
  * The entry is a marker in the log (ENTRY_CHECKPOINT), which a leader appends when its log has grown enough. So every
  * replica freezes the same pages at the same index, and checkpoint.hash can be compared between replicas. Only one
- * whose log is full, or whose durable checkpoint is not what a peer or its own disk needs, freezes by itself
- * (checkpoint_relieve(), checkpoint_renew()).
+ * whose log is full or has a damaged place, or whose durable checkpoint is not what a peer or its own disk needs,
+ * freezes by itself (checkpoint_relieve(), checkpoint_renew()).
  *
  *   IDLE --marker applied: freeze--> PAGES --> MAP --> HEAD --> SUPERBLOCK --> RETIRE --> IDLE
  *
@@ -67,6 +67,7 @@ enum data_operation {
 struct checkpoint_run {
     uint32_t first_block;
     uint32_t count; /* 0: free */
+    uint64_t submitted_ns;
 };
 
 struct checkpoint_writer {
@@ -116,9 +117,10 @@ bool checkpoint_is_idle(const struct replica *replica);
 /* Has the log grown so much since the last checkpoint that a leader should append the next marker? */
 bool checkpoint_is_due(const struct replica *replica);
 
-/* Freezes where the node is, without a marker, when its log has no room for another command, or when the next
- * checkpoint is wanted early. Logs of equal entries are not equally long, since each node packs its own batches: nobody
- * else can know that this one is full. Such a checkpoint is like any other, but nobody else has one at its index. */
+/* Freezes where the node is, without a marker, when its log has no room for another command, when it can leave a
+ * damaged place behind (wal_head_is_due()), or when the next checkpoint is wanted early. Logs of equal entries are not
+ * equally long, since each node packs its own batches: nobody else can know that this one is full. Such a checkpoint is
+ * like any other, but nobody else has one at its index. */
 void checkpoint_relieve(struct replica *replica, struct output *output);
 
 /* The durable checkpoint does not do, and waiting for the next marker could take for ever: the disk lost a page of it
@@ -140,6 +142,8 @@ void checkpoint_flush(struct replica *replica, struct output *output);
 uint8_t *checkpoint_run_buffer(struct replica *replica, uint32_t slot);
 /* When checkpoint_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t checkpoint_deadline(const struct replica *replica);
+/* When the oldest of the runs that are under way was submitted; UINT64_MAX: none is. */
+uint64_t checkpoint_oldest_ns(const struct replica *replica);
 /* A write of device 1 that the checkpoint emitted has completed. */
 void checkpoint_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
 

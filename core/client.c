@@ -119,6 +119,8 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .pages_pulled = replica->install.pages_pulled,
         .bytes_pulled = replica->install.bytes_pulled,
         .blocks_mended = replica->scrub.mended,
+        .memory_mended = replica->scrub.memory_mended,
+        .differences = replica->diverge.differences,
         .scrub_passes = replica->scrub.passes,
         .scrub_position = replica->scrub.position,
         .scrub_phase = (uint8_t)replica->scrub.phase,
@@ -130,6 +132,8 @@ static void client_status(struct replica *replica, struct output *output, uint64
         .rejoin_answers = (uint8_t)rejoin_answers(replica),
         .rejoin_answers_needed = (uint8_t)rejoin_answers_needed(replica),
         .abstains = election_abstains(replica),
+        .doubts = diverge_in_doubt(replica),
+        .log_damaged = replica->log.first_faulty != 0,
     };
     uint8_t value[sizeof status + MEMBERS_MAX * sizeof(struct member_status)];
     status.members = members_status(replica, value + sizeof status);
@@ -195,8 +199,11 @@ static void client_request(struct replica *replica, struct output *output, uint6
     }
     const bool stale = request->kind == REQUEST_GET_STALE;
     const bool here = stale || (request->flags & REQUEST_FLAG_LOCAL) != 0;
-    if (replica->role == RAFT_STARTING || (!store_is_ready(replica) && (here || replica->role == RAFT_LEADER))) {
+    const bool serves = store_is_ready(replica) && !diverge_in_doubt(replica);
+    if (replica->role == RAFT_STARTING || (!serves && (here || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
+    } else if (stale && replica->self == MEMBERS_MAX && replica->applied == 0) {
+        refusal.status = REPLY_NO_LEADER; /* no member, and nobody has told it anything: no key is missing here */
     } else if (stale) {
         output_event(output, EVENT_STALE_READ, replica->applied, 0);
         client_read(replica, output, client, request->request_id, request->key, REPLY_FLAG_STALE);
@@ -281,6 +288,8 @@ void client_applied(struct replica *replica, struct output *output, struct log_i
     if (!log_id_equal(pending->id, id))
         return;
     struct reply reply = *outcome;
+    if (diverge_in_doubt(replica))
+        reply = (struct reply){ .status = REPLY_UNKNOWN, .leader = replica->leader };
     reply.request_id = pending->request_id;
     client_reply(replica, output, pending->client, &reply);
     pending_pop(replica);

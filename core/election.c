@@ -235,13 +235,17 @@ static bool election_leader_is_alive(const struct replica *replica)
            && replica->now_ns - replica->leader_heard_ns < replica->config.election_timeout_ns;
 }
 
-static void election_owe_vote(struct replica *replica, const struct message *request, bool granted)
+static void election_owe_vote(struct replica *replica, struct output *output, const struct message *request,
+                              bool granted)
 {
     const struct owed *owed = &replica->owed;
     const bool promise_waits = owed->vote_to != 0 && owed->vote_granted && !owed->vote_pre;
     /* Nothing else may push out a vote that waits for the disk. */
     if (promise_waits && (request->vote_request.pre || !granted))
         return;
+    /* Of several requests in one batch of inputs each is answered: the answer before, if it may leave, leaves now. */
+    if (owed->vote_to != request->from && owed_vote_may_leave(replica) && output_room(output, 1, MESSAGE_VOTE_BYTES))
+        election_send_vote(replica, output);
     replica->owed.vote_to = request->from;
     replica->owed.vote_term = request->vote_request.term;
     replica->owed.vote_pre = request->vote_request.pre;
@@ -254,7 +258,7 @@ void election_vote_request(struct replica *replica, struct output *output, const
     /* Raft 3.10: it is that leader who wants it. */
     if (election_leader_is_alive(replica) && !request->transfer) {
         if (request->pre)
-            election_owe_vote(replica, message, false);
+            election_owe_vote(replica, output, message, false);
         return;
     }
     if (message->term > replica->stored.hard.term)
@@ -262,7 +266,7 @@ void election_vote_request(struct replica *replica, struct output *output, const
     /* Raft 3.6.1: only a log at least as up to date as the voter's may lead. */
     const bool up_to_date = log_id_compare(request->last, replica->log.last) >= 0 && !election_abstains(replica);
     if (request->pre) {
-        election_owe_vote(replica, message, request->term > replica->stored.hard.term && up_to_date);
+        election_owe_vote(replica, output, message, request->term > replica->stored.hard.term && up_to_date);
         return;
     }
     const bool current = request->term == replica->stored.hard.term;
@@ -273,7 +277,7 @@ void election_vote_request(struct replica *replica, struct output *output, const
         election_reset_timer(replica);
         output_event(output, EVENT_VOTE, message->from, replica->stored.hard.term);
     }
-    election_owe_vote(replica, message, granted);
+    election_owe_vote(replica, output, message, granted);
 }
 
 void election_vote_response(struct replica *replica, struct output *output, const struct message *message)

@@ -55,7 +55,7 @@ void replica_inspect(const struct replica *replica, struct replica_view *view)
         view->progress[slot] = replica->peers[slot].state;
         view->inflight_bytes[slot] = replica->peers[slot].inflight_bytes;
         view->round_acked[slot] = replica->peers[slot].round_acked;
-        view->lease_ns[slot] = replica->peers[slot].lease_ns;
+        view->promised_ns[slot] = replica->peers[slot].promised_ns;
     }
 }
 

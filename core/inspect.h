@@ -49,7 +49,7 @@ struct replica_view {
     uint64_t round_acked[MEMBERS_MAX];
     uint8_t progress[MEMBERS_MAX];        /* enum peer_state: probe, replicate, snapshot */
     uint64_t inflight_bytes[MEMBERS_MAX]; /* of entries that were sent and not acknowledged */
-    uint64_t lease_ns[MEMBERS_MAX];       /* leaders: the latest sent_ns of the term that it echoed; 0: none */
+    uint64_t promised_ns[MEMBERS_MAX];    /* leaders: until when it keeps to this one, as it said; 0: it did not */
     uint64_t lease_end_ns;                /* leaders with leases, by their clock; 0: none */
     uint64_t election_deadline_ns;        /* all others: then it campaigns */
     uint64_t transfer_target;             /* to whom it hands over, or has; 0: none */

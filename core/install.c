@@ -231,7 +231,7 @@ void install_response(struct replica *replica, struct output *output, const stru
 {
     const struct checkpoint_response *response = &message->checkpoint_response;
     replica->install.bytes_pulled += message_bytes(message);
-    /* Raft 3.3. What it holds may be of that term, and no superblock is newer than its own. */
+    /* Raft 3.3. What it holds may be of that term, and the superblock that names it must not be of an earlier one. */
     if (message->term > replica->stored.hard.term)
         election_become_follower(replica, output, message->term, 0);
     if (response->ask == CHECKPOINT_ASK_OFFER) {

@@ -36,7 +36,9 @@
  * it makes one. It holds back its own next marker for a while (install_lease_held()) as
  * long as its log has room.
  *
- * Frames of this file promise nothing, and whatever they say is verified by hashes: their terms change no term here.
+ * Frames of this file promise nothing, and whatever they say is verified by hashes. A question changes no term here: it
+ * asks for what is committed, whoever leads, and its sender hears of later terms from that leader. An answer does (Raft
+ * 3.3): what it holds may be of its term, and a superblock names no checkpoint of a term after its own.
  *
  * Invariants:
  *   an offer is taken only when its index is not below the own checkpoint's, nor, while the own state is trusted, below

@@ -10,7 +10,7 @@ static bool serve_ready(const struct replica *replica)
     const struct install *install = &replica->install;
     if (own->id.index == 0 || !checkpoint_is_idle(replica) || replica->store.state == STORE_LOADING)
         return false;
-    if (install->distrusted)
+    if (install->distrusted || diverge_in_doubt(replica))
         return false;
     if (!hash128_equal(own->hash, replica->stored.checkpoint.hash))
         return false;

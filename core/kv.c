@@ -155,6 +155,7 @@ static void kv_put(struct replica *replica, struct slice key, struct slice value
     const struct kv_found old = kv_lookup(replica, key);
     struct kv_record record = { .version = version, .value_bytes = value.count };
     ASSERT(version != 0);
+    replica->apply_bytes += old.record.value_bytes;
     chain_free(replica, old.record.chain);
     if (value_is_short(replica, key, value.count)) {
         record_store(replica, key, &old, record, value, none);
@@ -185,6 +186,7 @@ static void kv_delete(struct replica *replica, struct slice key)
     const struct kv_found old = kv_lookup(replica, key);
     if (old.record.version == 0)
         return;
+    replica->apply_bytes += old.record.value_bytes;
     chain_free(replica, old.record.chain);
     page_root(replica)->digest -= old.record.digest;
     page_root(replica)->keys--;

@@ -45,11 +45,15 @@ bool log_readable(const struct replica *replica, uint64_t index)
 uint64_t log_lost(const struct replica *replica)
 {
     const struct log *log = &replica->log;
+    uint64_t seen = 0;
     if (log->first_faulty == 0)
         return 0;
-    for (uint64_t index = log->first_faulty; index <= log->last.index; index++)
+    /* Behind the last one that is not intact there is nothing to look for: one repair under way costs one look. */
+    for (uint64_t index = log->first_faulty; index <= log->last.index && seen < log->faulty_count; index++) {
         if (!log_readable(replica, index))
             return index;
+        seen += (log_slot_const(replica, index)->lsn & LOG_REPAIRING) != 0;
+    }
     return 0;
 }
 

@@ -84,6 +84,7 @@ static void members_changed(struct replica *replica, const struct configuration 
         replica->repair.faulty &= kept;
         replica->rejoin.owed &= kept;
         replica->peers[slot] = (struct peer){ .match = 0 };
+        replica->diverge.reported[slot] = 0;
         if (replica->role == RAFT_LEADER)
             replicate_begin_peer(replica, slot);
     }
@@ -173,16 +174,42 @@ uint64_t members_promised_index(const struct replica *replica)
     return replica->members_unheld - 1;
 }
 
-/* The entries behind the latest configuration that the superblock held: never promised, but in the log. */
+bool members_may_be_lost(const struct replica *replica)
+{
+    const uint64_t lost = log_lost(replica);
+    return lost != 0 && lost <= replica->recovery.gap_last;
+}
+
+bool members_may_repair(const struct replica *replica, const struct entry *entry)
+{
+    return entry->kind != ENTRY_CONFIG || entry->id.index <= members_now(replica)->id.index
+           || log_lost(replica) >= entry->id.index;
+}
+
+/* The log ends before a configuration that was promised to nobody, nor was what lies behind it. */
+static void members_cut(struct replica *replica, struct output *output, uint64_t index)
+{
+    log_truncate(replica, index - 1);
+    replica->wal.durable_index = u64_min(replica->wal.durable_index, index - 1);
+    output_event(output, EVENT_TRUNCATE, index - 1, 0);
+}
+
+/* The entries behind the latest configuration that the superblock held: never promised, but in the log. Not to be used
+ * when the one before it may be lost. */
 static void members_read_log(struct replica *replica, struct output *output)
 {
     const uint64_t first = u64_max(members_now(replica)->id.index, replica->log.base.index) + 1;
+    bool lost = false;
     for (uint64_t index = first; index <= replica->log.last.index; index++) {
         struct entry entry;
-        if (!log_readable(replica, index))
+        if (!log_readable(replica, index)) {
+            lost = lost || index <= replica->recovery.gap_last;
             continue;
+        }
         log_entry(replica, index, &entry);
-        if (entry.kind == ENTRY_CONFIG)
+        if (entry.kind == ENTRY_CONFIG && lost && index > replica->commit)
+            members_cut(replica, output, index);
+        else if (entry.kind == ENTRY_CONFIG)
             members_appended(replica, output, &entry);
     }
 }
@@ -193,11 +220,8 @@ void members_recovered(struct replica *replica, struct output *output)
     if (!log_holds(replica, members_now(replica)->id))
         members_truncated(replica, output, members_now(replica)->id.index - 1);
     /* Its bytes are gone, and nobody was ever told that they were here, nor what lies behind them. */
-    if (lost > replica->commit && lost <= replica->log.last.index && !log_readable(replica, lost)) {
-        log_truncate(replica, lost - 1);
-        replica->wal.durable_index = u64_min(replica->wal.durable_index, lost - 1);
-        output_event(output, EVENT_TRUNCATE, lost - 1, 0);
-    }
+    if (lost > replica->commit && lost <= replica->log.last.index && !log_readable(replica, lost))
+        members_cut(replica, output, lost);
     members_read_log(replica, output);
 }
 

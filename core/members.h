@@ -60,12 +60,15 @@ bool members_may_ask(const struct replica *replica);
 /* Leader: has the member in this slot answered within an election timeout? This node itself always has. */
 bool members_heard(const struct replica *replica, uint32_t slot);
 
-/* Leader: does it lack more than limits.promote_lag_entries_max entries? */
+/* Leader: does it lack more than limits.promote_lag_entries_max entries, or more bytes of the log than
+ * wal_retain_blocks and a full window? */
 bool members_is_behind(const struct replica *replica, uint32_t slot);
 
 /* ---- the configuration in use changes ---- */
 
-/* An ENTRY_CONFIG was appended to the log, by this leader or for another one. */
+/* May this entry take the place of the damaged one? Configurations come in the order of the log, so not always. */
+bool members_may_repair(const struct replica *replica, const struct entry *entry);
+/* An ENTRY_CONFIG was appended to the log, by this leader or for another one; or came back to it. */
 void members_appended(struct replica *replica, struct output *output, const struct entry *entry);
 /* The log ends with index now. */
 void members_truncated(struct replica *replica, struct output *output, uint64_t index);
@@ -76,6 +79,8 @@ void members_recovered(struct replica *replica, struct output *output);
 /* A checkpoint is in memory: who the members are, if that was not known. */
 void members_loaded(struct replica *replica, struct output *output);
 
+/* Is there a damaged entry that may be a configuration, for all that recovery knows? */
+bool members_may_be_lost(const struct replica *replica);
 /* Is this one of the two that the superblock held? For recovery. */
 bool members_know(const struct replica *replica, struct log_id id);
 /* Entries above are promised to nobody yet; UINT64_MAX: no limit. */

@@ -37,9 +37,20 @@ static enum reply_status change_may_begin(const struct replica *replica)
     return replica->log.first_faulty != 0 || !store_is_ready(replica) ? REPLY_BUSY : REPLY_OK;
 }
 
+/* Few entries may be many bytes, so what it lacks is measured in both: no more of the log than is kept for those who
+ * were away for a moment, beside what may be under way to it. */
 bool members_is_behind(const struct replica *replica, uint32_t slot)
 {
-    return replica->peers[slot].match + replica->limits.promote_lag_entries_max < replica->log.last.index;
+    const struct limits *limits = &replica->limits;
+    const uint64_t match = replica->peers[slot].match;
+    const uint64_t lag_bytes_max =
+        (uint64_t)limits->wal_retain_blocks * limits->block_bytes + limits->inflight_bytes_max;
+    /* What lies at the base and before it is only in the checkpoint. */
+    if (match + limits->promote_lag_entries_max < replica->log.last.index || match < replica->log.base.index)
+        return true;
+    if (match >= replica->log.last.index || !log_readable(replica, match + 1))
+        return false;
+    return log_entry_lsn(replica, match + 1) + lag_bytes_max < replica->wal.tail;
 }
 
 static bool change_promotes_behind(const struct replica *replica, const struct configuration *next)
@@ -56,7 +67,8 @@ static bool change_promotes_behind(const struct replica *replica, const struct c
     return false;
 }
 
-/* Would those voters that are known to be well be no majority of what the change leads to? */
+/* Would those voters that are known to be well be no majority of what the change leads to? Who answers and is behind is
+ * not well: until it has caught up nothing would commit, nor another change that takes this one back (Raft 4.2.1). */
 static bool change_loses_quorum(const struct replica *replica, const struct configuration *next)
 {
     const struct configuration *now = members_now(replica);
@@ -67,7 +79,7 @@ static bool change_loses_quorum(const struct replica *replica, const struct conf
     configuration_leave(next, &behind);
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (now->members[slot].id != 0 && now->members[slot].id == next->members[slot].id
-            && members_heard(replica, slot))
+            && members_heard(replica, slot) && (slot == replica->self || !members_is_behind(replica, slot)))
             healthy |= 1u << slot;
     return !quorum_has(&behind, healthy);
 }

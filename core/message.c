@@ -47,7 +47,7 @@ struct append_response_body {
     uint64_t rejected;
     uint64_t damaged;
     uint64_t nonce;
-    uint64_t echo_ns;
+    uint64_t promised_ns;
     struct checkpoint_mark checkpoint;
 };
 STATIC_ASSERT(sizeof(struct append_response_body) == 88, "no padding");
@@ -347,7 +347,7 @@ static void body_encode(const struct message *message, uint8_t *to)
             .rejected = message->append_response.rejected,
             .damaged = message->append_response.damaged,
             .nonce = message->append_response.nonce,
-            .echo_ns = message->append_response.echo_ns,
+            .promised_ns = message->append_response.promised_ns,
             .checkpoint = message->append_response.checkpoint,
         };
         memcpy(to, &body, sizeof body);
@@ -498,7 +498,7 @@ static enum frame_verdict append_response_decode(const uint8_t *bytes, struct me
         .rejected = body.rejected,
         .damaged = body.damaged,
         .nonce = body.nonce,
-        .echo_ns = body.echo_ns,
+        .promised_ns = body.promised_ns,
         .checkpoint = body.checkpoint,
     };
     return FRAME_OK;

@@ -109,10 +109,10 @@ struct append_request {
     struct log_id prev;
     uint64_t commit;  /* the leader's commit index */
     uint64_t round;   /* ReadIndex round (Raft 6.4); echoed; grows within a term */
-    uint64_t sent_ns; /* by the leader's clock; echoed (Raft 6.4.1) */
+    uint64_t sent_ns; /* by the leader's clock: what the receiver promises counts from it (Raft 6.4.1) */
     uint64_t echo;    /* the nonce that the receiver sent last: this request is younger than that (CTRL 3.3) */
     uint64_t last;    /* the leader's last index: who does not know what it promised waits until it has that */
-    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint */
+    struct checkpoint_mark agreed; /* what a majority has at the index of the leader's checkpoint; no hash: nothing */
     uint32_t entry_count;
     struct slice entries; /* entry_count entries, as stored in the WAL; see entry.h */
 };
@@ -121,7 +121,7 @@ struct append_response {
     uint64_t match; /* success: highest index known durable here and equal to the leader's log */
     uint64_t round; /* highest round of this term seen from this leader */
     uint64_t
-        echo_ns; /* highest sent_ns of this term seen from this leader: since then it is not deposed by this voter */
+        promised_ns;    /* by this leader's clock: until then it is not deposed by this voter (read.h); 0: it may be */
     struct log_id hint; /* rejection: last entry here with a term not above prev.term; where the logs may agree */
     uint64_t rejected;  /* the prev.index that did not match; 0 means success */
     struct checkpoint_mark checkpoint;

@@ -60,6 +60,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
 /* Leader: the peer has another data directory, and has confirmed nothing. */
 void replicate_forget(struct replica *replica, uint32_t slot);
 void replicate_tick(struct replica *replica, struct output *output);
+/* For how long what has been under way on the own disk for longest is, of all that a leader waits for; 0: nothing is.
+ */
+uint64_t replicate_stalled_ns(const struct replica *replica);
 /* Leader: when it has to send something, whatever happens. */
 uint64_t replicate_deadline(const struct replica *replica);
 void replicate_flush(struct replica *replica, struct output *output);
@@ -80,6 +83,10 @@ struct checkpoint_mark diverge_agreed(const struct replica *replica);
 void diverge_response(struct replica *replica, struct output *output, uint32_t slot, struct checkpoint_mark mark);
 /* Follower: what a majority has. */
 void diverge_request(struct replica *replica, struct output *output, struct checkpoint_mark agreed);
+/* May the state be the wrong one, for all that is known? Then nobody is served from it. */
+bool diverge_in_doubt(const struct replica *replica);
+/* Called once per step. */
+void diverge_flush(struct replica *replica, struct output *output);
 
 /* apply.c */
 void apply_committed(struct replica *replica, struct output *output);

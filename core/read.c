@@ -109,18 +109,23 @@ bool read_commit_is_current(const struct replica *replica)
     return log_term(replica, replica->commit) == replica->stored.hard.term;
 }
 
-uint64_t read_lease_end_ns(const struct replica *replica)
+uint64_t read_promise_ns(const struct replica *replica)
 {
     const uint64_t million = 1000000, drift = replica->config.lease_drift_ppm;
-    uint64_t heard[MEMBERS_MAX];
-    if (drift == 0 || replica->role != RAFT_LEADER || replica->transfer.asked_term == replica->stored.hard.term)
+    /* The voter's clock may be fast by that much, and the leader's slow. */
+    return drift != 0 ? replica->config.election_timeout_ns / (million + drift) * (million - drift) : 0;
+}
+
+uint64_t read_lease_end_ns(const struct replica *replica)
+{
+    uint64_t promised[MEMBERS_MAX];
+    const bool overridden = replica->transfer.asked_term == replica->stored.hard.term;
+    if (replica->config.lease_drift_ppm == 0 || replica->role != RAFT_LEADER || overridden)
         return 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        heard[slot] = slot == replica->self ? replica->now_ns : replica->peers[slot].lease_ns;
-    const uint64_t since_ns = quorum_reached(members_now(replica), heard);
-    /* The voter's clock may be fast by that much, and this one slow. */
-    const uint64_t length_ns = replica->config.election_timeout_ns / (million + drift) * (million - drift);
-    return since_ns != 0 ? since_ns + length_ns : 0;
+        promised[slot] =
+            slot == replica->self ? replica->now_ns + read_promise_ns(replica) : replica->peers[slot].promised_ns;
+    return quorum_reached(members_now(replica), promised);
 }
 
 bool read_is_leased(const struct replica *replica)
@@ -207,7 +212,7 @@ void read_serve(struct replica *replica, struct output *output)
 {
     if (replica->role == RAFT_LEADER)
         read_index_answer(replica, output);
-    if (replica->reads_count == 0 || read_era_is_over(replica) || !store_is_ready(replica))
+    if (replica->reads_count == 0 || read_era_is_over(replica) || !store_is_ready(replica) || diverge_in_doubt(replica))
         return;
     const bool leading = replica->role == RAFT_LEADER;
     if (leading && replica->applied == replica->commit && read_is_leased(replica)) {

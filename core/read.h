@@ -43,15 +43,18 @@
  * term and role; it only gets old. A bounded read that is not older is answered from it, even by a node without a
  * leader, and its reply carries asked_ns and the bound as its deadline: the process may sleep between the two.
  *
- * Leases (Raft 6.4.1), with config.lease_drift_ppm: append requests carry the leader's clock, and responses echo it.
- * Who echoed s has heard this leader at s or later, and for an election timeout of its own clock from then on neither
- * campaigns nor votes, so if a majority has, nobody else is elected before s + an election timeout, less what the two
- * clocks may differ: until then what is committed here is all there is, and a read or a question is answered at once.
- * The answer carries that end as its deadline. There is no lease
- *   in a term in which a voter was told to campaign: its requests override what the voters promised (transfer.h)
- *   before an entry of the own term is committed, as for a round
- * and voters keep the promise over a restart by waiting an election timeout (grace_end_ns), over a higher term that
- * they hear of by looking at the time alone (election_leader_is_alive()). */
+ * Leases (Raft 6.4.1), with config.lease_drift_ppm: append requests carry the leader's clock s, and responses say until
+ * when by that clock the voter keeps to this leader. It has heard it at s or later, and for its own election timeout by
+ * its own clock from then on neither campaigns nor votes: so that is s + its election timeout, less what the two clocks
+ * may differ (read_promise_ns()). If a majority says so, nobody else is elected before the earliest of these moments:
+ * until then what is committed here is all there is, and a read or a question is answered at once. The answer carries
+ * that end as its deadline. So nodes may have other election timeouts, and some no leases: these promise nothing. What
+ * operators must see to is that lease_drift_ppm is true on every node, and that no voter is started again with a
+ * shorter election timeout, or without leases, before the promise of its earlier life is over. There is no lease in a
+ * term in which a voter was told to campaign: its requests override what the voters promised (transfer.h) before an
+ * entry of the own term is committed, as for a round and voters keep the promise over a restart by waiting an election
+ * timeout (grace_end_ns), over a higher term that they hear of by looking at the time alone
+ * (election_leader_is_alive()). */
 #ifndef WW_READ_H
 #define WW_READ_H
 
@@ -98,6 +101,8 @@ void read_acked(struct replica *replica);
 void read_serve(struct replica *replica, struct output *output);
 /* Turns away what a former leader, or who asked a former leader, may no longer answer. Once per step. */
 void read_fail_all(struct replica *replica, struct output *output);
+/* How long a voter keeps to a leader that it has heard, by any clock of the cluster; 0: it promises nothing. */
+uint64_t read_promise_ns(const struct replica *replica);
 /* Until then nobody else is elected, by this node's clock; in the past, or 0: there is no lease. */
 uint64_t read_lease_end_ns(const struct replica *replica);
 

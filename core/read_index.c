@@ -133,7 +133,7 @@ static bool question_answer(struct replica *replica, struct output *output, uint
 void read_index_answer(struct replica *replica, struct output *output)
 {
     uint32_t asked = replica->questions_waiting | replica->questions_joined;
-    if (asked == 0)
+    if (asked == 0 || diverge_in_doubt(replica))
         return;
     const bool hopeless = replica->log.last.term != replica->stored.hard.term;
     const bool leased = !hopeless && read_is_leased(replica);

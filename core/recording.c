@@ -66,14 +66,18 @@ void recording_trailer_encode(struct recording_trailer *trailer)
     trailer->checksum = trailer_checksum(trailer);
 }
 
+bool recording_trailer_intact(const struct recording_trailer *trailer)
+{
+    return trailer->magic == RECORDING_TRAILER_MAGIC && trailer->checksum == trailer_checksum(trailer);
+}
+
 bool recording_trailer_decode(struct slice bytes, const struct recording_header *header,
                               struct recording_trailer *trailer)
 {
     if (bytes.count < sizeof *trailer)
         return false;
     memcpy(trailer, bytes.bytes, sizeof *trailer);
-    return trailer->magic == RECORDING_TRAILER_MAGIC && trailer->checksum == trailer_checksum(trailer)
-           && trailer->life == header->life && trailer->segment == header->segment
+    return recording_trailer_intact(trailer) && trailer->life == header->life && trailer->segment == header->segment
            && trailer->chunks < header->half_bytes / RECORDING_CHUNK_BYTES;
 }
 

@@ -124,6 +124,8 @@ bool recording_header_decode(struct slice bytes, struct recording_header *header
 void recording_trailer_encode(struct recording_trailer *trailer);
 bool recording_trailer_decode(struct slice bytes, const struct recording_header *header,
                               struct recording_trailer *trailer);
+/* Of whatever segment: is it as it was encoded? */
+bool recording_trailer_intact(const struct recording_trailer *trailer);
 
 void recording_anchor_seal(struct recording_anchor *anchor, const struct recording_place *place);
 /* Of the block alone, not of its pages. */

@@ -50,6 +50,8 @@ static uint32_t stream_chunk(const struct replica *replica)
     if (recovery->phase >= RECOVERY_BODY) {
         const uint64_t ring = wal_ring_bytes(&replica->limits);
         bytes = u64_min(bytes, ring - recovery->read_next % ring);
+        if (recovery->skip_to != 0)
+            bytes = u64_min(bytes, recovery->skip_at - recovery->read_next);
     }
     return (uint32_t)bytes;
 }
@@ -59,12 +61,18 @@ static void stream_read_on(struct replica *replica, struct output *output)
 {
     struct recovery *recovery = &replica->recovery;
     const uint32_t depth = recovery->phase >= RECOVERY_BODY ? RECOVERY_READS_MAX : 1;
-    for (uint32_t slot = 0; slot < depth && recovery->read_next < recovery->read_end; slot++) {
+    /* No further ahead than what a bad batch is judged by, or it would be read again and again, too. */
+    const uint64_t end = recovery->phase == RECOVERY_SCAN ? recovery_window_end(replica) : recovery->read_end;
+    for (uint32_t slot = 0; slot < depth && recovery->read_next < end; slot++) {
         struct recovery_read *read = &recovery->reads[slot];
         if (read->bytes != 0)
             continue;
         *read = (struct recovery_read){ .position = recovery->read_next, .bytes = stream_chunk(replica) };
         recovery->read_next += read->bytes;
+        if (recovery->skip_to != 0 && recovery->read_next == recovery->skip_at) {
+            recovery->read_next = recovery->skip_to;
+            recovery->skip_to = 0;
+        }
         recovery_emit_read(replica, output, slot);
     }
 }
@@ -225,9 +233,14 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
     /* One that belongs elsewhere was written or read at the wrong place. */
     const bool good = wal_name_decode(block, replica->config.cluster_id, &name)
                       && name.sequence % replica->limits.wal_header_blocks == slot;
-    if (good)
+    if (good) {
         name_batches(replica, &name, block);
-    /* What it says of the end of the log is known by now. */
+        recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
+        recovery->durable_sequence = u64_max(recovery->durable_sequence, name.durable_sequence);
+        recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
+        recovery->term_max = u64_max(recovery->term_max, name.term);
+    }
+    /* Where the names end is known by now. */
     if (recovery->named_tail != 0)
         return;
     if (good) {
@@ -237,9 +250,6 @@ static void name_read(struct replica *replica, uint32_t slot, struct slice block
             recovery->names_newer = recovery->names_again;
             memset(recovery->names_after, 0, sizeof recovery->names_after);
         }
-        recovery->named_sequence = u64_max(recovery->named_sequence, name.durable_sequence);
-        recovery->sequence_max = u64_max(recovery->sequence_max, name.durable_sequence);
-        recovery->term_max = u64_max(recovery->term_max, name.term);
         return;
     }
     const bool zero = block.count > 0 && bytes_are_zero(block.bytes, block.count);
@@ -266,14 +276,14 @@ static bool names_read_again(struct recovery *recovery)
 
 /* ---- body ---- */
 
-/* From the head on; or from the tail, when the header ring was read for what lies there. */
+/* From the head on; or from where it was left, when the header ring was read for what lies at the tail. */
 static void body_begin(struct replica *replica)
 {
     struct recovery *recovery = &replica->recovery;
     const struct wal_head *head = &replica->stored.head;
     const uint64_t end = head->lsn + wal_ring_bytes(&replica->limits);
     if (recovery->named_tail != 0) {
-        stream_begin(recovery, RECOVERY_BODY, replica->wal.tail, end);
+        stream_begin(recovery, RECOVERY_BODY, recovery->body_next, end);
         return;
     }
     log_reset(replica, head->base);
@@ -291,25 +301,41 @@ static void body_begin(struct replica *replica)
 static void mirror_clear_behind(struct replica *replica)
 {
     const uint64_t ring = wal_ring_bytes(&replica->limits);
-    for (uint64_t lsn = replica->wal.tail; lsn < replica->recovery.read_next;) {
-        const uint64_t bytes = u64_min(replica->recovery.read_next - lsn, ring - lsn % ring);
+    const uint64_t end = u64_max(replica->recovery.read_next, replica->recovery.again_end);
+    for (uint64_t lsn = replica->wal.tail; lsn < end;) {
+        const uint64_t bytes = u64_min(end - lsn, ring - lsn % ring);
         memset(wal_mirror(replica, lsn), 0, bytes);
         lsn += bytes;
     }
 }
 
-/* Nothing is in flight: from where on is the stream read again? */
+/* Nothing is in flight: the batch at the tail is read again, and of what lies behind it all that was read once only. So
+ * a start is not longer than a few readings of the log, however much is damaged. */
+static void body_read_again(struct replica *replica)
+{
+    struct recovery *recovery = &replica->recovery;
+    const uint64_t end = recovery->read_next;
+    ASSERT(recovery->again_bytes > 0 && recovery->again_bytes % replica->limits.block_bytes == 0);
+    recovery->skip_at = u64_min(replica->wal.tail + recovery->again_bytes, end);
+    recovery->skip_to = u64_min(recovery->again_end, end);
+    if (recovery->skip_to <= recovery->skip_at)
+        recovery->skip_to = 0;
+    recovery->again_end = u64_max(recovery->again_end, end);
+    recovery->read_next = replica->wal.tail;
+}
+
 static void read_again(struct replica *replica)
 {
     struct recovery *recovery = &replica->recovery;
     ASSERT(recovery->phase == RECOVERY_SCAN);
     recovery->read_again = false;
     if (!recovery->names_due) {
-        recovery->read_next = replica->wal.tail;
+        body_read_again(replica);
         return;
     }
+    ASSERT(recovery->skip_to == 0); /* the window, all of which is here, reaches further */
     recovery->names_due = false;
-    mirror_clear_behind(replica);
+    recovery->body_next = recovery->read_next;
     memset(recovery->named, 0, sizeof recovery->named);
     stream_begin(recovery, RECOVERY_NAMES, 0,
                  (uint64_t)replica->limits.wal_header_blocks * replica->limits.block_bytes);
@@ -341,9 +367,12 @@ static void log_meet_checkpoint(struct replica *replica)
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
-    if (!members_alone(replica) || (!unknown && replica->log.first_faulty == 0))
+    /* Only voters tell what it must match again; a learner may still have the bytes of an entry that it knows by name.
+     */
+    const bool alone = replica->self < MEMBERS_MAX && members_other_voters(replica) == 0;
+    if (!(unknown ? alone : members_alone(replica) && replica->log.first_faulty != 0))
         return false;
-    replica_stop(replica, output, STOP_WAL_DAMAGED, unknown ? replica->log.last.index + 1 : replica->log.first_faulty);
+    replica_stop(replica, output, STOP_WAL_DAMAGED, log_intact(replica) + 1);
     return true;
 }
 
@@ -358,6 +387,10 @@ static void recovery_finish(struct replica *replica, struct output *output, enum
     rejoin_start(replica, output);
     replica->abstain_nonce = prng_next(&replica->prng) | 1;
     log_meet_checkpoint(replica);
+    if (members_may_be_lost(replica) && outcome != WALK_UNKNOWN) {
+        replica->stored.flags |= STORED_ABSTAIN;
+        output_event(output, EVENT_ABSTAIN, log_intact(replica), wal->tail);
+    }
     replica->began_empty = replica->log.last.index == 0;
     members_recovered(replica, output);
     if (is_alone_and_damaged(replica, output))

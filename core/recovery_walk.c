@@ -7,7 +7,9 @@
  * of a cut tail can never be mistaken for later ones, since the cut batch skips far beyond them.
  *
  * What was durable and is damaged is identified by its own header, by a copy of it in the header ring, or by the batch
- * behind it, and the walk goes on. */
+ * behind it, and the walk goes on. So it does behind several that nobody names, where the terms on both sides of the
+ * gap leave no doubt about its entries: what is behind it may be the only copy of something. But there may have been a
+ * configuration among them, so until they have come back this node abstains (recovery.c, members_recovered()). */
 #include "output.h"
 #include "state.h"
 
@@ -89,17 +91,33 @@ bool recovery_names_uncertain(const struct replica *replica)
     return true;
 }
 
+/* Keeps those with the lowest lsn, and of one place the latest: the ring is long, and is not to be read for each batch
+ * that is lost. */
+static void named_keep(struct recovery *recovery, const struct wal_batch_header *header)
+{
+    struct wal_batch_header *furthest = &recovery->named[0];
+    for (uint32_t i = 0; i < RECOVERY_NAMED_MAX; i++) {
+        struct wal_batch_header *named = &recovery->named[i];
+        if (named->sequence != 0 && named->lsn == header->lsn) {
+            if (header->sequence > named->sequence)
+                *named = *header;
+            return;
+        }
+        if (furthest->sequence != 0 && (named->sequence == 0 || named->lsn > furthest->lsn))
+            furthest = named;
+    }
+    if (furthest->sequence == 0 || header->lsn < furthest->lsn)
+        *furthest = *header;
+}
+
 void recovery_name_batch(struct replica *replica, const struct wal_batch_header *header)
 {
     struct recovery *recovery = &replica->recovery;
-    uint64_t slot = header->sequence % RECOVERY_NAMED_MAX;
-    if (recovery->named_tail != 0) {
-        if (header->lsn < replica->wal.tail)
-            return;
-        slot = (header->lsn - replica->wal.tail) / replica->limits.block_bytes;
-    }
-    if (slot < RECOVERY_NAMED_MAX && header->sequence > recovery->named[slot].sequence)
-        recovery->named[slot] = *header;
+    struct wal_batch_header *newest = &recovery->named[header->sequence % RECOVERY_NAMED_MAX];
+    if (recovery->named_tail == 0 && header->sequence > newest->sequence)
+        *newest = *header;
+    if (recovery->named_tail != 0 && header->lsn >= replica->wal.tail)
+        named_keep(recovery, header);
 }
 
 /* ---- one batch ---- */
@@ -152,8 +170,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     struct recovery *recovery = &replica->recovery;
     struct wal *wal = &replica->wal;
     const struct log_id last = { .term = taken.entry_term, .index = taken.first_index + taken.entry_count - 1 };
-    /* Truncated, or repaired. */
-    if (recovery->config_lost >= taken.first_index
+    /* Truncated, or repaired; a cut does neither, and holds no entry that `last` could name. */
+    if (taken.entry_count > 0 && recovery->config_lost >= taken.first_index
         && (wal_batch_appends(taken.kind) || (good && recovery->config_lost <= last.index)))
         recovery->config_lost = 0;
     if (taken.kind == WAL_BATCH_CONFIG && !good && recovery->config_lost == 0 && !members_know(replica, last))
@@ -163,6 +181,8 @@ static void batch_take(struct replica *replica, const struct wal_batch_header *h
     recovery->term_max = u64_max(recovery->term_max, taken.term);
     wal->durable_index = replica->log.last.index;
     if (!good) {
+        wal->damaged_end = wal->tail;
+        wal->damaged_last = replica->log.last.index;
         recovery->batches_faulty++;
         return;
     }
@@ -202,7 +222,7 @@ static enum look batch_look(const struct replica *replica, struct wal_batch_head
 
 /* ---- a bad one ---- */
 
-static uint64_t window_end(const struct replica *replica)
+uint64_t recovery_window_end(const struct replica *replica)
 {
     const uint64_t window = (uint64_t)(replica->limits.wal_unnamed_max + 1) * replica->limits.wal_batch_bytes_max;
     return u64_min(replica->recovery.read_end, replica->wal.tail + window);
@@ -224,7 +244,7 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
 {
     const uint32_t block_bytes = replica->limits.block_bytes;
     const uint64_t lsn = replica->wal.tail;
-    for (uint64_t at = lsn + block_bytes; at + block_bytes <= window_end(replica); at += block_bytes) {
+    for (uint64_t at = lsn + block_bytes; at + block_bytes <= recovery_window_end(replica); at += block_bytes) {
         struct wal_batch_header next;
         const struct slice block = { .bytes = wal_mirror_const(replica, at), .count = block_bytes };
         if (!wal_batch_header_decode(block, replica->config.cluster_id, at, &next) || next.prev_bytes == 0
@@ -236,7 +256,8 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
             .hash = next.prev_hash,
             .prev_hash = replica->wal.prev_hash,
             .kind = next.prev_kind,
-            .sequence = next.sequence - 1,
+            /* A cut skips, and says where from. */
+            .sequence = next.kind == WAL_BATCH_CUT ? next.durable_sequence : next.sequence - 1,
             .lsn = lsn,
             .first_index = next.prev_first_index,
             .entry_term = next.prev_entry_term,
@@ -249,7 +270,12 @@ static bool batch_repeated(const struct replica *replica, struct wal_batch_heade
 }
 
 /* Who says what the bad batch held? Fills in its header, or as much of one as is known. What an earlier recovery cut
- * off at the same place may still lie there, when a write was lost, or be named: the latest counts. */
+ * off at the same place may still lie there, when a write was lost, or be named: the latest counts.
+ *
+ * If that is later than all that was surely durable, it is the cut of a start that crashed meanwhile, and it tore.
+ * Nothing was ever said behind it, and what proves a loss is about what lay here before, which nobody knows. Who went
+ * on behind a torn cut would in time write over that proof, and the next start would cut off what was acknowledged
+ * since. */
 static bool batch_identify(const struct replica *replica, struct wal_batch_header *lost)
 {
     const uint64_t lsn = replica->wal.tail;
@@ -267,21 +293,70 @@ static bool batch_identify(const struct replica *replica, struct wal_batch_heade
         *lost = said[i];
         found = true;
     }
-    return found;
+    return found && lost->sequence <= replica->recovery.durable_sequence;
 }
 
-/* Looks behind the tail for what says that something there was durable. */
+/* Does what lies behind a gap say which entries the log held when it was written? Those before an entry of it are given
+ * by its id (Raft 3.5: equal index and term, equal logs up to there), and terms never fall along a log: so when it is
+ * of the term of the last one before the gap, what lies between is of that term as well. 0: it does not say. */
+static uint64_t gap_last(const struct replica *replica, const struct wal_batch_header *next)
+{
+    const struct log_id before = replica->log.last;
+    uint64_t last = 0;
+    if (wal_batch_appends(next->kind) && next->entry_term == before.term)
+        last = u64_max(next->first_index - 1, before.index); /* it truncates by itself */
+    else if (wal_batch_appends(next->prev_kind) && next->prev_entry_term == before.term)
+        last = next->prev_first_index + next->prev_entry_count - 1;
+    const bool fits = last >= before.index && last - replica->log.base.index < replica->limits.log_entries_max;
+    return fits ? last : 0;
+}
+
+/* Several batches in a row are lost, from the tail on, and nobody names them. When all of them were durable, and what
+ * follows says what entries they held, they are taken as one; which of the entries are configurations stays unknown. */
+static bool gap_identify(const struct replica *replica, struct wal_batch_header *gap)
+{
+    const struct wal *wal = &replica->wal;
+    const uint32_t block_bytes = replica->limits.block_bytes;
+    bool found = false;
+    for (uint64_t lsn = wal->tail + block_bytes; !found && lsn + block_bytes <= recovery_window_end(replica);
+         lsn += block_bytes) {
+        const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = block_bytes };
+        struct wal_batch_header next;
+        if (!wal_batch_header_decode(block, replica->config.cluster_id, lsn, &next) || next.sequence < wal->sequence + 2
+            || wal_place(&replica->limits, lsn) != lsn)
+            continue;
+        const uint64_t last = gap_last(replica, &next);
+        if (last == 0)
+            continue;
+        found = true;
+        *gap = (struct wal_batch_header){
+            .hash = next.prev_hash,
+            .prev_hash = wal->prev_hash,
+            .kind = WAL_BATCH_APPEND,
+            /* A cut skips, and says where from. */
+            .sequence = next.kind == WAL_BATCH_CUT ? next.durable_sequence : next.sequence - 1,
+            .lsn = wal->tail,
+            .first_index = replica->log.last.index + 1,
+            .entry_term = replica->log.last.term,
+            .entry_count = (uint32_t)(last - replica->log.last.index),
+            .run_bytes = (uint32_t)(lsn - wal->tail),
+        };
+    }
+    return found && gap->sequence <= replica->recovery.durable_sequence;
+}
+
+/* Looks behind the tail for what says that something there was durable. Said once is enough: what is read again may be
+ * read at the wrong place then. */
 static bool tail_proved(struct replica *replica)
 {
     struct recovery *recovery = &replica->recovery;
     const uint32_t block_bytes = replica->limits.block_bytes;
-    uint64_t durable_sequence = recovery->named_sequence;
     recovery->leftovers = recovery->lost_end > replica->wal.tail;
     recovery->chain_ahead = recovery->leftovers;
-    for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= window_end(replica); lsn += block_bytes) {
+    for (uint64_t lsn = replica->wal.tail; lsn + block_bytes <= recovery_window_end(replica); lsn += block_bytes) {
         const uint8_t *bytes = wal_mirror_const(replica, lsn);
         struct wal_batch_header header;
-        if (!bytes_are_zero(bytes, block_bytes))
+        if (!recovery->leftovers && !bytes_are_zero(bytes, block_bytes))
             recovery->leftovers = true;
         if (!wal_batch_header_decode((struct slice){ .bytes = bytes, .count = block_bytes }, replica->config.cluster_id,
                                      lsn, &header))
@@ -290,9 +365,21 @@ static bool tail_proved(struct replica *replica)
         if (header.sequence <= replica->wal.sequence)
             continue;
         recovery->chain_ahead = true;
-        durable_sequence = u64_max(durable_sequence, header.durable_sequence);
+        recovery->durable_sequence = u64_max(recovery->durable_sequence, header.durable_sequence);
     }
-    return durable_sequence > replica->wal.sequence;
+    return recovery->durable_sequence > replica->wal.sequence;
+}
+
+/* Is so much at the tail to be read once more before it is judged? Not only what looks damaged: a read that was
+ * misdirected to where nothing was written looks like the end. */
+static bool tail_read_again(struct replica *replica, uint64_t bytes)
+{
+    struct recovery *recovery = &replica->recovery;
+    if (recovery->again_tail == replica->wal.tail + 1 && bytes <= recovery->again_bytes)
+        return false;
+    recovery->again_tail = replica->wal.tail + 1;
+    recovery->again_bytes = bytes;
+    return true;
 }
 
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
@@ -304,19 +391,17 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
         if (look == LOOK_MORE)
             return WALK_MORE;
         if (look == LOOK_GOOD) {
+            recovery->phase = RECOVERY_BODY;
             batch_take(replica, &header, true);
             continue;
         }
         recovery->phase = RECOVERY_SCAN;
-        if (recovery->loaded < window_end(replica))
+        if (recovery->loaded < recovery_window_end(replica))
             return WALK_MORE;
         const bool proved = tail_proved(replica);
-        /* Not only what looks damaged: a read that was misdirected to where nothing was written looks like the end. */
-        if (recovery->again_tail <= replica->wal.tail) {
-            recovery->again_tail = replica->wal.tail + 1;
-            return WALK_AGAIN;
-        }
         const bool identified = batch_identify(replica, &header);
+        if (tail_read_again(replica, identified ? header.run_bytes : replica->limits.wal_batch_bytes_max))
+            return WALK_AGAIN;
         /* CTRL 3.3: of many lost in a row, too, and far in front of the newest, the ring says what they held. */
         if (proved && !identified && recovery->named_tail <= replica->wal.tail) {
             recovery->named_tail = replica->wal.tail + 1;
@@ -328,7 +413,15 @@ enum walk_outcome recovery_walk(struct replica *replica, struct output *output)
             .proved = proved,
             .doubt = recovery->leftovers && recovery_names_uncertain(replica),
         };
-        switch (recovery_verdict_of(&evidence)) {
+        enum recovery_verdict verdict = recovery_verdict_of(&evidence);
+        if (verdict == RECOVERY_UNKNOWN && proved && gap_identify(replica, &header)) {
+            if (tail_read_again(replica, header.run_bytes))
+                return WALK_AGAIN;
+            if (header.entry_count > 0)
+                recovery->gap_last = header.first_index + header.entry_count - 1;
+            verdict = RECOVERY_FAULTY;
+        }
+        switch (verdict) {
         case RECOVERY_FAULTY:
             output_event(output, EVENT_BATCH_DAMAGED, header.first_index, header.entry_count);
             batch_take(replica, &header, false);

@@ -44,7 +44,8 @@ static void repair_give_up(struct replica *replica, struct output *output)
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
-/* While they are only being loaded, that is over soon, and another one would have to load as well. */
+/* While they are only being loaded, that is over soon, and another one would have to load as well; unless the disk
+ * stands still, which check_disk() notices. */
 static void repair_without_pages(struct replica *replica, struct output *output)
 {
     if (replica->role != RAFT_LEADER || replica->store.state != STORE_DAMAGED) {

@@ -295,6 +295,7 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_flush(replica, output);
     transfer_flush(replica, output);
     repair_flush(replica, output);
+    diverge_flush(replica, output);
     apply_committed(replica, output);
     read_serve(replica, output);
     read_fail_all(replica, output);

@@ -53,7 +53,8 @@ struct replica_config {
     uint8_t zero;
     uint32_t lease_drift_ppm; /* above 0: a leader answers reads from its lease, without asking anybody, and relies
                                  on it that no clock of the cluster is faster or slower than that, in parts per
-                                 million (Raft 6.4.1; read.c). The same on all nodes; needs check_quorum */
+                                 million (Raft 6.4.1; read.h). 0: this node has no lease, and promises nobody
+                                 one. Needs check_quorum */
 };
 
 enum { LEASE_DRIFT_PPM_MAX = 500000 };
@@ -122,6 +123,8 @@ enum stop_reason {
     STOP_DUPLICATE_NODE, /* peers know another data directory under this node id */
     STOP_REPLACED_NODE,  /* peers know a younger one, which rejoined under this node id; detail: the peer */
     STOP_DATA_DAMAGED,   /* the checkpoint cannot be read, and there is no peer to get it from; detail: pages */
+    STOP_MEMORY_DAMAGED, /* memory and the disk have lost the same block of the map, a restart can get it from a peer;
+                            detail: its offset */
     STOP_REMOVED,        /* a peer knows that this node is no member any more; detail: up to which index */
 };
 const char *stop_reason_text(enum stop_reason reason);
@@ -170,17 +173,20 @@ enum event_kind {
     EVENT_INSTALL_DONE,      /* a: index of the checkpoint, b: pages pulled in this life */
     EVENT_OFFER,             /* a: peer, b: index of the checkpoint offered to it */
     EVENT_BATCH_DAMAGED,     /* a: first index, b: entries; they were durable and are lost here */
-    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is unknown: no votes */
+    EVENT_ABSTAIN,           /* a: last index known, b: lsn; what was durable behind it is not all known: no votes */
     EVENT_ABSTAIN_OVER,      /* a: index, b: term; everything that may have been promised is here again */
     EVENT_REJOIN,            /* a: answers needed, b: instance; the disk was replaced: asks what it may have promised */
     EVENT_REJOIN_KNOWN,      /* a: highest term, b: answers; it may have promised something up to that term */
     EVENT_REJOINED,          /* a: index, b: term; it is a voter like any other again */
     EVENT_REPLACED,          /* a: peer, b: instance; another directory speaks for it now, the one before is refused */
     EVENT_SCRUB_MENDED,      /* a: device, b: offset; the disk had lost what memory still has */
+    EVENT_MEMORY_MENDED,     /* a: device, b: offset; memory had lost what is stored there, and has it again */
     EVENT_SCRUBBED,          /* a: passes over everything stored, b: blocks mended in this life */
     EVENT_DIVERGED,          /* a: index of the checkpoint, b: applied; this node's state is not that of the others */
+    EVENT_DIFFERS,           /* a: peer, b: index; its checkpoint there is not the one that somebody else has */
+    EVENT_DOUBT,             /* a: index, b: 1 no majority has anything there, and nothing is served; 0 it is over */
     EVENT_UNRECOVERABLE,     /* a: index, b: term; every voter was asked for the entry, and nobody has its bytes */
-    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted; steps down */
+    EVENT_LED_IN_VAIN,       /* a: index of the checkpoint, b: pages still wanted, 0: it was in doubt; steps down */
     EVENT_ENTRY_REPAIRED,    /* a: index, b: term; got from a peer, not yet durable */
     EVENT_BUSY,              /* a: enum reply_status; a client was turned away */
     EVENT_CHECKPOINT_RELIEF, /* a: index; frozen without a marker, since the log is full */

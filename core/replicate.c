@@ -2,7 +2,10 @@
  *
  * Each peer is in one of three states (struct peer):
  *
- *   PROBE      next is a guess. One request at a time, until the peer says that prev matched, or hints where to look.
+ *   PROBE      next is a guess. One request with entries at a time, until the peer says that prev matched, or hints
+ *              where to look. While it is not answered, heartbeats and read rounds bring none, and who is silent gets
+ *              none. An answer that leaves the peer here (it took no entry, or did not get the probe and answers a
+ *              heartbeat behind it) has the next one sent at once, but one in a heartbeat interval at most.
  *   REPLICATE  next - 1 matched. Requests are sent without waiting, up to inflight_max of them or inflight_bytes_max,
  *              and next moves as they are sent.
  *   SNAPSHOT   next is not above the log's base: only the checkpoint has it. The peer gets no entries. With each
@@ -81,6 +84,7 @@ static void peer_enter(struct replica *replica, struct output *output, uint32_t 
         output_event(output, EVENT_PEER, members_id(replica, slot), state);
     peer->state = (uint8_t)state;
     peer->probe_sent = false;
+    peer->probe_old = false;
     if (state != PEER_REPLICATE)
         inflight_clear(replica, slot);
 }
@@ -128,7 +132,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->next = replica->log.last.index + 1;
     peer->round_acked = 0;
     peer->commit_told = 0;
-    peer->lease_ns = 0;
+    peer->promised_ns = 0;
     peer->damaged = 0;
     peer->nonce = 0;
     peer->question = 0;
@@ -138,6 +142,7 @@ void replicate_begin_peer(struct replica *replica, uint32_t slot)
     peer->heard = false;
     peer->state = PEER_PROBE;
     peer->probe_sent = false;
+    peer->probe_old = false;
     peer->heartbeat_due = true;
     inflight_clear(replica, slot);
 }
@@ -252,8 +257,7 @@ void replicate_response(struct replica *replica, struct output *output, const st
     diverge_response(replica, output, slot, response->checkpoint);
     if (replica->role != RAFT_LEADER)
         return;
-    if (response->echo_ns > peer->lease_ns && response->echo_ns <= replica->now_ns)
-        peer->lease_ns = response->echo_ns;
+    peer->promised_ns = u64_max(peer->promised_ns, response->promised_ns);
     if (response->round > peer->round_acked && response->round <= replica->round) {
         peer->round_acked = response->round;
         read_acked(replica);
@@ -264,8 +268,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
     }
     if (response->match > replica->log.last.index)
         return;
-    /* A follower whose log is full confirms prev and takes no entry. It is asked again with the next heartbeat, not at
-     * once, or the two would exchange the same entry as fast as the wire allows. */
+    /* A follower whose log is full confirms prev and takes no entry; one that did not get the probe says the same of
+     * the heartbeat behind it. It is probed again once in a heartbeat interval, not at once, or the two would exchange
+     * the same entry as fast as the wire allows. */
     const bool took_nothing =
         peer->state == PEER_PROBE && peer->probe_sent && peer->probe_entries && response->match < peer->next;
     if (response->match > peer->match) {
@@ -275,7 +280,9 @@ void replicate_response(struct replica *replica, struct output *output, const st
         replicate_advance_commit(replica, output);
     }
     const bool without_checkpoint = peer->state == PEER_SNAPSHOT && peer->next <= replica->log.base.index;
-    if (!took_nothing && !without_checkpoint)
+    if (took_nothing)
+        peer->probe_sent = !peer->probe_old;
+    else if (!without_checkpoint)
         peer_enter(replica, output, slot, PEER_REPLICATE);
     if (response->damaged != 0)
         replicate_damaged(replica, output, slot, response->damaged);
@@ -295,12 +302,26 @@ static void check_quorum(struct replica *replica, struct output *output)
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
+/* Whatever it waits for: without a name no more batches go, without a superblock no promise, without the pages of a
+ * checkpoint nothing is applied once the shadow pool is full, and what is being loaded serves nobody. (Reads for peers
+ * and of the scrub hold up nobody here, nor do the pages of an install, which repair.c gives its time.) */
+static uint64_t disk_oldest_ns(const struct replica *replica)
+{
+    const uint64_t written_ns = u64_min(wal_oldest_ns(replica), checkpoint_oldest_ns(replica));
+    return u64_min(written_ns, u64_min(scrub_oldest_ns(replica), store_oldest_ns(replica)));
+}
+
+uint64_t replicate_stalled_ns(const struct replica *replica)
+{
+    return replica->now_ns - u64_min(disk_oldest_ns(replica), replica->now_ns);
+}
+
 /* Its heartbeats would keep the others from electing anybody, while it commits more slowly than they do or accepts what
  * it cannot even write down. Its own disk counts like a majority's silence: an election timeout, and the heartbeat
  * interval until the next tick. */
 static void check_disk(struct replica *replica, struct output *output)
 {
-    const uint64_t stalled_ns = wal_stalled_ns(replica);
+    const uint64_t stalled_ns = replicate_stalled_ns(replica);
     if (stalled_ns < replica->config.election_timeout_ns || members_other_voters(replica) == 0)
         return;
     output_event(output, EVENT_DISK_STALLED, stalled_ns, 0);
@@ -317,8 +338,10 @@ void replicate_tick(struct replica *replica, struct output *output)
         return;
     replica->heartbeat_deadline_ns = replica->now_ns + replica->config.heartbeat_interval_ns;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        replica->peers[slot].heartbeat_due = true;
-        replica->peers[slot].damaged = 0;
+        struct peer *peer = &replica->peers[slot];
+        peer->heartbeat_due = true;
+        peer->damaged = 0;
+        peer->probe_old = true;
     }
     transfer_tick(replica, output);
 }
@@ -372,8 +395,12 @@ static void replicate_send(struct replica *replica, struct output *output, uint3
     peer->heartbeat_due = false;
     peer->commit_told = replica->commit;
     if (peer->state == PEER_PROBE) {
+        /* A heartbeat is no probe while there is one to be answered. */
+        if (!peer->probe_sent) {
+            peer->probe_entries = message.append_request.entry_count > 0;
+            peer->probe_old = false;
+        }
         peer->probe_sent = true;
-        peer->probe_entries = message.append_request.entry_count > 0;
     } else if (message.append_request.entry_count > 0) {
         inflight_add(replica, slot, (struct inflight){ .last = sent, .bytes = message.append_request.entries.count });
         peer->next = sent + 1;
@@ -400,8 +427,7 @@ static bool replicate_peer(struct replica *replica, struct output *output, uint3
     if (peer->next <= replica->log.base.index && peer->state != PEER_SNAPSHOT)
         replicate_need_checkpoint(replica, output, slot);
     const bool behind = peer->next > replica->log.base.index && peer->next <= log_intact(replica);
-    const bool window =
-        peer->state == PEER_PROBE ? !peer->probe_sent || peer->heartbeat_due : inflight_room(replica, peer);
+    const bool window = peer->state == PEER_PROBE ? !peer->probe_sent : inflight_room(replica, peer);
     const bool entries = behind && window;
     const bool probe = peer->state == PEER_PROBE && !peer->probe_sent;
     const bool news = replica->tell_ns != 0 && replica->now_ns >= replica->tell_ns && peer_is_untold(replica, peer);

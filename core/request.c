@@ -28,6 +28,7 @@ const char *reply_status_text(enum reply_status status)
     case REPLY_WOULD_LOSE_QUORUM: return "the healthy voters would be no majority";
     case REPLY_NOT_A_VOTER: return "not a voter";
     case REPLY_NO_LEADER: return "the node has no leader to ask";
+    case REPLY_TARGET_SILENT: return "the target does not answer";
     case REPLY_TRANSFER_FAILED: return "the leadership was not transferred";
     }
     return "unknown status";

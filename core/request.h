@@ -33,7 +33,8 @@ enum request_kind {
     REQUEST_TXN = 6,         /* compares, writes if all hold, writes if not */
     REQUEST_GET = 7,         /* key; linearizable, at the leader. With REQUEST_FLAG_LOCAL at any node, and version is a
                                 bound for its age in ns, 0: linearizable. What that means is said in read.h */
-    REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE */
+    REQUEST_GET_STALE = 8,   /* key; this node's applied state, marked REPLY_FLAG_STALE; of no member that
+                                has none, REPLY_NO_LEADER */
     REQUEST_STATUS = 9,      /* this node's status */
     REQUEST_CHECKPOINT = 10, /* leaders: append a marker soon, however little the log has grown; promises nothing */
     REQUEST_TRANSFER = 11,   /* leaders: hand over to the node `version`, 0: to the best one (transfer.h); answered when
@@ -128,11 +129,13 @@ enum reply_status {
     REPLY_WRONG_ROLE = 20,
     REPLY_LEARNER_BEHIND = 21,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
     REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
-    REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; try again, here or at
-                             another one */
+    REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; GET_STALE: it is no
+                             member and has never heard one; try again, here or at another one */
     REPLY_LATE = 24,      /* its time was over when the node came to it; surely not executed by this attempt */
+    REPLY_TARGET_SILENT = 25, /* TRANSFER: it, or whoever could lead, has not answered within an election timeout;
+                                 nothing was tried */
 };
-enum { REPLY_STATUS_LAST = REPLY_LATE };
+enum { REPLY_STATUS_LAST = REPLY_TARGET_SILENT };
 
 const char *reply_status_text(enum reply_status status);
 
@@ -192,6 +195,8 @@ struct node_status {
     uint64_t pages_pulled;          /* ... pages got from peers */
     uint64_t bytes_pulled;          /* ... frames that this and looking for them took, questions included */
     uint64_t blocks_mended;         /* ... that the disk had lost and memory had not: both devices, superblock copies */
+    uint64_t memory_mended;         /* ... that memory had lost and the disk had not */
+    uint64_t differences;           /* ... checkpoints of peers that were not what others have at that index */
     uint64_t scrub_passes;          /* over everything stored, complete */
     uint64_t scrub_position;        /* in its phase; scrub.h */
     uint32_t members;               /* struct member_status behind this one */
@@ -204,9 +209,11 @@ struct node_status {
     uint8_t rejoin_answers;
     uint8_t rejoin_answers_needed; /* asking: so many must be in before it goes on */
     bool abstains;                 /* gives no vote: it does not know all that it has acknowledged */
-    uint8_t zero[4];
+    bool doubts;      /* serves nobody, since voters' states differ and no majority is known to have its own */
+    bool log_damaged; /* entries of the log cannot be read, and are to come from peers */
+    uint8_t zero[2];
 };
-STATIC_ASSERT(sizeof(struct node_status) == 248, "no padding");
+STATIC_ASSERT(sizeof(struct node_status) == 264, "no padding");
 
 /* One member of the configuration in use; progress as the leader sees it, zeros elsewhere. */
 struct member_status {

@@ -147,7 +147,9 @@ static uint64_t unit_version(const struct replica *replica)
     case SCRUB_NAMES: return (replica->wal.name_sequence + names - scrub->position) / names; /* of its first slot */
     case SCRUB_BODY: return 0; /* what is durable of the log stays as it is */
     case SCRUB_MAP:
-    case SCRUB_PAGES: return replica->superblock.durable.checkpoint.id.index;
+    /* Of every block number in the map: an install may leave the checkpoint as it is, index, hash and all, and put its
+     * pages elsewhere. */
+    case SCRUB_PAGES: return replica->superblock.durable.checkpoint.root.checksum;
     }
     UNREACHABLE();
 }
@@ -194,19 +196,31 @@ static void unit_next(struct replica *replica)
 
 /* ---- reading and writing ---- */
 
-static uint64_t unit_offset(const struct replica *replica)
+/* The entry of the map that says what the block should hold, in MAP and PAGES. */
+static uint32_t entry_now(const struct replica *replica)
+{
+    return (uint32_t)replica->scrub.position + replica->scrub.at / replica->limits.page_bytes;
+}
+
+/* Of what is judged next. */
+static uint64_t offset_now(const struct replica *replica)
 {
     const struct scrub *scrub = &replica->scrub;
     const struct limits *limits = &replica->limits;
     switch ((enum scrub_phase)scrub->phase) {
     case SCRUB_SUPERBLOCK: return superblock_offset(limits, (uint32_t)scrub->position);
-    case SCRUB_NAMES: return wal_header_offset(limits) + scrub->position * limits->block_bytes;
-    case SCRUB_BODY: return wal_body_offset(limits) + scrub->position % wal_ring_bytes(limits);
+    case SCRUB_NAMES: return wal_header_offset(limits) + scrub->position * limits->block_bytes + scrub->at;
+    case SCRUB_BODY: return wal_body_offset(limits) + scrub->position % wal_ring_bytes(limits) + scrub->at;
     case SCRUB_MAP:
     case SCRUB_PAGES:
-        return (uint64_t)map_entry_const(replica, scrub->level, (uint32_t)scrub->position)->block * limits->page_bytes;
+        return (uint64_t)map_entry_const(replica, scrub->level, entry_now(replica))->block * limits->page_bytes;
     }
     UNREACHABLE();
+}
+
+static uint32_t device_now(const struct replica *replica)
+{
+    return replica->scrub.phase >= SCRUB_MAP ? DEVICE_DATA : DEVICE_WAL;
 }
 
 static void unit_emit(struct replica *replica, struct output *output, enum effect_kind kind, const uint8_t *bytes,
@@ -215,11 +229,12 @@ static void unit_emit(struct replica *replica, struct output *output, enum effec
     struct scrub *scrub = &replica->scrub;
     scrub->in_flight = count;
     scrub->writing = kind == EFFECT_WRITE;
+    scrub->submitted_ns = replica->now_ns;
     output_effect(output, &(struct effect){
                               .kind = kind,
-                              .device = scrub->phase >= SCRUB_MAP ? DEVICE_DATA : DEVICE_WAL,
+                              .device = device_now(replica),
                               .op_id = wal_op_id((enum wal_operation)DATA_SCRUB, 0),
-                              .offset = unit_offset(replica) + scrub->at,
+                              .offset = offset_now(replica),
                               .bytes = { .bytes = bytes, .count = count },
                           });
 }
@@ -279,15 +294,45 @@ uint64_t scrub_deadline(const struct replica *replica)
     return scrub->in_flight != 0 || replica->recovery.phase != RECOVERY_DONE ? UINT64_MAX : scrub->due_ns;
 }
 
+uint64_t scrub_oldest_ns(const struct replica *replica)
+{
+    const struct scrub *scrub = &replica->scrub;
+    return scrub->in_flight != 0 && scrub->writing ? scrub->submitted_ns : UINT64_MAX;
+}
+
 /* ---- judging ---- */
 
-/* A copy of the superblock is written again by its writer, when that has nothing newer to write. */
+/* What is written from memory, or served from it, was not what it should be, and is so again. */
+static void memory_mended(struct replica *replica, struct output *output)
+{
+    replica->scrub.memory_mended++;
+    output_event(output, EVENT_MEMORY_MENDED, device_now(replica), offset_now(replica));
+}
+
+static bool superblock_is_right(const struct replica *replica, const uint8_t *copy)
+{
+    struct superblock superblock;
+    const struct slice bytes = { .bytes = copy, .count = unit_block_bytes(replica) };
+    return copy != NULL && superblock_decode(bytes, &superblock)
+           && hash128_equal(superblock.hash, replica->superblock.hash);
+}
+
+/* A copy of the superblock is written again by its writer, when that has nothing newer to write. What it would write is
+ * verified first: a bit of memory must not become all that the node is known by. */
 static void superblock_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct superblock_writer *writer = &replica->superblock;
     ASSERT(writer->due == 0 && writer->in_flight == 0);
-    const uint8_t *right = region_at(replica, replica->areas.wal_superblock);
-    if (block != NULL && memcmp(block, right, unit_block_bytes(replica)) == 0)
+    uint8_t *memory = region_at(replica, replica->areas.wal_superblock);
+    if (!superblock_is_right(replica, memory)) {
+        if (superblock_is_right(replica, block))
+            memcpy(memory, block, unit_block_bytes(replica));
+        else
+            superblock_renew(replica);
+        memory_mended(replica, output);
+        return;
+    }
+    if (block != NULL && memcmp(block, memory, unit_block_bytes(replica)) == 0)
         return;
     writer->due = 1u << replica->scrub.position;
     replica->scrub.mended++;
@@ -322,7 +367,7 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
         else
             wal_name_fill(replica, slot, right);
         scrub->mended++;
-        output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica) + scrub->at);
+        output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, offset_now(replica));
         unit_emit(replica, output, EFFECT_WRITE, right, bytes.count);
         return true;
     }
@@ -331,53 +376,152 @@ static bool name_judge(struct replica *replica, struct output *output, const uin
     wal->named = u64_min(wal->named, wal->durable - 1);
     wal->name_due_ns = replica->now_ns;
     scrub->mended++;
-    output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, unit_offset(replica) + scrub->at);
+    output_event(output, EVENT_SCRUB_MENDED, DEVICE_WAL, offset_now(replica));
     scrub->bytes = scrub->at + bytes.count; /* of the others another name is the next */
     return false;
 }
 
-/* What the block of device 1 should hold; NULL: not known, or not this node's to say. */
-static const uint8_t *data_right(struct replica *replica, uint32_t at, const uint8_t *block)
+/* The batches of a unit are verified when it is found; until the last of them is read, memory has time to change. */
+static const uint8_t *body_right(const struct replica *replica)
+{
+    const uint64_t lsn = replica->scrub.position + replica->scrub.at;
+    for (uint64_t at = replica->scrub.position; at <= lsn;) {
+        const uint32_t run = batch_bytes(replica, at);
+        if (run == 0)
+            return NULL;
+        at += run;
+    }
+    return wal_mirror_const(replica, lsn);
+}
+
+static bool map_block_is(const struct replica *replica, uint32_t level, uint32_t at, const struct map_entry *entry,
+                         const uint8_t *bytes)
+{
+    return map_block_checksum(replica, bytes, level, at) == entry->checksum
+           && hash128_equal(map_block_hash(&replica->limits, bytes), entry->hash);
+}
+
+/* Is the map in memory what the superblock says, from its root down to this block? An entry that lies sends what it
+ * describes where it does not belong. */
+static bool map_is_right(const struct replica *replica, uint32_t level, uint32_t at)
+{
+    const struct map_entry *root = &replica->superblock.durable.checkpoint.root;
+    for (; level < map_root(&replica->limits); level++) {
+        if (!map_block_is(replica, level, at, map_entry_const(replica, level, at), map_block_const(replica, level, at)))
+            return false;
+        at /= map_fanout(&replica->limits);
+    }
+    return map_block_is(replica, level, 0, root, map_block_const(replica, level, 0))
+           && memcmp(map_entry_const(replica, level, 0), root, sizeof *root) == 0;
+}
+
+/* What a read brought may be wrong only this time: before something counts as lost its block is read once more. */
+static bool read_again(struct scrub *scrub)
+{
+    const bool again = !scrub->by_blocks;
+    scrub->by_blocks = true;
+    return again;
+}
+
+/* The root of the map lies beside it, and in the superblock as well. True: it lied, and so did what was read there. */
+static bool root_judge(struct replica *replica, struct output *output)
+{
+    const struct map_entry *right = &replica->superblock.durable.checkpoint.root;
+    const uint32_t level = map_root(&replica->limits);
+    struct map_entry *root = map_entry(replica, level, 0);
+    const uint8_t *below = map_block_const(replica, level, 0);
+    const bool outvoted =
+        map_block_is(replica, level, 0, root, below) && !map_block_is(replica, level, 0, right, below);
+    if (memcmp(root, right, sizeof *root) == 0 || outvoted)
+        return false;
+    memory_mended(replica, output);
+    *root = *right;
+    return true;
+}
+
+/* What should be written over the block that was read; NULL: nothing, or not this node's to say. */
+static const uint8_t *map_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct scrub *scrub = &replica->scrub;
-    if (scrub->phase == SCRUB_MAP)
-        return map_is_dirty(replica, scrub->level, at) ? NULL : map_block(replica, scrub->level, at);
-    if (map_wanted(replica, 0, at))
+    const uint32_t level = scrub->level, at = entry_now(replica), root = map_root(&replica->limits);
+    if (map_is_dirty(replica, level, at) || (level == root && root_judge(replica, output)))
         return NULL;
-    const struct hash128 hash = map_entry(replica, 0, at)->hash;
-    uint8_t *page = page_raw(replica, at);
-    if (hash128_equal(map_page_hash(replica, page), hash))
-        return page;
-    const bool disk_right = block != NULL && hash128_equal(map_page_hash(replica, block), hash);
-    if (checkpoint_page_dirty(replica, at))
-        scrub->left = disk_right ? scrub->left : scrub->seen;
-    else if (disk_right) /* memory lies */
-        memcpy(page, block, replica->limits.page_bytes);
+    uint8_t *memory = map_block(replica, level, at);
+    if (map_is_right(replica, level, at))
+        return memory;
+    /* What lies above was judged before this, and will be again. */
+    const struct map_entry *entry = map_entry_const(replica, level, at);
+    if (level < root ? !map_is_right(replica, level + 1, at / map_fanout(&replica->limits))
+                     : memcmp(entry, &replica->superblock.durable.checkpoint.root, sizeof *entry) != 0)
+        return NULL;
+    if (block != NULL && map_block_is(replica, level, at, entry, block)) {
+        memcpy(memory, block, replica->limits.page_bytes);
+        memory_mended(replica, output);
+    } else if (!read_again(scrub)) {
+        /* The pages below are whole, and who has them is not known any more. */
+        replica_stop(replica, output, STOP_MEMORY_DAMAGED, offset_now(replica));
+    }
     return NULL;
 }
 
-/* One block was read, or cannot be (NULL). True: it is being written again. */
-static bool block_judge(struct replica *replica, struct output *output, const uint8_t *block)
+static const uint8_t *page_judge(struct replica *replica, struct output *output, const uint8_t *block)
+{
+    struct scrub *scrub = &replica->scrub;
+    const uint32_t at = entry_now(replica);
+    if (map_wanted(replica, 0, at))
+        return NULL;
+    const struct hash128 hash = map_entry_const(replica, 0, at)->hash;
+    uint8_t *memory = page_raw(replica, at);
+    const uint32_t above = at / map_fanout(&replica->limits);
+    if (hash128_equal(map_page_hash(replica, memory), hash)) {
+        const bool same = block != NULL && memcmp(block, memory, replica->limits.page_bytes) == 0;
+        return !same && map_is_right(replica, 1, above) ? memory : NULL;
+    }
+    const bool disk_right = block != NULL && hash128_equal(map_page_hash(replica, block), hash);
+    if (checkpoint_page_dirty(replica, at)) {
+        scrub->left = disk_right ? scrub->left : replica->stored.checkpoint.id.index;
+    } else if (disk_right) {
+        memcpy(memory, block, replica->limits.page_bytes);
+        memory_mended(replica, output);
+    } else if (map_is_right(replica, 1, above) && !read_again(scrub)) {
+        store_lose(replica, output, at);
+    }
+    return NULL;
+}
+
+/* One block was read, or cannot be (NULL). */
+enum judgement {
+    JUDGED,
+    JUDGED_WRITING, /* it is being written again */
+    JUDGED_LATER,   /* it is read again, or nothing is judged any more */
+};
+
+static enum judgement block_judge(struct replica *replica, struct output *output, const uint8_t *block)
 {
     struct scrub *scrub = &replica->scrub;
     const uint32_t bytes = unit_block_bytes(replica);
+    const bool by_blocks = scrub->by_blocks;
     const uint8_t *right = NULL;
     switch ((enum scrub_phase)scrub->phase) {
-    case SCRUB_SUPERBLOCK: superblock_judge(replica, output, block); return false;
-    case SCRUB_NAMES: return name_judge(replica, output, block);
-    case SCRUB_BODY: right = wal_mirror(replica, scrub->position + scrub->at); break;
-    case SCRUB_MAP:
-    case SCRUB_PAGES: right = data_right(replica, (uint32_t)scrub->position + scrub->at / bytes, block); break;
+    case SCRUB_SUPERBLOCK: superblock_judge(replica, output, block); return JUDGED;
+    case SCRUB_NAMES: return name_judge(replica, output, block) ? JUDGED_WRITING : JUDGED;
+    case SCRUB_BODY: right = wal_mirror_const(replica, scrub->position + scrub->at); break;
+    case SCRUB_MAP: right = map_judge(replica, output, block); break;
+    case SCRUB_PAGES: right = page_judge(replica, output, block); break;
     }
+    if (replica->role == RAFT_STOPPED || scrub->by_blocks != by_blocks
+        || (scrub->phase >= SCRUB_MAP && !data_is_quiet(replica)))
+        return JUDGED_LATER;
     if (right == NULL || (block != NULL && memcmp(block, right, bytes) == 0))
-        return false;
+        return JUDGED;
+    if (scrub->phase == SCRUB_BODY && body_right(replica) == NULL)
+        return JUDGED;
     uint8_t *copy = region_at(replica, replica->areas.scrub_block);
     memcpy(copy, right, bytes);
     scrub->mended++;
-    output_event(output, EVENT_SCRUB_MENDED, scrub->phase >= SCRUB_MAP ? DEVICE_DATA : DEVICE_WAL,
-                 unit_offset(replica) + scrub->at);
+    output_event(output, EVENT_SCRUB_MENDED, device_now(replica), offset_now(replica));
     unit_emit(replica, output, EFFECT_WRITE, copy, bytes);
-    return true;
+    return JUDGED_WRITING;
 }
 
 static void scrub_read(struct replica *replica, struct output *output, const struct input *input)
@@ -386,6 +530,7 @@ static void scrub_read(struct replica *replica, struct output *output, const str
     const uint32_t block_bytes = unit_block_bytes(replica);
     const uint32_t count = scrub->in_flight;
     scrub->in_flight = 0;
+    scrub->submitted_ns = 0;
     if (unit_is_stale(replica)) {
         unit_give_up(replica);
         return;
@@ -396,7 +541,7 @@ static void scrub_read(struct replica *replica, struct output *output, const str
     }
     const uint8_t *bytes = input->result == DISK_OK ? input->bytes.bytes : NULL;
     for (uint32_t done = 0; done < count; done += block_bytes) {
-        if (block_judge(replica, output, bytes != NULL ? bytes + done : NULL))
+        if (block_judge(replica, output, bytes != NULL ? bytes + done : NULL) != JUDGED)
             return;
         scrub->at += block_bytes;
         if (scrub->at == scrub->bytes)
@@ -420,6 +565,7 @@ void scrub_completed(struct replica *replica, struct output *output, const struc
     }
     scrub->writing = false;
     scrub->in_flight = 0;
+    scrub->submitted_ns = 0;
     scrub->at += unit_block_bytes(replica);
     if (scrub->at == scrub->bytes)
         unit_next(replica);

@@ -65,10 +65,11 @@ struct superblock_writer {
     struct hash128 hash;   /* of that copy */
     uint64_t sequence;
     uint64_t instance;
-    uint32_t due;       /* bit per copy still to be written */
-    uint32_t due_first; /* of them, those to be written before the others */
-    uint32_t due_last;  /* of them, those to be written behind the others */
-    uint32_t in_flight; /* 0 or 1 */
+    uint32_t due;          /* bit per copy still to be written */
+    uint32_t due_first;    /* of them, those to be written before the others */
+    uint32_t due_last;     /* of them, those to be written behind the others */
+    uint32_t in_flight;    /* 0 or 1 */
+    uint64_t submitted_ns; /* when that was; 0: none is in flight */
 };
 
 /* Replication to one peer, as its leader sees it (Raft 3.5, 10.2.1). */
@@ -88,7 +89,7 @@ struct peer {
     uint64_t match;                    /* known durable there; 0 <= match < next */
     uint64_t next;                     /* first entry to send */
     uint64_t round_acked;              /* highest ReadIndex round of this term echoed by it */
-    uint64_t lease_ns;                 /* highest sent_ns of this term echoed by it; 0: none */
+    uint64_t promised_ns;              /* until then it deposes nobody here, as it said in this term; 0: it did not */
     uint64_t heard_ns;                 /* when it last answered in this term (CheckQuorum) */
     struct checkpoint_mark checkpoint; /* its latest durable one, as it said */
     uint64_t nonce;                    /* it sent last; echoed to it */
@@ -98,12 +99,13 @@ struct peer {
     uint64_t inflight_bytes;           /* of entries, in the requests of the ring */
     uint32_t inflight_first;           /* ring of struct inflight */
     uint32_t inflight_count;
-    uint8_t state; /* enum peer_state */
-    bool probe_sent;
+    uint8_t state;      /* enum peer_state */
+    bool probe_sent;    /* a probe is out; what follows it has no entries */
     bool probe_entries; /* the probe carried entries */
+    bool probe_old;     /* a heartbeat interval has begun since it was sent */
     bool heartbeat_due;
     bool heard; /* heard_ns means something: it did answer in this term */
-    uint8_t zero[3];
+    uint8_t zero[2];
 };
 
 /* What a follower owes to the leader or to a candidate, until the disk lets it be said. */
@@ -144,6 +146,14 @@ struct repair {
     uint8_t zero[7];
 };
 
+/* What the marks of the voters' checkpoints say of each other (diverge.c). */
+struct diverge {
+    uint64_t doubt_index;           /* where voters have different checkpoints, and no majority has one; 0: no doubt */
+    uint64_t led_ns;                /* leader: since when it leads in doubt; 0: it does not */
+    uint64_t differences;           /* in this life */
+    uint64_t reported[MEMBERS_MAX]; /* by slot: index at which the peer's was last found to differ */
+};
+
 struct replica {
     struct limits limits;
     uint32_t zero; /* behind an odd number of limits */
@@ -160,7 +170,7 @@ struct replica {
     uint64_t leader;      /* node id, 0: unknown */
     uint64_t commit;
     uint64_t applied;
-    uint64_t apply_bytes; /* of values that this step has hashed: bounds it beside apply_per_step_max */
+    uint64_t apply_bytes; /* of values that this step has hashed or freed: bounds it beside apply_per_step_max */
     uint64_t election_deadline_ns;
     uint64_t leader_heard_ns; /* last contact of a current leader */
     bool leader_heard;        /* leader_heard_ns means something */
@@ -220,6 +230,7 @@ struct replica {
     struct rejoin rejoin;
     struct transfer transfer;
     struct repair repair;
+    struct diverge diverge;
     uint64_t pages_missed_ns;  /* leader: since when it leads with damaged pages; 0: it does not */
     uint64_t entries_repaired; /* in this life */
 

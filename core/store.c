@@ -12,7 +12,7 @@ bool store_is_ready(const struct replica *replica) { return replica->store.state
 
 bool store_prefetch(const struct replica *replica, const struct entry *entry)
 {
-    ASSERT(entry->kind == ENTRY_COMMAND);
+    ASSERT(entry->kind == ENTRY_COMMAND || entry->kind == ENTRY_CONFIG);
     return store_is_ready(replica);
 }
 
@@ -189,8 +189,9 @@ static bool pages_next(struct replica *replica, struct store_read *read)
 
 static void read_emit(struct replica *replica, struct output *output, uint32_t slot)
 {
-    const struct store_read *read = &replica->store.reads[slot];
+    struct store_read *read = &replica->store.reads[slot];
     const uint32_t page_bytes = replica->limits.page_bytes;
+    read->submitted_ns = replica->now_ns;
     output_effect(output, &(struct effect){
                               .kind = EFFECT_READ,
                               .device = DEVICE_DATA,
@@ -198,6 +199,15 @@ static void read_emit(struct replica *replica, struct output *output, uint32_t s
                               .offset = (uint64_t)read->first_block * page_bytes,
                               .bytes = { .bytes = NULL, .count = read->count * page_bytes },
                           });
+}
+
+uint64_t store_oldest_ns(const struct replica *replica)
+{
+    uint64_t oldest_ns = UINT64_MAX;
+    for (uint32_t slot = 0; slot < STORE_READS_MAX; slot++)
+        if (replica->store.reads[slot].count > 0)
+            oldest_ns = u64_min(oldest_ns, replica->store.reads[slot].submitted_ns);
+    return oldest_ns;
 }
 
 static void read_retry(const struct replica *replica, struct output *output, uint32_t block)
@@ -209,16 +219,32 @@ static void read_retry(const struct replica *replica, struct output *output, uin
 
 /* ---- the end ---- */
 
+static void store_give_up(struct replica *replica, struct output *output)
+{
+    replica->store.state = STORE_DAMAGED;
+    if (members_alone(replica))
+        replica_stop(replica, output, STOP_DATA_DAMAGED, replica->store.pages_damaged);
+    else
+        install_want(replica, output, replica->stored.checkpoint.id.index, replica->stored.checkpoint.id);
+}
+
+void store_lose(struct replica *replica, struct output *output, uint32_t page)
+{
+    ASSERT(store_is_ready(replica) && checkpoint_is_idle(replica));
+    checkpoint_touch(replica, page);
+    /* From the checkpoint on the log is applied again, to whole pages. */
+    replica->applied = replica->stored.checkpoint.id.index;
+    replica->store.again = false;
+    damaged(replica, output, 0, page);
+    store_give_up(replica, output);
+}
+
 static void store_finish(struct replica *replica, struct output *output)
 {
     struct store *store = &replica->store;
     const uint64_t index = replica->stored.checkpoint.id.index;
     if (store->map_damaged || store->pages_damaged > 0) {
-        store->state = STORE_DAMAGED;
-        if (members_alone(replica))
-            replica_stop(replica, output, STOP_DATA_DAMAGED, store->pages_damaged);
-        else
-            install_want(replica, output, index, replica->stored.checkpoint.id);
+        store_give_up(replica, output);
         return;
     }
     ASSERT(replica->checkpoint.dirty_count == 0);

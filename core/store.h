@@ -3,6 +3,7 @@
  *   LOADING --no checkpoint yet, or all intact--> READY
  *   LOADING --something cannot be read or is not what the map says--> DAMAGED: install.c gets it from a peer, and
  *   switches to LOADING again for the rest
+ *   READY --the scrub finds a page that memory and the disk have lost--> DAMAGED
  *
  * Loading goes through three phases:
  *
@@ -37,6 +38,7 @@ struct store_read {
     uint32_t count; /* blocks; 0: free slot */
     uint32_t tries;
     uint32_t at; /* map: entry of the level */
+    uint64_t submitted_ns;
 };
 
 struct store {
@@ -62,8 +64,14 @@ enum { STORE_AGAIN_MAX = 256 };
 void store_load_again(struct replica *replica, struct output *output);
 /* Emits the reads that may go now. Called once per step. */
 void store_flush(struct replica *replica, struct output *output);
+/* When the oldest read that is under way was submitted; UINT64_MAX: none is. */
+uint64_t store_oldest_ns(const struct replica *replica);
 /* A read that the store emitted has completed. */
 void store_read(struct replica *replica, struct output *output, const struct input *input);
+
+/* The page, which is READY's and as the checkpoint has it, is wrong in memory and on the disk: DAMAGED. The writer and
+ * the installer are idle. */
+void store_lose(struct replica *replica, struct output *output, uint32_t page);
 
 bool store_is_ready(const struct replica *replica);
 /* Are all pages in memory that the entry may touch? */

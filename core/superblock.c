@@ -37,6 +37,16 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
     memcpy(&writer->hash, copy, sizeof writer->hash);
 }
 
+void superblock_renew(struct replica *replica)
+{
+    struct superblock_writer *writer = &replica->superblock;
+    ASSERT(writer->due == 0 && writer->in_flight == 0);
+    writer->writing = replica->stored;
+    writer->sequence++;
+    writer->due = (1u << SUPERBLOCK_COPIES) - 1;
+    superblock_fill(&replica->limits, &replica->config, writer, region_at(replica, replica->areas.wal_superblock));
+}
+
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
                        const struct stored *stored, uint8_t *copy)
 {

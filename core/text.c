@@ -29,6 +29,7 @@ const char *stop_reason_text(enum stop_reason reason)
     case STOP_WAL_FULL: return "the log is full";
     case STOP_DIVERGED: return "the replicas' states differ and no majority agrees";
     case STOP_DATA_DAMAGED: return "the checkpoint cannot be read, and there is no peer to get it from";
+    case STOP_MEMORY_DAMAGED: return "a block of the map is damaged in memory and on the disk";
     case STOP_REMOVED: return "this node has been removed from the cluster";
     case STOP_DUPLICATE_NODE:
         return "another data directory already uses this node id; if that one is lost for good, "
@@ -87,8 +88,11 @@ const char *event_kind_text(enum event_kind kind)
     case EVENT_REJOINED: return "rejoined";
     case EVENT_REPLACED: return "replaced";
     case EVENT_SCRUB_MENDED: return "scrub-mended";
+    case EVENT_MEMORY_MENDED: return "memory-mended";
     case EVENT_SCRUBBED: return "scrubbed";
     case EVENT_DIVERGED: return "diverged";
+    case EVENT_DIFFERS: return "differs";
+    case EVENT_DOUBT: return "doubt";
     case EVENT_UNRECOVERABLE: return "unrecoverable";
     case EVENT_LED_IN_VAIN: return "led-in-vain";
     case EVENT_ENTRY_REPAIRED: return "entry-repaired";

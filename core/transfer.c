@@ -11,23 +11,35 @@ bool transfer_is_under_way(const struct replica *replica)
 
 /* ---- the leader ---- */
 
-static bool target_is_well(const struct replica *replica, uint32_t slot)
+/* Could it take over at once? It has answered, lacks little of the log, and has a state to serve with: as far as it has
+ * said, none when it has no checkpoint although there is one. */
+static bool target_is_ready(const struct replica *replica, uint32_t slot)
 {
-    return replica->now_ns - replica->peers[slot].heard_ns < replica->config.election_timeout_ns;
+    const bool stateless = replica->peers[slot].checkpoint.index == 0 && diverge_mark(replica).index != 0;
+    return members_heard(replica, slot) && !members_is_behind(replica, slot) && !stateless;
 }
 
-/* Of the other voters that answer: the highest priority, then the one that lacks least. 0: there is none. */
+static bool target_is_better(const struct replica *replica, uint32_t slot, uint32_t than)
+{
+    const struct member *members = members_now(replica)->members;
+    const bool ready = target_is_ready(replica, slot), than_ready = target_is_ready(replica, than);
+    if (ready != than_ready)
+        return ready;
+    if (members[slot].priority != members[than].priority)
+        return members[slot].priority > members[than].priority;
+    return replica->peers[slot].match > replica->peers[than].match;
+}
+
+/* Of the other voters that answer: one that is ready, of those the highest priority, then the one that lacks least. 0:
+ * there is none. */
 static uint64_t transfer_best(const struct replica *replica)
 {
-    const struct configuration *now = members_now(replica);
-    const uint32_t voters = configuration_voters(now);
+    const uint32_t voters = configuration_voters(members_now(replica));
     uint32_t best = MEMBERS_MAX;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        if ((voters >> slot & 1) == 0 || slot == replica->self || !target_is_well(replica, slot))
+        if ((voters >> slot & 1) == 0 || slot == replica->self || !members_heard(replica, slot))
             continue;
-        const uint8_t priority = now->members[slot].priority;
-        if (best == MEMBERS_MAX || priority > now->members[best].priority
-            || (priority == now->members[best].priority && replica->peers[slot].match > replica->peers[best].match))
+        if (best == MEMBERS_MAX || target_is_better(replica, slot, best))
             best = slot;
     }
     return best < MEMBERS_MAX ? members_id(replica, best) : 0;
@@ -52,9 +64,13 @@ static void transfer_begin(struct replica *replica, struct output *output, uint6
 static enum reply_status transfer_refusal(const struct replica *replica, uint64_t target)
 {
     if (target == 0)
-        return REPLY_TRANSFER_FAILED;
-    if (!is_new_voter(replica, members_slot(replica, target)))
+        return REPLY_TARGET_SILENT;
+    const uint32_t slot = members_slot(replica, target);
+    if (!is_new_voter(replica, slot))
         return REPLY_NOT_A_VOTER;
+    /* Proposals would wait for it for an election timeout, in vain. One that lags has that long to catch up. */
+    if (!members_heard(replica, slot))
+        return REPLY_TARGET_SILENT;
     return replica->transfer.target != 0 ? REPLY_BUSY : REPLY_OK;
 }
 
@@ -101,7 +117,7 @@ static uint64_t transfer_preferred(const struct replica *replica)
         return 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (now->members[slot].priority > now->members[best].priority && is_new_voter(replica, slot)
-            && members_heard(replica, slot) && !members_is_behind(replica, slot))
+            && target_is_ready(replica, slot))
             best = slot;
     return best != replica->self ? members_id(replica, best) : 0;
 }
@@ -123,7 +139,13 @@ void transfer_tick(struct replica *replica, struct output *output)
     /* A change of the members goes on where it was begun. */
     if (transfer->target != 0 || configuration_is_joint(now) || now->id.index > replica->commit)
         return;
-    transfer->preferred_next_ns = replica->now_ns + HAND_OVER_TIMEOUTS * timeout_ns;
+    if (preferred != transfer->preferred_tried)
+        transfer->preferred_tries = 0;
+    transfer->preferred_tried = preferred;
+    transfer->preferred_next_ns =
+        replica->now_ns + ((uint64_t)HAND_OVER_TIMEOUTS << transfer->preferred_tries) * timeout_ns;
+    /* Until it succeeds it has failed: this leader may be deposed before it knows. */
+    transfer->preferred_tries = u32_min(transfer->preferred_tries + 1, HAND_OVER_DOUBLINGS_MAX);
     transfer_begin(replica, output, preferred, TRANSFER_PREFERS);
 }
 
@@ -171,6 +193,8 @@ static void transfer_end(struct replica *replica, struct output *output)
                  done      ? TRANSFER_DONE
                  : unknown ? TRANSFER_OVER
                            : TRANSFER_FAILED);
+    if (done && transfer->target == transfer->preferred_tried)
+        transfer->preferred_tries = 0;
     if (!transfer->by_itself)
         client_reply(replica, output, transfer->client, &reply);
     transfer->target = transfer->term = transfer->client = transfer->request_id = 0;
@@ -209,7 +233,7 @@ void transfer_timeout_now(struct replica *replica, struct output *output, const 
     if (replica->role != RAFT_FOLLOWER || election_abstains(replica) || !members_may_campaign(replica))
         return;
     /* Whoever led could serve, and it could not. */
-    if (!store_is_ready(replica))
+    if (!store_is_ready(replica) || replicate_stalled_ns(replica) >= replica->config.election_timeout_ns)
         return;
     output_event(output, EVENT_TRANSFER, replica->config.node_id, TRANSFER_TAKEN);
     election_campaign(replica, output, true);

@@ -4,6 +4,7 @@
  *   IDLE --REQUEST_TRANSFER--> WAITING    proposals are refused as busy, so that the target can catch up
  *   WAITING --the target has the whole log--> ASKED    FRAME_TIMEOUT_NOW is sent, and again with each heartbeat
  *   WAITING, ASKED --an election timeout has passed--> IDLE    it leads on; the client is told that it failed
+ *   IDLE --REQUEST_TRANSFER to a voter that does not answer--> IDLE    refused at once
  *   WAITING, ASKED --another term--> OVER    it leads no more, and waits to hear who does
  *   OVER --a leader is known, or the same election timeout has passed--> IDLE    the client is told
  *
@@ -14,10 +15,12 @@
  * A leader begins one by itself, for nobody who waits for an answer:
  *
  *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a
- * time-out. It steps down when that fails, or nobody is well to a voter of a higher priority which has answered, and
- * lacked no more than limits.promote_lag_entries_max entries, at each heartbeat for PREFERRED_TIMEOUTS election
- * timeouts. A node begins such a one not more often than once in HAND_OVER_TIMEOUTS; and no two of them in a cluster
- * begin within PREFERRED_TIMEOUTS, since a new leader looks anew
+ * time-out. It steps down when that fails, or nobody is well
+ *   to a voter of a higher priority which has answered, was not behind (members_is_behind()), and had a state to serve
+ * with, at each heartbeat for PREFERRED_TIMEOUTS election timeouts. A node begins such a one not more often than once
+ * in HAND_OVER_TIMEOUTS, and after each one in a row to the same voter that failed twice as late as before, for as long
+ * as HAND_OVER_DOUBLINGS_MAX of them: proposals wait meanwhile. No two of them in a cluster begin within
+ * PREFERRED_TIMEOUTS, since a new leader looks anew
  *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not
@@ -33,7 +36,7 @@
 
 struct replica;
 
-enum { PREFERRED_TIMEOUTS = 4, HAND_OVER_TIMEOUTS = 16 };
+enum { PREFERRED_TIMEOUTS = 4, HAND_OVER_TIMEOUTS = 16, HAND_OVER_DOUBLINGS_MAX = 6 };
 
 struct transfer {
     uint64_t target; /* node id; 0: IDLE */
@@ -47,8 +50,10 @@ struct transfer {
     uint64_t preferred;  /* leader: voter of a higher priority that is well; 0: none */
     uint64_t preferred_since_ns;
     uint64_t preferred_next_ns; /* not before may this node begin another one for a priority */
+    uint64_t preferred_tried;   /* for a priority, the last time */
+    uint32_t preferred_tries;   /* of it in a row, that did not succeed */
     bool by_itself;             /* no client waits */
-    uint8_t zero[7];
+    uint8_t zero[3];
 };
 
 /* Leader: a client wants somebody else to lead. Answers at once when that cannot be, or is so already. */

@@ -233,7 +233,7 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
 {
     ASSERT(log_term(replica, entry->id.index) == entry->id.term);
     ASSERT(!log_readable(replica, entry->id.index));
-    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1))
+    if (replica->wal.resetting || !wal_has_room(replica, entry->body.count, 1) || !members_may_repair(replica, entry))
         return false;
     const uint64_t lsn = open_batch_add(replica, entry, WAL_BATCH_REPAIR);
     if (lsn == UINT64_MAX)
@@ -241,6 +241,8 @@ bool wal_repair(struct replica *replica, struct output *output, const struct ent
     log_repair(replica, entry->id.index, lsn | LOG_REPAIRING);
     replica->entries_repaired++;
     output_event(output, EVENT_ENTRY_REPAIRED, entry->id.index, entry->id.term);
+    if (entry->kind == ENTRY_CONFIG)
+        members_appended(replica, output, entry);
     return true;
 }
 
@@ -313,12 +315,17 @@ static void wal_submit_batches(struct replica *replica, struct output *output)
     }
 }
 
-uint64_t wal_stalled_ns(const struct replica *replica)
+uint64_t wal_oldest_ns(const struct replica *replica)
 {
     const struct wal *wal = &replica->wal;
-    if (wal->submitted == wal->durable)
-        return 0;
-    return replica->now_ns - wal->batches[wal->durable % WAL_BATCHES_MAX].submitted_ns;
+    uint64_t oldest_ns = UINT64_MAX;
+    if (wal->submitted > wal->durable)
+        oldest_ns = wal->batches[wal->durable % WAL_BATCHES_MAX].submitted_ns;
+    if (wal->name_busy)
+        oldest_ns = u64_min(oldest_ns, wal->naming_ns);
+    if (replica->superblock.in_flight != 0)
+        oldest_ns = u64_min(oldest_ns, replica->superblock.submitted_ns);
+    return oldest_ns;
 }
 
 static bool scrub_writes_a_name(const struct replica *replica)
@@ -394,6 +401,7 @@ static void wal_submit_name(struct replica *replica, struct output *output)
     const uint64_t slot = wal->name_sequence % replica->limits.wal_header_blocks;
     wal->name_busy = true;
     wal->naming = wal->durable;
+    wal->naming_ns = replica->now_ns;
     wal_emit_write(output, wal_op_id(WAL_WRITE_NAME, 0), wal_header_offset(&replica->limits) + slot * block_bytes,
                    block, block_bytes);
 }
@@ -416,10 +424,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
     if (writer->due == 0) {
         if (stored_equal(&replica->stored, &writer->durable))
             return;
-        writer->writing = replica->stored;
-        writer->sequence++;
-        writer->due = (1u << SUPERBLOCK_COPIES) - 1;
-        superblock_fill(&replica->limits, &replica->config, writer, block);
+        superblock_renew(replica);
     }
     if (!output_room(output, 1, 0)) {
         replica->wants_tick = true;
@@ -433,6 +438,7 @@ static void superblock_submit(struct replica *replica, struct output *output)
     while ((candidates & (1u << copy)) == 0)
         copy++;
     writer->in_flight = 1;
+    writer->submitted_ns = replica->now_ns;
     wal_emit_write(output, wal_op_id(WAL_WRITE_SUPERBLOCK, copy), superblock_offset(&replica->limits, copy), block,
                    limits_superblock_bytes(&replica->limits));
 }
@@ -557,6 +563,7 @@ static void name_written(struct replica *replica, struct output *output)
     struct wal *wal = &replica->wal;
     ASSERT(wal->name_busy);
     wal->name_busy = false;
+    wal->naming_ns = 0;
     wal->named = wal->naming;
     if (replica->config.strict_naming)
         wal_promise(replica, output, wal->named);
@@ -567,6 +574,7 @@ static void superblock_written(struct replica *replica, struct output *output, u
     struct superblock_writer *writer = &replica->superblock;
     ASSERT(writer->in_flight == 1 && (writer->due & (1u << copy)) != 0);
     writer->in_flight = 0;
+    writer->submitted_ns = 0;
     writer->due &= ~(1u << copy);
     writer->due_first &= ~(1u << copy);
     writer->due_last &= ~(1u << copy);
@@ -667,6 +675,17 @@ void wal_head_follow_base(struct replica *replica)
         replica->stored.head = head;
 }
 
+/* The first entry behind the last damaged place begins a batch that can be the head; asked only while there is one. */
+bool wal_head_is_due(const struct replica *replica)
+{
+    const struct wal *wal = &replica->wal;
+    const struct log *log = &replica->log;
+    const uint64_t next = u64_max(wal->damaged_last, log->base.index) + 1;
+    struct wal_head head;
+    return wal->damaged_end > replica->stored.head.lsn && log->first_faulty == 0 && replica->applied + 1 >= next
+           && log->last.index >= next && head_at(replica, next, &head) && head.lsn >= wal->damaged_end;
+}
+
 bool wal_head_search(struct replica *replica, struct log_id id)
 {
     const struct log *log = &replica->log;
@@ -683,8 +702,11 @@ bool wal_head_search(struct replica *replica, struct log_id id)
     /* Of the slots, too, a quarter at most is kept for what the checkpoint holds. */
     const uint64_t kept = replica->limits.log_entries_max / 4;
     const uint64_t end = u64_min(id.index + 1, log->last.index);
-    const uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
-                                   end - u64_min(end, kept));
+    uint64_t first = u64_max(index_at(replica, replica->wal.tail - u64_min(replica->wal.tail, retain), end),
+                             end - u64_min(end, kept));
+    /* Nor anything that the next start would meet behind a damaged place. */
+    if (replica->wal.damaged_end > replica->stored.head.lsn)
+        first = u64_max(first, u64_min(replica->wal.damaged_last + 1, end));
     for (uint64_t index = first, tries = 0; index > log->base.index && tries < 64; index--, tries++) {
         if (!head_at(replica, index, &head))
             continue;

@@ -74,7 +74,12 @@ struct wal {
     uint64_t released;    /* lsn: the mirror before it means nothing, and is not held any more */
     uint64_t release_end; /* lsn: up to here it means nothing */
     uint64_t placed;      /* lsn: the mirror up to here was offered the memory of what was given up */
-    uint64_t naming;      /* ordinal up to which the name write in flight names */
+    /* The last place that a start found damaged, and the last index before it: there what replaced it does not lie, and
+     * what names it is overwritten in time. The head is to go behind it (wal_head_is_due()). lsn 0: none. */
+    uint64_t damaged_end;
+    uint64_t damaged_last;
+    uint64_t naming;    /* ordinal up to which the name write in flight names */
+    uint64_t naming_ns; /* when it was submitted; 0: there is none */
     uint64_t name_sequence;
     uint64_t name_due_ns; /* when the last durable batch is named even if nothing else is written */
     bool name_busy;
@@ -114,7 +119,7 @@ struct recovery {
     bool leftovers;         /* something lies behind the tail, or cannot be read */
     bool chain_ahead;       /* an intact header with a later sequence lies behind the tail, or in what cannot be read */
     bool cut_due;           /* a cut batch is to be written once the superblock is */
-    bool read_again;        /* the body from the tail on, once nothing is in flight */
+    bool read_again;        /* the batch at the tail, once nothing is in flight */
     bool names_again;       /* the header ring is being read a second time */
     bool names_gaps;        /* some block of the header ring is no name */
     uint8_t names_first[2]; /* enum name_state of slots 0 and 1 of the header ring */
@@ -124,22 +129,29 @@ struct recovery {
     bool names_newer; /* the newest name was found when they were read again, so what is behind it was read once */
     bool names_due;   /* the header ring is to be read for what lies at the tail, once nothing is in flight */
     /* Each phase reads one stream of bytes: superblock copies, header ring, or the body from its head on. */
-    uint64_t read_next;      /* up to here everything is asked for */
-    uint64_t loaded;         /* up to here everything is here, or given up */
-    uint64_t read_end;       /* no further, in this phase */
-    uint64_t again_tail;     /* where the tail was when what lies behind it was last read again, plus 1; 0: never yet */
-    uint64_t named_tail;     /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
-    uint64_t lost_end;       /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
-    uint64_t sequence_max;   /* highest batch sequence seen anywhere */
-    uint64_t named_sequence; /* highest batch sequence known to have been durable */
+    uint64_t read_next;    /* up to here everything is asked for */
+    uint64_t loaded;       /* up to here everything is here, or given up */
+    uint64_t read_end;     /* no further, in this phase */
+    uint64_t again_tail;   /* where the tail was when what lies there was last read again, plus 1; 0: never yet */
+    uint64_t again_bytes;  /* so much of what lies there is to be read again */
+    uint64_t again_end;    /* lsn: up to here all of the body that the stream has passed was read twice */
+    uint64_t skip_at;      /* where the stream gets to before it goes on at skip_to, since what lies between was read */
+    uint64_t skip_to;      /* twice; 0: it does not skip */
+    uint64_t body_next;    /* read_next of the body, while the header ring is read once more */
+    uint64_t named_tail;   /* where the tail was when the header ring was last read for it, plus 1; 0: never yet */
+    uint64_t lost_end;     /* lsn: up to here there is a block of the body that cannot be read; 0: all can */
+    uint64_t sequence_max; /* highest batch sequence seen anywhere */
+    uint64_t named_sequence;   /* highest batch sequence that the header ring calls durable */
+    uint64_t durable_sequence; /* the same of the ring and of the batches behind a tail */
     uint64_t name_sequence_max;
     uint64_t term_max; /* highest term seen in any batch or name */
     uint64_t batches;  /* accepted */
     uint64_t batches_faulty;
+    uint64_t gap_last;    /* up to here there may be damaged entries of whatever kind; 0: all kinds are known */
     uint64_t config_lost; /* lowest ENTRY_CONFIG of the log that is damaged and that no superblock held; 0: none */
     struct recovery_read reads[RECOVERY_READS_MAX];
     /* Of the headers that the ring names: the newest, by sequence modulo the size; or, with named_tail, those of what
-     * begins so many blocks behind it. */
+     * lies nearest behind it. */
     struct wal_batch_header named[RECOVERY_NAMED_MAX];
     struct superblock superblocks[SUPERBLOCK_COPIES];
     uint8_t superblock_valid[SUPERBLOCK_COPIES];
@@ -181,8 +193,8 @@ void wal_flush(struct replica *replica, struct output *output);
 /* When wal_flush() has something to do although nothing happened; UINT64_MAX: never. */
 uint64_t wal_deadline(const struct replica *replica);
 
-/* For how long the oldest write of a batch has been under way; 0: none is. */
-uint64_t wal_stalled_ns(const struct replica *replica);
+/* When the oldest write that is under way, of a batch, a name or the superblock, was submitted; UINT64_MAX: none is. */
+uint64_t wal_oldest_ns(const struct replica *replica);
 
 /* A completion of one of the write operations. */
 void wal_written(struct replica *replica, struct output *output, uint64_t op_id, enum disk_result result);
@@ -208,6 +220,8 @@ bool wal_head_search(struct replica *replica, struct log_id id);
 /* Recovery gave up damaged entries that the checkpoint holds, so that the log's base is ahead of stored.head: sets that
  * to where the log may begin now. Unchanged when the batch there is damaged, too, or holds entries before the base. */
 void wal_head_follow_base(struct replica *replica);
+/* A place in the log is damaged that nobody needs any more, and a checkpoint now would take the head behind it. */
+bool wal_head_is_due(const struct replica *replica);
 /* The superblock that holds stored.head is durable: gives up what lies before it. */
 void wal_head_advance(struct replica *replica);
 
@@ -217,6 +231,9 @@ void wal_follow(struct replica *replica, const struct wal_batch_header *header);
 /* Fills a copy of the superblock of this replica. */
 void superblock_fill(const struct limits *limits, const struct replica_config *config, struct superblock_writer *writer,
                      uint8_t *copy);
+
+/* What is stored now is to be written to all copies. The writer is idle. */
+void superblock_renew(struct replica *replica);
 
 /* Do all copies hold what is stored? */
 bool superblock_is_durable(const struct replica *replica);
@@ -243,12 +260,14 @@ enum recovery_verdict recovery_verdict_of(const struct recovery_evidence *eviden
 /* How many rows of the table apply: always 1. For the test that enumerates it. */
 uint32_t recovery_rules_matching(const struct recovery_evidence *evidence);
 
-/* WALK_AGAIN: what lies behind the tail is to be read once more before it is judged. WALK_NAMES: the header ring is,
+/* WALK_AGAIN: what lies at the tail is to be read once more before it is judged. WALK_NAMES: the header ring is,
  * for what it says of the batches there. */
 enum walk_outcome { WALK_MORE, WALK_AGAIN, WALK_NAMES, WALK_END, WALK_UNKNOWN };
 enum walk_outcome recovery_walk(struct replica *replica, struct output *output);
 /* The ring names this header: remembers it, if it is one of those that recovery.named is for. */
 void recovery_name_batch(struct replica *replica, const struct wal_batch_header *header);
+/* What lies between the tail and here says whether a bad batch at the tail was durable. */
+uint64_t recovery_window_end(const struct replica *replica);
 bool recovery_names_uncertain(const struct replica *replica);
 
 /* recovery.c: the start of a life. */

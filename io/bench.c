@@ -11,6 +11,7 @@
 #include "client.h"
 #include "clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct slot {
     enum slot_state state;
     bool read;
     bool has_request; /* an operation is to be answered, perhaps after a registration */
+    bool counted;     /* it was issued after bench_measure() */
     uint32_t generation;
     uint64_t session;
     uint64_t sequence;
@@ -48,6 +50,7 @@ struct bench {
     bool counting;             /* count_max applies */
     enum reply_status refusal; /* the latest that was not REPLY_OK, for messages */
     bool relocate;             /* the leader is not where we thought */
+    uint64_t leaderless_ns;    /* since then; 0: there is one */
     uint8_t *key;
     uint8_t *value;
     uint8_t *frame;
@@ -56,7 +59,6 @@ struct bench {
 
 static const uint64_t pause_ns = 2 * NS_PER_MS;
 static const uint64_t stall_ns = 2 * NS_PER_S; /* outstanding requests and no reply for so long: the node hangs */
-static const uint64_t relocation_patience_ns = 30 * NS_PER_S;
 
 /* ---- life ---- */
 
@@ -93,7 +95,10 @@ struct bench *bench_open(const struct bench_options *options, char error[BENCH_E
     const int opened = client_open(&client, &bench->client);
     const int wired = opened == 0 ? wire_open(&bench->wire, options->endpoints, options->connections) : opened;
     if (wired < 0 || !bench_allocate(bench)) {
-        snprintf(error, BENCH_ERROR_BYTES, "%s: %s", options->endpoints, wired < 0 ? strerror(-wired) : "no memory");
+        snprintf(error, BENCH_ERROR_BYTES, "%s: %s", options->endpoints,
+                 wired == -EHOSTUNREACH ? "no such host, none of them"
+                 : wired < 0            ? strerror(-wired)
+                                        : "no memory");
         bench_close(bench);
         return NULL;
     }
@@ -115,6 +120,13 @@ void bench_close(struct bench *bench)
 const struct bench_report *bench_results(const struct bench *bench) { return &bench->report; }
 
 const char *bench_leader(const struct bench *bench) { return wire_endpoint_text(&bench->wire, bench->wire.leader); }
+
+uint64_t bench_leaderless_ns(const struct bench *bench) { return bench->leaderless_ns; }
+
+static bool bench_interrupted(const struct bench *bench)
+{
+    return bench->options.interrupted != NULL && *bench->options.interrupted != 0;
+}
 
 uint32_t bench_outstanding(const struct bench *bench) { return bench->options.inflight - bench->idle_count; }
 
@@ -205,6 +217,7 @@ static void bench_issue(struct bench *bench, uint64_t since_ns)
     ASSERT(slot->state == SLOT_IDLE && !slot->has_request);
     slot->read = prng_chance(&bench->prng, bench->options.reads_percent, 100);
     slot->has_request = true;
+    slot->counted = bench->counting;
     slot->key = bench_draw_key(bench);
     slot->since_ns = since_ns;
     slot->sequence += !slot->read;
@@ -276,7 +289,7 @@ static void bench_resume(struct bench *bench)
 
 static void bench_sample(struct bench *bench, uint64_t latency_ns)
 {
-    if (bench->options.samples == NULL || !bench->counting)
+    if (bench->options.samples == NULL)
         return;
     const uint64_t end_ms = (bench->epoch_ns + bench->now_ns) / NS_PER_MS;
     fprintf(bench->options.samples, "%llu %llu\n", (unsigned long long)end_ms, (unsigned long long)latency_ns / 1000);
@@ -291,12 +304,14 @@ static void bench_end(struct bench *bench, uint32_t slot_number, bool executed)
         bench->report.executed_ns = bench->now_ns;
         if (!slot->read)
             bench->report.full_ns = 0;
-        bench_sample(bench, bench->now_ns - slot->since_ns);
-        histogram_add(slot->read ? &bench->report.reads : &bench->report.writes, bench->now_ns - slot->since_ns);
+        if (slot->counted) {
+            bench_sample(bench, bench->now_ns - slot->since_ns);
+            histogram_add(slot->read ? &bench->report.reads : &bench->report.writes, bench->now_ns - slot->since_ns);
+        }
         bench_idle(bench, slot_number);
         return;
     }
-    bench->report.failures++;
+    bench->report.failures += slot->counted;
     bench_pause(bench, slot_number); /* a store that is full stays full for a while */
 }
 
@@ -363,6 +378,7 @@ static void bench_take(struct bench *bench, const struct reply *reply)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER:
         if (slot->state == SLOT_REGISTERING)
@@ -383,10 +399,12 @@ static void bench_on_reply(void *context, uint64_t now_ns, const struct reply *r
 
 /* ---- the leader ---- */
 
-static bool bench_find_leader(struct bench *bench)
+static bool bench_find_leader(struct bench *bench, uint64_t deadline_ns)
 {
     for (uint32_t slot = 0; slot < client_endpoint_count(bench->client); slot++) {
         struct node_status status;
+        const uint64_t now_ns = clock_now_ns();
+        client_set_timeout(bench->client, u64_max(deadline_ns, now_ns + NS_PER_MS) - now_ns);
         if (client_status(bench->client, slot, &status).outcome == CLIENT_OK && status.role == RAFT_LEADER) {
             bench->wire.leader = slot;
             return true;
@@ -399,10 +417,10 @@ static bool bench_find_leader(struct bench *bench)
 static bool bench_connect(struct bench *bench, uint64_t deadline_ns, char error[BENCH_ERROR_BYTES])
 {
     wire_disconnect(&bench->wire);
-    for (;;) {
-        if (bench_find_leader(bench) && wire_connect(&bench->wire, bench->options.spread_reads, deadline_ns))
-            break;
-        if (clock_now_ns() >= deadline_ns) {
+    while (!bench_find_leader(bench, deadline_ns)
+           || !wire_connect(&bench->wire, bench->options.spread_reads, deadline_ns)) {
+        bench->now_ns = clock_now_ns();
+        if (bench->now_ns >= deadline_ns || bench_interrupted(bench)) {
             snprintf(error, BENCH_ERROR_BYTES, "no leader at %s; last: %s", bench->options.endpoints,
                      client_error_text(bench->client));
             return false;
@@ -410,16 +428,21 @@ static bool bench_connect(struct bench *bench, uint64_t deadline_ns, char error[
         nanosleep(&(struct timespec){ .tv_nsec = (long)(10 * NS_PER_MS) }, NULL);
     }
     bench->relocate = false;
+    bench->leaderless_ns = 0;
     bench->now_ns = clock_now_ns();
     bench->progress_ns = bench->now_ns;
     return true;
 }
 
-static bool bench_relocate(struct bench *bench, char error[BENCH_ERROR_BYTES])
+/* False: `error`. True also when there is no leader yet, until then. */
+static bool bench_relocate(struct bench *bench, uint64_t until_ns, char error[BENCH_ERROR_BYTES])
 {
-    bench->report.relocations++;
-    if (!bench_connect(bench, clock_now_ns() + relocation_patience_ns, error))
-        return false;
+    if (bench->leaderless_ns == 0) {
+        bench->leaderless_ns = clock_now_ns();
+        bench->report.relocations++;
+    }
+    if (!bench_connect(bench, until_ns, error))
+        return bench->now_ns < bench->leaderless_ns + BENCH_PATIENCE_S * NS_PER_S;
     bench->paused_count = 0;
     for (uint32_t number = 0; number < bench->options.inflight; number++) {
         if (bench_rests(bench, number))
@@ -434,8 +457,9 @@ static bool bench_relocate(struct bench *bench, char error[BENCH_ERROR_BYTES])
 
 /* ---- the loop ---- */
 
-/* One turn: waits for replies until then at the latest, takes them, resumes and sends. False: `error`. */
-static bool bench_turn(struct bench *bench, uint64_t until_ns, char error[BENCH_ERROR_BYTES])
+/* One turn: waits for replies until next_ns at the latest, takes them, resumes and sends; or looks for the leader,
+ * until until_ns at the latest. False: `error`. */
+static bool bench_turn(struct bench *bench, uint64_t next_ns, uint64_t until_ns, char error[BENCH_ERROR_BYTES])
 {
     if (!wire_flush(&bench->wire))
         bench->relocate = true;
@@ -443,7 +467,7 @@ static bool bench_turn(struct bench *bench, uint64_t until_ns, char error[BENCH_
         const bool busy = bench_outstanding(bench) > 0;
         const uint64_t patience_ns = busy ? bench->progress_ns + stall_ns : UINT64_MAX;
         const uint64_t pause_end_ns = bench->paused_count > 0 ? bench->paused_until_ns : UINT64_MAX;
-        const uint64_t wake_ns = u64_min(until_ns, u64_min(patience_ns, pause_end_ns));
+        const uint64_t wake_ns = u64_min(u64_min(next_ns, until_ns), u64_min(patience_ns, pause_end_ns));
         if (!wire_wait(&bench->wire, wake_ns, bench_on_reply, bench))
             bench->relocate = true;
         bench->now_ns = clock_now_ns();
@@ -451,7 +475,7 @@ static bool bench_turn(struct bench *bench, uint64_t until_ns, char error[BENCH_
             bench->relocate = true;
     }
     if (bench->relocate)
-        return bench_relocate(bench, error);
+        return bench_relocate(bench, until_ns, error);
     if (bench->paused_count > 0 && bench->now_ns >= bench->paused_until_ns)
         bench_resume(bench);
     return true;
@@ -476,7 +500,8 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
                      reply_status_text(bench->refusal));
             return false;
         }
-        if (!bench_turn(bench, u64_min(deadline_ns, clock_now_ns() + NS_PER_S), error))
+        if (bench_interrupted(bench)
+            || !bench_turn(bench, UINT64_MAX, u64_min(deadline_ns, clock_now_ns() + NS_PER_S), error))
             return false;
     }
     bench->now_ns = clock_now_ns();
@@ -487,11 +512,11 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
 int bench_run(struct bench *bench, uint64_t until_ns, char error[BENCH_ERROR_BYTES])
 {
     bench->now_ns = clock_now_ns();
-    while (bench->now_ns < until_ns) {
+    while (bench->now_ns < until_ns && !bench_interrupted(bench)) {
         const uint64_t next_ns = bench_fill(bench);
         if (!bench_may_issue(bench) && bench_outstanding(bench) == 0)
             return 0;
-        if (!bench_turn(bench, u64_min(until_ns, next_ns), error))
+        if (!bench_turn(bench, next_ns, until_ns, error))
             return -1;
     }
     return 1;

@@ -6,13 +6,15 @@
  * if there is none, and their latency counts from when they were due (no coordinated omission).
  *
  * When the leader changes, the generator looks for the new one and sends what is unanswered again under the same
- * session and sequence; latencies go on counting meanwhile. It is not a client to learn from: client.h is. */
+ * session and sequence; latencies go on counting meanwhile. What was issued before bench_measure() does not count. It
+ * is not a client to learn from: client.h is. */
 #ifndef WW_BENCH_H
 #define WW_BENCH_H
 
 #include "../core/request.h"
 #include "histogram.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 enum bench_keys { BENCH_KEYS_FIXED, BENCH_KEYS_SEQUENTIAL, BENCH_KEYS_RANDOM };
@@ -35,9 +37,16 @@ struct bench_options {
     uint64_t count_max;    /* operations to issue after bench_measure(); 0: no end */
     uint64_t seed;         /* of keys and of the choice between read and write */
     FILE *samples;         /* NULL, or where each operation that was executed after bench_measure() gets a line */
+    const volatile sig_atomic_t *interrupted; /* NULL, or ends every call soon when it is not 0 */
 };
 
-enum { BENCH_KEY_BYTES_MIN = 8, BENCH_INFLIGHT_MAX = 8192, BENCH_CONNECTIONS_MAX = 512, BENCH_ERROR_BYTES = 256 };
+enum {
+    BENCH_KEY_BYTES_MIN = 8,
+    BENCH_INFLIGHT_MAX = 8192,
+    BENCH_CONNECTIONS_MAX = 512,
+    BENCH_ERROR_BYTES = 256,
+    BENCH_PATIENCE_S = 30
+};
 
 /* What happened since bench_measure(). */
 struct bench_report {
@@ -64,11 +73,14 @@ bool bench_prepare(struct bench *bench, uint64_t deadline_ns, char error[BENCH_E
 /* Forgets what was counted so far: the warm-up is over. */
 void bench_measure(struct bench *bench);
 
-/* Drives the load until then (clock_now_ns). 1: that time has come; 0: count_max operations are done; -1: `error`. */
+/* Drives the load until then (clock_now_ns), or an interruption. 1: that time has come; 0: count_max operations are
+ * done; -1: `error`: for BENCH_PATIENCE_S there was no leader. */
 int bench_run(struct bench *bench, uint64_t until_ns, char error[BENCH_ERROR_BYTES]);
 
 const struct bench_report *bench_results(const struct bench *bench);
 const char *bench_leader(const struct bench *bench); /* "host:port" */
+/* Since when there is no leader (clock_now_ns); 0: there is one. */
+uint64_t bench_leaderless_ns(const struct bench *bench);
 uint32_t bench_outstanding(const struct bench *bench);
 
 #endif

@@ -74,50 +74,16 @@ static void client_error(struct client *client, const char *format, ...)
 
 const char *client_error_text(const struct client *client) { return client->error; }
 
-const char *client_outcome_text(enum client_outcome outcome)
-{
-    switch (outcome) {
-    case CLIENT_OK: return "ok";
-    case CLIENT_FAILED: return "failed";
-    case CLIENT_UNKNOWN: return "unknown";
-    }
-    UNREACHABLE();
-}
-
-const char *client_reason_text(enum client_reason reason)
-{
-    switch (reason) {
-    case CLIENT_DONE: return "done";
-    case CLIENT_NOT_FOUND: return "not found";
-    case CLIENT_CONDITION_FAILED: return "condition failed";
-    case CLIENT_NO_SPACE: return "no space";
-    case CLIENT_TOO_LARGE: return "too large";
-    case CLIENT_BAD_REQUEST: return "bad request";
-    case CLIENT_WRONG_CLUSTER: return "wrong cluster";
-    case CLIENT_NOT_A_VOTER: return "not a voter";
-    case CLIENT_REFUSED: return "refused";
-    case CLIENT_TRANSFER_FAILED: return "not transferred";
-    case CLIENT_BUSY: return "busy";
-    case CLIENT_LATE: return "too late";
-    case CLIENT_NO_LEADER: return "no leader";
-    case CLIENT_UNREACHABLE: return "unreachable";
-    case CLIENT_TIMED_OUT: return "timed out";
-    case CLIENT_SESSION_LOST: return "session lost";
-    case CLIENT_NO_MEMORY: return "no memory";
-    }
-    UNREACHABLE();
-}
-
-struct slice client_text(const char *text)
-{
-    const size_t bytes = strlen(text);
-    ASSERT(bytes <= UINT32_MAX);
-    return (struct slice){ .bytes = (const uint8_t *)text, .count = (uint32_t)bytes };
-}
-
 /* ---- life ---- */
 
 static uint64_t client_or(uint64_t value, uint64_t otherwise) { return value != 0 ? value : otherwise; }
+
+static void client_next_endpoint(struct client *client)
+{
+    link_close(&client->link);
+    client->target = client->endpoints[client->endpoint_next];
+    client->endpoint_next = (client->endpoint_next + 1) % client->endpoint_count;
+}
 
 int client_open(const struct client_options *options, struct client **client)
 {
@@ -140,9 +106,10 @@ int client_open(const struct client_options *options, struct client **client)
     prng_seed(&new->prng, seed);
     memcpy(new->endpoints, endpoints, sizeof(endpoints[0]) * (size_t)count);
     new->endpoint_count = (uint32_t)count;
-    new->target = new->endpoints[0];
-    new->endpoint_next = 1 % new->endpoint_count;
     link_init(&new->link);
+    do
+        client_next_endpoint(new);
+    while (new->target.address_bytes == 0);
     *client = new;
     return 0;
 }
@@ -201,11 +168,20 @@ static int client_exchange(struct client *client, struct link *link, struct requ
     return error < 0 ? error : link_receive(link, request->request_id, deadline_ns, reply);
 }
 
-static void client_next_endpoint(struct client *client)
+/* An attempt without a reply. What a node has answered says more than an attempt that the end of the call cut short,
+ * and one that may have been executed more than a node that is down. */
+static void client_missed(struct client *client, struct client_run *run, enum client_reason reason, int error,
+                          const char *what)
 {
-    link_close(&client->link);
-    client->target = client->endpoints[client->endpoint_next];
-    client->endpoint_next = (client->endpoint_next + 1) % client->endpoint_count;
+    const bool answered = run->reason != CLIENT_UNREACHABLE && run->reason != CLIENT_TIMED_OUT;
+    if (answered && !run->doubtful && error == -ETIMEDOUT && clock_now_ns() >= run->deadline_ns)
+        return;
+    if (reason != CLIENT_UNREACHABLE || (!run->doubtful && run->reason != CLIENT_TIMED_OUT))
+        run->reason = reason;
+    client_error(client, "%s: %s%s", client->target.text, what,
+                 error == -EPROTO      ? "sent bytes that are not a reply"
+                 : error == -ETIMEDOUT ? "no answer in time"
+                                       : endpoint_error_text(&client->target, error));
 }
 
 /* True when there is a reply; otherwise run->reason and the error text say what happened. */
@@ -215,10 +191,7 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
     if (client->link.fd < 0) {
         const int error = link_connect(&client->link, &client->target, deadline_ns);
         if (error < 0) {
-            /* An attempt that may have been executed says more about the call than a node that is down. */
-            if (!run->doubtful && run->reason != CLIENT_TIMED_OUT)
-                run->reason = CLIENT_UNREACHABLE;
-            client_error(client, "%s: cannot connect: %s", client->target.text, strerror(-error));
+            client_missed(client, run, CLIENT_UNREACHABLE, error, "cannot connect: ");
             client_next_endpoint(client);
             return false;
         }
@@ -235,9 +208,7 @@ static bool client_attempt(struct client *client, struct client_run *run, struct
         return true;
     }
     run->doubtful |= sent && run->write;
-    run->reason = error == -ENOMEM ? CLIENT_NO_MEMORY : CLIENT_TIMED_OUT;
-    client_error(client, "%s: %s", client->target.text,
-                 error == -EPROTO ? "sent bytes that are not a reply" : strerror(-error));
+    client_missed(client, run, error == -ENOMEM ? CLIENT_NO_MEMORY : CLIENT_TIMED_OUT, error, "");
     client_next_endpoint(client);
     return false;
 }
@@ -256,7 +227,7 @@ static void client_pause_for(struct client *client, struct client_run *run, uint
     const uint64_t until_ns = u64_min(
         clock_now_ns() + pause_ns + prng_below(&client->prng, u64_max(backoff_ns, asked_ns) / 2 + 1), run->deadline_ns);
     const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S) };
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
     run->since_pause = 0;
     run->leaderless = false;
@@ -307,6 +278,7 @@ static bool client_judge(struct client *client, struct client_run *run)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: return true;
     case REPLY_NOT_LEADER: client_follow(client, run); return false;
@@ -347,6 +319,7 @@ static void client_run(struct client *client, struct client_run *run, struct req
     run->doubtful = false;
     run->reason = CLIENT_UNREACHABLE;
     run->answered_by = 0;
+    client->error[0] = '\0';
     while (!run->answered && run->reason != CLIENT_NO_MEMORY && clock_now_ns() < run->deadline_ns) {
         if (client_attempt(client, run, request))
             run->answered = client_judge(client, run);
@@ -378,7 +351,8 @@ static enum client_reason client_reason_of(enum reply_status status)
     case REPLY_NO_VOTER_LEFT:
     case REPLY_WRONG_ROLE:
     case REPLY_LEARNER_BEHIND:
-    case REPLY_WOULD_LOSE_QUORUM: return CLIENT_REFUSED;
+    case REPLY_WOULD_LOSE_QUORUM:
+    case REPLY_TARGET_SILENT: return CLIENT_REFUSED;
     case REPLY_NOT_A_VOTER: return CLIENT_NOT_A_VOTER;
     case REPLY_TRANSFER_FAILED: return CLIENT_TRANSFER_FAILED;
     case REPLY_NO_LEADER:
@@ -530,7 +504,6 @@ static enum client_reason client_check_request(struct client *client, const stru
 
 static struct client_result client_ask(struct client *client, struct request *request)
 {
-    client->error[0] = '\0';
     struct client_run run = { .deadline_ns = clock_now_ns() + client->options.timeout_ns };
     client_run(client, &run, request);
     return client_finish(client, &run);
@@ -565,7 +538,6 @@ static struct client_result client_write(struct client *client, struct request *
     const enum client_reason problem = client_check_request(client, request);
     if (problem != CLIENT_DONE)
         return (struct client_result){ .outcome = CLIENT_FAILED, .reason = problem };
-    client->error[0] = '\0';
     struct client_run run = { .write = true, .deadline_ns = clock_now_ns() + client->options.timeout_ns };
     for (;;) {
         if (client->session == 0 && !client_register(client, &run))
@@ -620,7 +592,6 @@ struct client_result client_change_members(struct client *client, const struct m
         .flags = force ? REQUEST_FLAG_FORCE : 0,
         .value = { .bytes = (const uint8_t *)operations, .count = count * (uint32_t)sizeof(operations[0]) },
     };
-    client->error[0] = '\0';
     struct client_run run = { .write = true, .deadline_ns = clock_now_ns() + client->options.timeout_ns };
     client_run(client, &run, &request);
     return client_finish(client, &run);
@@ -672,7 +643,7 @@ struct client_result client_node(struct client *client, uint32_t endpoint_slot, 
 {
     ASSERT(endpoint_slot < client->endpoint_count);
     memset(node, 0, sizeof(*node));
-    const struct endpoint *endpoint = &client->endpoints[endpoint_slot];
+    struct endpoint *endpoint = &client->endpoints[endpoint_slot];
     const uint64_t deadline_ns =
         clock_now_ns() + u64_min(client->options.timeout_ns, client->options.attempt_timeout_ns);
     struct client_result result = { .outcome = CLIENT_FAILED, .reason = CLIENT_UNREACHABLE };
@@ -686,7 +657,7 @@ struct client_result client_node(struct client *client, uint32_t endpoint_slot, 
         error = client_exchange(client, &link, &request, deadline_ns, &reply, &sent);
     if (error < 0) {
         result.reason = sent ? CLIENT_TIMED_OUT : CLIENT_UNREACHABLE;
-        client_error(client, "%s: %s", endpoint->text, strerror(-error));
+        client_error(client, "%s: %s", endpoint->text, endpoint_error_text(endpoint, error));
     } else if (reply.status != REPLY_OK || !client_take_node(node, reply.value)) {
         result.reason = client_reason_of(reply.status);
         client_error(client, "%s: %s", endpoint->text, reply_status_text(reply.status));

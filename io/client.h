@@ -29,10 +29,11 @@ struct client_txn;
 
 /* Zero means the default in brackets. */
 struct client_options {
-    const char *endpoints;       /* "host:port,..."; required; copied */
-    uint64_t cluster_id;         /* nodes of another cluster refuse; [any] */
-    uint64_t timeout_ns;         /* of a whole call with all its retries [5 s]. Requests say what is left of it: a node
-                                    does not execute what it comes to only after that */
+    const char *endpoints; /* "host:port,..."; required; copied. A host that is not found counts as unreachable, and
+                              is looked up again when it is tried */
+    uint64_t cluster_id;   /* nodes of another cluster refuse; [any] */
+    uint64_t timeout_ns;   /* of a whole call with all its retries [5 s]. Requests say what is left of it: a node
+                              does not execute what it comes to only after that */
     uint64_t attempt_timeout_ns; /* of waiting for one node [1 s] */
     uint64_t backoff_ns_min;     /* first pause between rounds of attempts, doubled each time [2 ms] */
     uint64_t backoff_ns_max;     /* the longest; each pause is drawn from its upper half [250 ms, and
@@ -52,7 +53,7 @@ enum client_reason {
     CLIENT_BAD_REQUEST,      /* an empty key, or a key that one branch of a transaction writes twice */
     CLIENT_WRONG_CLUSTER,    /* the node belongs to another cluster than options.cluster_id */
     CLIENT_NOT_A_VOTER,      /* transfer: it could not lead */
-    CLIENT_REFUSED,          /* change_members: result.status says why */
+    CLIENT_REFUSED,          /* change_members, transfer: result.status says why */
     CLIENT_TRANSFER_FAILED,  /* transfer: the leader gave up after an election timeout, or another node took over */
     CLIENT_BUSY,             /* nodes answered "busy" until the deadline */
     CLIENT_LATE,             /* the node came to the request after the deadline, and did not execute it */
@@ -78,8 +79,8 @@ struct client_result {
     struct slice value;       /* get: borrowed; valid until the next call on this client */
 };
 
-/* 0 and *client, to be closed; or a negative errno: -EINVAL malformed endpoint, -EHOSTUNREACH unknown host, -E2BIG too
- * many, -ENOMEM. Connects to nobody yet. */
+/* 0 and *client, to be closed; or a negative errno: -EINVAL malformed endpoint, -EHOSTUNREACH none of the
+ * hosts is known, -E2BIG too many, -ENOMEM. Connects to nobody yet. */
 int client_open(const struct client_options *options, struct client **client) __attribute__((warn_unused_result));
 void client_close(struct client *client); /* NULL is allowed */
 

@@ -1,4 +1,7 @@
-/* The node's clock: monotonic, sampled once per turn of the loop. Wall time exists only in log lines (logger.c). */
+/* The node's clock: monotonic, sampled once per turn of the loop. Wall time exists only in log lines (logger.c).
+ *
+ * It goes on while the machine is suspended, which CLOCK_MONOTONIC does not: who sleeps for an hour and then answers
+ * from its lease, or from what it heard last, must see that it is late (core/read.h). */
 #ifndef WW_CLOCK_H
 #define WW_CLOCK_H
 
@@ -16,7 +19,7 @@
 static inline uint64_t clock_now_ns(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 

@@ -2,12 +2,15 @@
 #include "datadir.h"
 
 #include "clock.h"
+#include "logger.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -19,6 +22,9 @@ enum {
     ZERO_BYTES = 4 * 1024 * 1024,
     LOG_BYTES_PER_ENTRY = 256, /* log_entries_max follows from the size of the body ring by this */
 };
+
+/* What is left to do when the right file cannot be brought back; of the directory. */
+#define ADVICE "; if it cannot be brought back, remove %s and start with --rejoin"
 
 __attribute__((format(printf, 2, 3))) static bool datadir_fail(struct datadir *datadir, const char *format, ...)
 {
@@ -72,11 +78,23 @@ bool datadir_limits(uint64_t wal_bytes, struct limits *limits)
     return limits_with_body((uint32_t)(blocks - fixed_blocks), limits);
 }
 
-bool datadir_exists(const char *path)
+/* An open WAL, or a negative errno. */
+static int wal_open(const char *path, int flags)
 {
     char name[PATH_MAX];
     const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
-    return bytes > 0 && (size_t)bytes < sizeof(name) && access(name, F_OK) == 0;
+    if (bytes < 0 || (size_t)bytes >= sizeof(name))
+        return -ENAMETOOLONG;
+    const int fd = open(name, flags | O_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
+int datadir_exists(const char *path)
+{
+    const int fd = wal_open(path, O_PATH);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 ? 1 : fd == -ENOENT ? 0 : fd;
 }
 
 /* name: of a file in the directory with a slash before it, or empty. */
@@ -92,15 +110,17 @@ static bool datadir_lock(struct datadir *datadir, int fd, const char *path, cons
     return datadir_fail(datadir, "%s%s: locked by another process: is this node running already?", path, name);
 }
 
-/* The entry of a new directory: what the directory holds must not vanish with it. */
-static bool datadir_sync_parent(struct datadir *datadir, const char *path)
+int datadir_sync_parent(const char *path)
 {
-    const int parent_fd = openat(datadir->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool synced = parent_fd >= 0 && fsync(parent_fd) == 0;
-    const int cause = errno;
-    if (parent_fd >= 0)
-        close(parent_fd);
-    return synced || datadir_fail(datadir, "%s/..: cannot sync: %s", path, strerror(cause));
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return -ENOMEM;
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    const int result = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return result;
 }
 
 static bool datadir_open_directory(struct datadir *datadir, const char *path)
@@ -111,8 +131,9 @@ static bool datadir_open_directory(struct datadir *datadir, const char *path)
     datadir->directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (datadir->directory_fd < 0)
         return datadir_fail(datadir, "%s: cannot open as a directory: %s", path, strerror(errno));
-    if (made && !datadir_sync_parent(datadir, path))
-        return false;
+    const int synced = made ? datadir_sync_parent(path) : 0;
+    if (synced != 0)
+        return datadir_fail(datadir, "%s: cannot sync the directory that it is in: %s", path, strerror(-synced));
     return datadir_lock(datadir, datadir->directory_fd, path, "");
 }
 
@@ -256,6 +277,9 @@ static bool wal_format(struct datadir *datadir, const struct datadir_options *op
         stored = options->origin->stored;
     stored.members.latest = *options->configuration;
     stored.members.previous = *options->configuration;
+    if (options->origin == NULL)
+        LOG(LOG_LEVEL_INFO, "formatting", FIELD_TEXT("data", options->path),
+            FIELD_NUMBER("wal_bytes", limits_wal_bytes(&datadir->limits)));
     int result = wal_build(datadir->wal_fd, &datadir->limits, config, &stored, options->rejoin);
     if (result == 0)
         result = datadir_rename(datadir, "wal.new", "wal");
@@ -301,15 +325,14 @@ static bool wal_summarize(int fd, struct superblock_summary *summary)
     return found;
 }
 
-bool datadir_summarize(const char *path, struct superblock_summary *summary)
+int datadir_summarize(const char *path, struct superblock_summary *summary)
 {
-    char name[PATH_MAX];
-    const int bytes = snprintf(name, sizeof(name), "%s/wal", path);
-    const int fd = bytes > 0 && (size_t)bytes < sizeof(name) ? open(name, O_RDONLY | O_CLOEXEC) : -1;
-    const bool found = fd >= 0 && wal_summarize(fd, summary);
-    if (fd >= 0)
-        close(fd);
-    return found;
+    const int fd = wal_open(path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    const bool found = wal_summarize(fd, summary);
+    close(fd);
+    return found ? 0 : -EBADMSG;
 }
 
 static bool summary_check(struct datadir *datadir, const struct datadir_options *options,
@@ -348,8 +371,8 @@ static bool file_check(struct datadir *datadir, const char *path, const char *na
     if (!S_ISREG(status.st_mode))
         return datadir_fail(datadir, "%s%s: not a regular file", path, name);
     if ((uint64_t)status.st_size < bytes)
-        return datadir_fail(datadir, "%s%s: truncated: %llu bytes of %llu", path, name,
-                            (unsigned long long)status.st_size, (unsigned long long)bytes);
+        return datadir_fail(datadir, "%s%s: truncated: %llu bytes of %llu" ADVICE, path, name,
+                            (unsigned long long)status.st_size, (unsigned long long)bytes, path);
     return true;
 }
 
@@ -374,7 +397,7 @@ static bool datadir_load(struct datadir *datadir, const struct datadir_options *
         || !file_check(datadir, path, "/wal", datadir->wal_fd, limits_wal_bytes(&datadir->limits)))
         return false;
     if (faccessat(datadir->directory_fd, "data", F_OK, 0) != 0 && errno == ENOENT)
-        return datadir_fail(datadir, "%s/data: missing: it belongs to the WAL beside it", path);
+        return datadir_fail(datadir, "%s/data: missing: it belongs to the WAL beside it" ADVICE, path, path);
     if (!datadir_open_file(datadir, options, "/data", 0, &datadir->data_fd)
         || !file_check(datadir, path, "/data", datadir->data_fd, limits_data_bytes(&datadir->limits)))
         return false;

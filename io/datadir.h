@@ -49,11 +49,11 @@ struct datadir {
 /* The production limits with a WAL file of at most wal_bytes. False: not in WAL_BYTES_MIN..WAL_BYTES_MAX. */
 bool datadir_limits(uint64_t wal_bytes, struct limits *limits);
 
-/* Does the directory hold a node already? */
-bool datadir_exists(const char *path);
+/* Does the directory hold a node already? 1 or 0, or a negative errno when that cannot be seen. */
+int datadir_exists(const char *path);
 
-/* Whose it is, before it is opened. False: no superblock of it can be read. */
-bool datadir_summarize(const char *path, struct superblock_summary *summary);
+/* Whose it is, before it is opened. 0, -EBADMSG when no superblock of it is intact, or a negative errno. */
+int datadir_summarize(const char *path, struct superblock_summary *summary);
 
 /* Of a body ring of this size what clients may fill; the rest is limits.wal_reserve_blocks. */
 uint64_t datadir_usable_bytes(uint64_t body_bytes);
@@ -63,5 +63,8 @@ uint64_t datadir_usable_bytes(uint64_t body_bytes);
 bool datadir_open(struct datadir *datadir, const struct datadir_options *options, const struct replica_config *config,
                   uint64_t default_cluster_id);
 void datadir_close(struct datadir *datadir);
+
+/* Makes the names in the directory that path lies in durable: it was made there, or renamed. A negative errno, or 0. */
+int datadir_sync_parent(const char *path);
 
 #endif

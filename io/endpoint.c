@@ -64,25 +64,32 @@ int endpoint_parse_numeric(const char *text, size_t count, struct endpoint *endp
 int endpoint_list_parse(const char *text, struct endpoint list[ENDPOINTS_MAX])
 {
     int count = 0;
-    for (const char *part = text;;) {
+    bool found = false;
+    for (const char *part = text;; part++) {
         const size_t bytes = strcspn(part, ",");
         struct endpoint endpoint;
         const int error = count == ENDPOINTS_MAX ? -E2BIG : endpoint_parse(part, bytes, &endpoint);
-        if (error < 0) {
+        if (error < 0 && error != -EHOSTUNREACH) {
             memset(list[0].text, 0, sizeof(list[0].text));
             memcpy(list[0].text, part, bytes < sizeof(list[0].text) ? bytes : sizeof(list[0].text) - 1);
             return error;
         }
+        found |= error == 0;
         list[count++] = endpoint;
-        if (part[bytes] == '\0')
-            return count;
-        part += bytes + 1;
+        part += bytes;
+        if (*part == '\0')
+            return found ? count : -EHOSTUNREACH;
     }
 }
 
-int endpoint_connect(const struct endpoint *endpoint)
+int endpoint_connect(struct endpoint *endpoint)
 {
-    ASSERT(endpoint->address_bytes > 0);
+    if (endpoint->address_bytes == 0) {
+        const struct endpoint unknown = *endpoint;
+        const int error = endpoint_parse(unknown.text, strlen(unknown.text), endpoint);
+        if (error < 0)
+            return error;
+    }
     const int fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -95,4 +102,9 @@ int endpoint_connect(const struct endpoint *endpoint)
     const int error = -errno;
     close(fd);
     return error;
+}
+
+const char *endpoint_error_text(const struct endpoint *endpoint, int error)
+{
+    return endpoint->address_bytes == 0 && error == -EHOSTUNREACH ? "no such host" : strerror(-error);
 }

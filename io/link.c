@@ -54,7 +54,7 @@ static int link_wait(const struct link *link, short events, uint64_t deadline_ns
     }
 }
 
-int link_connect(struct link *link, const struct endpoint *endpoint, uint64_t deadline_ns)
+int link_connect(struct link *link, struct endpoint *endpoint, uint64_t deadline_ns)
 {
     link_close(link);
     link->fd = endpoint_connect(endpoint);

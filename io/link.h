@@ -22,7 +22,7 @@ void link_deinit(struct link *link);
 void link_close(struct link *link);
 
 /* Deadlines are times of clock_now_ns(). All return 0 or a negative errno; -ETIMEDOUT when one passes first. */
-int link_connect(struct link *link, const struct endpoint *endpoint, uint64_t deadline_ns)
+int link_connect(struct link *link, struct endpoint *endpoint, uint64_t deadline_ns)
     __attribute__((warn_unused_result));
 /* *sent: whether any byte left. Without one, the node surely did not see the request. */
 int link_send(struct link *link, struct slice frame, uint64_t deadline_ns, bool *sent)

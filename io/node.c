@@ -2,13 +2,13 @@
 #include "node.h"
 
 #include "../core/inspect.h"
-#include "../core/install.h"
 #include "../core/request.h"
 #include "ahead.h"
 #include "clock.h"
 #include "connection.h"
 #include "devices.h"
 #include "logger.h"
+#include "node_log.h"
 #include "peers.h"
 #include "region.h"
 
@@ -32,10 +32,11 @@ enum {
 #define STALL_NS (10 * NS_PER_MS)
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 #define LEAVE_NS_MAX (5 * NS_PER_S)
-#define DUPLICATE_LOG_NS (60 * NS_PER_S)
 #define REJOIN_LOG_NS (10 * NS_PER_S)
 #define NO_SPACE_LOG_NS (60 * NS_PER_S)
 #define STRANGER_LOG_NS (10 * NS_PER_S)
+/* A new node that is refused as of another cluster for so long will be for ever. */
+#define FOREIGN_NS (5 * NS_PER_S)
 enum { LOG_FILLING_PERCENT = 80, LOG_WELL_PERCENT = 50 };
 
 /* A step is slow when it computes for longer than all of them should. What the clock on the wall says is not the step's
@@ -83,21 +84,20 @@ struct node {
     bool accepting;
     bool leaving;
     bool stopped;
-    bool removed;       /* stopped for that reason */
-    bool member;        /* has been one in this life */
-    bool ready;         /* recovery is over */
-    bool space_refused; /* a write found the store full */
+    bool removed; /* stopped for that reason */
+    bool member;  /* has been one in this life */
+    bool led;     /* has heard a leader in this life, or been it */
     bool filling_said;
     bool full_said;
-    uint64_t log_watch_ns;      /* when to look next */
-    uint64_t no_space_next_ns;  /* when it may be said again */
-    uint64_t rejoin_next_ns;    /* when it is said that answers are missing */
-    uint64_t stranger_next_ns;  /* when it is said, or believed, that this node is no member */
-    uint64_t duplicate_next_ns; /* when a refusal for that reason may be logged again */
+    uint64_t log_watch_ns;     /* when to look next */
+    uint64_t no_space_next_ns; /* when it may be said again */
+    uint64_t rejoin_next_ns;   /* when it is said that answers are missing */
+    uint64_t stranger_next_ns; /* when it is said, or believed, that this node is no member */
     uint32_t input_count;
     uint64_t turns;
     uint64_t steps;
     struct step_watch watch;
+    struct node_log log;
     struct devices devices;
     struct node_input inputs[INPUTS_MAX];
     struct io_event events[EVENTS_MAX];
@@ -154,56 +154,55 @@ static void effect_reply(struct node *node, const struct effect *effect)
     connection_drop(&node->connections, connection);
 }
 
-/* A directory that was wiped is refused as often as its node dials, for ever: one line a minute. */
-static void log_duplicate(struct node *node, const char *event, uint64_t id)
+/* The time for an answer from a lease, or within a bound, has run out since the clock was read (Raft 6.4.1): the client
+ * is told to ask again. A peer asks again anyway. */
+static void effect_late(struct node *node, const struct effect *effect)
 {
-    char cause[192];
-    if (node->now_ns < node->duplicate_next_ns)
+    struct connection *connection = connections_find(&node->connections, effect->target);
+    struct reply reply;
+    uint8_t frame[128];
+    if (effect->kind != EFFECT_REPLY || connection == NULL
+        || reply_decode(effect->bytes, node->options->limits->frame_bytes_max, &reply) != FRAME_OK)
         return;
-    node->duplicate_next_ns = node->now_ns + DUPLICATE_LOG_NS;
-    snprintf(
-        cause, sizeof cause,
-        "the cluster knows node %llu with another data directory; start it with that one, or, if that one is lost, "
-        "with a new one and --rejoin",
-        (unsigned long long)id);
-    LOG(LOG_LEVEL_WARN, event, FIELD_TEXT("cause", cause));
+    const struct reply late = { .request_id = reply.request_id, .status = REPLY_BUSY, .retry_after_ms = 1 };
+    ASSERT(reply_bytes(&late) <= sizeof frame);
+    reply_encode(&late, node->options->config->cluster_id, frame);
+    connection_send(&node->connections, connection, (struct slice){ frame, reply_bytes(&late) });
 }
 
 static void effect_refuse(struct node *node, const struct effect *effect, const struct node_input *from)
 {
     if (from->connection == NULL || connections_find(&node->connections, from->connection_handle) == NULL)
         return;
-    struct frame_header header = { .from = 0 };
     char remote[MEMBER_ADDRESS_BYTES];
-    if (from->input.bytes.count >= sizeof(header))
-        memcpy(&header, from->input.bytes.bytes, sizeof(header));
-    if (effect->verdict == FRAME_DUPLICATE_NODE)
-        log_duplicate(node, "frame-refused",
-                      header.type == FRAME_REFUSAL ? node->options->config->node_id : header.from);
-    else
-        LOG(LOG_LEVEL_WARN, "frame-refused", FIELD_TEXT("cause", frame_verdict_text(effect->verdict)),
-            FIELD_TEXT("remote", connection_remote(from->connection, remote)), FIELD_NUMBER("from", header.from),
-            FIELD_NUMBER("type", header.type), FIELD_NUMBER("bytes", from->input.bytes.count));
+    node_log_refused(&node->log, effect->verdict, from->input.bytes, connection_remote(from->connection, remote),
+                     node->now_ns);
     if (effect->bytes.count > 0)
         connection_send(&node->connections, from->connection, effect->bytes);
     connection_drain(&node->connections, from->connection);
 }
 
-static void effect_stop(struct node *node, const struct effect *effect)
+static void node_stop(struct node *node, const char *cause, uint64_t detail)
 {
     node->stopped = true;
+    LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", cause), FIELD_NUMBER("detail", detail),
+        FIELD_TEXT("data", node->options->data_path));
+}
+
+static void effect_stop(struct node *node, const struct effect *effect)
+{
+    node_stop(node, stop_reason_text(effect->stop), effect->detail);
     node->removed = effect->stop == STOP_REMOVED;
-    LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", stop_reason_text(effect->stop)),
-        FIELD_NUMBER("detail", effect->detail), FIELD_TEXT("data", node->options->data_path));
 }
 
 static void node_carry_out(struct node *node, const struct node_input *from)
 {
     for (uint32_t slot = 0; slot < node->output.effect_count; slot++) {
         const struct effect *effect = &node->output.effects[slot];
-        /* The time has run out since the clock was read: who asked asks again (Raft 6.4.1). */
-        if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns)
+        if (effect->deadline_ns != 0 && clock_now_ns() >= effect->deadline_ns) {
+            effect_late(node, effect);
             continue;
+        }
         switch (effect->kind) {
         case EFFECT_SEND: peers_send(&node->peers, effect->target, effect->bytes); break;
         case EFFECT_REPLY: effect_reply(node, effect); break;
@@ -213,138 +212,6 @@ static void node_carry_out(struct node *node, const struct node_input *from)
         case EFFECT_REFUSE: effect_refuse(node, effect, from); break;
         case EFFECT_STOP: effect_stop(node, effect); break;
         }
-    }
-}
-
-/* How an event shows in the log: its level, and what its numbers are called. */
-static const struct {
-    enum logger_level level;
-    const char *a;
-    const char *b;
-} event_views[EVENT_KINDS] = {
-    [EVENT_ROLE] = { LOG_LEVEL_INFO, "role", "leader" },
-    [EVENT_TERM] = { LOG_LEVEL_DEBUG, "term", NULL },
-    [EVENT_VOTE] = { LOG_LEVEL_DEBUG, "candidate", "term" },
-    [EVENT_HARD_STATE] = { LOG_LEVEL_DEBUG, "term", "vote" },
-    [EVENT_APPEND] = { LOG_LEVEL_DEBUG, "index", "term" },
-    [EVENT_TRUNCATE] = { LOG_LEVEL_DEBUG, "kept", NULL },
-    [EVENT_DURABLE] = { LOG_LEVEL_DEBUG, "index", NULL },
-    [EVENT_COMMIT] = { LOG_LEVEL_DEBUG, "index", NULL },
-    [EVENT_APPLY] = { LOG_LEVEL_DEBUG, "index", "digest" },
-    [EVENT_EXECUTED] = { LOG_LEVEL_DEBUG, "index", "status" },
-    [EVENT_SESSION_EVICTED] = { LOG_LEVEL_DEBUG, "session", NULL },
-    [EVENT_READ_ROUND] = { LOG_LEVEL_DEBUG, "round", "index" },
-    [EVENT_READ_SERVED] = { LOG_LEVEL_DEBUG, "index", "applied" },
-    [EVENT_APPEND_REJECTED] = { LOG_LEVEL_DEBUG, "peer", "hint" },
-    [EVENT_IMPOSSIBLE] = { LOG_LEVEL_ERROR, "peer", NULL },
-    [EVENT_QUORUM_LOST] = { LOG_LEVEL_WARN, "silent_ns", NULL },
-    [EVENT_RECOVERED] = { LOG_LEVEL_INFO, "last", "batches" },
-    [EVENT_TAIL_CUT] = { LOG_LEVEL_WARN, "kept", "lsn" },
-    [EVENT_SUPERBLOCK_REPAIR] = { LOG_LEVEL_WARN, "copies", NULL },
-    [EVENT_READ_RETRIED] = { LOG_LEVEL_WARN, "offset", NULL },
-    [EVENT_BUSY] = { LOG_LEVEL_DEBUG, "status", "retry_after_ms" },
-    [EVENT_CHECKPOINT_RELIEF] = { LOG_LEVEL_INFO, "index", NULL },
-    [EVENT_CHECKPOINT_RENEW] = { LOG_LEVEL_WARN, "index", NULL },
-    [EVENT_CHECKPOINT_FROZEN] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_CHECKPOINT] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_STORE_LOADED] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_PAGE_DAMAGED] = { LOG_LEVEL_WARN, "at", "level" },
-    [EVENT_INSTALL] = { LOG_LEVEL_INFO, "phase", "peer" },
-    [EVENT_INSTALL_PAGES] = { LOG_LEVEL_DEBUG, "pages", "wanted" },
-    [EVENT_INSTALL_PATCHED] = { LOG_LEVEL_DEBUG, "pages", "bytes" },
-    [EVENT_INSTALL_UNFIT] = { LOG_LEVEL_INFO, "pages", NULL },
-    [EVENT_INSTALL_RETARGET] = { LOG_LEVEL_INFO, "index", "peer" },
-    [EVENT_INSTALL_DONE] = { LOG_LEVEL_INFO, "index", "pages" },
-    [EVENT_OFFER] = { LOG_LEVEL_DEBUG, "peer", "index" },
-    [EVENT_BATCH_DAMAGED] = { LOG_LEVEL_WARN, "first", "entries" },
-    [EVENT_ABSTAIN] = { LOG_LEVEL_WARN, "last", "lsn" },
-    [EVENT_ABSTAIN_OVER] = { LOG_LEVEL_INFO, "index", "term" },
-    [EVENT_REJOIN] = { LOG_LEVEL_WARN, "answers_needed", "directory" },
-    [EVENT_REJOIN_KNOWN] = { LOG_LEVEL_INFO, "term", "answers" },
-    [EVENT_REJOINED] = { LOG_LEVEL_INFO, "index", "term" },
-    [EVENT_REPLACED] = { LOG_LEVEL_WARN, "node", "directory" },
-    [EVENT_SCRUB_MENDED] = { LOG_LEVEL_WARN, "device", "offset" },
-    [EVENT_SCRUBBED] = { LOG_LEVEL_DEBUG, "passes", "mended" },
-    [EVENT_DIVERGED] = { LOG_LEVEL_ERROR, "index", "applied" },
-    [EVENT_UNRECOVERABLE] = { LOG_LEVEL_ERROR, "index", "term" },
-    [EVENT_CONFIGURATION] = { LOG_LEVEL_INFO, "index", "step" },
-    [EVENT_LEASE_READ] = { LOG_LEVEL_DEBUG, "applied", "left_ns" },
-    [EVENT_TRANSFER] = { LOG_LEVEL_INFO, "target", "step" },
-    [EVENT_PEER] = { LOG_LEVEL_DEBUG, "peer", "state" },
-    [EVENT_LATE] = { LOG_LEVEL_DEBUG, "budget_ns", "waited_ns" },
-    [EVENT_DISK_STALLED] = { LOG_LEVEL_WARN, "stalled_ns", NULL },
-    [EVENT_LED_IN_VAIN] = { LOG_LEVEL_WARN, "checkpoint", "wanted" },
-    [EVENT_ENTRY_REPAIRED] = { LOG_LEVEL_INFO, "index", "term" },
-};
-
-static void log_role(struct node *node, const struct event *event)
-{
-    struct replica_view view;
-    replica_inspect(node->replica, &view);
-    if (!node->ready && event->a != RAFT_STARTING) {
-        node->ready = true;
-        LOG(LOG_LEVEL_INFO, "ready", FIELD_NUMBER("term", view.term), FIELD_NUMBER("last", view.last.index));
-    }
-    LOG(LOG_LEVEL_INFO, "role", FIELD_TEXT("role", raft_role_text((enum raft_role)event->a)),
-        FIELD_NUMBER("term", view.term), FIELD_NUMBER("leader", event->b), FIELD_NUMBER("last", view.last.index),
-        FIELD_NUMBER("commit", view.commit));
-}
-
-static void log_install(const struct event *event)
-{
-    static const char *const phases[] = {
-        [INSTALL_IDLE] = "idle", [INSTALL_ASK] = "ask", [INSTALL_PULL] = "pull", [INSTALL_SWITCH] = "switch"
-    };
-    ASSERT(event->a < ARRAY_COUNT(phases));
-    LOG(event_views[EVENT_INSTALL].level, event_kind_text(event->kind), FIELD_TEXT("phase", phases[event->a]),
-        FIELD_NUMBER("peer", event->b));
-}
-
-static void log_configuration(struct node *node, const struct event *event)
-{
-    static const char *const steps[] = { [CONFIGURATION_JOINT] = "joint",
-                                         [CONFIGURATION_FINAL] = "final",
-                                         [CONFIGURATION_ROLLED_BACK] = "rolled-back",
-                                         [CONFIGURATION_LOADED] = "loaded" };
-    const struct configuration *now = replica_configuration(node->replica);
-    char members[1024] = "";
-    ASSERT(event->b < ARRAY_COUNT(steps));
-    for (uint32_t slot = 0, used = 0; slot < MEMBERS_MAX && used < sizeof(members); slot++) {
-        const struct member *member = &now->members[slot];
-        if (member->id != 0)
-            used += (uint32_t)snprintf(members + used, sizeof(members) - used, "%s%llu%s", used > 0 ? " " : "",
-                                       (unsigned long long)member->id,
-                                       (member->roles & MEMBER_VOTER) != 0       ? ""
-                                       : (member->roles & MEMBER_VOTER_OLD) != 0 ? "(leaves)"
-                                                                                 : "(learner)");
-    }
-    LOG(LOG_LEVEL_INFO, event_kind_text(event->kind), FIELD_NUMBER("index", event->a),
-        FIELD_TEXT("step", steps[event->b]), FIELD_TEXT("members", members));
-}
-
-static void log_event(const struct event *event)
-{
-    ASSERT(event->kind < EVENT_KINDS);
-    const char *a = event_views[event->kind].a, *b = event_views[event->kind].b;
-    ASSERT(a != NULL);
-    const struct logger_field fields[] = { FIELD_NUMBER(a, event->a), FIELD_NUMBER(b, event->b) };
-    logger_write(event_views[event->kind].level, event_kind_text(event->kind), fields, b != NULL ? 2 : 1);
-}
-
-static void node_log_events(struct node *node)
-{
-    uint32_t count = u32_min(node->output.event_count, node->output.event_max);
-    for (uint32_t slot = 0; slot < count; slot++) {
-        const struct event *event = &node->output.events[slot];
-        node->space_refused |= event->kind == EVENT_EXECUTED && event->b == REPLY_NO_SPACE;
-        if (event->kind == EVENT_ROLE)
-            log_role(node, event);
-        else if (event->kind == EVENT_INSTALL)
-            log_install(event);
-        else if (event->kind == EVENT_CONFIGURATION)
-            log_configuration(node, event);
-        else if (logger_enabled(event_views[event->kind].level))
-            log_event(event);
     }
 }
 
@@ -376,9 +243,8 @@ static void node_watch_membership(struct node *node, const struct replica_view *
         return;
     node->stranger_next_ns = node->now_ns + STRANGER_LOG_NS;
     if (node->member) {
-        node->stopped = node->removed = true;
-        LOG(LOG_LEVEL_ERROR, "stopped", FIELD_TEXT("cause", stop_reason_text(STOP_REMOVED)),
-            FIELD_NUMBER("detail", committed->id.index), FIELD_TEXT("data", node->options->data_path));
+        node_stop(node, stop_reason_text(STOP_REMOVED), committed->id.index);
+        node->removed = true;
         return;
     }
     snprintf(cause, sizeof(cause), "this node is no member yet; to add it: raftctl member add %llu=HOST:PORT",
@@ -386,17 +252,29 @@ static void node_watch_membership(struct node *node, const struct replica_view *
     LOG(LOG_LEVEL_INFO, "waits-to-be-added", FIELD_TEXT("cause", cause));
 }
 
+/* Who has never heard a leader, and whom most of the others refuse, is in the wrong place: it says so and ends. One
+ * that had a leader goes on: it may be the others that are. */
+static void node_watch_cluster(struct node *node, const struct replica_view *view)
+{
+    node->led |= view->leader != 0;
+    if (!node->stopped && !node->led && node_log_is_foreign(&node->log, FOREIGN_NS))
+        node_stop(node,
+                  "most of the members that this directory names are of another cluster (see refused-by-peer above)",
+                  0);
+}
+
 /* A ring that fills is one whose checkpoints do not keep up: who runs the node must hear of it before its clients do.
  * Said once, until it is well below again. */
 static void node_watch_log(struct node *node)
 {
-    if (!node->ready || node->now_ns < node->log_watch_ns)
+    if (!node->log.ready || node->stopped || node->now_ns < node->log_watch_ns)
         return;
     node->log_watch_ns = node->now_ns + NS_PER_S;
     struct replica_view view;
     replica_inspect(node->replica, &view);
     node_watch_rejoin(node, &view);
     node_watch_membership(node, &view);
+    node_watch_cluster(node, &view);
     const struct limits *limits = node->options->limits;
     ASSERT(limits->wal_body_blocks > limits->wal_reserve_blocks);
     const uint64_t usable = limits->wal_body_blocks - limits->wal_reserve_blocks;
@@ -412,11 +290,11 @@ static void node_watch_log(struct node *node)
         logger_write(LOG_LEVEL_WARN, "log-filling", fields, ARRAY_COUNT(fields));
     node->full_said |= full;
     node->filling_said |= percent >= LOG_FILLING_PERCENT;
-    if (node->space_refused && node->now_ns >= node->no_space_next_ns) {
+    if (node->log.space_refused && node->now_ns >= node->no_space_next_ns) {
         node->no_space_next_ns = node->now_ns + NO_SPACE_LOG_NS;
         LOG(LOG_LEVEL_WARN, "no-space", FIELD_TEXT("cause", "a write found the store full and changed nothing"));
     }
-    node->space_refused = false;
+    node->log.space_refused = false;
 }
 
 static void watch_begin(struct step_watch *watch, uint64_t now_ns)
@@ -427,7 +305,8 @@ static void watch_begin(struct step_watch *watch, uint64_t now_ns)
     watch->mark_cpu_ns = clock_cpu_ns();
 }
 
-static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct input *input)
+/* say: while a node recovers nobody waits for its steps. */
+static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct input *input, bool say)
 {
     watch->wall_ns_max = u64_max(watch->wall_ns_max, wall_ns);
     if (wall_ns < STEP_LONG_NS)
@@ -435,7 +314,7 @@ static void watch_end(struct step_watch *watch, uint64_t wall_ns, const struct i
     const uint64_t cpu_ns = u64_min(wall_ns, clock_cpu_ns() - watch->mark_cpu_ns);
     watch->cpu_ns_max = u64_max(watch->cpu_ns_max, cpu_ns);
     watch->slow += cpu_ns > STEP_SLOW_NS;
-    if (cpu_ns > STEP_SLOW_NS && watch->end_ns >= watch->log_next_ns) {
+    if (say && cpu_ns > STEP_SLOW_NS && watch->end_ns >= watch->log_next_ns) {
         watch->log_next_ns = watch->end_ns + STEP_LOG_NS;
         LOG(LOG_LEVEL_WARN, "slow-step", FIELD_NUMBER("cpu_us", cpu_ns / 1000), FIELD_NUMBER("input", input->kind),
             FIELD_NUMBER("op", input->op_id), FIELD_NUMBER("bytes", input->bytes.count));
@@ -458,8 +337,8 @@ static void node_step(struct node *node, const struct node_input *from)
         recorder_output(recorder, &node->output);
     node_carry_out(node, from);
     node->watch.end_ns = clock_now_ns();
-    watch_end(&node->watch, node->watch.end_ns - start_ns, &from->input);
-    node_log_events(node);
+    watch_end(&node->watch, node->watch.end_ns - start_ns, &from->input, node->log.ready);
+    node_log_events(&node->log, &node->output, node->watch.end_ns);
 }
 
 /* Inputs ---------------------------------------------------------------------------------------------- */
@@ -471,34 +350,11 @@ static void input_disk(struct node *node, const struct io_event *event)
     from->device_slot = devices_complete(&node->devices, event, &from->input);
 }
 
-/* What a peer holds against this node is the operator's first clue: say it, whatever the core makes of it. */
-static void log_refusal(struct node *node, const struct connection *connection, struct slice frame)
-{
-    struct frame_header header;
-    struct message message;
-    memcpy(&header, frame.bytes, sizeof(header));
-    if (header.type != FRAME_REFUSAL)
-        return;
-    struct frame_context context = {
-        .cluster_id = header.cluster_id,
-        .fingerprint = header.fingerprint,
-        .frame_bytes_max = node->options->limits->frame_bytes_max,
-    };
-    if (message_decode(frame, &context, &message) != FRAME_OK)
-        return;
-    if (message.refusal.reason == FRAME_DUPLICATE_NODE)
-        log_duplicate(node, "refused-by-peer", node->options->config->node_id);
-    else
-        LOG(LOG_LEVEL_WARN, "refused-by-peer", FIELD_NUMBER("peer", message.from),
-            FIELD_TEXT("address", node->peers.all[connection->slot].address),
-            FIELD_TEXT("cause", frame_verdict_text(message.refusal.reason)));
-}
-
 static void input_frame(struct node *node, struct connection *connection, struct slice frame)
 {
     bool client = connection->kind == CONNECTION_CLIENT;
     if (connection->kind == CONNECTION_PEER_OUT)
-        log_refusal(node, connection, frame);
+        node_log_refusal(&node->log, frame, node->peers.all[connection->slot].address, node->now_ns);
     uint64_t handle = connection_handle(connection);
     node->inputs[node->input_count++] = (struct node_input){
         .input = {
@@ -604,12 +460,13 @@ static bool node_turn(struct node *node)
     node->connections.arrived_ns = node_arrival_ns(node, due_ns);
     node_gather(node, (uint32_t)count);
     node_feed(node);
+    node_log_turn(&node->log, node->now_ns, node->stopped);
     ahead_turn(&node->ahead, node->replica);
     if (node->options->recorder != NULL)
         recorder_turn(node->options->recorder);
     node_watch_log(node);
     connections_sweep(&node->connections, node->now_ns);
-    if (node->ready)
+    if (node->log.ready)
         peers_follow(&node->peers, replica_configuration(node->replica));
     node->peers_wake_ns = peers_turn(&node->peers, node->now_ns);
     return true;
@@ -672,6 +529,7 @@ static bool node_memory(struct node *node)
         return false;
     node->replica = replica_init(node->region, limits, node->options->config);
     output_init(&node->output, node->region + output_start, limits);
+    node->log = (struct node_log){ .options = node->options, .replica = node->replica };
     ahead_open(&node->ahead, node->region, node->region_bytes);
     if (node->options->recorder != NULL)
         recorder_begin(node->options->recorder, node->replica);
@@ -754,6 +612,7 @@ enum node_outcome node_run(const struct node_options *options)
                                 : node->removed ? NODE_REMOVED
                                 : node->stopped ? NODE_STOPPED
                                                 : NODE_LEFT;
+    node_log_turn(&node->log, node->now_ns, true);
     if (outcome == NODE_LEFT)
         log_left(node);
     if (options->recorder != NULL)

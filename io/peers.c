@@ -65,10 +65,13 @@ static void peer_lost(struct peers *peers, struct peer *peer, uint64_t now_ns)
 {
     peer->dialing = false;
     if (peer->up) {
-        LOG(LOG_LEVEL_INFO, "peer-down", FIELD_NUMBER("peer", peer->id), FIELD_TEXT("address", peer->address),
-            FIELD_NUMBER("frames_dropped", peer->dropped));
-        if (now_ns - peer->up_since_ns >= SETTLED_NS)
+        const bool settled = now_ns - peer->up_since_ns >= SETTLED_NS;
+        if (!peer->unsettled)
+            LOG(LOG_LEVEL_INFO, "peer-down", FIELD_NUMBER("peer", peer->id), FIELD_TEXT("address", peer->address),
+                FIELD_NUMBER("frames_dropped", peer->dropped));
+        if (settled)
             peer->backoff_ns = BACKOFF_NS_MIN;
+        peer->unsettled = !settled;
     }
     peer->up = false;
     /* The name may mean another machine by now. */
@@ -119,6 +122,11 @@ static void peer_dial(struct peers *peers, uint32_t slot, uint64_t now_ns)
         peer_failed(peers, peer, result, now_ns);
 }
 
+static void peer_up(const struct peer *peer)
+{
+    LOG(LOG_LEVEL_INFO, "peer-up", FIELD_NUMBER("peer", peer->id), FIELD_TEXT("address", peer->address));
+}
+
 static void peer_turn(struct peers *peers, uint32_t slot, uint64_t now_ns)
 {
     struct peer *peer = &peers->all[slot];
@@ -128,7 +136,11 @@ static void peer_turn(struct peers *peers, uint32_t slot, uint64_t now_ns)
     if (peer->dialing && !peer->up && state == CONNECTION_OPEN) {
         peer->up = true;
         peer->up_since_ns = now_ns;
-        LOG(LOG_LEVEL_INFO, "peer-up", FIELD_NUMBER("peer", peer->id), FIELD_TEXT("address", peer->address));
+        if (!peer->unsettled)
+            peer_up(peer);
+    } else if (peer->up && peer->unsettled && now_ns - peer->up_since_ns >= SETTLED_NS) {
+        peer->unsettled = false;
+        peer_up(peer);
     }
     if (peer->stale && state == CONNECTION_FREE)
         peer->stale = false;

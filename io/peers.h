@@ -22,7 +22,8 @@ struct peer {
     struct lookup *lookup;    /* not NULL: under way */
     bool dialing;             /* an attempt is under way, or succeeded and holds */
     bool up;
-    bool stale; /* the connection is another member's, or goes to an address that is left: it must be gone first */
+    bool stale;     /* the connection is another member's, or goes to an address that is left: it must be gone first */
+    bool unsettled; /* the latest connection broke at once: the next is said to be up when it has held for a while */
     uint64_t up_since_ns;
     uint64_t next_dial_ns;
     uint64_t backoff_ns;

@@ -6,6 +6,7 @@
 #include "node.h"
 #include "restore.h"
 #include "snapshot_save.h"
+#include "survey.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +45,20 @@ __attribute__((format(printf, 2, 3))) static bool recover_fail(struct recover *r
     vsnprintf(recover->result->error, sizeof(recover->result->error), format, arguments);
     va_end(arguments);
     return false;
+}
+
+/* ---- 0: is it all there? ---- */
+
+/* Before anything is changed: behind step 1 DIR is of no use to its old cluster any more. */
+static bool recover_examine(struct recover *recover)
+{
+    const char *path = recover->options->path;
+    return survey_contents(path) == SURVEY_WHOLE
+           || recover_fail(
+               recover,
+               "%s: is damaged, which one node alone cannot mend (raftd inspect %s shows where); nothing was "
+               "changed: take another survivor, or raftd restore a snapshot",
+               path, path);
 }
 
 /* ---- 1: the only voter ---- */
@@ -122,7 +137,7 @@ static _Noreturn void recover_child(struct recover *recover, int listen_fd, pid_
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    logger_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT, recover->config.node_id);
+    logger_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, recover->config.node_id);
     const enum node_outcome outcome = node_run(&(struct node_options){
         .limits = &recover->datadir.limits,
         .config = &recover->config,
@@ -201,16 +216,19 @@ static bool recover_make(struct recover *recover)
     return restore_run(&options, &restored) || recover_fail(recover, "%s", restored.error);
 }
 
+/* Each name is on the disk before the next step: a directory that a power cut took away would be made anew, empty. */
 static bool recover_exchange(struct recover *recover)
 {
     const char *path = recover->options->path;
     const char *before = recover->result->before;
-    if (rename(path, before) != 0)
+    int result = rename(path, before) != 0 ? -errno : datadir_sync_parent(path);
+    if (result != 0)
         return recover_fail(recover, "cannot rename %s to %s (%s); %s is ready: do it by hand", path, before,
-                            strerror(errno), recover->made);
-    if (rename(recover->made, path) != 0)
+                            strerror(-result), recover->made);
+    result = rename(recover->made, path) != 0 ? -errno : datadir_sync_parent(path);
+    if (result != 0)
         return recover_fail(recover, "cannot rename %s to %s (%s): do it by hand", recover->made, path,
-                            strerror(errno));
+                            strerror(-result));
     return true;
 }
 
@@ -236,8 +254,14 @@ static bool recover_open(struct recover *recover)
 {
     const struct recover_options *options = recover->options;
     struct superblock_summary summary;
-    if (!datadir_summarize(options->path, &summary))
-        return recover_fail(recover, "%s/wal: missing, or no superblock of it is intact", options->path);
+    const int found = datadir_summarize(options->path, &summary);
+    if (found == -EBADMSG)
+        return recover_fail(recover,
+                            "%s/wal: no superblock of it is intact: nothing says whose it is; take another survivor, "
+                            "or raftd restore a snapshot",
+                            options->path);
+    if (found < 0)
+        return recover_fail(recover, "%s/wal: %s", options->path, strerror(-found));
     recover->config = (struct replica_config){
         .cluster_id = summary.cluster_id,
         .node_id = summary.node_id,
@@ -276,7 +300,8 @@ bool recover_run(const struct recover_options *options, struct recover_result *r
     recover->result = result;
     bool done = recover_names(recover) && recover_open(recover);
     if (done) {
-        done = recover_alone(recover) && recover_save(recover) && recover_make(recover) && recover_exchange(recover);
+        done = recover_examine(recover) && recover_alone(recover) && recover_save(recover) && recover_make(recover)
+               && recover_exchange(recover);
         datadir_close(&recover->datadir);
         if (done)
             unlink(recover->snapshot);

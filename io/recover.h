@@ -2,6 +2,8 @@
  * old cluster is lost for good. Offline, and by order of an operator only: what this node had not got is lost, and what
  * it had got counts from now on, committed or not.
  *
+ *   0. a log or pages of DIR that are damaged are refused, and nothing is changed: alone, a node cannot mend them, and
+ *      it does not go on as if what is lost had never been
  *   1. all superblock copies of DIR: its node is the only voter. What it does not know of its own promises is forgiven.
  *   2. DIR runs, alone, on a loopback port that nobody knows: it leads, commits its log, and its store is saved as a
  *      snapshot beside DIR

@@ -2,10 +2,10 @@
 #include "snapshot_file.h"
 
 #include "../core/wal_format.h"
+#include "datadir.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +48,9 @@ bool snapshot_create(struct snapshot_writer *writer, const char *path, const str
     *writer = (struct snapshot_writer){
         .path = path, .fd = -1, .page_bytes = limits->page_bytes, .pages_max = limits->pages_max
     };
+    if (strcmp(path, "-") == 0)
+        return fail(writer->error, "-: a snapshot is not written from its beginning to its end, and read back: it "
+                                   "needs a file");
     if (access(path, F_OK) == 0)
         return fail(writer->error, "%s: exists already", path);
     if (asprintf(&writer->path_new, "%s.new", path) < 0)
@@ -57,7 +60,10 @@ bool snapshot_create(struct snapshot_writer *writer, const char *path, const str
     writer->record = malloc(record_bytes(limits->page_bytes));
     if (writer->path_new == NULL || writer->slot_of == NULL || writer->page_of == NULL || writer->record == NULL)
         return fail(writer->error, "%s: no memory", path);
-    writer->fd = open(writer->path_new, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    writer->fd = open(writer->path_new, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writer->fd < 0 && errno == EEXIST)
+        return fail(writer->error, "%s: exists: another save is writing it, or one was killed and left it: remove it",
+                    writer->path_new);
     return writer->fd >= 0 || fail(writer->error, "%s: cannot create: %s", writer->path_new, strerror(errno));
 }
 
@@ -101,19 +107,6 @@ bool snapshot_drop(struct snapshot_writer *writer, uint32_t page)
     return result == 0 || fail(writer->error, "%s: cannot write: %s", writer->path_new, strerror(-result));
 }
 
-static int directory_sync(const char *path)
-{
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return -ENOMEM;
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    int result = fd < 0 || fsync(fd) != 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 static bool snapshot_verify(struct snapshot_writer *writer, const struct snapshot_header *header)
 {
     struct limits limits = limits_production;
@@ -149,7 +142,7 @@ bool snapshot_finish(struct snapshot_writer *writer, struct snapshot_header *hea
         return fail(writer->error, "%s: cannot rename to %s: %s", writer->path_new, writer->path, strerror(errno));
     close(writer->fd);
     writer->fd = -1;
-    result = directory_sync(writer->path);
+    result = datadir_sync_parent(writer->path);
     return result == 0 || fail(writer->error, "%s: cannot sync its directory: %s", writer->path, strerror(-result));
 }
 

@@ -58,7 +58,7 @@ struct snapshot_writer {
     char error[SNAPSHOT_ERROR_BYTES];
 };
 
-/* All but close: false with `error` filled in. Refuses to replace an existing file. */
+/* All but close: false with `error` filled in. Refuses to replace an existing file, finished or not. */
 bool snapshot_create(struct snapshot_writer *writer, const char *path, const struct limits *limits);
 /* The page's bytes, in place of what it was before. */
 bool snapshot_put(struct snapshot_writer *writer, uint32_t page, struct hash128 hash, const uint8_t *bytes);

@@ -8,10 +8,12 @@
 #include "link.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { ASKS_MAX = 2 /* requests for pages in flight: their answers fit what a node keeps for a slow client */ };
 #define SILENCE_NS (2 * NS_PER_S) /* then another node is asked */
@@ -425,6 +427,57 @@ static bool save_run(struct save *save)
     return save_pull(save) && save_finish(save);
 }
 
+/* ---- signals ---- */
+
+/* Who interrupts a save must not find half a file. The name is set while there is one. */
+static const char *volatile unfinished;
+static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void save_interrupted(int signal_number)
+{
+    if (unfinished != NULL)
+        unlink(unfinished);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+/* A signal that somebody else handles, or ignores, is left to them. */
+static void signals_take(struct sigaction before[ARRAY_COUNT(ends)])
+{
+    const struct sigaction taken = { .sa_handler = save_interrupted };
+    for (uint32_t at = 0; at < ARRAY_COUNT(ends); at++)
+        if (sigaction(ends[at], NULL, &before[at]) == 0 && before[at].sa_handler == SIG_DFL)
+            sigaction(ends[at], &taken, NULL);
+}
+
+static void signals_give_back(const struct sigaction before[ARRAY_COUNT(ends)])
+{
+    for (uint32_t at = 0; at < ARRAY_COUNT(ends); at++)
+        sigaction(ends[at], &before[at], NULL);
+}
+
+/* For the handler the file comes and goes together with its name. */
+static bool file_open(struct save *save)
+{
+    sigset_t all, mask;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);
+    const bool created = snapshot_create(&save->writer, save->options->file, save->limits);
+    unfinished = created ? save->writer.path_new : NULL;
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return created || save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
+}
+
+static void file_close(struct save *save)
+{
+    sigset_t all, mask;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);
+    snapshot_close(&save->writer);
+    unfinished = NULL;
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 bool snapshot_save(const struct snapshot_save_options *options, struct snapshot_save_result *result)
 {
     struct save *save = calloc(1, sizeof *save);
@@ -440,11 +493,12 @@ bool snapshot_save(const struct snapshot_save_options *options, struct snapshot_
     save->start_ns = clock_now_ns();
     link_init(&save->link);
     bool saved = false;
-    if (!snapshot_create(&save->writer, options->file, save->limits))
-        save_fail(save, CLIENT_NO_SPACE, "%s", save->writer.error);
-    else
+    struct sigaction before[ARRAY_COUNT(ends)];
+    signals_take(before);
+    if (file_open(save))
         saved = save_run(save);
-    snapshot_close(&save->writer);
+    file_close(save);
+    signals_give_back(before);
     link_deinit(&save->link);
     client_close(save->client);
     page_map_close(&save->map);

@@ -78,22 +78,9 @@ void status_report_members_json(const struct client_node *node)
     printf("]");
 }
 
-static void print_ids(const struct client_node *node, const char *name, uint8_t role)
-{
-    uint32_t count = 0;
-    for (uint32_t slot = 0; slot < node->member_count; slot++)
-        if ((node->members[slot].member.roles & role) != 0)
-            printf("%s %llu", count++ == 0 ? name : "", (unsigned long long)node->members[slot].member.id);
-}
-
-void status_report_summary(const struct client_node *node)
-{
-    print_ids(node, "voters", MEMBER_VOTER);
-    print_ids(node, ", learners", MEMBER_LEARNER);
-    putchar('\n');
-}
-
 /* ---- nodes ---- */
+
+enum { STORE_TEXT_BYTES = 128 };
 
 static const char *store_state_text(uint8_t state)
 {
@@ -120,11 +107,21 @@ static const char *rejoin_text(uint8_t state)
     return state <= REJOIN_CATCHING_UP ? rejoin_state_text((enum rejoin_state)state) : "?";
 }
 
-/* A node that rejoins is a follower that does not count yet. */
-static const char *status_role_text(const struct node_status *status)
+/* As it knows itself: who waits to be added is none, nor is who was removed. */
+static bool is_member(const struct client_node *node)
 {
-    const bool follows = status->role == RAFT_FOLLOWER && status->rejoin != REJOIN_WHOLE;
-    return follows ? "rejoining" : role_text(status->role);
+    for (uint32_t slot = 0; slot < node->member_count; slot++)
+        if (node->members[slot].member.id == node->status.node_id)
+            return true;
+    return false;
+}
+
+/* A node that rejoins, or is no member, is a follower that does not count yet. */
+static const char *status_role_text(const struct client_node *node)
+{
+    if (node->status.role != RAFT_FOLLOWER)
+        return role_text(node->status.role);
+    return node->status.rejoin != REJOIN_WHOLE ? "rejoining" : is_member(node) ? "follower" : "not a member";
 }
 
 static void print_status_json(const char *endpoint, const struct client_node *node)
@@ -136,7 +133,6 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         const char *name;
         uint64_t value;
     } fields[] = {
-        { "cluster_id", status->cluster_id },
         { "node_id", status->node_id },
         { "leader", status->leader },
         { "term", status->term },
@@ -161,50 +157,70 @@ static void print_status_json(const char *endpoint, const struct client_node *no
         { "pages_pulled", status->pages_pulled },
         { "bytes_pulled", status->bytes_pulled },
         { "blocks_mended", status->blocks_mended },
+        { "differences", status->differences },
+        { "memory_mended", status->memory_mended },
         { "scrub_passes", status->scrub_passes },
         { "scrub_position", status->scrub_position },
         { "rejoin_answers", status->rejoin_answers },
         { "rejoin_answers_needed", status->rejoin_answers_needed },
     };
-    printf(", \"role\": \"%s\"", role_text(status->role));
+    /* Any 64-bit number, which readers of JSON would round: a string. */
+    printf(", \"cluster_id\": \"%llu\", \"role\": \"%s\"", (unsigned long long)status->cluster_id,
+           role_text(status->role));
     for (uint32_t slot = 0; slot < ARRAY_COUNT(fields); slot++)
         printf(", \"%s\": %llu", fields[slot].name, (unsigned long long)fields[slot].value);
     printf(", \"checkpoint_hash\": \"%016llx%016llx\", \"checkpoint_busy\": %s, \"store\": \"%s\"",
            (unsigned long long)status->checkpoint_hash.high, (unsigned long long)status->checkpoint_hash.low,
            status->checkpoint_busy ? "true" : "false", store_state_text(status->store_state));
-    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s", scrub_phase_text(status->scrub_phase),
-           rejoin_text(status->rejoin), status->abstains ? "true" : "false");
+    printf(", \"scrub_phase\": \"%s\", \"rejoin\": \"%s\", \"abstains\": %s, \"doubts\": %s",
+           scrub_phase_text(status->scrub_phase), rejoin_text(status->rejoin), status->abstains ? "true" : "false",
+           status->doubts ? "true" : "false");
+    printf(", \"log_damaged\": %s, \"member\": %s", status->log_damaged ? "true" : "false",
+           is_member(node) ? "true" : "false");
     printf(", \"state_digest\": \"%016llx\", \"member_list\": ", (unsigned long long)status->state_digest);
     status_report_members_json(node);
     printf("}");
 }
 
 /* Two tables, since a line holds only so much: the node in its cluster, and what it keeps. */
-static void print_status_row(const char *endpoint, const struct node_status *status)
+static void print_status_row(const char *endpoint, const struct client_node *node)
 {
+    const struct node_status *status = &node->status;
     printf("%-22s %4llu  %-13s %6llu %6llu %10llu %10llu %9llu  %016llx\n", endpoint,
-           (unsigned long long)status->node_id, status_role_text(status), (unsigned long long)status->leader,
+           (unsigned long long)status->node_id, status_role_text(node), (unsigned long long)status->leader,
            (unsigned long long)status->term, (unsigned long long)status->commit_index,
            (unsigned long long)status->applied_index, (unsigned long long)status->keys,
            (unsigned long long)status->state_digest);
 }
 
-static void print_storage_row(const char *endpoint, const struct node_status *status)
+/* Is it all there, and if not, what is done about it? */
+static void store_text(const struct client_node *node, char to[STORE_TEXT_BYTES])
 {
+    const struct node_status *status = &node->status;
+    const bool empty = !is_member(node) && status->applied_index == 0;
+    int used = snprintf(to, STORE_TEXT_BYTES, "%s", empty ? "not a member" : store_state_text(status->store_state));
+    if (status->pages_wanted > 0)
+        used += snprintf(to + used, STORE_TEXT_BYTES - (size_t)used, ", %llu pages wanted",
+                         (unsigned long long)status->pages_wanted);
+    if (status->log_damaged)
+        used += snprintf(to + used, STORE_TEXT_BYTES - (size_t)used, ", entries of the log wanted");
+    if (status->checkpoint_busy)
+        snprintf(to + used, STORE_TEXT_BYTES - (size_t)used, ", writing a checkpoint");
+}
+
+static void print_storage_row(const char *endpoint, const struct client_node *node)
+{
+    const struct node_status *status = &node->status;
     const uint64_t usable = u64_max(datadir_usable_bytes(status->wal_bytes_max), 1);
     const uint64_t used = u64_min(status->wal_bytes_used * 100 / usable, 100); /* the reserve may be in use, too */
-    char log[48], ring[32], checkpoint[64], repaired[64], store[48], rejoin[96] = "";
+    char log[48], ring[32], checkpoint[64], repaired[64], store[STORE_TEXT_BYTES], rejoin[96] = "", memory[64] = "";
     snprintf(log, sizeof log, "%llu..%llu", (unsigned long long)status->first_index,
              (unsigned long long)status->last_index);
     snprintf(ring, sizeof ring, "%llu%% of %llu MiB", (unsigned long long)used,
              (unsigned long long)(status->wal_bytes_max >> 20));
     snprintf(checkpoint, sizeof checkpoint, "%llu %016llx", (unsigned long long)status->checkpoint.index,
              (unsigned long long)status->checkpoint_hash.high);
-    if (status->store_state == STORE_READY)
-        snprintf(store, sizeof store, "ready%s", status->checkpoint_busy ? ", writing a checkpoint" : "");
-    else
-        snprintf(store, sizeof store, "%s, %llu pages wanted", store_state_text(status->store_state),
-                 (unsigned long long)status->pages_wanted);
+    store_text(node, store);
     if (status->rejoin == REJOIN_ASKING)
         snprintf(rejoin, sizeof rejoin, "; rejoining: %u of %u answers from nodes that kept their disks",
                  (unsigned)status->rejoin_answers, (unsigned)status->rejoin_answers_needed);
@@ -212,11 +228,16 @@ static void print_storage_row(const char *endpoint, const struct node_status *st
         snprintf(rejoin, sizeof rejoin, "; rejoining: catches up, and does not vote yet");
     else if (status->abstains)
         snprintf(rejoin, sizeof rejoin, "; gives no vote: it does not know all that it acknowledged");
+    if (status->doubts)
+        snprintf(rejoin, sizeof rejoin, "; serves nobody: states of voters differ, and no majority has this one");
+    if (status->memory_mended > 0)
+        snprintf(memory, sizeof memory, "; %llu blocks of memory mended from the disk",
+                 (unsigned long long)status->memory_mended);
     snprintf(repaired, sizeof repaired, "%llu/%llu/%llu", (unsigned long long)status->entries_repaired,
              (unsigned long long)status->pages_pulled, (unsigned long long)status->blocks_mended);
-    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s\n", endpoint, log, ring,
+    printf("%-22s %21s %14s  %27s %11s  %llu+%-10s  %s%s%s\n", endpoint, log, ring,
            status->checkpoint.index != 0 ? checkpoint : "none", repaired, (unsigned long long)status->scrub_passes,
-           scrub_phase_text(status->scrub_phase), store, rejoin);
+           scrub_phase_text(status->scrub_phase), store, rejoin, memory);
 }
 
 void status_report_text(const struct status_answer *answers, uint32_t count)
@@ -225,7 +246,7 @@ void status_report_text(const struct status_answer *answers, uint32_t count)
            "applied", "keys", "digest");
     for (uint32_t slot = 0; slot < count; slot++) {
         if (answers[slot].ok)
-            print_status_row(answers[slot].endpoint, &answers[slot].node.status);
+            print_status_row(answers[slot].endpoint, &answers[slot].node);
         else
             printf("%-22s %4s  %s\n", answers[slot].endpoint, "-", answers[slot].error);
     }
@@ -237,12 +258,13 @@ void status_report_text(const struct status_answer *answers, uint32_t count)
             printf("\n%-22s %21s %14s  %27s %11s  %-12s  %s\n", "endpoint", "log", "ring used", "checkpoint",
                    "repaired", "scrub", "store");
         first = false;
-        print_storage_row(answers[slot].endpoint, &answers[slot].node.status);
+        print_storage_row(answers[slot].endpoint, &answers[slot].node);
     }
     for (uint32_t slot = 0; slot < count; slot++) {
         if (!answers[slot].ok || answers[slot].node.status.role != RAFT_LEADER)
             continue;
-        printf("\nmembers since entry %llu, as node %llu sees them\n",
+        printf("\ncluster %llu, its members since entry %llu, as node %llu sees them\n",
+               (unsigned long long)answers[slot].node.status.cluster_id,
                (unsigned long long)answers[slot].node.status.configuration_index,
                (unsigned long long)answers[slot].node.status.node_id);
         status_report_members(&answers[slot].node);

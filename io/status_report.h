@@ -18,7 +18,4 @@ void status_report_json(const struct status_answer *answers, uint32_t count);
 void status_report_members(const struct client_node *leader);
 /* A JSON array of them. */
 void status_report_members_json(const struct client_node *node);
-/* One line: "voters 1 2 3, learner 4". */
-void status_report_summary(const struct client_node *node);
-
 #endif

@@ -145,7 +145,7 @@ static void identity_report(struct report *report, const struct superblock *foun
     report_flag(report, "in_use", in_use);
     report_text(report, "cluster %" PRIu64 ", node %" PRIu64 ", directory %s, format %" PRIu32 ", members",
                 found->cluster_id, found->node_id, directory, (uint32_t)found->version);
-    report_number(report, "cluster_id", found->cluster_id);
+    report_id(report, "cluster_id", found->cluster_id);
     report_number(report, "node_id", found->node_id);
     report_string(report, "directory", directory);
     report_number(report, "format", found->version);
@@ -207,30 +207,41 @@ static bool superblock_survey(struct survey *survey)
     return true;
 }
 
+/* The log and the pages; sets all_there. False: there is nothing to look at. */
+static bool survey_look(struct survey *survey, bool *all_there)
+{
+    struct report *report = &survey->report;
+    if (!survey_open(survey) || !superblock_survey(survey))
+        return false;
+    const uint64_t wal_bytes = limits_wal_bytes(&survey->limits);
+    const bool truncated = survey->file_bytes < wal_bytes;
+    if (truncated)
+        report_text(report, "TRUNCATED: the file has %" PRIu64 " bytes instead of %" PRIu64 "\n", survey->file_bytes,
+                    wal_bytes);
+    report_number(report, "wal_file_bytes", survey->file_bytes);
+    report_number(report, "wal_bytes", wal_bytes);
+    const struct survey_wal_options wal = {
+        .path = survey->options->path,
+        .fd = survey->fd,
+        .superblock = &survey->superblock,
+        .limits = survey->limits,
+        .batches = survey->options->batches || survey->options->dump,
+        .dump = survey->options->dump,
+        .report = report,
+    };
+    const bool whole = survey_wal(&wal);
+    *all_there = survey_data(survey->options->path, &survey->superblock, report) && whole && !truncated;
+    return true;
+}
+
 enum survey_verdict survey_print(const struct survey_options *options)
 {
     struct survey survey = { .options = options, .fd = -1, .report = { .json = options->json } };
     struct report *report = &survey.report;
     enum survey_verdict verdict = SURVEY_UNREADABLE;
-    if (survey_open(&survey) && superblock_survey(&survey)) {
-        const uint64_t wal_bytes = limits_wal_bytes(&survey.limits);
-        const bool truncated = survey.file_bytes < wal_bytes;
-        if (truncated)
-            report_text(report, "TRUNCATED: the file has %" PRIu64 " bytes instead of %" PRIu64 "\n", survey.file_bytes,
-                        wal_bytes);
-        report_number(report, "wal_file_bytes", survey.file_bytes);
-        report_number(report, "wal_bytes", wal_bytes);
-        const struct survey_wal_options wal = {
-            .path = options->path,
-            .fd = survey.fd,
-            .superblock = &survey.superblock,
-            .limits = survey.limits,
-            .dump = options->dump,
-            .report = report,
-        };
-        bool whole = survey_wal(&wal);
-        whole = survey_data(options->path, &survey.superblock, report) && whole;
-        verdict = whole && !truncated && survey.copies_bad == 0 ? SURVEY_WHOLE : SURVEY_DAMAGED;
+    bool all_there;
+    if (survey_look(&survey, &all_there)) {
+        verdict = all_there && survey.copies_bad == 0 ? SURVEY_WHOLE : SURVEY_DAMAGED;
         const char *text = verdict == SURVEY_WHOLE ? "whole" : "damaged";
         report_text(report, "verdict: %s\n", text);
         report_string(report, "verdict", text);
@@ -239,4 +250,15 @@ enum survey_verdict survey_print(const struct survey_options *options)
     if (survey.fd >= 0)
         close(survey.fd);
     return verdict;
+}
+
+enum survey_verdict survey_contents(const char *path)
+{
+    const struct survey_options options = { .path = path };
+    struct survey survey = { .options = &options, .fd = -1, .report = { .silent = true } };
+    bool all_there;
+    const bool seen = survey_look(&survey, &all_there);
+    if (survey.fd >= 0)
+        close(survey.fd);
+    return !seen ? SURVEY_UNREADABLE : all_there ? SURVEY_WHOLE : SURVEY_DAMAGED;
 }

@@ -1,9 +1,11 @@
 /* `raftd inspect DIR`: what a data directory holds, read offline and never written to.
  *
- * Prints, as lines or as one JSON object (survey_report.h), the superblock copies and what they say, every batch of the
- * log (survey_wal.c), the page map and the pages (survey_data.c), and what is damaged: a line each, with device and
- * offset. Every checksum is verified. The directory may belong to a running node: then things may move while they are
- * read, and the output says so. */
+ * Prints, as lines or as one JSON object (survey_report.h), the superblock copies and what they say, how much of the
+ * log (survey_wal.c), of the page map and of the pages (survey_data.c) there is, and what is damaged: a line each, with
+ * device and offset. So is what was damaged and matters no more, by other words: "mended" is a batch whose entries are
+ * in later ones or in the checkpoint, "mendable" a block that the node writes anew when it runs. Every checksum is
+ * verified. The directory may belong to a running node: then things may move while they are read, and the output says
+ * so. */
 #ifndef WW_SURVEY_H
 #define WW_SURVEY_H
 
@@ -11,8 +13,9 @@
 
 struct survey_options {
     const char *path;
-    bool dump; /* also every entry, decoded */
-    bool json; /* one object, instead of lines */
+    bool batches; /* also every batch of the log */
+    bool dump;    /* also every batch, and every entry of it, decoded */
+    bool json;    /* one object, instead of lines */
 };
 
 enum survey_verdict {
@@ -22,5 +25,8 @@ enum survey_verdict {
 };
 
 enum survey_verdict survey_print(const struct survey_options *options);
+
+/* The same without a word, of the log and the pages alone: what a node needs that has nobody to ask. */
+enum survey_verdict survey_contents(const char *path);
 
 #endif

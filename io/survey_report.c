@@ -11,7 +11,7 @@
 void report_text(const struct report *report, const char *format, ...)
 {
     va_list arguments;
-    if (report->json)
+    if (report->json || report->silent)
         return;
     va_start(arguments, format);
     vprintf(format, arguments);
@@ -89,6 +89,13 @@ void report_bytes(struct report *report, const char *name, struct slice value)
 void report_string(struct report *report, const char *name, const char *value)
 {
     report_bytes(report, name, (struct slice){ (const uint8_t *)value, (uint32_t)strlen(value) });
+}
+
+void report_id(struct report *report, const char *name, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    report_string(report, name, text);
 }
 
 void report_hash(struct report *report, const char *name, struct hash128 value)

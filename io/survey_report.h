@@ -12,6 +12,7 @@ enum { REPORT_DEPTH_MAX = 8 };
 
 struct report {
     bool json;
+    bool silent; /* not JSON, and no lines either */
     uint32_t depth;
     bool begun[REPORT_DEPTH_MAX + 1]; /* there is something in it already */
     char closing[REPORT_DEPTH_MAX + 1];
@@ -25,6 +26,8 @@ void report_object(struct report *report, const char *name);
 void report_array(struct report *report, const char *name);
 void report_close(struct report *report);
 void report_number(struct report *report, const char *name, uint64_t value);
+/* Any 64-bit number, which readers of JSON would round: as a string. */
+void report_id(struct report *report, const char *name, uint64_t value);
 void report_flag(struct report *report, const char *name, bool value);
 void report_string(struct report *report, const char *name, const char *value);
 void report_bytes(struct report *report, const char *name, struct slice value); /* as text_write_json() */

@@ -36,7 +36,9 @@ struct wal_survey {
     struct hash128 hash;
     struct log_id last;
     uint64_t batches;
-    uint64_t batches_bad;
+    struct wal_batch_header *bad; /* those that cannot be read */
+    size_t bad_count;
+    size_t bad_capacity;
     uint64_t tail_blocks; /* written, behind the last batch */
     struct lost_entry *lost;
     size_t lost_count;
@@ -107,7 +109,7 @@ static void names_survey(struct wal_survey *survey)
     struct report *report = survey->options->report;
     uint32_t intact = 0, bad = 0;
     report_object(report, "header_ring");
-    report_array(report, "damaged");
+    report_array(report, "mendable");
     for (uint32_t slot = 0; slot < limits->wal_header_blocks; slot++) {
         const uint64_t offset = wal_header_offset(limits) + (uint64_t)slot * limits->block_bytes;
         const struct slice block = { survey->block, limits->block_bytes };
@@ -118,7 +120,7 @@ static void names_survey(struct wal_survey *survey)
             names_take(survey, block, &name);
         } else if (!bytes_are_zero(survey->block, limits->block_bytes)) {
             bad++;
-            report_text(report, "DAMAGED wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
+            report_text(report, "mendable wal at %" PRIu64 ": block %" PRIu32 " of the header ring\n", offset, slot);
             report_object(report, NULL);
             report_number(report, "offset", offset);
             report_number(report, "block", slot);
@@ -128,7 +130,7 @@ static void names_survey(struct wal_survey *survey)
     if (survey->name_count > 0)
         qsort(survey->names, survey->name_count, sizeof survey->names[0], name_compare);
     report_text(report,
-                "header ring: %" PRIu32 " blocks intact, %" PRIu32 " damaged; names batches up to %" PRIu64 "\n",
+                "header ring: %" PRIu32 " blocks intact, %" PRIu32 " mendable; names batches up to %" PRIu64 "\n",
                 intact, bad, survey->named_sequence);
     report_close(report);
     report_number(report, "blocks_intact", intact);
@@ -148,6 +150,14 @@ static void lost_add(struct wal_survey *survey, const struct wal_batch_header *h
         lost[survey->lost_count++] =
             (struct lost_entry){ .index = header->first_index + at, .sequence = header->sequence };
     }
+}
+
+static bool lost_has(const struct wal_survey *survey, uint64_t sequence)
+{
+    for (size_t at = 0; at < survey->lost_count; at++)
+        if (survey->lost[at].sequence == sequence)
+            return true;
+    return false;
 }
 
 /* first..last are good again, or not part of the log any more. */
@@ -227,8 +237,6 @@ static void entries_report(const struct wal_survey *survey, const struct wal_bat
 static void batch_print(const struct wal_survey *survey, const struct wal_batch_header *header, bool good)
 {
     const struct report *report = survey->options->report;
-    if (!good)
-        report_text(report, "DAMAGED wal at %" PRIu64 ": ", body_offset(survey, header->lsn));
     report_text(report, "batch %" PRIu64 "  lsn %" PRIu64 "  %" PRIu32 " bytes  term %" PRIu64, header->sequence,
                 header->lsn, header->run_bytes, good ? header->term : header->entry_term);
     if (header->entry_count == 0)
@@ -240,9 +248,10 @@ static void batch_print(const struct wal_survey *survey, const struct wal_batch_
         report_text(report, "  in place of all from there on");
     if (header->kind == WAL_BATCH_REPAIR)
         report_text(report, "  once more");
-    if (good)
-        report_text(report, "  %s", header->sequence <= survey->named_sequence ? "ok, named" : "ok");
-    report_text(report, "\n");
+    report_text(report, "  %s\n",
+                !good                                        ? "cannot be read"
+                : header->sequence <= survey->named_sequence ? "ok, named"
+                                                             : "ok");
 }
 
 static void batch_report(const struct wal_survey *survey, const struct wal_batch_header *header, bool good)
@@ -251,7 +260,7 @@ static void batch_report(const struct wal_survey *survey, const struct wal_batch
     const bool named = header->sequence <= survey->named_sequence;
     batch_print(survey, header, good);
     report_object(report, NULL);
-    report_string(report, "state", !good ? "damaged" : named ? "named" : "ok");
+    report_string(report, "state", !good ? "unreadable" : named ? "named" : "ok");
     report_number(report, "offset", body_offset(survey, header->lsn));
     report_number(report, "sequence", header->sequence);
     report_number(report, "lsn", header->lsn);
@@ -278,11 +287,21 @@ static bool batch_follows(const struct wal_survey *survey, const struct wal_batc
            && (!wal_batch_appends(header->kind) || header->first_index <= survey->last.index + 1);
 }
 
+static void bad_add(struct wal_survey *survey, const struct wal_batch_header *header)
+{
+    struct wal_batch_header *bad = grow(survey, survey->bad, &survey->bad_capacity, survey->bad_count, sizeof *bad);
+    if (bad == NULL)
+        return;
+    survey->bad = bad;
+    bad[survey->bad_count++] = *header;
+}
+
 /* It belongs to the log; good: so do its bytes. */
 static void batch_take(struct wal_survey *survey, const struct wal_batch_header *header, bool good)
 {
     const uint64_t first = header->first_index, last = first + header->entry_count - 1;
-    batch_report(survey, header, good);
+    if (survey->options->batches)
+        batch_report(survey, header, good);
     if (wal_batch_appends(header->kind)) {
         lost_remove(survey, first, UINT64_MAX);
         survey->last = (struct log_id){ .term = header->entry_term, .index = last };
@@ -291,7 +310,10 @@ static void batch_take(struct wal_survey *survey, const struct wal_batch_header 
     }
     if (!good && wal_batch_appends(header->kind))
         lost_add(survey, header);
-    *(good ? &survey->batches : &survey->batches_bad) += 1;
+    if (good)
+        survey->batches++;
+    else
+        bad_add(survey, header);
     survey->sequence = header->sequence;
     survey->hash = header->hash;
     survey->lsn = wal_place(&survey->options->limits, header->lsn + header->run_bytes);
@@ -414,11 +436,42 @@ static bool walk(struct wal_survey *survey)
 
 /* ---- the whole ---- */
 
+/* What cannot be read, and whether that matters. How many of them have lost something. */
+static uint64_t bad_report(const struct wal_survey *survey)
+{
+    struct report *report = survey->options->report;
+    uint64_t damaged = 0;
+    report_array(report, "unreadable");
+    for (size_t at = 0; at < survey->bad_count; at++) {
+        const struct wal_batch_header *header = &survey->bad[at];
+        const bool mended = !lost_has(survey, header->sequence);
+        damaged += !mended;
+        report_text(report, "%s wal at %" PRIu64 ": batch %" PRIu64, mended ? "mended" : "DAMAGED",
+                    body_offset(survey, header->lsn), header->sequence);
+        if (header->entry_count > 0)
+            report_text(report, ", entries %" PRIu64 "..%" PRIu64, header->first_index,
+                        header->first_index + header->entry_count - 1);
+        report_text(report, "%s\n", mended ? ": all in later batches, or in the checkpoint" : "");
+        report_object(report, NULL);
+        report_number(report, "offset", body_offset(survey, header->lsn));
+        report_number(report, "sequence", header->sequence);
+        report_number(report, "first_index", header->first_index);
+        report_number(report, "entries", header->entry_count);
+        report_flag(report, "mended", mended);
+        report_close(report);
+    }
+    report_close(report);
+    return damaged;
+}
+
 static void summary_report(const struct wal_survey *survey, bool known)
 {
     struct report *report = survey->options->report;
     const struct stored *stored = &survey->options->superblock->stored;
-    report_text(report, "log: %" PRIu64 " batches intact, %" PRIu64 " damaged; ", survey->batches, survey->batches_bad);
+    report_object(report, "log");
+    const uint64_t damaged = bad_report(survey);
+    report_text(report, "log: %" PRIu64 " batches intact, %" PRIu64 " mended, %" PRIu64 " damaged; ", survey->batches,
+                survey->bad_count - damaged, damaged);
     if (survey->last.index == stored->head.base.index)
         report_text(report, "no entry");
     else
@@ -426,12 +479,10 @@ static void summary_report(const struct wal_survey *survey, bool known)
                     survey->last.index, survey->last.term);
     report_text(report, "; %" PRIu64 " of %" PRIu64 " bytes used\n", survey->lsn - stored->head.lsn,
                 survey->ring_bytes);
-    if (survey->batches_bad > 0 && survey->lost_count == 0)
-        report_text(report, "log: what was damaged is in later batches or in the checkpoint: nothing is lost\n");
-    report_object(report, "log");
     report_flag(report, "end_known", known);
     report_number(report, "batches_intact", survey->batches);
-    report_number(report, "batches_damaged", survey->batches_bad);
+    report_number(report, "batches_mended", survey->bad_count - damaged);
+    report_number(report, "batches_damaged", damaged);
     report_number(report, "first_index", stored->head.base.index + 1);
     report_number(report, "last_index", survey->last.index);
     report_number(report, "last_term", survey->last.term);
@@ -470,9 +521,11 @@ bool survey_wal(const struct survey_wal_options *options)
     bool known = false;
     if (survey.run != NULL && survey.block != NULL) {
         names_survey(&survey);
-        report_array(options->report, "batches");
+        if (options->batches)
+            report_array(options->report, "batches");
         known = walk(&survey);
-        report_close(options->report);
+        if (options->batches)
+            report_close(options->report);
         lost_remove(&survey, 0, superblock->stored.checkpoint.id.index);
         summary_report(&survey, known);
     }
@@ -483,5 +536,6 @@ bool survey_wal(const struct survey_wal_options *options)
     free(survey.block);
     free(survey.names);
     free(survey.lost);
+    free(survey.bad);
     return whole;
 }

@@ -12,11 +12,12 @@ struct survey_wal_options {
     int fd;
     const struct superblock *superblock;
     struct limits limits; /* only the geometry counts */
-    bool dump;            /* also every entry, decoded */
+    bool batches;         /* every batch, too; */
+    bool dump;            /* ... and every entry of it, decoded */
     struct report *report;
 };
 
-/* Reports every batch, damaged or not, and a summary. False: entries are lost here that only a peer may
+/* Reports what is damaged, or was, and a summary. False: entries are lost here that only a peer may
  * still have, or there is no memory. */
 bool survey_wal(const struct survey_wal_options *options);
 

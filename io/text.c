@@ -71,6 +71,21 @@ void text_write_json(FILE *file, struct slice bytes)
     putc('"', file);
 }
 
+void text_write_base64(FILE *file, struct slice bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    putc('"', file);
+    for (uint32_t at = 0; at < bytes.count; at += 3) {
+        const uint32_t count = u32_min(bytes.count - at, 3);
+        uint32_t group = 0;
+        for (uint32_t slot = 0; slot < 3; slot++)
+            group = group << 8 | (slot < count ? bytes.bytes[at + slot] : 0);
+        for (uint32_t slot = 0; slot < 4; slot++)
+            putc(slot <= count ? digits[group >> (18 - 6 * slot) & 63] : '=', file);
+    }
+    putc('"', file);
+}
+
 const char *text_group_digits(uint64_t value, char to[TEXT_NUMBER_BYTES])
 {
     char digits[TEXT_NUMBER_BYTES];

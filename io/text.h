@@ -17,6 +17,9 @@ bool text_parse_duration(const char *text, uint64_t *duration_ns);
  * is \u00XX with its value. Read it back as Latin-1: json.loads(text).encode("latin-1") in Python. */
 void text_write_json(FILE *file, struct slice bytes);
 
+/* As a JSON string in base64 (RFC 4648), with padding. */
+void text_write_base64(FILE *file, struct slice bytes);
+
 /* 1,234,567 into `to`, which is returned. */
 enum { TEXT_NUMBER_BYTES = 28 };
 const char *text_group_digits(uint64_t value, char to[TEXT_NUMBER_BYTES]);

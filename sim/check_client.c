@@ -139,6 +139,7 @@ static bool reply_is_logged(const struct reply *reply)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
     }
@@ -202,6 +203,7 @@ static enum linear_outcome write_outcome(const struct reply *reply)
     case REPLY_LEARNER_BEHIND:
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_WRONG_CLUSTER: break;
     }

@@ -185,7 +185,7 @@ static void audit_append_response(struct check *check, uint32_t node, const stru
 {
     struct ghost_term *promises = check_promise_term(check, message->term);
     promises->echoed[node] = u64_max(promises->echoed[node], message->append_response.round);
-    promises->echoed_ns[node] = u64_max(promises->echoed_ns[node], message->append_response.echo_ns);
+    promises->promised_ns[node] = u64_max(promises->promised_ns[node], message->append_response.promised_ns);
     if (message->append_response.rejected == 0)
         audit_match(check, node, message);
 }

@@ -157,9 +157,9 @@ struct ghost_term {
     uint32_t pre_granted[VOTERS_MAX]; /* bit per voter, by candidate */
     struct log_id acked[VOTERS_MAX];  /* highest match reported; its term is that of the entry */
     uint64_t acked_chain[VOTERS_MAX];
-    uint64_t echoed[VOTERS_MAX];    /* highest ReadIndex round */
-    uint64_t echoed_ns[VOTERS_MAX]; /* latest time of its leader's clock */
-    uint32_t asked;                 /* by its leader to campaign: bit per node */
+    uint64_t echoed[VOTERS_MAX];      /* highest ReadIndex round */
+    uint64_t promised_ns[VOTERS_MAX]; /* until when it keeps to its leader, by that one's clock */
+    uint32_t asked;                   /* by its leader to campaign: bit per node */
 };
 
 /* A configuration that was ever appended, or is of the format. Sets of nodes are bits. */

@@ -52,14 +52,14 @@ static void ledger_lease(struct check *check, uint32_t node, const struct replic
         const uint32_t peer = check_members_node(check, ghost->used, slot);
         if (peer == VOTERS_MAX || peer == node)
             continue;
-        if (promises->echoed_ns[peer] != 0 && promises->echoed_ns[peer] + length_ns >= view->lease_end_ns)
+        if (promises->promised_ns[peer] != 0 && promises->promised_ns[peer] >= view->lease_end_ns)
             since |= 1u << peer;
-        if (view->lease_ns[slot] <= promises->echoed_ns[peer])
+        if (view->promised_ns[slot] <= promises->promised_ns[peer])
             continue;
         check_fail(check, CHECK_LEDGER_LEASE, node,
-                   "believes that node %llu has heard what it sent at %llu; the latest that it echoed is of %llu",
-                   (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)view->lease_ns[slot],
-                   (unsigned long long)promises->echoed_ns[peer]);
+                   "believes that node %llu keeps to it until %llu; the latest that it promised is %llu",
+                   (unsigned long long)check->setup.configs[peer].node_id, (unsigned long long)view->promised_ns[slot],
+                   (unsigned long long)promises->promised_ns[peer]);
     }
     if (view->lease_end_ns == 0)
         return;

@@ -185,7 +185,7 @@ static void describe_append_response(struct fields *fields, const struct append_
     }
     fields_brief(fields, "match", response->match);
     fields_number(fields, "round", response->round);
-    fields_number(fields, "echoes", response->echo_ns);
+    fields_number(fields, "promised until", response->promised_ns);
     if (response->checkpoint.index != 0)
         fields_number(fields, "checkpoint", response->checkpoint.index);
     if (response->nonce != 0)

@@ -22,7 +22,8 @@ static const struct bound table[] = {
     { "drops", "of a frame; a frame may stay under way for ever without (0)", BUDGET(BUDGET_DROPS), false },
     { "duplicates", "of a frame (0)", BUDGET(BUDGET_DUPLICATES), false },
     { "retries", "of a call at any leader (0)", BUDGET(BUDGET_RETRIES), false },
-    { "puts", "calls that write, of two clients in turn (0)", offsetof(struct explore_bounds, puts), false },
+    { "puts", "calls that write, of two clients in turn; only with --led, which opens their sessions (0)",
+      offsetof(struct explore_bounds, puts), false },
     { "gets", "calls that read (0)", offsetof(struct explore_bounds, gets), false },
     { "frames", "under way at most, 1..40 (24)", offsetof(struct explore_bounds, frames), false },
     { "depth", "actions at most (no end)", offsetof(struct explore_bounds, depth), false },
@@ -107,7 +108,7 @@ const char *explore_bounds_problem(const struct explore_bounds *bounds)
     if (bounds->puts > EXPLORE_CALLS_MAX || bounds->gets > EXPLORE_CALLS_MAX - bounds->puts)
         return "--puts and --gets must be at most 4 together";
     if (bounds->puts > 0 && !bounds->led)
-        return "--puts need sessions, so --led";
+        return "--puts needs --led, which opens the sessions that write";
     if (bounds->raw && bounds->symmetry)
         return "--raw needs --no-symmetry";
     if (bounds->frames < 1 || bounds->frames > FRAMES_MAX)

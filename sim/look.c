@@ -77,6 +77,11 @@ bool look_begin(struct look *look, const struct look_options *options, char erro
                  options->break_at, (int)u32_min(wrong.column, 201), "^");
         return false;
     }
+    look->page = options->html != NULL ? fopen(options->html, "w") : NULL;
+    if (options->html != NULL && look->page == NULL) {
+        snprintf(error, LOOK_ERROR_BYTES, "--html %.200s: %s", options->html, strerror(errno));
+        return false;
+    }
     observer_group_init(&look->group);
     if (options->until != NULL || options->break_at != NULL || options->state != NULL)
         observer_group_add(&look->group, &limit->observer);
@@ -99,13 +104,12 @@ static bool look_write_page(struct look *look, const char *title)
     const char *path = look->options.html;
     if (look->html == NULL || look->html->failed) {
         fprintf(stderr, "raftsim: --html %s: no memory for the page\n", path);
+        fclose(look->page);
         return false;
     }
     errno = 0;
-    FILE *file = fopen(path, "w");
-    bool written = file != NULL && html_write(look->html, title, file);
-    if (file != NULL)
-        written = fclose(file) == 0 && written;
+    bool written = html_write(look->html, title, look->page);
+    written = fclose(look->page) == 0 && written;
     if (!written)
         fprintf(stderr, "raftsim: --html %s: %s\n", path, errno != 0 ? strerror(errno) : "cannot be written");
     else

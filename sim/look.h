@@ -47,9 +47,10 @@ struct look {
     struct look_limit limit;
     struct transcript transcript;
     struct html *html;
+    FILE *page; /* NULL: none is wanted */
 };
 
-/* False: some option is wrong, and error says how, beginning with its name. */
+/* Opens the file of the page. False: some option is wrong, and error says how, beginning with its name. */
 bool look_begin(struct look *look, const struct look_options *options, char error[LOOK_ERROR_BYTES]);
 /* NULL: nobody looks. */
 struct observer *look_observer(struct look *look);

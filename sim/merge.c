@@ -34,6 +34,12 @@ __attribute__((format(printf, 2, 3))) static bool merge_problem(struct merge *me
     return false;
 }
 
+static bool merge_unreadable(struct merge *merge, const char *path)
+{
+    merge->unreadable = true;
+    return merge_problem(merge, "%s: %s", path, strerror(errno));
+}
+
 /* Room for one more; NULL: there is no memory. */
 static void *merge_grow(struct merge *merge, void *memory, uint32_t *max, uint32_t count, size_t bytes)
 {
@@ -188,11 +194,11 @@ bool merge_read(struct merge *merge, const char *path)
     bool good = reading != NULL || merge_problem(merge, "no memory for the results");
     FILE *file = good ? fopen(path, "r") : NULL;
     if (good && file == NULL)
-        good = merge_problem(merge, "%s: %s", path, strerror(errno));
+        good = merge_unreadable(merge, path);
     while (good && getline(&line, &bytes, file) > 0)
         good = merge_line(merge, reading, path, line);
     if (good && ferror(file))
-        good = merge_problem(merge, "%s: %s", path, strerror(errno));
+        good = merge_unreadable(merge, path);
     if (good && merge->run_count == runs)
         good = merge_problem(merge, "%s: no results in it", path);
     good = good && merge_end_run(merge, reading);

@@ -49,6 +49,7 @@ struct merge {
     uint32_t commit_max;
     uint32_t *commit_of; /* by run */
     uint32_t commit_of_max;
+    bool unreadable;    /* the problem is a file that cannot be read */
     char problem[1024]; /* why something failed, as a sentence that names the file */
     char note[256];     /* what is odd, and no reason to fail; "": nothing */
 };

@@ -129,6 +129,7 @@ static enum explanation node_explain(const struct world *world, const struct nod
     case STOP_REMOVED:
         return check_members_removed(world->scene.check, node->slot, effect->detail) ? EXPLAINED_FOR_GOOD : UNEXPLAINED;
     case STOP_DIVERGED:
+    case STOP_MEMORY_DAMAGED:
     case STOP_DUPLICATE_NODE:
     case STOP_REPLACED_NODE: return UNEXPLAINED;
     }

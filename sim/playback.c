@@ -16,18 +16,13 @@ struct playback {
     struct playback_view view;
     struct playback_segments segments;
     struct playback_show show;
+    struct playback_reader reader;
     uint32_t segment; /* in `segments` */
-    uint64_t chunk;   /* offset of the chunk that is loaded, in its segment */
-    uint32_t at;      /* of the next record, in the chunk */
-    bool chunk_loaded;
-    bool begun;             /* an input was fed */
-    struct recorded record; /* of the latest input */
     struct output output;
     size_t region_bytes;
     size_t output_bytes;
     uint8_t *region;
     uint8_t *output_region;
-    uint8_t *buffer;  /* a chunk of records */
     uint8_t *scratch; /* a chunk of an anchor, or what a scrub read */
 };
 
@@ -58,6 +53,14 @@ static void memory_unmap(uint8_t *memory, size_t bytes)
 
 static struct replica *replica_of(uint8_t *region) { return (struct replica *)(void *)region; }
 
+static void damage_add(struct playback *playback, const char *what, uint64_t offset, uint64_t inputs)
+{
+    struct playback_damage *damage = &playback->view.damage;
+    if (damage->places++ == 0)
+        *damage = (struct playback_damage){ 1, what, offset, playback->view.step, 0 };
+    damage->inputs += inputs;
+}
+
 /* ---- anchors ---- */
 
 /* A region as the anchor has it, or NULL. */
@@ -66,9 +69,15 @@ static uint8_t *region_of_anchor(struct playback *playback, const struct recordi
     uint8_t *region = memory_map(playback->region_bytes);
     uint8_t *fresh = memory_map(playback->region_bytes);
     bool whole = region != NULL && fresh != NULL;
-    if (whole)
-        whole = playback_anchor(&playback->source, header, region, playback->scratch)
+    if (whole) {
+        uint64_t offset = 0;
+        const enum playback_anchor anchor =
+            playback_anchor(&playback->source, header, region, playback->scratch, &offset);
+        whole = anchor == PLAYBACK_ANCHOR_WHOLE
                 && recording_region_fits(replica_of(region), replica_init(fresh, &header->limits, &header->config));
+        if (!whole && anchor != PLAYBACK_ANCHOR_NONE)
+            damage_add(playback, "anchor", offset, 0);
+    }
     memory_unmap(fresh, playback->region_bytes);
     if (whole)
         return region;
@@ -177,9 +186,7 @@ static bool segment_start(struct playback *playback, uint32_t segment)
              == MAP_FAILED)
         return false;
     playback->segment = segment;
-    playback->chunk = 0;
-    playback->chunk_loaded = false;
-    playback->at = RECORDING_HEADER_BYTES;
+    playback_reader_begin(&playback->reader, header);
     playback->view.replica = replica_of(playback->region);
     playback->view.step = header->first_step;
     playback->view.digest = header->digest;
@@ -207,13 +214,16 @@ struct playback *playback_open(const struct playback_source *source, struct obse
     playback->region_bytes = replica_bytes(limits);
     playback->output_bytes = output_bytes(limits);
     playback->output_region = memory_map(playback->output_bytes);
-    playback->buffer = memory_map(RECORDING_CHUNK_BYTES);
+    playback->reader.source = &playback->source;
+    playback->reader.buffer = memory_map(RECORDING_CHUNK_BYTES);
     playback->scratch = memory_map(RECORDING_CHUNK_BYTES);
-    if (playback->output_region == NULL || playback->buffer == NULL || playback->scratch == NULL) {
+    if (playback->output_region == NULL || playback->reader.buffer == NULL || playback->scratch == NULL) {
         playback_close(playback);
         return NULL;
     }
     output_init(&playback->output, playback->output_region, limits);
+    if (playback->segments.damaged)
+        damage_add(playback, "header", playback->segments.damaged_offset, 0);
     uint32_t first = 0;
     while (first < playback->segments.count && !segment_start(playback, first))
         first++;
@@ -234,7 +244,7 @@ void playback_close(struct playback *playback)
         return;
     memory_unmap(playback->region, playback->region_bytes);
     memory_unmap(playback->output_region, playback->output_bytes);
-    memory_unmap(playback->buffer, RECORDING_CHUNK_BYTES);
+    memory_unmap(playback->reader.buffer, RECORDING_CHUNK_BYTES);
     memory_unmap(playback->scratch, RECORDING_CHUNK_BYTES);
     free(playback);
 }
@@ -243,72 +253,67 @@ const struct playback_view *playback_view(const struct playback *playback) { ret
 
 /* ---- records ---- */
 
-/* The chunk at hand is read. False: it is not one of the segment. */
-static bool chunk_load(struct playback *playback)
+/* The segment follows and begins where the one before it ended. */
+static enum playback_result segment_follow(struct playback *playback, uint32_t next)
 {
-    const struct recording_header *header = &playback->segments.headers[playback->segment];
-    const struct playback_source *source = &playback->source;
-    if (playback->chunk_loaded)
-        return true;
-    if (playback->chunk + RECORDING_CHUNK_BYTES > header->half_bytes)
-        return false;
-    const uint64_t offset = header->segment % 2 * header->half_bytes + playback->chunk;
-    playback->chunk_loaded = source->read(source, offset, playback->buffer, RECORDING_CHUNK_BYTES);
-    return playback->chunk_loaded;
-}
-
-/* The next record of the segment, of whatever kind. */
-static bool record_next(struct playback *playback)
-{
-    const struct recording_header *header = &playback->segments.headers[playback->segment];
-    do {
-        if (RECORDING_CHUNK_BYTES - playback->at < sizeof(struct recording_record)) {
-            playback->chunk += RECORDING_CHUNK_BYTES;
-            playback->chunk_loaded = false;
-            playback->at = 0;
-        }
-        const struct recording_place place = { header->life, header->segment, playback->chunk + playback->at };
-        if (!chunk_load(playback))
-            return false;
-        const struct slice rest = { playback->buffer + playback->at, RECORDING_CHUNK_BYTES - playback->at };
-        const uint32_t bytes = recording_decode(rest, &place, &playback->record);
-        if (bytes == 0)
-            return false;
-        playback->at = playback->record.kind == RECORDING_PAD ? RECORDING_CHUNK_BYTES : playback->at + bytes;
-    } while (playback->record.kind == RECORDING_PAD);
-    return true;
-}
-
-/* The segment is over. */
-static enum playback_result segment_over(struct playback *playback)
-{
-    const uint32_t next = playback->segment + 1;
-    if (next == playback->segments.count)
-        return PLAYBACK_END;
     const struct recording_header *header = &playback->segments.headers[next];
     const uint64_t reached = playback->view.step;
-    if (header->follows == 1 && header->first_step == reached) {
-        uint8_t *anchor = region_of_anchor(playback, header);
-        enum playback_result result = PLAYBACK_STEP;
-        if (header->digest != playback->view.digest)
-            result = playback_result(playback, PLAYBACK_DIFFERS, "step %" PRIu64 ": its outputs differ", reached);
-        if (result == PLAYBACK_STEP && anchor != NULL)
-            result = anchor_compare(playback, anchor, header->segment);
-        memory_unmap(anchor, playback->region_bytes);
-        playback->segment = next;
-        playback->chunk = 0;
-        playback->chunk_loaded = false;
-        playback->at = RECORDING_HEADER_BYTES;
-        playback->view.segments++;
-        return result;
+    uint8_t *anchor = region_of_anchor(playback, header);
+    enum playback_result result = PLAYBACK_STEP;
+    if (header->digest != playback->view.digest)
+        result = playback_result(playback, PLAYBACK_DIFFERS, "step %" PRIu64 ": its outputs differ", reached);
+    if (result == PLAYBACK_STEP && anchor != NULL)
+        result = anchor_compare(playback, anchor, header->segment);
+    memory_unmap(anchor, playback->region_bytes);
+    playback->segment = next;
+    playback_reader_begin(&playback->reader, header);
+    playback->view.segments++;
+    return result;
+}
+
+/* Not all of it could be fed. end: of the sentence. */
+static enum playback_result playback_broken(struct playback *playback, const char *end)
+{
+    const struct playback_damage *damage = &playback->view.damage;
+    const char *what = damage->places > 0 ? damage->what : "a gap";
+    char where[96] = "", more[48] = "", step[48] = "";
+    if (damage->places > 0)
+        snprintf(where, sizeof where, " at byte %" PRIu64 " of the file", damage->offset);
+    if (damage->places > 1)
+        snprintf(more, sizeof more, " and %" PRIu32 " more place%s", damage->places - 1,
+                 damage->places == 2 ? "" : "s");
+    if (damage->places == 0 || damage->step > 0)
+        snprintf(step, sizeof step, ", behind step %" PRIu64, damage->places > 0 ? damage->step : playback->view.step);
+    return playback_result(playback, PLAYBACK_BROKEN,
+                           "%s%s%s%s; %" PRIu64 " intact input%s behind that could not be fed%s", what, where, more,
+                           step, damage->inputs, damage->inputs == 1 ? "" : "s", end);
+}
+
+/* The segment is over: its next record is not intact. */
+static enum playback_result segment_over(struct playback *playback)
+{
+    struct playback_view *view = &playback->view;
+    const uint32_t next = playback->segment + 1;
+    const struct recording_header *header = next < playback->segments.count ? &playback->segments.headers[next] : NULL;
+    const bool follows = header != NULL && header->follows == 1;
+    if (follows && header->first_step == view->step)
+        return segment_follow(playback, next);
+    const uint64_t offset = playback_reader_offset(&playback->reader);
+    uint64_t inputs;
+    if (playback_reader_behind(&playback->reader, &inputs) || follows)
+        damage_add(playback, "records", offset, inputs);
+    if (header == NULL) {
+        view->missing += inputs;
+        return PLAYBACK_END;
     }
-    if (!segment_start(playback, next))
-        return playback_result(playback, PLAYBACK_BROKEN,
-                               "damaged behind step %" PRIu64 ": segment %" PRIu64 " begins with step %" PRIu64
-                               ", and its anchor is not whole",
-                               reached, header->segment, header->first_step + 1);
-    playback->view.damaged |= header->follows == 1;
-    playback->view.missing += header->first_step - u64_min(header->first_step, reached);
+    const uint64_t reached = view->step;
+    if (!segment_start(playback, next)) {
+        playback_reader_begin(&playback->reader, header);
+        (void)playback_reader_behind(&playback->reader, &inputs);
+        view->damage.inputs += inputs;
+        return playback_broken(playback, ", for there is no whole anchor");
+    }
+    view->missing += header->first_step - u64_min(header->first_step, reached);
     playback_show_gap(&playback->show);
     return PLAYBACK_STEP;
 }
@@ -316,7 +321,7 @@ static enum playback_result segment_over(struct playback *playback)
 /* The bytes of a read that are not stored. */
 static bool record_complete(struct playback *playback)
 {
-    struct recorded *record = &playback->record;
+    struct recorded *record = &playback->reader.record;
     const uint32_t count = record->input.bytes.count;
     if (record->form == 0)
         return true;
@@ -336,22 +341,20 @@ static bool record_complete(struct playback *playback)
 /* Everything was read. */
 static enum playback_result playback_over(struct playback *playback)
 {
-    if (!playback->view.damaged)
+    if (playback->view.damage.places == 0)
         return PLAYBACK_END;
-    return playback_result(playback, PLAYBACK_BROKEN,
-                           "%" PRIu64 " steps in between are damaged; all others are as they were",
-                           playback->view.missing);
+    return playback_broken(playback, "; all that could is as it was");
 }
 
 enum playback_result playback_next(struct playback *playback)
 {
     struct playback_view *view = &playback->view;
-    while (!record_next(playback)) {
+    while (!playback_reader_next(&playback->reader)) {
         const enum playback_result result = segment_over(playback);
         if (result != PLAYBACK_STEP)
             return result == PLAYBACK_END ? playback_over(playback) : result;
     }
-    const struct recorded *record = &playback->record;
+    const struct recorded *record = &playback->reader.record;
     if (record->digest != view->digest)
         return playback_result(playback, PLAYBACK_DIFFERS,
                                "step %" PRIu64 ": its outputs differ: digest %016" PRIx64 " here, %016" PRIx64

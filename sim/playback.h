@@ -7,6 +7,10 @@
  * Where a later anchor is met, the replayed state is compared with it, byte for byte. Behind a gap, or when a segment
  * is damaged, it goes on at the next anchor.
  *
+ * A segment ends where the first record is not intact. Nothing is wrong with that when nothing intact is behind it: so
+ * ends what was written last, whatever ended it. Else what lies there was overwritten, and is damage; so is an anchor
+ * whose trailer is there and which is not whole, and a half that is not empty and has no header.
+ *
  * What is found wrong is found at the first input behind it: each record has the digest of all outputs before. So the
  * outputs of the very last input are not compared, unless the life ended on purpose.
  *
@@ -42,6 +46,15 @@ enum playback_result {
     PLAYBACK_BROKEN,  /* the file could not be read any more; likewise */
 };
 
+/* What of the file is not as it was written. */
+struct playback_damage {
+    uint32_t places;  /* found; what follows tells of the first one */
+    const char *what; /* "records", "anchor", "header" */
+    uint64_t offset;  /* in the file */
+    uint64_t step;    /* the last one before it that was fed, 0: none */
+    uint64_t inputs;  /* behind all of them: intact, but without those before them they cannot be fed */
+};
+
 struct playback_view {
     struct recording_header header; /* of the segment where reading began */
     const struct replica *replica;
@@ -54,9 +67,9 @@ struct playback_view {
     uint64_t digest;   /* of all outputs */
     uint32_t segments; /* read */
     uint32_t anchors;  /* compared with the replayed state */
-    uint64_t missing;  /* inputs between what was read, in gaps or in what is damaged */
-    bool damaged;      /* ... in what is damaged */
-    bool ended;        /* the life ended on purpose */
+    uint64_t missing;  /* inputs that were not fed, in gaps or for damage; of damage at the end only what is intact */
+    struct playback_damage damage;
+    bool ended; /* the life ended on purpose */
     char text[PLAYBACK_ERROR_BYTES];
 };
 
@@ -91,22 +104,44 @@ bool playback_is_file(const char *path);
 /* Prints the verdict to standard output, what is wrong with the file to standard error. */
 enum playback_verdict playback_run(const struct playback_run_options *options);
 
-/* ---- between playback.c, playback_file.c and playback_show.c ---- */
+/* ---- between playback.c, playback_file.c, playback_records.c and playback_show.c ---- */
 
 /* The segments of a file, oldest first. */
 struct playback_segments {
     uint32_t count;
     struct recording_header headers[2];
+    bool damaged; /* the other half has something, and no header */
+    uint64_t damaged_offset;
 };
 
 /* False: there is none. */
 bool playback_segments(const struct playback_source *source, struct playback_segments *segments);
-/* Where the anchor of the segment lies, and how large it is. False: it is not whole, as far as that can be seen. */
-bool playback_anchored(const struct playback_source *source, const struct recording_header *header,
-                       struct recording_trailer *trailer);
-/* Loads the anchor into a zeroed region. chunk: RECORDING_CHUNK_BYTES of memory. False: it is damaged. */
-bool playback_anchor(const struct playback_source *source, const struct recording_header *header, uint8_t *region,
-                     uint8_t *chunk);
+
+enum playback_anchor { PLAYBACK_ANCHOR_WHOLE, PLAYBACK_ANCHOR_NONE, PLAYBACK_ANCHOR_DAMAGED };
+
+/* Loads the anchor of the segment into a zeroed region. chunk: RECORDING_CHUNK_BYTES of memory. NONE: it was not
+ * finished, or the next segment of that half was begun. *offset: in the file, of what is damaged. */
+enum playback_anchor playback_anchor(const struct playback_source *source, const struct recording_header *header,
+                                     uint8_t *region, uint8_t *chunk, uint64_t *offset);
+
+/* The records of one segment. */
+struct playback_reader {
+    const struct playback_source *source;
+    const struct recording_header *header;
+    uint64_t chunk;         /* offset of the chunk, in the segment */
+    uint32_t at;            /* of the next record, in the chunk */
+    bool loaded;            /* the chunk is in `buffer` */
+    uint8_t *buffer;        /* RECORDING_CHUNK_BYTES */
+    struct recorded record; /* the latest one; borrows from the buffer */
+};
+
+void playback_reader_begin(struct playback_reader *reader, const struct recording_header *header);
+/* The next record that is no padding. False: none is intact there. */
+bool playback_reader_next(struct playback_reader *reader);
+/* Where the next record lies, in the file. */
+uint64_t playback_reader_offset(const struct playback_reader *reader);
+/* Where none was intact: is there any from there to the end of the segment? *inputs: how many are such. */
+bool playback_reader_behind(struct playback_reader *reader, uint64_t *inputs);
 
 enum { PLAYBACK_OPERATIONS_MAX = 64 };
 

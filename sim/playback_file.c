@@ -84,13 +84,24 @@ bool playback_is_recording(const struct playback_source *source)
     return false;
 }
 
+/* A half begins with a header, or nothing was ever written there. */
+static bool half_is_empty(const struct playback_source *source, uint32_t half)
+{
+    uint8_t block[RECORDING_HEADER_BYTES];
+    return source_read(source, half * (source->bytes / 2), block, sizeof block) && bytes_are_zero(block, sizeof block);
+}
+
 bool playback_segments(const struct playback_source *source, struct playback_segments *segments)
 {
     struct recording_header header;
     segments->count = 0;
+    segments->damaged = false;
     for (uint32_t half = 0; half < 2; half++) {
-        if (!header_read(source, half, &header))
+        if (!header_read(source, half, &header)) {
+            segments->damaged |= !half_is_empty(source, half);
+            segments->damaged_offset = half * (source->bytes / 2);
             continue;
+        }
         const struct recording_header *other = &segments->headers[0];
         if (segments->count == 1
             && (header.life != other->life || memcmp(&header.limits, &other->limits, sizeof header.limits) != 0))
@@ -115,13 +126,19 @@ static uint64_t segment_offset(const struct recording_header *header)
     return header->segment % 2 * header->half_bytes;
 }
 
-bool playback_anchored(const struct playback_source *source, const struct recording_header *header,
-                       struct recording_trailer *trailer)
+/* One that was begun is not finished before the trailer is there: then that of an earlier segment still is, or records
+ * are. */
+static enum playback_anchor trailer_read(const struct playback_source *source, const struct recording_header *header,
+                                         struct recording_trailer *trailer, uint64_t *offset)
 {
     uint8_t block[RECORDING_BLOCK_BYTES];
-    const uint64_t offset = segment_offset(header) + header->half_bytes - RECORDING_BLOCK_BYTES;
-    return source_read(source, offset, block, sizeof block)
-           && recording_trailer_decode((struct slice){ block, sizeof block }, header, trailer);
+    *offset = segment_offset(header) + header->half_bytes - RECORDING_BLOCK_BYTES;
+    if (!source_read(source, *offset, block, sizeof block))
+        return PLAYBACK_ANCHOR_NONE;
+    if (recording_trailer_decode((struct slice){ block, sizeof block }, header, trailer))
+        return PLAYBACK_ANCHOR_WHOLE;
+    return trailer->magic != RECORDING_TRAILER_MAGIC || recording_trailer_intact(trailer) ? PLAYBACK_ANCHOR_NONE
+                                                                                          : PLAYBACK_ANCHOR_DAMAGED;
 }
 
 /* Pages come in ascending order, each once. */
@@ -140,23 +157,29 @@ static bool anchor_take(const struct recording_header *header, const uint8_t *ch
     return true;
 }
 
-bool playback_anchor(const struct playback_source *source, const struct recording_header *header, uint8_t *region,
-                     uint8_t *chunk)
+enum playback_anchor playback_anchor(const struct playback_source *source, const struct recording_header *header,
+                                     uint8_t *region, uint8_t *chunk, uint64_t *offset)
 {
     struct recording_trailer trailer;
     uint64_t next = 0;
     uint64_t pages = 0;
-    if (!playback_anchored(source, header, &trailer))
-        return false;
+    const enum playback_anchor trailed = trailer_read(source, header, &trailer, offset);
+    if (trailed != PLAYBACK_ANCHOR_WHOLE)
+        return trailed;
     for (uint64_t at = 0; at < trailer.chunks; at++) {
-        const uint64_t offset = header->half_bytes - RECORDING_BLOCK_BYTES - (at + 1) * RECORDING_CHUNK_BYTES;
-        const struct recording_place place = { header->life, header->segment, offset };
+        const uint64_t place_offset = header->half_bytes - RECORDING_BLOCK_BYTES - (at + 1) * RECORDING_CHUNK_BYTES;
+        const struct recording_place place = { header->life, header->segment, place_offset };
+        const struct recording_place later = { header->life, header->segment + 2, place_offset };
         const struct recording_anchor *anchor = (const struct recording_anchor *)(const void *)chunk;
-        if (!source_read(source, segment_offset(header) + offset, chunk, RECORDING_CHUNK_BYTES)
-            || !recording_anchor_valid(anchor, &place) || anchor->chunk != at
+        *offset = segment_offset(header) + place_offset;
+        if (!source_read(source, *offset, chunk, RECORDING_CHUNK_BYTES))
+            return PLAYBACK_ANCHOR_DAMAGED;
+        if (recording_anchor_valid(anchor, &later)) /* the header of that segment was yet to come */
+            return PLAYBACK_ANCHOR_NONE;
+        if (!recording_anchor_valid(anchor, &place) || anchor->chunk != at
             || !anchor_take(header, chunk, region, &next))
-            return false;
+            return PLAYBACK_ANCHOR_DAMAGED;
         pages += anchor->count;
     }
-    return pages == trailer.pages;
+    return pages == trailer.pages ? PLAYBACK_ANCHOR_WHOLE : PLAYBACK_ANCHOR_DAMAGED;
 }

@@ -52,7 +52,7 @@ static void print_text(const struct playback_view *view, enum playback_verdict v
            raft_role_text(state.role), state.term, state.last.term, state.last.index, state.commit, state.applied,
            state.state_digest, view->digest);
     if (view->missing > 0)
-        printf("%" PRIu64 " steps in between are not in the recording\n", view->missing);
+        printf("%" PRIu64 " steps in between or behind could not be fed\n", view->missing);
     printf("%s%s%s\n", verdict_text(verdict), verdict == PLAYBACK_SAME ? "" : ": ", view->text);
 }
 
@@ -62,12 +62,15 @@ static void print_json(const struct playback_view *view, enum playback_verdict v
     struct replica_view state;
     replica_inspect(view->replica, &state);
     printf("{\"verdict\":\"%s\",\"text\":\"%s\"", verdict_text(verdict), view->text);
-    printf(",\"node\":%" PRIu64 ",\"cluster\":%" PRIu64 ",\"release\":\"%s\",\"build\":\"%016" PRIx64 "\"",
+    printf(",\"node\":%" PRIu64 ",\"cluster_id\":\"%" PRIu64 "\",\"release\":\"%s\",\"build\":\"%016" PRIx64 "\"",
            header->config.node_id, header->config.cluster_id, (const char *)header->release, header->build);
     printf(",\"first_step\":%" PRIu64 ",\"steps\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"recorded_ms\":%" PRIu64
            ",\"spent_ms\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"anchors\":%" PRIu32 ",\"ended\":%s",
            header->first_step + 1, view->steps, view->missing, (view->now_ns - view->first_ns) / 1000000, spent_ms,
            view->segments, view->anchors, view->ended ? "true" : "false");
+    printf(",\"damaged_places\":%" PRIu32, view->damage.places);
+    if (view->damage.places > 0)
+        printf(",\"damaged_at\":%" PRIu64 ",\"intact_behind\":%" PRIu64, view->damage.offset, view->damage.inputs);
     printf(",\"role\":\"%s\",\"term\":%" PRIu64 ",\"commit\":%" PRIu64 ",\"applied\":%" PRIu64
            ",\"state_digest\":\"%016" PRIx64 "\",\"outputs_digest\":\"%016" PRIx64 "\"}\n",
            raft_role_text(state.role), state.term, state.commit, state.applied, state.state_digest, view->digest);

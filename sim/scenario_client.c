@@ -78,6 +78,7 @@ static void client_take(struct scenario *scenario, struct scenario_client *clien
     case REPLY_WOULD_LOSE_QUORUM:
     case REPLY_WRONG_CLUSTER: client_finish(scenario, client, false); return;
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED: client_finish(scenario, client, true); return;
     case REPLY_NOT_LEADER:
     case REPLY_NO_LEADER:

@@ -334,6 +334,7 @@ static const struct {
     { "session-expired", REPLY_SESSION_EXPIRED },
     { "stale-sequence", REPLY_STALE_SEQUENCE },
     { "not-a-voter", REPLY_NOT_A_VOTER },
+    { "target-silent", REPLY_TARGET_SILENT },
     { "transfer-failed", REPLY_TRANSFER_FAILED },
     { "change-under-way", REPLY_CHANGE_UNDER_WAY },
     { "term-not-open", REPLY_TERM_NOT_OPEN },

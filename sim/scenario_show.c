@@ -15,8 +15,8 @@ static const char *show_event_text(uint32_t kind) { return event_kind_text((enum
 void show_defaults(struct scenario *scenario)
 {
     static const enum event_kind kinds[] = {
-        EVENT_ROLE,    EVENT_TERM,         EVENT_VOTE,     EVENT_TRUNCATE,      EVENT_QUORUM_LOST,
-        EVENT_ABSTAIN, EVENT_ABSTAIN_OVER, EVENT_DIVERGED, EVENT_UNRECOVERABLE,
+        EVENT_ROLE,         EVENT_TERM,     EVENT_VOTE,          EVENT_TRUNCATE, EVENT_QUORUM_LOST, EVENT_ABSTAIN,
+        EVENT_ABSTAIN_OVER, EVENT_DIVERGED, EVENT_UNRECOVERABLE, EVENT_DIFFERS,  EVENT_DOUBT,
     };
     memset(scenario->show, 0, sizeof scenario->show);
     for (uint32_t i = 0; i < ARRAY_COUNT(kinds); i++)
@@ -120,6 +120,8 @@ static void show_event(const struct event *event, char *to, size_t room)
         [EVENT_INSTALL_DONE] = "has installed",
         [EVENT_STORE_LOADED] = "loads checkpoint",
         [EVENT_DIVERGED] = "differs at checkpoint",
+        [EVENT_DIFFERS] = "finds to differ:",
+        [EVENT_DOUBT] = "is in doubt at checkpoint",
         [EVENT_READ_ROUND] = "asks round",
         [EVENT_READ_ASKED] = "asks for the read index:",
         [EVENT_READ_INDEX] = "tells the read index to",

@@ -7,6 +7,12 @@
 #include "trace_file.h"
 #include "transcript.h"
 
+static enum trace_verdict not_loaded(enum trace_loaded loaded)
+{
+    ASSERT(loaded != TRACE_LOADED);
+    return loaded == TRACE_UNREADABLE ? VERDICT_INTERNAL : VERDICT_USAGE;
+}
+
 static enum trace_verdict no_memory(void)
 {
     fprintf(stderr, "raftsim: out of memory\n");
@@ -81,12 +87,12 @@ enum trace_verdict trace_command_replay(const struct trace_command *command, enu
 {
     struct trace_runner runner;
     struct trace trace = { .lost = false };
-    enum trace_verdict verdict = VERDICT_USAGE;
     if (!trace_runner_init(&runner))
         return no_memory();
     command->watch(runner.world);
-    if (trace_load(&trace, command->path))
-        verdict = replay_trace(command, &runner, &trace, outcome);
+    const enum trace_loaded loaded = trace_load(&trace, command->path);
+    const enum trace_verdict verdict =
+        loaded == TRACE_LOADED ? replay_trace(command, &runner, &trace, outcome) : not_loaded(loaded);
     trace_free(&trace);
     command->watch(NULL);
     trace_runner_free(&runner);
@@ -119,8 +125,8 @@ static enum trace_verdict shrink_into(const struct trace_command *command, struc
                                       struct shrink_report *report)
 {
     if (trace->ending.checker[0] == '\0') {
-        fprintf(stderr, "raftsim: nothing failed, so there is nothing to shrink\n");
-        return VERDICT_USAGE;
+        fprintf(stderr, "raftsim: it passes, so there is nothing to shrink\n");
+        return VERDICT_PASSED;
     }
     if (!shrink_trace(runner, trace, options, report)) {
         fprintf(stderr, "raftsim: the trace does not fail as it says: %s: %s\n", trace->ending.checker,
@@ -137,12 +143,16 @@ enum trace_verdict trace_command_shrink(const struct trace_command *command, con
 {
     struct trace_runner runner;
     struct trace trace = { .lost = false };
-    enum trace_verdict verdict = VERDICT_USAGE;
     if (!trace_runner_init(&runner))
         return no_memory();
     command->watch(runner.world);
-    const bool known = from != NULL ? trace_load(&trace, from) : trace_record(&runner, seed, profile, &trace);
-    if (known)
+    enum trace_verdict verdict;
+    const enum trace_loaded loaded = from != NULL ? trace_load(&trace, from) : TRACE_LOADED;
+    if (loaded != TRACE_LOADED)
+        verdict = not_loaded(loaded);
+    else if (from == NULL && !trace_record(&runner, seed, profile, &trace))
+        verdict = no_memory();
+    else
         verdict = shrink_into(command, &runner, &trace, options, report);
     trace_free(&trace);
     command->watch(NULL);

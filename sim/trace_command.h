@@ -12,6 +12,7 @@ enum trace_verdict {
     VERDICT_LIVED,     /* to its end: the outcome counts */
     VERDICT_SEEN,      /* as far as was asked for */
     VERDICT_DIFFERENT, /* from what the trace says */
+    VERDICT_PASSED,    /* nothing failed, so there is nothing to shrink */
     VERDICT_USAGE,
     VERDICT_INTERNAL,
 };
@@ -29,12 +30,12 @@ struct trace_command {
 
 /* Lives the trace in the file. *outcome means something when it was lived to its end. */
 enum trace_verdict trace_command_replay(const struct trace_command *command, enum outcome *outcome);
-/* Writes what a seed decides into the file. */
 /* Shrinks the trace in `from`, or, if that is NULL, the life of the seed, into the file. *report means something when
  * it was shrunk. */
 enum trace_verdict trace_command_shrink(const struct trace_command *command, const char *from, uint64_t seed,
                                         enum profile profile, const struct shrink_options *options,
                                         struct shrink_report *report);
+/* Writes what a seed decides into the file. */
 enum trace_verdict trace_command_record(const struct trace_command *command, uint64_t seed, enum profile profile);
 
 #endif

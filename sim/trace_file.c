@@ -41,24 +41,39 @@ static char *read_whole(FILE *file, size_t *bytes)
     return text;
 }
 
-bool trace_load(struct trace *trace, const char *path)
+/* Begins with the line in question, as far as it can be shown. */
+static void complain_line(const char *path, uint32_t line, const char *cause, const char *text, size_t bytes)
+{
+    enum { SHOWN_MAX = 80 };
+    const char *end = text + bytes;
+    for (uint32_t before = 1; before < line; before++) {
+        const char *next = memchr(text, '\n', (size_t)(end - text));
+        text = next != NULL ? next + 1 : end;
+    }
+    fprintf(stderr, "raftsim: %s:%" PRIu32 ": %s: '", path, line, cause);
+    for (uint32_t shown = 0; text < end && *text != '\n' && shown < SHOWN_MAX; shown++, text++)
+        fputc(*text >= ' ' && *text <= '~' ? *text : '?', stderr);
+    fputs("'\n", stderr);
+}
+
+enum trace_loaded trace_load(struct trace *trace, const char *path)
 {
     size_t bytes;
     uint32_t line;
     const char *cause;
     FILE *file = fopen(path, "rb");
     if (file == NULL)
-        return complain(path, strerror(errno));
+        return complain(path, strerror(errno)), TRACE_UNREADABLE;
     char *text = read_whole(file, &bytes);
     const int error = errno;
     fclose(file);
     if (text == NULL)
-        return complain(path, strerror(error));
+        return complain(path, strerror(error)), TRACE_UNREADABLE;
     const bool good = trace_parse(trace, text, bytes, &line, &cause);
-    free(text);
     if (!good)
-        fprintf(stderr, "raftsim: %s:%" PRIu32 ": %s\n", path, line, cause);
-    return good;
+        complain_line(path, line, cause, text, bytes);
+    free(text);
+    return good ? TRACE_LOADED : TRACE_MALFORMED;
 }
 
 bool trace_save(const struct trace *trace, const char *path, enum trace_style style)

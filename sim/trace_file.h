@@ -6,7 +6,9 @@
 
 enum { TRACE_BYTES_MAX = 64 << 20 };
 
-bool trace_load(struct trace *trace, const char *path);
+enum trace_loaded { TRACE_LOADED, TRACE_UNREADABLE, TRACE_MALFORMED };
+
+enum trace_loaded trace_load(struct trace *trace, const char *path);
 bool trace_save(const struct trace *trace, const char *path, enum trace_style style);
 
 #endif

@@ -358,6 +358,7 @@ static void client_take(struct workload *workload, struct scene *scene, uint32_t
     case REPLY_NOT_FOUND:
     case REPLY_CONDITION_FAILED:
     case REPLY_NOT_A_VOTER:
+    case REPLY_TARGET_SILENT:
     case REPLY_TRANSFER_FAILED:
     case REPLY_NO_SPACE:
     case REPLY_TOO_LARGE: client_answered(workload, scene, slot, reply); return;

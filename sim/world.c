@@ -358,8 +358,8 @@ static void world_check_write_failure(struct world *world, const struct node *no
         check_fail(world->scene.check, CHECK_STOP, node->slot, "a write failed and the node goes on");
 }
 
-/* The scrub writes again what the disk has forgotten, and nothing else. A superblock is written again by recovery, too,
- * after any crash: before the node speaks. */
+/* The scrub writes again what the disk has forgotten, and nothing else; memory forgets nothing here. A superblock is
+ * written again by recovery, too, after any crash: before the node speaks. */
 static void world_check_scrub(struct world *world, const struct node *node)
 {
     const struct output *output = &world->output;
@@ -372,12 +372,14 @@ static void world_check_scrub(struct world *world, const struct node *node)
         else if (event->kind == EVENT_SUPERBLOCK_REPAIR && node->role != RAFT_STARTING)
             for (uint64_t offset = 0; offset < wal_header_offset(limits); offset += limits->block_bytes)
                 suspect |= disk_block_is_suspect(&node->disk, DEVICE_WAL, offset);
-        else
+        else if (event->kind != EVENT_MEMORY_MENDED)
             continue;
         check_count(world->scene.check, CHECK_SCRUB);
         if (!suspect)
             check_fail(world->scene.check, CHECK_SCRUB, node->slot, "mends %s, where nothing was ever damaged",
-                       event->kind == EVENT_SCRUB_MENDED ? "a block" : "a superblock");
+                       event->kind == EVENT_SCRUB_MENDED        ? "a block"
+                       : event->kind == EVENT_SUPERBLOCK_REPAIR ? "a superblock"
+                                                                : "memory");
     }
 }
 

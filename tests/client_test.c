@@ -270,6 +270,29 @@ TEST(read_whose_replies_are_all_lost_has_failed)
     free(fake);
 }
 
+/* The last attempt is cut short by the end of the call, and so says nothing. */
+TEST(what_a_node_answered_outlasts_an_attempt_that_was_cut_short)
+{
+    struct fake *fake = fake_start();
+    fake_script(fake, FAKE_REPLY, REPLY_NOT_LEADER, NULL);
+    for (int i = 1; i < FAKE_STEPS; i++)
+        fake_script(fake, FAKE_SILENT, REPLY_OK, NULL);
+    fake_run(fake);
+    const struct client_options options = { .endpoints = fake->address,
+                                            .timeout_ns = NS_PER_S,
+                                            .attempt_timeout_ns = 60 * NS_PER_S };
+    struct client *client = NULL;
+    EXPECT_EQUAL(client_open(&options, &client), 0);
+    const struct client_result result = client_get(client, client_text("a"));
+    EXPECT_EQUAL(result.outcome, CLIENT_FAILED);
+    EXPECT_EQUAL(result.reason, CLIENT_NO_LEADER);
+    EXPECT(strstr(client_error_text(client), "knows no leader") != NULL);
+    client_close(client);
+    fake_stop(fake);
+    EXPECT_EQUAL(fake->seen_count, 2);
+    free(fake);
+}
+
 TEST(write_that_nodes_only_turned_away_has_failed)
 {
     struct fake *fake = fake_start();
@@ -501,6 +524,24 @@ TEST(node_of_another_cluster_is_named)
     client_close(client);
     fake_stop(fake);
     free(fake);
+}
+
+TEST(a_host_that_is_not_found_is_a_node_that_is_down)
+{
+    struct fake *fake = fake_start();
+    fake_run(fake);
+    char endpoints[128];
+    snprintf(endpoints, sizeof endpoints, "no-such-host.invalid:7001,%s", fake->address);
+    struct client *client = client_to(endpoints, 5000);
+    EXPECT_EQUAL(client_get(client, client_text("a")).outcome, CLIENT_OK);
+    struct node_status status;
+    EXPECT_EQUAL(client_status(client, 0, &status).reason, CLIENT_UNREACHABLE);
+    EXPECT(strstr(client_error_text(client), "no-such-host.invalid:7001: no such host") != NULL);
+    client_close(client);
+    fake_stop(fake);
+    free(fake);
+    const struct client_options none = { .endpoints = "no-such-host.invalid:7001,nor-this.invalid:7002" };
+    EXPECT_EQUAL(client_open(&none, &client), -EHOSTUNREACH);
 }
 
 TEST(endpoint_lists_are_checked_when_opened)

@@ -178,9 +178,11 @@ TEST(a_missing_or_truncated_data_file_is_refused_by_name)
     EXPECT_EQUAL(truncate(in_directory("data"), BLOCK), 0);
     EXPECT(!open_as(&datadir, 1, 0));
     EXPECT(strstr(datadir.error, "/data: truncated: 4096 bytes of") != NULL);
+    EXPECT(strstr(datadir.error, "start with --rejoin") != NULL);
     EXPECT_EQUAL(unlink(in_directory("data")), 0);
     EXPECT(!open_as(&datadir, 1, 0));
     EXPECT(strstr(datadir.error, "/data: missing") != NULL);
+    EXPECT(strstr(datadir.error, "start with --rejoin") != NULL);
     EXPECT(access(in_directory("data"), F_OK) != 0);
     directory_remove(directory);
 }

@@ -1,5 +1,5 @@
 /* The flow of entries and of requests: windows, heartbeats beside them, commits that are told, clients that are turned
- * away before anything is full, and requests whose time is over. */
+ * away before anything is full, requests whose time is over, and several of them in one batch. */
 #include "nodes.h"
 
 enum { CLIENT = 9 };
@@ -212,6 +212,55 @@ TEST(a_peer_that_is_down_for_hours_costs_a_frame_a_heartbeat)
     cluster_free(cluster);
 }
 
+/* A new leader does not know how far they are: what it sends to find out it sends once, however many heartbeats and
+ * read rounds follow. */
+TEST(a_peer_that_is_probed_and_silent_gets_no_entries_twice)
+{
+    struct cluster *cluster = watched(&limits_tiny);
+    const uint32_t before = elected(cluster), leader = another(before), down = another(leader);
+    cluster->cut[before] = true;
+    cluster_run(cluster, 5 * election_ns);
+    const uint32_t now = elected(cluster), other = now == leader ? down : leader;
+    put(cluster, 1, 1);
+    /* `before` is behind the cut, and is probed; the cut is behind the hook. */
+    cluster->cut[before] = false;
+    seen = (struct seen){ .slot = before, .lose_all = true };
+    const struct request get = { .request_id = 7, .kind = REQUEST_GET, .key = { (const uint8_t *)"key", 3 } };
+    for (uint32_t round = 0; round < 20; round++) {
+        node_request(node_at(cluster, now), CLIENT, &get);
+        observe(cluster, now);
+        cluster_run(cluster, heartbeat_ns / 4);
+    }
+    EXPECT_EQUAL(node_view(node_at(cluster, now)).progress[before], PEER_PROBE);
+    EXPECT_EQUAL(node_view(node_at(cluster, now)).progress[other], PEER_REPLICATE);
+    EXPECT(seen.heartbeats >= 20);
+    EXPECT_EQUAL(seen.entries, 0);
+    /* It answers the next heartbeat, and has all. */
+    seen.lose_all = false;
+    cluster_run(cluster, heartbeat_ns + heartbeat_ns / 4);
+    EXPECT_EQUAL(node_view(node_at(cluster, before)).applied, node_view(node_at(cluster, now)).applied);
+    cluster_free(cluster);
+}
+
+/* Entries get lost, each time that they are sent; heartbeats do not. So a probe follows the answer to each of them. */
+TEST(a_probe_that_is_lost_is_sent_again)
+{
+    struct cluster *cluster = watched(&limits_tiny);
+    const uint32_t leader = elected(cluster), slow = another(leader);
+    seen = (struct seen){ .slot = slow, .lose_entries = true };
+    put(cluster, 1, 1);
+    cluster_run(cluster, 3 * heartbeat_ns);
+    EXPECT_EQUAL(node_view(node_at(cluster, leader)).progress[slow], PEER_PROBE);
+    seen = (struct seen){ .slot = slow, .lose_entries = true };
+    cluster_run(cluster, 20 * heartbeat_ns);
+    EXPECT(seen.entries >= 19 && seen.entries <= 21);
+    EXPECT(seen.heartbeats >= 19 && seen.heartbeats <= 21);
+    seen.lose_entries = false;
+    cluster_run(cluster, heartbeat_ns + MS);
+    EXPECT_EQUAL(node_view(node_at(cluster, slow)).applied, node_view(node_at(cluster, leader)).applied);
+    cluster_free(cluster);
+}
+
 /* ---- commits ---- */
 
 TEST(followers_of_an_idle_leader_learn_of_a_commit_within_an_eighth_of_the_heartbeat_interval)
@@ -351,6 +400,49 @@ TEST(what_was_proposed_in_time_is_executed)
     EXPECT_EQUAL(node_view(node_at(cluster, leader)).applied, last + 1);
     EXPECT_EQUAL(cluster->status, REPLY_OK);
     cluster_free(cluster);
+}
+
+/* ---- several inputs at once ---- */
+
+/* A driver that has several frames at hand says so with all but the last one. */
+static void feed(struct node *node, const struct message *message, bool more)
+{
+    uint8_t bytes[NODE_FRAME_BYTES_MAX];
+    const struct frame_context context = node_context(node);
+    message_encode(message, &context, bytes);
+    node_step(node, &(struct input){ .kind = INPUT_PEER_FRAME,
+                                     .now_ns = node->now_ns,
+                                     .more = more,
+                                     .bytes = { .bytes = bytes, .count = message_bytes(message) } });
+}
+
+/* Raft 9.6: two that ask at once are both told, or the one that was not would lose an election timeout. */
+TEST(each_pre_vote_request_of_a_batch_is_answered)
+{
+    struct replica_config config = node_config(2);
+    config.check_quorum = false;
+    struct node *node = node_new(&limits_tiny, &config, node_voters(3));
+    node_start(node);
+    node_settle(node);
+    for (uint64_t from = 1; from <= 3; from += 2) {
+        const struct message request = { .type = FRAME_VOTE_REQUEST,
+                                         .from = from,
+                                         .to = 2,
+                                         .instance = 1000 + from,
+                                         .vote_request = { .term = 1, .pre = true } };
+        feed(node, &request, from == 1);
+    }
+    uint32_t answers = 0;
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        const struct frame_context context = node_context(node);
+        struct message message;
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        if (message_decode(bytes, &context, &message) == FRAME_OK && message.type == FRAME_VOTE_RESPONSE
+            && message.vote_response.pre && message.vote_response.granted)
+            answers |= 1u << node->sent[i].to;
+    }
+    EXPECT_EQUAL(answers, 1u << 1 | 1u << 3);
+    node_free(node);
 }
 
 TEST_MAIN()

@@ -9,7 +9,9 @@
 
 enum {
     IMAGE_BLOCKS_MAX = 256,
-    IMAGE_TEAR_BYTES = 60, /* where a write tears inside a block: in the middle of every stored header */
+    /* Where a write tears inside a block: in the middle of every stored header, and behind it. */
+    IMAGE_TEAR_BYTES = 60,
+    IMAGE_TEAR_BEHIND_BYTES = 512,
     IMAGE_CRASHES_MAX = 3,
 };
 
@@ -96,11 +98,11 @@ static inline struct rebirth image_boot(struct node *node, struct image_faults *
 }
 
 /* The ways in which a write in flight may have landed when power is lost: not at all, whole, or torn at a block
- * boundary, either side of it; a write of one block may also tear inside. */
+ * boundary, either side of it; a write of one block may also tear inside, in its header or behind it. */
 static inline uint32_t image_landings(const struct node *node, const struct node_op *op)
 {
     const uint32_t blocks = op->bytes / image_block_bytes(node, op->device);
-    return blocks == 1 ? 3 : 2 * blocks;
+    return blocks == 1 ? 4 : 2 * blocks;
 }
 
 static inline void image_land(struct node *node, uint32_t slot, uint32_t landing, struct node *to,
@@ -115,7 +117,7 @@ static inline void image_land(struct node *node, uint32_t slot, uint32_t landing
     if (landing == 0)
         return;
     if (landing >= 2 && blocks == 1) {
-        bytes = IMAGE_TEAR_BYTES;
+        bytes = landing == 2 ? IMAGE_TEAR_BYTES : IMAGE_TEAR_BEHIND_BYTES;
     } else if (landing >= 2) {
         const uint32_t boundary = landing / 2 * block_bytes;
         first = landing % 2 == 0 ? 0 : boundary;

@@ -228,6 +228,8 @@ TEST(a_wrong_option_is_named)
     EXPECT(strncmp(error, "--state: 'n9'", 13) == 0);
     EXPECT(!look_begin(&look, &(struct look_options){ .break_at = "n1 or" }, error));
     EXPECT(strncmp(error, "--break: column 6", 17) == 0);
+    EXPECT(!look_begin(&look, &(struct look_options){ .html = "/nonexistent/x.html" }, error));
+    EXPECT_TEXT(error, "--html /nonexistent/x.html: No such file or directory");
 }
 
 TEST(a_life_of_any_length_has_a_line_for_each_step)

@@ -228,20 +228,23 @@ static inline int process_open(const char *name, int flags, char path[PATH_BYTES
     return fd;
 }
 
-/* Runs to the end, at most 30 seconds; then status is PROCESS_RUNNING, and it is killed. */
-static inline struct process_result process_run_limited(const char *const *argv, struct slice input,
-                                                        uint64_t file_bytes_max)
+/* Runs to the end, at most 30 seconds; then status is PROCESS_RUNNING, and it is killed. out: NULL, or where standard
+ * output goes instead of into the result. */
+static inline struct process_result process_run_onto(const char *const *argv, struct slice input,
+                                                     uint64_t file_bytes_max, const char *out)
 {
     struct process_result result;
     char in_path[PATH_BYTES];
-    char out_path[PATH_BYTES];
+    char out_path[PATH_BYTES] = "";
     char error_path[PATH_BYTES];
     int in_fd = process_open("in", O_WRONLY | O_CREAT | O_TRUNC, in_path);
     ASSERT(input.count == 0 || write(in_fd, input.bytes, input.count) == (ssize_t)input.count);
     close(in_fd);
     in_fd = process_open("in", O_RDONLY, in_path);
-    const int out_fd = process_open("out", O_WRONLY | O_CREAT | O_TRUNC, out_path);
+    const int out_fd =
+        out != NULL ? open(out, O_WRONLY | O_CLOEXEC) : process_open("out", O_WRONLY | O_CREAT | O_TRUNC, out_path);
     const int error_fd = process_open("err", O_WRONLY | O_CREAT | O_TRUNC, error_path);
+    ASSERT(out_fd >= 0);
     const pid_t pid = process_start(argv, in_fd, out_fd, error_fd, file_bytes_max);
     close(in_fd);
     close(out_fd);
@@ -254,8 +257,16 @@ static inline struct process_result process_run_limited(const char *const *argv,
     return result;
 }
 
+static inline struct process_result process_run_limited(const char *const *argv, struct slice input,
+                                                        uint64_t file_bytes_max)
+{
+    return process_run_onto(argv, input, file_bytes_max, NULL);
+}
+
 #define ARGUMENTS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define RUN(...) process_run_limited(ARGUMENTS(__VA_ARGS__), (struct slice){ .count = 0 }, 0)
+/* Nothing that it prints can be written. */
+#define RUN_FULL(...) process_run_onto(ARGUMENTS(__VA_ARGS__), (struct slice){ .count = 0 }, 0, "/dev/full")
 
 /* ---- clusters ---- */
 

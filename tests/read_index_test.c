@@ -60,7 +60,9 @@ static void append(struct node *node, uint64_t from, uint64_t term, struct log_i
 static void acknowledge(struct node *node, uint64_t from, uint64_t term, uint64_t match, uint64_t round)
 {
     struct message message = from_peer(node, from, FRAME_APPEND_RESPONSE, term);
-    message.append_response = (struct append_response){ .match = match, .round = round, .echo_ns = node->now_ns };
+    message.append_response = (struct append_response){ .match = match,
+                                                        .round = round,
+                                                        .promised_ns = node->now_ns + read_promise_ns(node->replica) };
     node_message(node, &message);
     node_settle(node);
 }
@@ -177,6 +179,25 @@ TEST(a_read_that_comes_later_waits_for_another_question)
     answer(node, 1, 1, seen.number, 1);
     EXPECT_EQUAL(look(node).replies, 2);
     node_free(node);
+}
+
+/* No key is missing in a store that nobody has filled yet. */
+TEST(who_waits_to_be_a_member_has_no_state_to_read)
+{
+    const struct replica_config config = node_config(2);
+    const struct request stale = { .request_id = 7, .kind = REQUEST_GET_STALE, .key = local_read.key };
+    struct node *waits = node_new(&limits_tiny, &config, (struct configuration){ .id = { .term = 0 } });
+    node_start(waits);
+    node_settle(waits);
+    ask(waits, 1, &stale);
+    EXPECT_EQUAL(look(waits).reply.status, REPLY_NO_LEADER);
+    ask(waits, 1, &local_read);
+    EXPECT_EQUAL(look(waits).reply.status, REPLY_NO_LEADER);
+    node_free(waits);
+    struct node *member = node_of_three(2, 0);
+    ask(member, 1, &stale);
+    EXPECT_EQUAL(look(member).reply.status, REPLY_NOT_FOUND);
+    node_free(member);
 }
 
 TEST(a_question_without_an_answer_is_asked_again_the_same)

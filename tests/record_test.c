@@ -132,7 +132,7 @@ TEST(a_crash_leaves_a_recording_and_the_next_life_keeps_it)
     process_end();
 }
 
-TEST(a_record_that_was_altered_is_found_or_left_out)
+TEST(a_record_that_was_altered_is_damage)
 {
     struct cluster cluster;
     cluster_up(&cluster); /* without load all of it lies in one segment */
@@ -147,8 +147,9 @@ TEST(a_record_that_was_altered_is_found_or_left_out)
     byte ^= 4;
     EXPECT_EQUAL(pwrite(fd, &byte, 1, 10000), 1);
     const struct process_result cut = replay(record_paths[0]);
-    EXPECT_EQUAL(cut.status, 0);
-    EXPECT(strstr(cut.out, "\"ended\":false") != NULL);
+    EXPECT_EQUAL(cut.status, 1);
+    EXPECT(strstr(cut.out, "\"verdict\":\"damaged\"") != NULL);
+    EXPECT(strstr(cut.out, "\"damaged_places\":1,") != NULL);
     /* Without its header it is a file like any other. */
     EXPECT_EQUAL(ftruncate(fd, 5000), 0);
     close(fd);

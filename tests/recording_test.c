@@ -247,7 +247,7 @@ TEST(a_gap_is_counted_and_left_behind_with_the_next_anchor)
     EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_END);
     EXPECT_EQUAL(view.missing, missed);
     EXPECT_EQUAL(view.steps, tape->step - missed);
-    EXPECT(!view.damaged);
+    EXPECT_EQUAL(view.damage.places, 0);
     recorded_free(node);
 }
 
@@ -297,18 +297,22 @@ TEST(an_input_that_was_not_the_node_s_is_found_at_its_step)
     recorded_free(node);
 }
 
-TEST(whatever_is_cut_or_flipped_ends_before_it)
+TEST(whatever_is_flipped_ends_before_it_and_is_damage_unless_it_was_the_last)
 {
     struct node *node = recorded_node();
     struct tape *tape = node->context;
     struct playback_view view;
     live(node, 0, 12);
+    const uint64_t last = tape->position;
+    node_tick(node, 10 * 1000 * 1000);
+    EXPECT(tape->position > last);
     for (uint64_t at = 0; at < tape->position; at += 97) {
         tape->file[at] ^= 0x10;
         const enum playback_result result = play(tape->file, FILE_BYTES, &view);
         const bool header = at < RECORDING_HEADER_BYTES;
-        EXPECT_EQUAL(result, header ? PLAYBACK_BROKEN : PLAYBACK_END);
+        EXPECT_EQUAL(result, at < last ? PLAYBACK_BROKEN : PLAYBACK_END);
         EXPECT(header || view.steps < tape->step);
+        EXPECT(header || at >= last || (view.damage.offset <= at && view.damage.step == view.steps));
         tape->file[at] ^= 0x10;
     }
     /* What another lap left is not a record: the seed is another one. */
@@ -318,6 +322,68 @@ TEST(whatever_is_cut_or_flipped_ends_before_it)
     const struct slice first = { tape->file + RECORDING_HEADER_BYTES, 4096 };
     EXPECT_EQUAL(recording_decode(first, &place, &recorded), sizeof(struct recording_record));
     EXPECT_EQUAL(recording_decode(first, &later, &recorded), 0);
+    recorded_free(node);
+}
+
+/* Everything behind `at` is zero, as on a disk that was not written any more. */
+TEST(a_torn_tail_is_no_damage)
+{
+    struct node *node = recorded_node();
+    struct tape *tape = node->context;
+    struct playback_view view;
+    live(node, 0, 12);
+    for (uint64_t at = tape->position - 1; at >= RECORDING_HEADER_BYTES; at -= 89) {
+        memset(tape->file + at, 0, tape->position - at);
+        EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_END);
+        EXPECT_EQUAL(view.damage.places, 0);
+    }
+    recorded_free(node);
+}
+
+TEST(what_is_intact_behind_damage_is_counted)
+{
+    struct node *node = recorded_node();
+    struct tape *tape = node->context;
+    struct playback_view view;
+    live(node, 0, 12);
+    const uint64_t at = tape->position, step = tape->step;
+    live(node, 12, 12);
+    tape->file[at] ^= 1;
+    EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_BROKEN);
+    EXPECT_EQUAL(view.steps, step);
+    EXPECT_EQUAL(view.damage.offset, at);
+    EXPECT_EQUAL(view.damage.step, step);
+    EXPECT_EQUAL(view.damage.inputs, tape->step - step - 1);
+    EXPECT(strstr(view.text, "records at byte ") != NULL);
+    recorded_free(node);
+}
+
+TEST(a_damaged_anchor_or_header_is_not_taken_for_none)
+{
+    struct node *node = recorded_node();
+    struct tape *tape = node->context;
+    struct playback_view view;
+    live(node, 0, 20);
+    tape_segment(tape, 1, true);
+    tape_anchor(tape, node);
+    live(node, 20, 20);
+    tape_end(tape);
+    const uint64_t anchor = FILE_BYTES - RECORDING_BLOCK_BYTES - RECORDING_CHUNK_BYTES;
+    static const char *const texts[] = { "header", "header", "anchor", "anchor", "anchor" };
+    const uint64_t places[] = { 100, HALF_BYTES + 100, anchor + 8, anchor + RECORDING_BLOCK_BYTES + 8,
+                                FILE_BYTES - RECORDING_BLOCK_BYTES + 20 };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(places); slot++) {
+        tape->file[places[slot]] ^= 1;
+        EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_BROKEN);
+        EXPECT_EQUAL(view.damage.places, 1);
+        EXPECT_TEXT(view.damage.what, texts[slot]);
+        EXPECT(view.steps > 0);
+        tape->file[places[slot]] ^= 1;
+    }
+    /* The recorder began the segment after the next, whose header was not written yet. */
+    const struct recording_place later = { LIFE, 3, anchor - HALF_BYTES };
+    recording_anchor_seal((struct recording_anchor *)(void *)(tape->file + anchor), &later);
+    EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_END);
     recorded_free(node);
 }
 
@@ -334,7 +400,8 @@ TEST(damage_in_the_middle_is_told_from_the_end)
     tape_end(tape);
     tape->file[end / 2] ^= 1;
     EXPECT_EQUAL(play(tape->file, FILE_BYTES, &view), PLAYBACK_BROKEN);
-    EXPECT(view.damaged && view.missing > 0 && view.ended);
+    EXPECT(view.damage.places == 1 && view.damage.inputs > 0 && view.missing > view.damage.inputs && view.ended);
+    EXPECT_EQUAL(view.segments, 2);
     recorded_free(node);
 }
 

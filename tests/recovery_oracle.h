@@ -169,6 +169,7 @@ enum reason {
     FAULTY_BY_ITS_HEADER,
     FAULTY_BY_A_NAME,
     FAULTY_BY_THE_NEXT,
+    FAULTY_IN_A_GAP,
     UNKNOWN_LOST,
     UNKNOWN_DOUBT,
     CUT_AT_THE_END,
@@ -182,6 +183,7 @@ static const char *const reason_texts[REASONS] = {
     "proved and damaged, known by its own header",
     "proved and damaged, known by a name",
     "proved and damaged, known by the batch behind it",
+    "proved and damaged, several in a row, known by the terms on both sides",
     "proved, and nobody says what it held: abstain",
     "what would prove it may be lost: abstain",
     "the end of the log",
@@ -195,7 +197,7 @@ static uint64_t reason_hits[REASONS];
 struct expected {
     struct kept_log log;
     uint32_t taken;  /* batches of the tail that are in it */
-    uint32_t faulty; /* of them */
+    uint32_t faulty; /* of them, where several that a gap swallowed count once */
     bool abstain;
     bool may_abstain; /* in a later start: the names are doubtful, wherever the next ones go */
     bool leftovers;   /* something lies behind it */
@@ -277,6 +279,23 @@ static inline enum reason batch_judge(const struct scene *scene, const struct sc
     return UNKNOWN_LOST;
 }
 
+/* Nobody says what the batch held, nor those behind it. The next one whose header is left does, if all before it were
+ * durable, and it, or the one before it, is of the term that the log ends with: then nothing else can have been between
+ * them. How many batches are lost; 0: it does not say so. */
+static inline uint32_t gap_judge(const struct scene *scene, const struct scenario *scenario, uint32_t at,
+                                 const struct kept_log *log)
+{
+    const uint64_t term = log->last > log->base ? log->entries[log->last].term : scene->before_term;
+    for (uint32_t next = at + 2; next < scene->count; next++) {
+        const struct suffix *lost = &scene->tail[next - 1].suffix;
+        if (!state_has_header(scenario->state[next]))
+            continue;
+        if (scene->tail[next].suffix.term == term || (lost->term == term && lost->prev.index + ENTRIES >= log->last))
+            return batch_is_proved(scene, scenario, next - 1) ? next - at : 0;
+    }
+    return 0;
+}
+
 /* Does what the cut leaves alone say that the batch was durable, and what it held? */
 static inline bool batch_stays_known(const struct scene *scene, const struct scenario *scenario, uint32_t at,
                                      uint32_t taken, enum reason reason)
@@ -291,12 +310,22 @@ static inline bool batch_stays_known(const struct scene *scene, const struct sce
     return false;
 }
 
+static inline uint64_t kept_log_faulty(const struct kept_log *log)
+{
+    for (uint64_t index = log->base + 1; index <= log->last; index++)
+        if (log->entries[index].faulty)
+            return index;
+    return 0;
+}
+
 static inline struct expected oracle(const struct scene *scene, const struct scenario *scenario,
                                      const struct disk *disk)
 {
     struct expected expected = { .log = scene->before, .may_abstain = disk_names_doubtful(disk, scene) };
     enum reason reasons[TAIL_MAX] = { KEPT };
     uint32_t hash = HASH_TRUE;
+    uint64_t gap_last = 0;
+    uint32_t gap_end[TAIL_MAX] = { 0 };
     enum reason reason = KEPT;
     for (uint32_t at = 0; at <= scene->count && reason < UNKNOWN_LOST; at++) {
         const bool whole = at < scene->count
@@ -311,34 +340,40 @@ static inline struct expected oracle(const struct scene *scene, const struct sce
             reason = batch_judge(scene, scenario, at, expected.leftovers && expected.may_abstain, &hash);
         else
             reason = expected.leftovers && expected.may_abstain ? UNKNOWN_DOUBT : CUT_AT_THE_END;
+        const uint32_t gap = reason == UNKNOWN_LOST ? gap_judge(scene, scenario, at, &expected.log) : 0;
+        if (gap > 0)
+            reason = FAULTY_IN_A_GAP;
         reason_hits[reason]++;
         if (reason >= UNKNOWN_LOST)
             break;
-        reasons[at] = reason;
-        kept_log_take(&expected.log, &scene->tail[at], reason != KEPT);
+        const uint32_t end = at + u32_max(gap, 1);
         expected.faulty += reason != KEPT;
+        for (uint32_t lost = at; lost < end; lost++) {
+            reasons[lost] = reason;
+            gap_end[lost] = end;
+            kept_log_take(&expected.log, &scene->tail[lost], reason != KEPT);
+        }
+        if (gap == 0)
+            continue;
+        gap_last = expected.log.last;
+        hash = hash_before(scenario, end);
+        at = end - 1;
     }
     expected.hole_log = scene->before;
     for (uint32_t at = 0; at < expected.taken && !expected.hole; at++) {
-        if (reasons[at] != KEPT && !batch_stays_known(scene, scenario, at, expected.taken, reasons[at]))
+        const uint32_t proof = reasons[at] == FAULTY_IN_A_GAP ? gap_end[at] - 1 : at;
+        if (reasons[at] != KEPT && !batch_stays_known(scene, scenario, proof, expected.taken, reasons[at]))
             expected.hole = true;
         else
             kept_log_take(&expected.hole_log, &scene->tail[at], reasons[at] != KEPT);
     }
-    expected.abstain = reason == UNKNOWN_LOST || reason == UNKNOWN_DOUBT;
-    expected.cut = expected.abstain;
+    expected.cut = reason == UNKNOWN_LOST || reason == UNKNOWN_DOUBT;
+    const uint64_t faulty = kept_log_faulty(&expected.log);
+    expected.abstain = expected.cut || (faulty != 0 && faulty <= gap_last);
     for (uint32_t later = expected.taken; later < scene->count; later++)
         expected.cut =
             expected.cut || state_has_header(scenario->state[later]) || scenario->state[later] == TAIL_UNREADABLE;
     return expected;
-}
-
-static inline uint64_t kept_log_faulty(const struct kept_log *log)
-{
-    for (uint64_t index = log->base + 1; index <= log->last; index++)
-        if (log->entries[index].faulty)
-            return index;
-    return 0;
 }
 
 #endif

@@ -80,6 +80,7 @@ struct scene {
     struct tail_batch tail[TAIL_MAX];
     struct name_block names[TAIL_MAX + 1]; /* [j] names the tail's first j batches; [0]: the newest block of the past */
     struct kept_log before;                /* the log without the tail */
+    uint64_t before_term;                  /* of its base */
     uint64_t term;
 };
 
@@ -331,6 +332,7 @@ static inline struct scene *scene_new(enum past past, uint32_t count, uint32_t t
     NODE_CHECK(scene->past != NULL, "memory");
     memcpy(scene->past, node->image, node->image_bytes);
     kept_log_read(node, &scene->before);
+    scene->before_term = node_view(node).base.term;
     scene->past_end = node->replica->wal.tail;
     uint32_t durable = 0;
     for (uint32_t i = 0; i <= count; i++) {

@@ -81,6 +81,30 @@ static void forget_names(struct node *node)
     memset(node->image + wal_header_offset(&node->limits), 0, (size_t)node->limits.wal_header_blocks * block_bytes);
 }
 
+/* The bytes of the entry rot where they were appended; the node is down. */
+static void damage_entry(struct node *node, uint64_t index)
+{
+    static struct disk_log log;
+    uint32_t damaged = 0;
+    disk_log_read(node, &log);
+    for (uint32_t i = 0; i < log.count; i++) {
+        const struct wal_batch_header *header = &log.batches[i];
+        if (header->first_index <= index && index < header->first_index + header->entry_count) {
+            damage_batch(node, header, DAMAGE_BODY);
+            damaged++;
+        }
+    }
+    EXPECT(damaged > 0);
+}
+
+static uint64_t events_of(const struct cluster *cluster, enum event_kind kind)
+{
+    uint64_t count = 0;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        count += cluster->events[slot][kind];
+    return count;
+}
+
 /* ---- scenes ---- */
 
 struct scene {
@@ -91,13 +115,13 @@ struct scene {
     struct log_id last;  /* of its log then */
 };
 
-static struct scene scene_begin(void)
+static struct scene scene_after(uint32_t writes)
 {
     const struct limits limits = test_limits();
     struct scene scene = { .cluster = cluster_new(&limits, 7) };
     scene.leader = elected(scene.cluster);
     scene.victim = (scene.leader + 1) % NODES;
-    for (uint32_t i = 0; i < WRITES; i++) {
+    for (uint32_t i = 0; i < writes; i++) {
         put(scene.cluster, i % 5, (uint8_t)(i + 1));
         cluster_run(scene.cluster, 5 * MS); /* a batch each, and a name */
     }
@@ -106,9 +130,11 @@ static struct scene scene_begin(void)
     scene.last = node_view(node).last;
     node_crash(node);
     disk_log_read(node, &scene.log);
-    EXPECT(scene.log.count >= WRITES);
+    EXPECT(scene.log.count >= writes);
     return scene;
 }
+
+static struct scene scene_begin(void) { return scene_after(WRITES); }
 
 static uint64_t lost_between(const struct scene *scene, uint32_t first, uint32_t count)
 {
@@ -118,18 +144,22 @@ static uint64_t lost_between(const struct scene *scene, uint32_t first, uint32_t
     return entries;
 }
 
-/* Its peers say nothing until the test lets them. */
-static void start_alone(struct scene *scene)
+/* Its peers say nothing until the test lets them. Returns the bytes that it read of its log. */
+static uint64_t start_alone(struct scene *scene)
 {
     struct node *node = node_at(scene->cluster, scene->victim);
+    uint64_t bytes_read = 0;
     scene->cluster->cut[scene->victim] = true;
     start(scene->cluster, scene->victim);
     while (image_starting(node)) {
         EXPECT(node->op_count > 0);
+        if (!node->ops[0].write && node->ops[0].device == DEVICE_WAL)
+            bytes_read += node->ops[0].bytes;
         node_complete(node, 0, DISK_OK);
         observe(scene->cluster, scene->victim);
     }
     EXPECT_EQUAL(node->stop, 0);
+    return bytes_read;
 }
 
 static void join(struct scene *scene)
@@ -149,7 +179,7 @@ static void expect_equal(const struct cluster *cluster)
         EXPECT_EQUAL(view.durable_index, view.last.index);
         EXPECT_EQUAL(view.applied, view.last.index);
         EXPECT(view.state_digest == first.state_digest);
-        for (uint64_t index = view.base.index + 1; index <= view.last.index; index++) {
+        for (uint64_t index = u64_max(view.base.index, first.base.index) + 1; index <= view.last.index; index++) {
             struct entry a;
             struct entry b;
             replica_entry(replica_at(cluster, 0), index, &a);
@@ -180,6 +210,12 @@ static void expect_well_alone(struct scene *scene)
     EXPECT(view.last.index >= scene->last.index);
 }
 
+/* Has the log that the next start reads left the place of that batch behind? */
+static bool head_is_behind(const struct scene *scene, const struct wal_batch_header *batch)
+{
+    return replica_at(scene->cluster, scene->victim)->superblock.durable.head.lsn > batch->lsn;
+}
+
 /* Batches [first, first + count) are damaged; how their entries come back. */
 static void repair_case(uint32_t first, uint32_t count, enum damage damage)
 {
@@ -198,7 +234,8 @@ static void repair_case(uint32_t first, uint32_t count, enum damage damage)
     expect_equal(scene.cluster);
     expect_well_alone(&scene);
 
-    /* The batch that repaired it is damaged as well. */
+    /* The batch that repaired it is damaged as well. That costs nothing when a checkpoint has left the place behind. */
+    const bool passed = head_is_behind(&scene, &scene.log.batches[first + count - 1]);
     struct disk_log log;
     disk_log_read(node, &log);
     node_crash(node);
@@ -208,7 +245,7 @@ static void repair_case(uint32_t first, uint32_t count, enum damage damage)
             damage_batch(node, &log.batches[i], damage);
     EXPECT(spoiled > 0);
     start_alone(&scene);
-    EXPECT_EQUAL(node_view(node).first_faulty, index);
+    EXPECT_EQUAL(node_view(node).first_faulty, passed ? 0 : index);
     EXPECT((replica_at(scene.cluster, scene.victim)->stored.flags & STORED_ABSTAIN) == 0);
     join(&scene);
     expect_equal(scene.cluster);
@@ -240,6 +277,29 @@ TEST(a_damaged_batch_is_repaired_wherever_it_lies)
     const uint32_t batches = batches_written();
     for (uint32_t first = 0; first < batches; first++)
         repair_case(first, 1, (enum damage)(first % DAMAGES));
+}
+
+/* Each of them is read once more before that is believed, and not all that lies behind it with it. */
+TEST(a_start_with_many_damaged_batches_does_not_read_the_log_for_each_of_them)
+{
+    struct scene scene = scene_after(5 * WRITES);
+    struct node *node = node_at(scene.cluster, scene.victim);
+    const uint64_t well = start_alone(&scene);
+    uint64_t log_bytes = 0;
+    node_crash(node);
+    for (uint32_t i = 0; i < scene.log.count; i++) {
+        log_bytes += scene.log.batches[i].run_bytes;
+        damage_batch(node, &scene.log.batches[i], DAMAGE_BODY);
+    }
+    const uint64_t read = start_alone(&scene);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_BATCH_DAMAGED], scene.log.count);
+    expect_faulty(&scene, scene.log.batches[0].first_index, lost_between(&scene, 0, scene.log.count));
+    EXPECT(read <= well + 3 * log_bytes);
+    printf("%10u  batches, all damaged: %llu bytes read, %llu when they are well\n", scene.log.count,
+           (unsigned long long)read, (unsigned long long)well);
+    join(&scene);
+    expect_equal(scene.cluster);
+    cluster_free(scene.cluster);
 }
 
 /* ---- abstaining ---- */
@@ -288,14 +348,19 @@ static bool grants_vote(const struct scene *scene)
     return answers(scene, message, FRAME_VOTE_RESPONSE, &answer) && answer.vote_response.granted;
 }
 
-/* Two neighbours are gone and nobody names the first of them: what they held is unknown. */
+/* All is gone from there on. The header ring of these limits names the newest two or three, and so proves the loss of
+ * the others, and says nothing of them. */
+static void damage_from(struct node *node, const struct disk_log *log, uint32_t first)
+{
+    for (uint32_t i = first; i < log->count; i++)
+        damage_batch(node, &log->batches[i], DAMAGE_ALL);
+}
+
 static struct scene scene_unknown(uint32_t first)
 {
     struct scene scene = scene_begin();
     struct node *node = node_at(scene.cluster, scene.victim);
-    damage_batch(node, &scene.log.batches[first], DAMAGE_ALL);
-    damage_batch(node, &scene.log.batches[first + 1], DAMAGE_ALL);
-    forget_names(node);
+    damage_from(node, &scene.log, first);
     start_alone(&scene);
     EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_ABSTAIN], 1);
     EXPECT_EQUAL(node_view(node).last.index + 1, scene.log.batches[first].first_index);
@@ -379,6 +444,86 @@ TEST(who_lost_what_it_confirmed_gets_it_again_from_the_same_leader)
     expect_equal(scene.cluster);
     EXPECT_EQUAL(node_view(node).term, term);
     cluster_free(scene.cluster);
+}
+
+/* ---- what stays damaged on the disk ---- */
+
+static void puts_more(struct scene *scene, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        put(scene->cluster, i % 5, (uint8_t)(i + 50));
+        cluster_run(scene->cluster, 5 * MS);
+    }
+    cluster_run(scene->cluster, 50 * MS);
+}
+
+/* What was damaged stays so where it lay, and what names it is overwritten: the log must not be read from before it for
+ * longer than that. */
+static void expect_place_left_behind(uint32_t first, uint32_t count, enum damage damage)
+{
+    struct scene scene = scene_begin();
+    struct node *node = node_at(scene.cluster, scene.victim);
+    for (uint32_t i = first; i < first + count; i++)
+        damage_batch(node, &scene.log.batches[i], damage);
+    start_alone(&scene);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_BATCH_DAMAGED], count);
+    join(&scene);
+    puts_more(&scene, 20);
+    expect_equal(scene.cluster);
+    EXPECT(head_is_behind(&scene, &scene.log.batches[first + count - 1]));
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_CHECKPOINT_RENEW], 1);
+    const struct log_id last = node_view(node).last;
+    expect_well_alone(&scene);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_BATCH_DAMAGED], 0);
+    EXPECT_EQUAL(scene.cluster->events[scene.victim][EVENT_ABSTAIN], 0);
+    EXPECT(log_id_equal(node_view(node).last, last));
+    cluster_free(scene.cluster);
+}
+
+TEST(a_damaged_place_is_left_behind_by_a_checkpoint_once_all_is_repaired)
+{
+    const uint32_t batches = batches_written();
+    expect_place_left_behind(batches - 2, 2, DAMAGE_ALL);
+    expect_place_left_behind(batches - 1, 1, DAMAGE_ALL);
+    expect_place_left_behind(3, 2, DAMAGE_BODY);
+    expect_place_left_behind(0, 1, DAMAGE_HEADER);
+}
+
+/* Two old neighbours are lost on one node, and one later entry on both others: it has the only copy of that, behind a
+ * gap that nobody names. */
+TEST(the_only_copy_behind_a_gap_is_kept_and_given_to_the_others)
+{
+    enum { FIRST = 4 };
+    struct scene scene = scene_begin();
+    struct cluster *cluster = scene.cluster;
+    struct node *node = node_at(cluster, scene.victim);
+    const uint64_t gap = scene.log.batches[FIRST].first_index;
+    const uint64_t only = scene.last.index - 1;
+    damage_batch(node, &scene.log.batches[FIRST], DAMAGE_ALL);
+    damage_batch(node, &scene.log.batches[FIRST + 1], DAMAGE_ALL);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        if (slot == scene.victim)
+            continue;
+        node_crash(node_at(cluster, slot));
+        damage_entry(node_at(cluster, slot), only);
+    }
+    start_alone(&scene);
+    EXPECT(log_id_equal(node_view(node).last, scene.last));
+    EXPECT_EQUAL(node_view(node).first_faulty, gap);
+    EXPECT_EQUAL(replica_at(cluster, scene.victim)->log.faulty_count, lost_between(&scene, FIRST, 2));
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_ABSTAIN], 1);
+    EXPECT(!grants_vote(&scene));
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        if (slot != scene.victim)
+            start(cluster, slot);
+    join(&scene);
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(events_of(cluster, EVENT_UNRECOVERABLE), 0);
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_ABSTAIN_OVER], 1);
+    EXPECT_EQUAL(cluster->events[scene.victim][EVENT_TRUNCATE], 0);
+    expect_equal(cluster);
+    expect_well_alone(&scene);
+    cluster_free(cluster);
 }
 
 /* ---- losing power meanwhile ---- */
@@ -483,30 +628,6 @@ TEST(a_repair_survives_a_loss_of_power_at_any_step)
 
 /* ---- what a leader may conclude from denials ---- */
 
-/* The bytes of the entry rot where they were appended; the node is down. */
-static void damage_entry(struct node *node, uint64_t index)
-{
-    static struct disk_log log;
-    uint32_t damaged = 0;
-    disk_log_read(node, &log);
-    for (uint32_t i = 0; i < log.count; i++) {
-        const struct wal_batch_header *header = &log.batches[i];
-        if (header->first_index <= index && index < header->first_index + header->entry_count) {
-            damage_batch(node, header, DAMAGE_BODY);
-            damaged++;
-        }
-    }
-    EXPECT(damaged > 0);
-}
-
-static uint64_t events_of(const struct cluster *cluster, enum event_kind kind)
-{
-    uint64_t count = 0;
-    for (uint32_t slot = 0; slot < NODES; slot++)
-        count += cluster->events[slot][kind];
-    return count;
-}
-
 /* CTRL 3.4.3: who knows an entry and has lost its bytes does not deny it. A majority of these leaves the entry where it
  * is: named, unreadable, and never replaced. */
 TEST(an_entry_that_everybody_lost_is_reported_and_never_dropped)
@@ -561,9 +682,7 @@ TEST(who_cannot_know_what_it_had_denies_no_entry)
     uint32_t first = 0;
     while (scene.log.batches[first].first_index + scene.log.batches[first].entry_count <= lost)
         first++;
-    damage_batch(victim, &scene.log.batches[first], DAMAGE_ALL);
-    damage_batch(victim, &scene.log.batches[first + 1], DAMAGE_ALL);
-    forget_names(victim);
+    damage_from(victim, &scene.log, first);
     for (uint32_t slot = 0; slot < NODES; slot++)
         start(scene.cluster, slot);
     scene.cluster->cut[third] = false;

@@ -124,9 +124,19 @@ TEST(an_unfinished_snapshot_leaves_no_file)
     EXPECT(page_map_open(&map, &limits_production, CLUSTER));
     EXPECT(snapshot_create(&writer, path, &limits_production));
     put(&writer, 5, 1);
+    /* Nobody else may read it, and what somebody else is writing is left alone. */
+    struct snapshot_writer other;
+    struct stat status;
+    EXPECT(stat(in_directory("snapshot.new"), &status) == 0 && (status.st_mode & 0777) == 0600);
+    EXPECT(!snapshot_create(&other, path, &limits_production));
+    EXPECT(strstr(other.error, "snapshot.new: exists") != NULL);
+    snapshot_close(&other);
+    EXPECT(access(in_directory("snapshot.new"), F_OK) == 0);
     snapshot_close(&writer);
     EXPECT(access(path, F_OK) != 0);
     EXPECT(access(in_directory("snapshot.new"), F_OK) != 0);
+    EXPECT(!snapshot_create(&other, "-", &limits_production));
+    snapshot_close(&other);
     /* One whose pages are not those of its checkpoint never gets its name. */
     EXPECT(snapshot_create(&writer, path, &limits_production));
     put(&writer, 5, 1);
@@ -351,7 +361,7 @@ TEST(inspect_says_the_same_in_json)
     EXPECT(restore_run(&options, &result));
     EXPECT_EQUAL(inspect(path, true, text, sizeof text), SURVEY_WHOLE);
     EXPECT(json_is_whole(text));
-    snprintf(expected, sizeof expected, "\"cluster_id\": %llu,", (unsigned long long)result.cluster_id);
+    snprintf(expected, sizeof expected, "\"cluster_id\": \"%llu\",", (unsigned long long)result.cluster_id);
     EXPECT(strstr(text, expected) != NULL);
     EXPECT(strstr(text, "\"checkpoint\": {\"index\": 1000, \"term\": 3,") != NULL);
     snprintf(expected, sizeof expected, "\"data\": {\"damaged\": [], \"pages\": %llu,",

@@ -180,6 +180,7 @@ static void expect_clean(struct cluster *cluster)
         if (result.status != 0)
             printf("inspect of node %u: %s%s\n", slot + 1, result.out, result.error);
         EXPECT_EQUAL(result.status, 0);
+        EXPECT(strstr(result.out, "DAMAGED") == NULL && strstr(result.out, "LOST") == NULL);
     }
 }
 
@@ -377,10 +378,11 @@ TEST(a_snapshot_saved_under_load_is_restored_into_a_new_cluster)
         snprintf(id, sizeof id, "%u", slot % 8 + 1);
         snprintf(restored.data[slot], PATH_BYTES, "%s/restored%u", process_root, slot + 1);
         result = RUN("raftd", "restore", file, restored.data[slot], "--id", id, "--cluster", restored.members,
-                     "--wal-size=16M");
+                     "--wal-size=16M", slot == 1 ? "--json" : "--unsafe-buffered");
         if (result.status != 0)
             printf("%s%s\n", result.out, result.error);
         EXPECT_EQUAL(result.status, 0);
+        EXPECT(strstr(result.out, slot == 1 ? "\"node_id\": 2,\n" : "restored ") != NULL);
     }
     cluster_start_all(&restored);
     verify(&restored, &saved);

@@ -47,6 +47,22 @@ TEST(json_strings_lose_no_byte)
     free(text);
 }
 
+TEST(base64_is_that_of_rfc_4648)
+{
+    static const char *const words[] = { "", "f", "fo", "foo", "foob", "fooba", "foobar", "\xff\xfe\xfd" };
+    static const char *const wanted[] = { "\"\"",         "\"Zg==\"",     "\"Zm8=\"",     "\"Zm9v\"",
+                                          "\"Zm9vYg==\"", "\"Zm9vYmE=\"", "\"Zm9vYmFy\"", "\"//79\"" };
+    for (uint32_t slot = 0; slot < ARRAY_COUNT(words); slot++) {
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *file = open_memstream(&text, &bytes);
+        text_write_base64(file, (struct slice){ (const uint8_t *)words[slot], (uint32_t)strlen(words[slot]) });
+        fclose(file);
+        EXPECT_TEXT(text, wanted[slot]);
+        free(text);
+    }
+}
+
 TEST(digits_are_grouped_in_threes)
 {
     char to[TEXT_NUMBER_BYTES];

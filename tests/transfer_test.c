@@ -142,11 +142,55 @@ TEST(a_lease_counts_from_the_question_however_late_the_answer)
         .to = leader + 1,
         .instance = 1001 + other,
         .term = node_view(node).term,
-        .append_response = { .match = 1, .echo_ns = cut_ns + 10 * MS },
+        .append_response = { .match = 1, .promised_ns = cut_ns + 10 * MS + read_promise_ns(node->replica) },
     };
     node_message(node, &late);
     EXPECT(node_view(node).lease_end_ns > cut_ns + 108 * MS);
     EXPECT(node_view(node).lease_end_ns < cut_ns + 110 * MS);
+    cluster_free(cluster);
+}
+
+/* Each voter says for how long it keeps its promise; the leader does not judge that by itself. */
+TEST(a_lease_is_no_longer_than_the_election_timeouts_of_a_majority)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
+        node_at(cluster, slot)->config.election_timeout_ns = slot == 0 ? 100 * MS : 60 * MS;
+        start(cluster, slot);
+    }
+    put(cluster, 0, 1);
+    const uint32_t first = elected(cluster);
+    if (first != 0) {
+        ask(cluster, first, 1);
+        EXPECT(answered_within(cluster, first, 10 * MS));
+        EXPECT_EQUAL(answer, REPLY_OK);
+    }
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(leader_of(cluster), 0);
+    const struct node *node = node_at(cluster, 0);
+    EXPECT(node_view(node).lease_end_ns > node->now_ns);
+    EXPECT(node_view(node).lease_end_ns <= node->now_ns + 60 * MS);
+    cluster_free(cluster);
+}
+
+/* Who has no leases does not look at the time alone, nor wait for it after a start. */
+TEST(there_is_no_lease_where_a_majority_promises_none)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = slot == 0 ? 1000 : 0;
+        start(cluster, slot);
+    }
+    put(cluster, 0, 1);
+    const uint32_t first = elected(cluster);
+    if (first != 0) {
+        ask(cluster, first, 1);
+        EXPECT(answered_within(cluster, first, 10 * MS));
+    }
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(leader_of(cluster), 0);
+    EXPECT(node_view(node_at(cluster, 0)).lease_end_ns <= node_at(cluster, 0)->now_ns);
     cluster_free(cluster);
 }
 
@@ -208,6 +252,20 @@ TEST(who_is_no_voter_is_refused_and_nothing_stops)
     ask(cluster, (leader + 1) % NODES, 1);
     EXPECT(answered_within(cluster, (leader + 1) % NODES, 5 * MS));
     EXPECT(answer == REPLY_NOT_LEADER && answer_leader == leader + 1);
+    cluster_free(cluster);
+}
+
+/* Nobody waits for one that has not answered for an election timeout. */
+TEST(who_does_not_answer_is_refused_at_once)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    cluster->cut[target] = true;
+    cluster_run(cluster, 120 * MS);
+    ask(cluster, leader, target + 1);
+    EXPECT(answered_within(cluster, leader, 1 * MS));
+    EXPECT_EQUAL(answer, REPLY_TARGET_SILENT);
+    put(cluster, 1, 1);
     cluster_free(cluster);
 }
 
@@ -371,6 +429,162 @@ TEST(a_leader_steps_down_when_its_disk_stands_still)
     EXPECT_EQUAL(cluster->events[leader][EVENT_DISK_STALLED], 1);
     EXPECT_EQUAL(cluster->events[leader][EVENT_QUORUM_LOST], 0);
     EXPECT(cluster->now_ns - begun_ns >= 100 * MS && cluster->now_ns - begun_ns <= 122 * MS);
+    cluster_free(cluster);
+}
+
+/* As cluster_step(), but operations of this kind never complete. True: one of them is under way. */
+static bool step_without(struct cluster *cluster, uint32_t slot, uint32_t operation, bool *did)
+{
+    struct node *node = node_at(cluster, slot);
+    struct node_op held[NODE_OPS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->op_count;) {
+        if (wal_operation_of(node->ops[i].op_id) != operation) {
+            i++;
+            continue;
+        }
+        held[count++] = node->ops[i];
+        node->ops[i] = node->ops[--node->op_count];
+    }
+    *did = cluster_step(cluster, slot);
+    for (uint32_t i = 0; i < count; i++)
+        node->ops[node->op_count++] = held[i];
+    return count > 0;
+}
+
+/* Everything that can happen now, except for these operations of these nodes. True: one of them is under way. */
+static bool settle_without(struct cluster *cluster, uint32_t slots, uint32_t operation)
+{
+    bool held = false, did = true;
+    for (uint32_t steps = 0; did; steps++) {
+        EXPECT(steps < NODES_STEPS_MAX);
+        did = false;
+        for (uint32_t slot = 0; slot < NODES; slot++) {
+            bool stepped = false;
+            held |= step_without(cluster, slot, (slots >> slot & 1) != 0 ? operation : 0, &stepped);
+            did |= stepped;
+        }
+    }
+    return held;
+}
+
+/* So it does whichever kind of write it is that does not end while all others do: a batch, a name, a copy of the
+ * superblock, a run of a checkpoint. */
+TEST(a_leader_steps_down_whichever_of_its_writes_stands_still)
+{
+    static const uint32_t operations[] = { WAL_WRITE_BATCH, WAL_WRITE_NAME, WAL_WRITE_SUPERBLOCK, DATA_WRITE };
+    const struct request request = { .request_id = 3, .kind = REQUEST_REGISTER };
+    for (uint32_t i = 0; i < ARRAY_COUNT(operations); i++) {
+        struct cluster *cluster = three();
+        const uint32_t leader = elected(cluster);
+        struct node *node = node_at(cluster, leader);
+        uint64_t since_ns = 0;
+        /* Enough entries for a checkpoint. */
+        for (uint32_t ms = 0; ms < 400 && node_view(node).role == RAFT_LEADER; ms++) {
+            if (ms < 2 * limits_tiny.checkpoint_entries) {
+                node_request(node, 4, &request);
+                observe(cluster, leader);
+            }
+            if (settle_without(cluster, 1u << leader, operations[i]) && since_ns == 0)
+                since_ns = cluster->now_ns;
+            cluster_advance(cluster, cluster->now_ns + MS);
+        }
+        EXPECT(since_ns != 0);
+        EXPECT_EQUAL(cluster->events[leader][EVENT_DISK_STALLED], 1);
+        EXPECT_EQUAL(cluster->events[leader][EVENT_QUORUM_LOST], 0);
+        EXPECT(cluster->now_ns - since_ns >= 99 * MS && cluster->now_ns - since_ns <= 123 * MS);
+        /* When it ends all is well. */
+        cluster_run(cluster, 500 * MS);
+        put(cluster, 1, 1);
+        cluster_free(cluster);
+    }
+}
+
+/* Nobody's pages can be read, and nobody says why: so nobody stays in office. */
+TEST(a_leader_steps_down_when_its_store_is_loaded_and_no_read_ends)
+{
+    struct cluster *cluster = three();
+    write_until_checkpoint(cluster, 4);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(cluster, slot);
+    uint64_t led = 0, stalled = 0;
+    for (uint32_t ms = 0; ms < 2000; ms++) {
+        EXPECT(settle_without(cluster, 7, DATA_READ));
+        cluster_advance(cluster, cluster->now_ns + MS);
+    }
+    for (uint32_t slot = 0; slot < NODES; slot++) {
+        stalled += cluster->events[slot][EVENT_DISK_STALLED];
+        led = u64_max(led, node_view(node_at(cluster, slot)).term);
+    }
+    EXPECT(led > 1);
+    EXPECT(stalled > 1);
+    cluster_run(cluster, 500 * MS);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
+/* ---- hand-overs for a priority ---- */
+
+static uint32_t prefer_none; /* does not get what tells it to campaign */
+
+static bool withhold_orders(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    EXPECT(count >= sizeof header);
+    memcpy(&header, bytes, sizeof header);
+    return to != prefer_none || header.type != FRAME_TIMEOUT_NOW;
+}
+
+/* Each in vain is twice as far from the next as from the one before, up to the limit; one that succeeds begins anew. */
+TEST(hand_overs_in_vain_become_rarer)
+{
+    struct cluster *cluster = three();
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    const struct transfer *transfer = &replica_at(cluster, leader)->transfer;
+    replica_at(cluster, leader)->stored.members.latest.members[target].priority = 1;
+    prefer_none = target;
+    cluster->hook = withhold_orders;
+    uint64_t begun_ns = 0, waited_ns = 0;
+    for (uint32_t tries = 0; tries < HAND_OVER_DOUBLINGS_MAX + 3; tries++) {
+        for (uint32_t ms = 0; transfer->target == 0; ms++) {
+            EXPECT(ms < 20000);
+            cluster_run(cluster, 10 * MS);
+        }
+        const uint64_t before_ns = begun_ns, wait_ns = (uint64_t)HAND_OVER_TIMEOUTS * 100 * MS;
+        begun_ns = cluster->now_ns;
+        if (before_ns != 0) {
+            waited_ns = begun_ns - before_ns;
+            const uint64_t least_ns = wait_ns << u32_min(tries - 1, HAND_OVER_DOUBLINGS_MAX);
+            EXPECT(waited_ns + 20 * MS >= least_ns && waited_ns <= least_ns + 40 * MS);
+        }
+        cluster_run(cluster, 150 * MS);
+        EXPECT_EQUAL(transfer->target, 0);
+    }
+    EXPECT(transfer->preferred_tries > 0);
+    cluster->hook = NULL;
+    cluster_run(cluster, 2 * waited_ns);
+    EXPECT_EQUAL(leader_of(cluster), target);
+    EXPECT_EQUAL(transfer->preferred_tries, 0);
+    cluster_free(cluster);
+}
+
+/* As a follower whose pages are lost says that it has none. */
+TEST(who_has_no_state_is_not_preferred)
+{
+    struct cluster *cluster = three();
+    write_until_checkpoint(cluster, 4);
+    const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
+    struct replica *replica = replica_at(cluster, target);
+    replica_at(cluster, leader)->stored.members.latest.members[target].priority = 1;
+    replica->store.state = STORE_DAMAGED;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(leader_of(cluster), leader);
+    EXPECT_EQUAL(replica_at(cluster, leader)->transfer.preferred_tried, 0);
+    replica->store.state = STORE_READY;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(leader_of(cluster), target);
     cluster_free(cluster);
 }
 

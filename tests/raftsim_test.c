@@ -1,0 +1,68 @@
+/* raftsim as its users meet it: what it says of what it was not given, cannot read or cannot write, and how it exits.
+ */
+#include "process.h"
+
+static void expect(const struct process_result *result, int status, const char *part)
+{
+    if (result->status != status || strstr(result->error, part) == NULL)
+        printf("it said: %s%s\n", result->out, result->error);
+    EXPECT_EQUAL(result->status, status);
+    EXPECT(strstr(result->error, part) != NULL);
+}
+
+TEST(what_is_missing_is_named_with_its_command)
+{
+    process_begin();
+    struct process_result result = RUN("raftsim", "shrink");
+    expect(&result, 2, "raftsim: shrink: needs a seed, or a file");
+    result = RUN("raftsim", "replay", "/nonexistent/x.trace");
+    expect(&result, 1, "/nonexistent/x.trace: No such file");
+    result = RUN("raftsim", "shrink", "/nonexistent/x.trace");
+    expect(&result, 1, "/nonexistent/x.trace: No such file");
+    result = RUN("raftsim", "explore", "--replay", "/nonexistent/x.trace");
+    expect(&result, 1, "/nonexistent/x.trace: No such file");
+    result = RUN("raftsim", "merge", "/nonexistent/x.jsonl");
+    expect(&result, 1, "/nonexistent/x.jsonl: No such file");
+    result = RUN("raftsim", "replay", "1", "--html", "/nonexistent/x.html");
+    expect(&result, 2, "--html /nonexistent/x.html: No such file");
+    EXPECT_TEXT(result.out, "");
+    result = RUN("raftsim", "explore", "--memory", "1K");
+    expect(&result, 2, "--memory 1K: not a size of 16M at least");
+    result = RUN("raftsim", "explore", "--puts", "1");
+    expect(&result, 2, "--puts needs --led");
+    process_end();
+}
+
+TEST(a_seed_that_passes_is_not_shrunk)
+{
+    process_begin();
+    const struct process_result result = RUN("raftsim", "shrink", "1");
+    expect(&result, 9, "it passes");
+    EXPECT_TEXT(result.out, "");
+    process_end();
+}
+
+TEST(a_line_that_is_wrong_is_shown)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    const int fd = process_open("bad.trace", O_WRONLY | O_CREAT, path);
+    static const char text[] = "raftsim-trace 2\nseed 7\nfrobnicate n1 @3ms\n";
+    EXPECT_EQUAL(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    const struct process_result result = RUN("raftsim", "replay", path);
+    expect(&result, 2, "bad.trace:3: no such word: 'frobnicate n1 @3ms'");
+    process_end();
+}
+
+TEST(output_that_is_lost_is_an_error)
+{
+    process_begin();
+    struct process_result result = RUN_FULL("raftsim", "run", "--count", "2", "--jobs", "1", "--json", "--quiet");
+    expect(&result, 1, "raftsim: standard output: No space left on device");
+    result = RUN_FULL("raftsim", "replay", "1", "--quiet");
+    expect(&result, 1, "raftsim: standard output: No space left on device");
+    process_end();
+}
+
+TEST_MAIN()
