@@ -312,12 +312,17 @@ static uint64_t gap_last(const struct replica *replica, const struct wal_batch_h
 }
 
 /* Several batches in a row are lost, from the tail on, and nobody names them. When all of them were durable, and what
- * follows says what entries they held, they are taken as one; which of the entries are configurations stays unknown. */
+ * follows says what entries they held, they are taken as one; which of the entries are configurations stays unknown.
+ *
+ * Not where the log begins: what lies there may be of the log before, when a start or a checkpoint has made it begin
+ * anew. Behind a batch of this log, what is older has a lower sequence. */
 static bool gap_identify(const struct replica *replica, struct wal_batch_header *gap)
 {
     const struct wal *wal = &replica->wal;
     const uint32_t block_bytes = replica->limits.block_bytes;
     bool found = false;
+    if (wal->tail == replica->stored.head.lsn)
+        return false;
     for (uint64_t lsn = wal->tail + block_bytes; !found && lsn + block_bytes <= recovery_window_end(replica);
          lsn += block_bytes) {
         const struct slice block = { .bytes = wal_mirror_const(replica, lsn), .count = block_bytes };
