@@ -315,13 +315,19 @@ static uint64_t gap_last(const struct replica *replica, const struct wal_batch_h
  * follows says what entries they held, they are taken as one; which of the entries are configurations stays unknown.
  *
  * Not where the log begins: what lies there may be of the log before, when a start or a checkpoint has made it begin
- * anew. Behind a batch of this log, what is older has a lower sequence. */
+ * anew. Behind a batch of this log, what is older has a lower sequence.
+ *
+ * Nor where a cut tore, of a start that could not read what this one can: its header would lie in the middle of the log
+ * and count once sequences have come as far, in place of all that was acknowledged behind it. It is cut again. */
 static bool gap_identify(const struct replica *replica, struct wal_batch_header *gap)
 {
     const struct wal *wal = &replica->wal;
     const uint32_t block_bytes = replica->limits.block_bytes;
+    const struct slice own = { .bytes = wal_mirror_const(replica, wal->tail), .count = block_bytes };
     bool found = false;
     if (wal->tail == replica->stored.head.lsn)
+        return false;
+    if (wal_batch_header_decode(own, replica->config.cluster_id, wal->tail, gap) && batch_follows(replica, gap))
         return false;
     for (uint64_t lsn = wal->tail + block_bytes; !found && lsn + block_bytes <= recovery_window_end(replica);
          lsn += block_bytes) {
