@@ -75,14 +75,16 @@ static void change(struct world *world, struct thread drawn)
     demote(world, &thread, by_ns);
 }
 
-/* Between the event before and the one that comes next, so that a trace, where it lies in the queue, finds it there. */
+/* Between the event before and the one that comes next, so that a trace, where it lies in the queue, finds it there.
+ * Not between two inputs of one batch: in a trace nothing may lie between them. */
 void pct_advance(struct world *world)
 {
     struct scene *scene = &world->scene;
     const struct queue_event *next = queue_first(&scene->queue);
     struct thread thread;
-    if (scene->healed || !choose_draws(&scene->choose) || scene->step < scene->swarm.demote_step[world->demoted]
-        || next->time_ns <= scene->now_ns + 1 || !thread_of(world, next, &thread))
+    if (scene->healed || world->owing > 0 || !choose_draws(&scene->choose)
+        || scene->step < scene->swarm.demote_step[world->demoted] || next->time_ns <= scene->now_ns + 1
+        || !thread_of(world, next, &thread))
         return;
     scene->now_ns++;
     world->demoted++;
