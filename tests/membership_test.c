@@ -407,21 +407,21 @@ TEST(an_id_that_a_removed_node_had_is_not_for_another_one)
     cluster_start(&cluster, 3);
     EXPECT(cluster_log_says(&cluster, 3, "ready", 20000));
     struct process_result result = MEMBER(&cluster, "add", "--voter", place_of(&cluster, 3, place));
-    expect_member(&result, 0, "voters 1 2 3 4");
+    expect_member(&result, 0, "voters 1 2 3 -> 1 2 3 4");
     EXPECT(cluster_agrees(&cluster, 10000));
     result = MEMBER(&cluster, "remove", "4");
-    expect_member(&result, 0, "voters 1 2 3");
+    expect_member(&result, 0, "voters 1 2 3 4 -> 1 2 3");
     expect_removed(&cluster, 3);
     nftw(cluster.data[3], process_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     cluster_start(&cluster, 3);
     EXPECT(cluster_log_says(&cluster, 3, "waits-to-be-added", 20000));
     result = MEMBER(&cluster, "add", place);
-    expect_member(&result, 0, "learners 4");
+    expect_member(&result, 0, "learners none -> 4");
     EXPECT_EQUAL(process_wait(cluster.pid[3], 20000), 3);
     cluster.pid[3] = 0;
     EXPECT(cluster_log_says(&cluster, 3, stop_reason_text(STOP_DUPLICATE_NODE), 0));
     result = MEMBER(&cluster, "remove", "4");
-    expect_member(&result, 0, "voters 1 2 3");
+    expect_member(&result, 0, "learners 4 -> none");
     for (uint32_t slot = 0; slot < 3; slot++)
         EXPECT_EQUAL(cluster_kill(&cluster, slot, SIGTERM), 0);
     process_end();
