@@ -81,16 +81,17 @@ TEST(a_healthy_cluster_hands_over_at_once)
     cluster_free(cluster);
 }
 
-static uint32_t starved; /* gets no entries */
+static uint32_t withheld_from;
+static enum frame_type withheld; /* does not get frames of this type */
 
-static bool starve(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+static bool withhold(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
 {
     struct frame_header header;
     (void)cluster;
     (void)from;
     EXPECT(count >= sizeof header);
     memcpy(&header, bytes, sizeof header);
-    return to != starved || header.type != FRAME_APPEND_REQUEST;
+    return to != withheld_from || header.type != withheld;
 }
 
 /* T01. Told to campaign before it has everything, it would lose. */
@@ -99,8 +100,9 @@ TEST(the_target_has_everything_before_it_is_told_to_campaign)
     struct cluster *cluster = three();
     const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
     const uint64_t term = node_view(node_at(cluster, leader)).term;
-    starved = target;
-    cluster->hook = starve;
+    withheld_from = target;
+    withheld = FRAME_APPEND_REQUEST;
+    cluster->hook = withhold;
     put(cluster, 1, 1);
     ask(cluster, leader, target + 1);
     EXPECT(!answered_within(cluster, leader, 30 * MS));
@@ -525,18 +527,6 @@ TEST(a_leader_steps_down_when_its_store_is_loaded_and_no_read_ends)
 
 /* ---- hand-overs for a priority ---- */
 
-static uint32_t prefer_none; /* does not get what tells it to campaign */
-
-static bool withhold_orders(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
-{
-    struct frame_header header;
-    (void)cluster;
-    (void)from;
-    EXPECT(count >= sizeof header);
-    memcpy(&header, bytes, sizeof header);
-    return to != prefer_none || header.type != FRAME_TIMEOUT_NOW;
-}
-
 /* Each in vain is twice as far from the next as from the one before, up to the limit; one that succeeds begins anew. */
 TEST(hand_overs_in_vain_become_rarer)
 {
@@ -544,8 +534,9 @@ TEST(hand_overs_in_vain_become_rarer)
     const uint32_t leader = elected(cluster), target = (leader + 1) % NODES;
     const struct transfer *transfer = &replica_at(cluster, leader)->transfer;
     replica_at(cluster, leader)->stored.members.latest.members[target].priority = 1;
-    prefer_none = target;
-    cluster->hook = withhold_orders;
+    withheld_from = target;
+    withheld = FRAME_TIMEOUT_NOW;
+    cluster->hook = withhold;
     uint64_t begun_ns = 0, waited_ns = 0;
     for (uint32_t tries = 0; tries < HAND_OVER_DOUBLINGS_MAX + 3; tries++) {
         for (uint32_t ms = 0; transfer->target == 0; ms++) {
