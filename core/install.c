@@ -79,6 +79,8 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
 
+bool install_is_awaited(const struct replica *replica) { return requests_in_flight(&replica->install) > 0; }
+
 /* Of what was asked for so much is decided. Returns how much, as far as it was still open. */
 static uint32_t request_answered(struct install *install, uint32_t level, uint32_t first, uint32_t count)
 {
@@ -386,10 +388,10 @@ static uint32_t request_pages_max(const struct replica *replica)
  * short: what finds no room then is asked for again. */
 static bool runs_have_room(const struct replica *replica)
 {
-    uint32_t pages = install_runs_used(replica) * install_run_pages_max(replica);
+    uint32_t pages = request_pages_max(replica);
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
         pages += replica->install.requests[slot].left;
-    return pages + request_pages_max(replica) <= replica->limits.data_depth * install_run_pages_max(replica);
+    return pages <= install_runs_room(replica);
 }
 
 /* Asks for `first` and for what is wanted behind it; then scan_next is behind the last one asked for. */

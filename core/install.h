@@ -57,7 +57,7 @@
 struct replica;
 
 enum install_phase { INSTALL_IDLE, INSTALL_ASK, INSTALL_PULL, INSTALL_SWITCH };
-enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 128, INSTALL_SERVE_READS_MAX = 2 };
+enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 128, INSTALL_SERVE_READS_MAX = 8 };
 
 /* A request in flight. */
 struct install_request {
@@ -68,7 +68,8 @@ struct install_request {
     uint32_t zero;
 };
 
-/* Pages that came, in consecutive blocks, gathered in the slot's buffer in areas.data_runs. */
+/* Pages that came, in consecutive blocks, gathered in the slot's buffer in areas.data_runs until the run is full, or
+ * nothing is on its way that could join them: a write costs much the same whatever its size. */
 struct install_run {
     uint32_t first_block;
     uint32_t count; /* 0: free */
@@ -131,6 +132,8 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 /* May this node's checkpoint writer and store go on as usual? */
 bool install_is_idle(const struct replica *replica);
+/* Is anything asked for, and not answered yet? */
+bool install_is_awaited(const struct replica *replica);
 
 /* FRAME_CHECKPOINT_RESPONSE. */
 void install_response(struct replica *replica, struct output *output, const struct message *message);
@@ -150,9 +153,11 @@ void install_take_hashes(struct replica *replica, const struct checkpoint_respon
 enum install_own { INSTALL_OWN_TAKEN, INSTALL_OWN_OTHER, INSTALL_OWN_LATER };
 enum install_own install_take_own(struct replica *replica, struct output *output, uint32_t page);
 void install_take_pages(struct replica *replica, struct output *output, const struct checkpoint_response *response);
-/* Pages that came are written in runs of so many, at most; runs that are not durable yet. */
+/* Pages that came are written in runs of so many, at most; runs that are not durable yet; pages that find room in those
+ * that are not in flight. */
 uint32_t install_run_pages_max(const struct replica *replica);
 uint32_t install_runs_used(const struct replica *replica);
+uint32_t install_runs_room(const struct replica *replica);
 void install_runs_emit(struct replica *replica, struct output *output);
 /* A run of pages is durable, or not. */
 void install_written(struct replica *replica, struct output *output, const struct input *input);

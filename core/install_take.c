@@ -58,6 +58,16 @@ uint32_t install_runs_used(const struct replica *replica)
     return count;
 }
 
+uint32_t install_runs_room(const struct replica *replica)
+{
+    uint32_t pages = 0;
+    for (uint32_t slot = 0; slot < replica->limits.data_depth; slot++) {
+        const struct install_run *run = &replica->install.runs[slot];
+        pages += run->in_flight ? 0 : install_run_pages_max(replica) - run->count;
+    }
+    return pages;
+}
+
 static bool run_emit(struct replica *replica, struct output *output, uint32_t slot)
 {
     struct install_run *run = &replica->install.runs[slot];
@@ -81,9 +91,12 @@ static bool run_emit(struct replica *replica, struct output *output, uint32_t sl
 
 void install_runs_emit(struct replica *replica, struct output *output)
 {
+    const bool may_wait = install_is_awaited(replica);
     for (uint32_t slot = 0; slot < CHECKPOINT_DEPTH_MAX; slot++) {
         const struct install_run *run = &replica->install.runs[slot];
-        if (run->count > 0 && !run->in_flight && !run_emit(replica, output, slot))
+        if (run->count == 0 || run->in_flight || (may_wait && run->count < install_run_pages_max(replica)))
+            continue;
+        if (!run_emit(replica, output, slot))
             return;
     }
 }

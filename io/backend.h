@@ -23,7 +23,7 @@ enum io_kind {
 };
 
 enum {
-    IO_DISK_MAX = 16, /* reads and writes in flight */
+    IO_DISK_MAX = 32, /* reads and writes in flight */
     IO_TOKEN_BITS = 56,
 };
 

@@ -18,6 +18,7 @@ static inline struct limits test_limits(void)
     limits.checkpoint_wal_blocks = 120;
     limits.pending_writes_max = 16;
     limits.install_kib_per_second = 1024;
+    limits.data_run_bytes_max = 8 * limits.page_bytes;
     EXPECT(limits_problem(&limits) == NULL);
     return limits;
 }

@@ -52,6 +52,7 @@ struct node {
     uint64_t deadline_ns;
     struct node_op ops[NODE_OPS_MAX];
     uint32_t op_count;
+    uint64_t data_writes; /* to device 1, so far */
     struct node_frame sent[NODE_SENT_MAX];
     uint32_t sent_count;
     uint32_t sent_dropped;      /* frames that found `sent` full */
@@ -179,6 +180,7 @@ static inline void node_keep_op(struct node *node, const struct effect *effect, 
                             .device = effect->device,
                             .bytes = effect->bytes.count,
                             .write = write };
+    node->data_writes += write && !wal;
     if (write) {
         op->source = effect->bytes.bytes;
         op->digest = checksum64(op->source, op->bytes, 0);
