@@ -55,6 +55,7 @@ struct uring {
     enum sync_method sync;
     struct disk_pool *pool; /* SYNC_THREAD and SYNC_ADAPTIVE only */
     uint32_t slow_score;
+    uint64_t slow_until_ns; /* the last slow write ended; what was in flight then was slow for the same reason */
     uint64_t avoid_ring_until_ns;
     struct uring_disk disk[IO_DISK_MAX];
     uint32_t written_count; /* slots in DISK_WRITTEN */
@@ -130,10 +131,12 @@ static void uring_disk_submit(struct uring *uring, const struct io_request *requ
 static void uring_adapt(struct uring *uring, uint64_t start_ns)
 {
     uint64_t now_ns = clock_now_ns();
-    if (now_ns - start_ns > RING_SLOW_NS)
-        uring->slow_score += SLOW_WEIGHT;
-    else if (uring->slow_score > 0)
+    if (now_ns - start_ns > RING_SLOW_NS) {
+        uring->slow_score += start_ns > uring->slow_until_ns ? SLOW_WEIGHT : 0;
+        uring->slow_until_ns = now_ns;
+    } else if (uring->slow_score > 0) {
         uring->slow_score--;
+    }
     if (uring->slow_score > SLOW_SCORE_MAX) {
         uring->slow_score = SLOW_WEIGHT; /* two slow ones soon after the second end the next trial */
         uring->avoid_ring_until_ns = now_ns + RING_AVOID_NS;
