@@ -13,8 +13,9 @@ enum {
     SWITCH_PAGES_MIN = 4,       /* ... but not so few that the map is written more often than the pages */
     SWITCHES_MIN = 5,           /* ... nor so many that a small store has no switch in the middle */
     TOKENS_NS_MAX = 1000000000, /* a pause earns no more than that */
-    BURSTS_PER_SECOND = 16,
-    TIMEOUTS_MAX = 8, /* of silence, that a request may wait when there is none */
+    BURSTS_PER_SECOND = 64,
+    PULL_SECONDS = 20, /* all that differs should be here by then: a peer holds its checkpoint not for ever */
+    TIMEOUTS_MAX = 8,  /* of silence, that a request may wait when there is none */
 };
 
 static uint64_t install_timeout_ns(const struct replica *replica) { return 2 * replica->config.heartbeat_interval_ns; }
@@ -108,9 +109,12 @@ static void scan_restart(struct replica *replica)
 
 /* ---- the rate ---- */
 
+/* Bytes a second. Slow, since others serve clients from the same disks meanwhile, but not so slow that a large store is
+ * never here before it is another one. */
 static uint64_t tokens_rate(const struct replica *replica)
 {
-    return (uint64_t)replica->limits.install_kib_per_second * 1024;
+    const uint64_t gentle = (uint64_t)replica->limits.install_kib_per_second * 1024;
+    return u64_max(gentle, (uint64_t)replica->install.pages_aimed * replica->limits.page_bytes / PULL_SECONDS);
 }
 
 static uint64_t tokens_burst(const struct replica *replica)
@@ -198,6 +202,7 @@ static void install_aim(struct replica *replica, struct output *output, uint64_t
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
     install->distrusted = false;
+    install->pages_aimed = 0;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);
     install_enter(replica, output, INSTALL_PULL);
@@ -500,6 +505,7 @@ static void pass_next_level(struct replica *replica, struct output *output)
         return;
     }
     const bool to_pages = install->scan_level == 1 && install->wanted_blocks == 0;
+    install->pages_aimed = u32_max(install->pages_aimed, install->wanted_pages);
     const bool useful = install->scan_useful;
     scan_restart(replica);
     if (!useful && !to_pages)

@@ -107,6 +107,7 @@ struct install {
     uint64_t tokens_ns;       /* when they were last counted */
     uint64_t tokens_due_ns;   /* when they suffice for what waits for them; 0: nothing does */
     uint32_t wanted_pages;    /* kept by map_set_wanted() */
+    uint32_t pages_aimed;     /* the most that were wanted, once known, since the map was aimed at the target */
     uint32_t wanted_blocks;   /* map blocks */
     uint32_t scan_level;      /* the pass: what is wanted on this level, */
     uint32_t scan_next;       /* from here on, is still to be asked for */
@@ -116,7 +117,8 @@ struct install {
     uint8_t asked_count;      /* peers asked since what the own disk lost was last looked for there */
     uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;
-    uint32_t serves_used;  /* of the slots in `serves` */
+    uint32_t serves_used; /* of the slots in `serves` */
+    uint32_t zero;
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of all frames that this took, questions included */
     uint64_t served_ns;    /* a peer last asked this node for something */

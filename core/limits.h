@@ -37,7 +37,7 @@ struct limits {
     uint32_t data_run_bytes_max;        /* one write or read of device 1; a multiple of page_bytes */
     uint32_t data_depth;                /* writes of device 1 in flight, 1..2 */
     uint32_t scrub_kib_per_second;      /* of both devices together */
-    uint32_t install_kib_per_second;    /* a node that pulls a checkpoint asks for no more */
+    uint32_t install_kib_per_second;    /* a node that pulls a checkpoint asks for no more, if that takes 20 s */
     uint32_t shadow_pages_max;          /* copies of pages that are frozen, not yet written, and changed again */
     /* key-value store */
     uint32_t key_bytes_max;

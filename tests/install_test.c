@@ -620,6 +620,24 @@ TEST(pages_that_changed_since_are_read_from_the_disk)
     cluster_free(cluster);
 }
 
+/* 120 KiB at 1 KiB/s would take too long: a store must be here before it is another one. */
+TEST(the_more_is_wanted_the_faster_it_is_pulled)
+{
+    struct limits limits = test_limits();
+    limits.install_kib_per_second = 1;
+    limits.pages_max = 256;
+    limits.data_blocks = 1024;
+    struct cluster *cluster = cluster_new(&limits, 3);
+    for (uint32_t key = 0; key < 200; key++)
+        put(cluster, key, 0xee);
+    write_until_checkpoint(cluster, 200);
+    start(cluster, 2);
+    const uint64_t before_ns = cluster->now_ns;
+    expect_equal_states(cluster, 2);
+    EXPECT(cluster->now_ns - before_ns < 30000ull * MS);
+    cluster_free(cluster);
+}
+
 /* A write costs much the same whatever its size, so pages wait in memory for those that are still to come. */
 TEST(pages_that_come_one_by_one_are_written_together)
 {
