@@ -28,11 +28,10 @@ patch_says() { # patch, word, what holds without such a line
 # A copy with the objects of the unchanged tree: only what is changed is compiled again.
 prepare() { # directory
     rm -rf "$1"
-    mkdir -p "$1/build/release/gcc/cmd" "$1/.ci" "$1/cmd"
+    mkdir -p "$1/build/release/gcc/cmd" "$1/.ci"
     cp -p Makefile "$1/"
     cp -p .ci/deps "$1/.ci/"
-    cp -Rp core sim "$1/"
-    cp -p cmd/raftsim*.[ch] "$1/cmd/"
+    cp -Rp core sim cmd "$1/"
     cp -Rp build/release/gcc/core build/release/gcc/sim "$1/build/release/gcc/"
     cp -p build/release/gcc/cmd/raftsim*.[od] "$1/build/release/gcc/cmd/"
     cp -p build/.deps-build "$1/build/"
