@@ -97,7 +97,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
         lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover \
-        bench-record bench-sim explore mutants mutants-explore mutants-scenarios fuzz clean
+        bench-record bench-sim explore mutants mutants-explore mutants-scenarios mutants-mechanical fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -281,6 +281,10 @@ mutants-explore: build/.deps-build
 ## mutants-scenarios: the same bugs, and the scenarios that claim to catch them (M=L01 for one)
 mutants-scenarios: build/.deps-build
 	$(Q)tests/mutants/scenarios $(M)
+
+## mutants-mechanical: a sample of small changes made mechanically all over the core (M="--count 100 --seed 2", or names)
+mutants-mechanical: build/.deps-build
+	$(Q)tests/mutants/mechanical $(M)
 
 ## ctrl: damage every stored block of a cluster of three, one by one and in combinations, and print what came of it
 ctrl: $(EXPERIMENTS)

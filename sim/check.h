@@ -147,6 +147,8 @@ bool check_members_need(const struct check *check, uint32_t nodes);
 bool check_members_removed(const struct check *check, uint32_t node, uint64_t index);
 /* An operator was told that these operations are done, by the configuration of the entry at index. */
 void check_changed(struct check *check, const struct member_operation *operations, uint32_t count, uint64_t index);
+/* ...or that a change meant for one configuration (0: for any) does not fit the one in use. */
+void check_change_unfit(struct check *check, uint64_t meant, uint64_t used);
 
 /* How the log of a node stands to what is committed; nothing of a node that has not recovered. */
 struct check_standing {

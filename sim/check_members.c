@@ -206,6 +206,18 @@ static void members_verify_promoted(struct check *check, uint32_t node, const st
     }
 }
 
+/* Two members at one address would be one node to whoever sends there. */
+static bool addresses_differ(const struct configuration *configuration)
+{
+    const struct member *members = configuration->members;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        for (uint32_t other = 0; other < slot; other++)
+            if (members[slot].id != 0 && members[other].id != 0
+                && memcmp(members[slot].address, members[other].address, sizeof members[slot].address) == 0)
+                return false;
+    return true;
+}
+
 /* The node has just appended it, as a leader. */
 static void members_verify(struct check *check, uint32_t node, const struct replica_view *view, uint32_t at)
 {
@@ -226,6 +238,9 @@ static void members_verify(struct check *check, uint32_t node, const struct repl
         check_fail(check, CHECK_CONFIGURATION, node,
                    "appends the configuration of entry %llu before it has committed an entry of its term", index);
     members_verify_promoted(check, node, view, last, next);
+    if (!addresses_differ(&next->value))
+        check_fail(check, CHECK_CONFIGURATION, node, "appends the configuration of entry %llu, with one address twice",
+                   index);
     if (!intersect(last, next) || !intersect(next, next))
         check_fail(check, CHECK_CONFIGURATION, node,
                    "appends the configuration of entry %llu, which can act without that of entry %llu", index,
@@ -346,4 +361,14 @@ void check_changed(struct check *check, const struct member_operation *operation
             check_fail(check, CHECK_CONFIGURATION, UINT32_MAX,
                        "a change is said to be over with entry %llu, and operation %u of it was not done",
                        (unsigned long long)index, i);
+}
+
+void check_change_unfit(struct check *check, uint64_t meant, uint64_t used)
+{
+    check_count(check, CHECK_CONFIGURATION);
+    if (meant == 0 || meant == used)
+        check_fail(
+            check, CHECK_CONFIGURATION, UINT32_MAX,
+            "a change for the configuration of entry %llu (0: any) is refused because that of entry %llu is used",
+            (unsigned long long)meant, (unsigned long long)used);
 }

@@ -335,14 +335,13 @@ static void ask(struct world *world, struct node *node)
     struct reconfigure *reconfigure = &world->workload.reconfigure;
     uint8_t frame[2048];
     struct plan plan = { .leader = node->slot, .asked = { .leader = node->slot } };
-    uint64_t version;
     if (node->state != NODE_UP)
         return;
     plan.now = *replica_configuration(node->replica);
     if (choose_draws(&scene->choose))
         plan_draw(world, &plan);
     plan_note(world, &plan);
-    if (!plan_is_bearable(world, &plan) || !plan_version(world, &plan, node->replica, &version))
+    if (!plan_is_bearable(world, &plan) || !plan_version(world, &plan, node->replica, &plan.asked.version))
         return;
     plan.asked.id = CHANGE_ID_FIRST + reconfigure->asked++;
     plan.asked.forced = chance(world, SITE_CHANGE_FORCED, scene->swarm.change_forced);
@@ -351,7 +350,7 @@ static void ask(struct world *world, struct node *node)
     const struct request request = {
         .request_id = plan.asked.id,
         .kind = REQUEST_MEMBERS,
-        .version = version,
+        .version = plan.asked.version,
         .flags = plan.asked.forced ? REQUEST_FLAG_FORCE : 0,
         .value = { .bytes = (const uint8_t *)plan.asked.operations,
                    .count = plan.asked.count * (uint32_t)sizeof plan.asked.operations[0] },
@@ -430,7 +429,11 @@ bool reconfigure_receive(struct reconfigure *reconfigure, struct scene *scene, c
     if (reply->request_id < CHANGE_ID_FIRST || reply->request_id >= CHANGE_ID_END)
         return false;
     struct change_asked *asked = &reconfigure->changes[reply->request_id % CHANGES_MAX];
-    if (reply->status != REPLY_OK || asked->id != reply->request_id)
+    if (asked->id != reply->request_id)
+        return true;
+    if (reply->status == REPLY_CONDITION_FAILED)
+        check_change_unfit(scene->check, asked->version, reply->version);
+    if (reply->status != REPLY_OK)
         return true;
     check_changed(scene->check, asked->operations, asked->count, reply->version);
     note_done(reconfigure, scene, asked);

@@ -20,7 +20,8 @@ struct change_asked {
     uint64_t id; /* of the request; 0: free */
     struct member_operation operations[CHANGE_OPERATIONS_MAX];
     uint32_t count;
-    uint32_t leader; /* that was asked: node */
+    uint64_t version; /* the configuration that it is meant for; 0: any */
+    uint32_t leader;  /* that was asked: node */
     bool forced;
     uint32_t readded; /* set of nodes that were members before */
 };
