@@ -77,6 +77,16 @@ static void queue_order(struct queue *queue)
         queue_sift(queue, i - 1, queue->heap[i - 1]);
 }
 
+void queue_drop(struct queue *queue, bool (*meant)(const struct queue_event *event))
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (!meant(&queue->heap[i]))
+            queue->heap[kept++] = queue->heap[i];
+    queue->count = kept;
+    queue_order(queue);
+}
+
 void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns)
 {
     for (uint32_t i = 0; i < queue->count; i++)

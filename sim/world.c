@@ -151,18 +151,24 @@ static void world_draw(struct world *world, const struct world_options *options)
         swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
 }
 
+/* How long the safety phase is, if not as drawn. Time, too: when all nodes have stopped there are no inputs any more.
+ */
+static void world_bound(struct scene *scene, uint64_t inputs_max, uint64_t drawn, uint64_t drawn_ns)
+{
+    if (inputs_max == 0)
+        return;
+    const uint64_t factor = 1 + (inputs_max - 1) / drawn;
+    scene->swarm.inputs_max = inputs_max;
+    scene->swarm.safety_ns = drawn_ns * u64_min(factor, UINT64_MAX / drawn_ns);
+}
+
 static bool world_begin(struct world *world, const struct world_options *options)
 {
     struct scene *scene = &world->scene;
     scene->script = NULL;
     scene->observer = options->observer;
     signature_reset(&world->signature, options->signature);
-    if (options->inputs_max != 0) {
-        /* Time, too: when all nodes have stopped there are no inputs any more. */
-        const uint64_t factor = 1 + (options->inputs_max - 1) / scene->swarm.inputs_max;
-        scene->swarm.inputs_max = options->inputs_max;
-        scene->swarm.safety_ns *= u64_min(factor, UINT64_MAX / scene->swarm.safety_ns);
-    }
+    world_bound(scene, options->inputs_max, scene->swarm.inputs_max, scene->swarm.safety_ns);
     if (options->tracer != NULL)
         tracer_begin(options->tracer, &scene->choose, &scene->swarm, &scene->now_ns);
     if (!world_reset(world, options->seed))
@@ -610,7 +616,7 @@ static bool world_enough(const struct world *world)
     return observed_by(&world->scene) && world->scene.observer->enough;
 }
 
-static void world_close(struct world *world, const struct world_options *options, struct world_result *result)
+void world_close(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     struct coverage *coverage = &scene->coverage;
@@ -642,27 +648,26 @@ static void world_fork(struct world *world, uint64_t seed)
     struct choose *choices = &world->scene.choose;
     struct tracer *tracer = choices->tracer;
     choose_reset(choices, seed);
-    choices->tracer = tracer;
     tracer_leave(tracer);
+    /* One that writes nothing, either, need not look on. */
+    if (tracer_target(tracer) != NULL)
+        choices->tracer = tracer;
     nemesis_start(world); /* changes of the members are planned ahead, and so known to the trace */
 }
 
-bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
+static void world_live(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     const struct check_failure *failure = check_result(scene->check);
-    world_draw(world, options);
-    if (options->swarm == NULL && scene->swarm.family == PROFILE_CORPUS)
-        return lineage_run(world, options, result);
-    if (options->swarm == NULL && scene->swarm.family == PROFILE_FORK)
-        return forks_run(world, options, result);
-    if (!world_begin(world, options))
-        return false;
     while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns) {
         if (options->fork_step != 0 && scene->step >= options->fork_step && !choose_draws(&scene->choose))
             world_fork(world, options->fork_seed);
         if (!world_advance(world) || world_enough(world))
             break;
+    }
+    if (options->open && !failure->failed) {
+        *result = (struct world_result){ .digest = world->digest, .steps = scene->step };
+        return;
     }
     if (!failure->failed && !world_enough(world) && !options->safety_only)
         liveness_begin(world);
@@ -670,7 +675,40 @@ bool world_run(struct world *world, const struct world_options *options, struct 
         if (!world_advance(world))
             break;
     world_close(world, options, result);
+}
+
+bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    world_draw(world, options);
+    const enum profile family = world->scene.swarm.family;
+    if (options->swarm == NULL && family == PROFILE_CORPUS)
+        return lineage_run(world, options, result);
+    if (options->swarm == NULL && family == PROFILE_FORK)
+        return forks_run(world, options, result);
+    if (!world_begin(world, options))
+        return false;
+    world_live(world, options, result);
     return true;
+}
+
+/* Is it a strike that has been drawn, and is still to come? Acts of a plot and a power that returns belong to one that
+ * has come. */
+static bool is_strike(const struct queue_event *event)
+{
+    return event->kind == QUEUE_NEMESIS && event->tag == 0 && event->who != NEMESIS_POWER_AGAIN;
+}
+
+void world_go_on(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    struct scene *scene = &world->scene;
+    world_bound(scene, options->inputs_max, options->swarm->inputs_max, options->swarm->safety_ns);
+    world->signature.on = options->signature;
+    queue_drop(&scene->queue, is_strike);
+    network_fork(&world->network, scene);
+    world_fork(world, options->fork_seed);
+    if (tracer_target(options->tracer) != NULL)
+        tracer_target(options->tracer)->swarm = scene->swarm;
+    world_live(world, options, result);
 }
 
 bool world_script(struct world *world, const struct swarm *swarm, struct script *script, struct observer *observer)
