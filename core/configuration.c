@@ -4,9 +4,8 @@
 static uint32_t slots_with(const struct configuration *configuration, uint8_t roles)
 {
     uint32_t slots = 0;
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        if ((configuration->members[slot].roles & roles) != 0)
-            slots |= 1u << slot;
+    for (uint32_t slot = MEMBERS_MAX; slot > 0; slot--)
+        slots = slots << 1 | ((configuration->members[slot - 1].roles & roles) != 0);
     return slots;
 }
 
@@ -67,9 +66,19 @@ static const char *member_problem(const struct configuration *configuration, uin
     return NULL;
 }
 
+/* Those behind are free. */
+static uint32_t slots_used(const struct configuration *configuration)
+{
+    uint32_t slots = MEMBERS_MAX;
+    while (slots > 0 && configuration->members[slots - 1].id == 0)
+        slots--;
+    return slots;
+}
+
 const char *configuration_problem(const struct configuration *configuration)
 {
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    const uint32_t used = slots_used(configuration);
+    for (uint32_t slot = 0; slot < used; slot++) {
         const struct member *member = &configuration->members[slot];
         const char *problem = NULL;
         if (member->id != 0)
@@ -79,6 +88,9 @@ const char *configuration_problem(const struct configuration *configuration)
         if (problem != NULL)
             return problem;
     }
+    if (used < MEMBERS_MAX
+        && !bytes_are_zero(&configuration->members[used], (MEMBERS_MAX - used) * sizeof(struct member)))
+        return "a free slot holds something";
     const uint32_t voters = bits_count(configuration_voters(configuration));
     if (voters > VOTERS_MAX || bits_count(configuration_voters_old(configuration)) > VOTERS_MAX)
         return "a cluster has at most 7 voters";
@@ -94,10 +106,7 @@ bool configuration_equal(const struct configuration *a, const struct configurati
 
 uint32_t configuration_bytes(const struct configuration *configuration)
 {
-    uint32_t slots = MEMBERS_MAX;
-    while (slots > 0 && configuration->members[slots - 1].id == 0)
-        slots--;
-    return slots * (uint32_t)sizeof(struct member);
+    return slots_used(configuration) * (uint32_t)sizeof(struct member);
 }
 
 void configuration_encode(const struct configuration *configuration, uint8_t *to)

@@ -6,49 +6,45 @@
 
 void replica_inspect(const struct replica *replica, struct replica_view *view)
 {
-    *view = (struct replica_view){
-        .role = (enum raft_role)replica->role,
-        .node_id = replica->config.node_id,
-        .leader = replica->leader,
-        .term = replica->stored.hard.term,
-        .vote = replica->stored.hard.vote,
-        .durable_term = replica->superblock.durable.hard.term,
-        .durable_vote = replica->superblock.durable.hard.vote,
-        .base = replica->log.base,
-        .last = replica->log.last,
-        .first_faulty = replica->log.first_faulty,
-        .durable_index = wal_promised_index(replica),
-        .commit = replica->commit,
-        .applied = replica->applied,
-        .state_digest = apply_digest(replica),
-        .read_round = replica->round,
-        .read_confirmed = replica->round_confirmed,
-        .fresh_ns = replica->fresh.asked_ns,
-        .fresh_index = replica->fresh.index,
-        .now_ns = replica->now_ns,
-        .votes = replica->votes,
-        .pre_votes = replica->pre_votes,
-        .pending_writes = replica->pending_count,
-        .pending_reads = replica->reads_count,
-        .keys = (uint32_t)page_root_const(replica)->keys,
-        .sessions = page_root_const(replica)->session_count,
-        .wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes,
-        .flags = replica->stored.flags,
-        .durable_flags = replica->superblock.durable.flags,
-        .rejoin = rejoin_state_of(replica),
-        .install_index = replica->install.target.id.index,
-        .store_ready = store_is_ready(replica),
-        .lease_end_ns = read_lease_end_ns(replica),
-        .election_deadline_ns = replica->election_deadline_ns,
-        .transfer_target = replica->transfer.target,
-        .transfer_term = replica->transfer.term,
-        .slot = replica->self,
-        .configuration = members_now(replica)->id,
-    };
-    if (view->rejoin == REJOIN_ASKING) {
-        view->rejoin_answers = rejoin_answers(replica);
-        view->rejoin_answers_needed = rejoin_answers_needed(replica);
-    }
+    view->role = (enum raft_role)replica->role;
+    view->node_id = replica->config.node_id;
+    view->leader = replica->leader;
+    view->term = replica->stored.hard.term;
+    view->vote = replica->stored.hard.vote;
+    view->durable_term = replica->superblock.durable.hard.term;
+    view->durable_vote = replica->superblock.durable.hard.vote;
+    view->base = replica->log.base;
+    view->last = replica->log.last;
+    view->first_faulty = replica->log.first_faulty;
+    view->durable_index = wal_promised_index(replica);
+    view->commit = replica->commit;
+    view->applied = replica->applied;
+    view->state_digest = apply_digest(replica);
+    view->read_round = replica->round;
+    view->read_confirmed = replica->round_confirmed;
+    view->fresh_ns = replica->fresh.asked_ns;
+    view->fresh_index = replica->fresh.index;
+    view->now_ns = replica->now_ns;
+    view->votes = replica->votes;
+    view->pre_votes = replica->pre_votes;
+    view->pending_writes = replica->pending_count;
+    view->pending_reads = replica->reads_count;
+    view->keys = (uint32_t)page_root_const(replica)->keys;
+    view->sessions = page_root_const(replica)->session_count;
+    view->wal_blocks_used = wal_used_bytes(replica) / replica->limits.block_bytes;
+    view->flags = replica->stored.flags;
+    view->durable_flags = replica->superblock.durable.flags;
+    view->rejoin = rejoin_state_of(replica);
+    view->install_index = replica->install.target.id.index;
+    view->store_ready = store_is_ready(replica);
+    view->lease_end_ns = read_lease_end_ns(replica);
+    view->election_deadline_ns = replica->election_deadline_ns;
+    view->transfer_target = replica->transfer.target;
+    view->transfer_term = replica->transfer.term;
+    view->slot = replica->self;
+    view->configuration = members_now(replica)->id;
+    view->rejoin_answers = view->rejoin == REJOIN_ASKING ? rejoin_answers(replica) : 0;
+    view->rejoin_answers_needed = view->rejoin == REJOIN_ASKING ? rejoin_answers_needed(replica) : 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX && replica->role == RAFT_LEADER; slot++) {
         view->match[slot] = replica->peers[slot].match;
         view->next[slot] = replica->peers[slot].next;

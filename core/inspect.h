@@ -40,20 +40,22 @@ struct replica_view {
     enum rejoin_state rejoin;
     uint32_t rejoin_answers; /* while it asks: of the needed ones so many are in */
     uint32_t rejoin_answers_needed;
-    uint64_t install_index;      /* of the checkpoint that is being got from a peer; 0: none */
-    bool store_ready;            /* the applied state is whole */
-    uint32_t slot;               /* of this node in the configuration in use; MEMBERS_MAX: no member */
-    struct log_id configuration; /* the entry that made the one in use; index 0: the format */
-    uint64_t match[MEMBERS_MAX]; /* leaders: per slot of the configuration in use, own slot included */
+    uint64_t install_index;        /* of the checkpoint that is being got from a peer; 0: none */
+    bool store_ready;              /* the applied state is whole */
+    uint32_t slot;                 /* of this node in the configuration in use; MEMBERS_MAX: no member */
+    struct log_id configuration;   /* the entry that made the one in use; index 0: the format */
+    uint64_t lease_end_ns;         /* leaders with leases, by their clock; 0: none */
+    uint64_t election_deadline_ns; /* all others: then it campaigns */
+    uint64_t transfer_target;      /* to whom it hands over, or has; 0: none */
+    uint64_t transfer_term;        /* in which that began */
+
+    /* Leaders: per slot of the configuration in use, own slot included. Of others they are not filled in. */
+    uint64_t match[MEMBERS_MAX];
     uint64_t next[MEMBERS_MAX];
     uint64_t round_acked[MEMBERS_MAX];
     uint8_t progress[MEMBERS_MAX];        /* enum peer_state: probe, replicate, snapshot */
     uint64_t inflight_bytes[MEMBERS_MAX]; /* of entries that were sent and not acknowledged */
-    uint64_t promised_ns[MEMBERS_MAX];    /* leaders: until when it keeps to this one, as it said; 0: it did not */
-    uint64_t lease_end_ns;                /* leaders with leases, by their clock; 0: none */
-    uint64_t election_deadline_ns;        /* all others: then it campaigns */
-    uint64_t transfer_target;             /* to whom it hands over, or has; 0: none */
-    uint64_t transfer_term;               /* in which that began */
+    uint64_t promised_ns[MEMBERS_MAX];    /* until when it keeps to this one, as it said; 0: it did not */
 };
 
 void replica_inspect(const struct replica *replica, struct replica_view *view);

@@ -185,6 +185,20 @@ static void superblock_adopt(struct replica *replica, struct output *output)
     superblock_repair(replica, output, superblock);
 }
 
+/* Most copies hold the same, byte by byte: what is known of one is known of the other. */
+static bool superblock_known(const struct recovery *recovery, struct slice whole, struct superblock *superblock)
+{
+    const uint32_t padding = whole.count - (uint32_t)sizeof *superblock;
+    for (uint32_t other = 0; other < SUPERBLOCK_COPIES; other++)
+        if (recovery->superblock_valid[other] != 0
+            && memcmp(whole.bytes, &recovery->superblocks[other], sizeof *superblock) == 0
+            && (padding == 0 || bytes_are_zero(whole.bytes + sizeof *superblock, padding))) {
+            memcpy(superblock, whole.bytes, sizeof *superblock);
+            return true;
+        }
+    return false;
+}
+
 /* A piece of a copy, or a block of it that cannot be read (no bytes); the last piece decides. */
 static void superblock_read(struct replica *replica, uint64_t position, struct slice piece)
 {
@@ -202,9 +216,11 @@ static void superblock_read(struct replica *replica, uint64_t position, struct s
     if (at + count < copy_bytes)
         return;
     const struct slice whole = { .bytes = bytes, .count = copy_bytes };
-    recovery->superblock_valid[copy] = superblock_decode(whole, &recovery->superblocks[copy]) ? 1 : 0;
-    if (recovery->superblock_valid[copy] == 0)
-        memset(&recovery->superblocks[copy], 0, sizeof recovery->superblocks[copy]);
+    struct superblock *superblock = &recovery->superblocks[copy];
+    const bool valid = superblock_known(recovery, whole, superblock) || superblock_decode(whole, superblock);
+    recovery->superblock_valid[copy] = valid ? 1 : 0;
+    if (!valid)
+        memset(superblock, 0, sizeof *superblock);
 }
 
 /* ---- header ring ---- */

@@ -103,10 +103,12 @@ static void peer_replace(struct replica *replica, struct output *output, uint32_
 
 enum frame_verdict rejoin_verdict(struct replica *replica, struct output *output, uint64_t node_id, uint64_t instance)
 {
-    const uint32_t slot = members_slot(replica, node_id);
     const uint64_t known = instance_of(replica, node_id);
     ASSERT(instance != 0);
-    if (instance == known || slot == MEMBERS_MAX)
+    if (instance == known)
+        return FRAME_OK;
+    const uint32_t slot = members_slot(replica, node_id);
+    if (slot == MEMBERS_MAX)
         return FRAME_OK;
     if (known != 0 && ((instance & INSTANCE_REJOIN) == 0 || instance < known))
         return (known & INSTANCE_REJOIN) != 0 ? FRAME_REPLACED_NODE : FRAME_DUPLICATE_NODE;

@@ -311,10 +311,8 @@ static void memory_mended(struct replica *replica, struct output *output)
 
 static bool superblock_is_right(const struct replica *replica, const uint8_t *copy)
 {
-    struct superblock superblock;
     const struct slice bytes = { .bytes = copy, .count = unit_block_bytes(replica) };
-    return copy != NULL && superblock_decode(bytes, &superblock)
-           && hash128_equal(superblock.hash, replica->superblock.hash);
+    return copy != NULL && superblock_is(bytes, replica->superblock.hash);
 }
 
 /* A copy of the superblock is written again by its writer, when that has nothing newer to write. What it would write is

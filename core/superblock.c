@@ -31,8 +31,8 @@ void superblock_fill(const struct limits *limits, const struct replica_config *c
         .stored = writer->writing,
     };
     const uint32_t bytes = limits_superblock_bytes(limits);
-    memset(copy, 0, bytes);
     memcpy(copy, &superblock, sizeof superblock);
+    memset(copy + sizeof superblock, 0, bytes - sizeof superblock);
     superblock_seal(copy, bytes);
     memcpy(&writer->hash, copy, sizeof writer->hash);
 }

@@ -122,11 +122,14 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
 
 void superblock_seal(uint8_t *copy, uint32_t copy_bytes)
 {
-    struct superblock superblock;
-    memcpy(&superblock, copy, sizeof superblock);
-    ASSERT(superblock.magic == SUPERBLOCK_MAGIC && superblock.blocks * superblock.block_bytes == copy_bytes);
-    superblock.hash = block_hash(copy, copy_bytes, 0);
-    memcpy(copy, &superblock.hash, sizeof superblock.hash);
+    uint32_t magic, block_bytes;
+    uint16_t blocks;
+    memcpy(&magic, copy + offsetof(struct superblock, magic), sizeof magic);
+    memcpy(&blocks, copy + offsetof(struct superblock, blocks), sizeof blocks);
+    memcpy(&block_bytes, copy + offsetof(struct superblock, block_bytes), sizeof block_bytes);
+    ASSERT(magic == SUPERBLOCK_MAGIC && blocks * block_bytes == copy_bytes);
+    const struct hash128 hash = block_hash(copy, copy_bytes, 0);
+    memcpy(copy, &hash, sizeof hash);
 }
 
 /* What a hash cannot say. The log begins behind an entry that the checkpoint holds. */
@@ -162,10 +165,16 @@ bool superblock_decode(struct slice copy, struct superblock *superblock)
         return true;
     if (bytes != u64_round_up(sizeof *superblock, superblock->block_bytes))
         return false;
-    for (uint64_t at = sizeof *superblock; at < bytes; at++)
-        if (copy.bytes[at] != 0)
-            return false;
-    return superblock_sane(superblock);
+    return (bytes == sizeof *superblock || bytes_are_zero(copy.bytes + sizeof *superblock, bytes - sizeof *superblock))
+           && superblock_sane(superblock);
+}
+
+bool superblock_is(struct slice copy, struct hash128 hash)
+{
+    struct hash128 own;
+    ASSERT(copy.count > sizeof own);
+    memcpy(&own, copy.bytes, sizeof own);
+    return hash128_equal(own, hash) && hash128_equal(own, block_hash(copy.bytes, copy.count, 0));
 }
 
 uint32_t superblock_choose(const struct superblock *copies, const uint8_t *valid)

@@ -181,6 +181,8 @@ bool wal_name_batch(struct slice block, uint32_t at, uint64_t cluster_id, struct
 void superblock_seal(uint8_t *copy, uint32_t copy_bytes);
 /* Intact by itself, of any version, cluster and node. `copy` may be longer. */
 bool superblock_decode(struct slice copy, struct superblock *superblock);
+/* Does the copy hold the content that this hash names, and nothing else? */
+bool superblock_is(struct slice copy, struct hash128 hash);
 /* The copy of a node whose first life begins with `stored`; replica_format() is this with zeros and a configuration. */
 void superblock_format(const struct limits *limits, const struct replica_config *config, uint64_t instance,
                        const struct stored *stored, uint8_t *copy);

@@ -323,5 +323,6 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
     check_members_appended(check, node, &view);
     if (!check->failure.failed)
         check_model_follow(check, node, replica, &view, output);
-    ghost->view = view;
+    /* What is kept per slot means something of leaders only. */
+    memcpy(&ghost->view, &view, view.role == RAFT_LEADER ? sizeof view : offsetof(struct replica_view, match));
 }

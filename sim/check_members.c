@@ -23,6 +23,7 @@ static void members_add(struct check *check, uint64_t index, struct link link, c
         added->nodes[slot] = (uint8_t)node;
         if (node == VOTERS_MAX)
             continue;
+        added->slots = slot + 1;
         added->members |= 1u << node;
         added->voters |= (member->roles & MEMBER_VOTER) != 0 ? 1u << node : 0;
         added->voters_old |= (member->roles & MEMBER_VOTER_OLD) != 0 ? 1u << node : 0;
@@ -64,6 +65,12 @@ uint32_t check_members_node(const struct check *check, uint32_t configuration, u
     ASSERT(slot < MEMBERS_MAX);
     ASSERT(configuration < check->configuration_count);
     return check->configurations[configuration].nodes[slot];
+}
+
+uint32_t check_members_slots(const struct check *check, uint32_t configuration)
+{
+    ASSERT(configuration < check->configuration_count);
+    return check->configurations[configuration].slots;
 }
 
 bool check_members_votes(const struct check *check, uint32_t configuration, uint32_t node)

@@ -308,7 +308,8 @@ static void ledger_votes(struct check *check, uint32_t node, const struct replic
     if (view->term == before->term && view->role == before->role && view->votes == before->votes)
         return;
     const struct ghost_term *promises = check_promise_term(check, view->term);
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    const uint32_t slots = check_members_slots(check, check->nodes[node].used);
+    for (uint32_t slot = 0; slot < slots; slot++) {
         const uint32_t voter = check_members_node(check, check->nodes[node].used, slot);
         if ((view->votes >> slot & 1) == 0 || voter == VOTERS_MAX)
             continue;
@@ -325,7 +326,8 @@ static void ledger_pre_votes(struct check *check, uint32_t node, const struct re
     uint32_t others = 0;
     if (view->pre_votes == check->nodes[node].view.pre_votes)
         return;
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    const uint32_t slots = check_members_slots(check, check->nodes[node].used);
+    for (uint32_t slot = 0; slot < slots; slot++) {
         const uint32_t voter = check_members_node(check, check->nodes[node].used, slot);
         if ((view->pre_votes >> slot & 1) != 0 && voter != node && voter < VOTERS_MAX)
             others |= 1u << voter;
@@ -387,11 +389,8 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
     const struct replica_view *before = &check->nodes[node].view;
     const struct ghost_term *promises = check_promise_term(check, view->term);
     const struct ghost_node *ghost = &check->nodes[node];
-    uint32_t echoes = 0;
-    for (uint32_t peer = 0; peer < check->setup.node_count; peer++)
-        if (peer == node || promises->echoed[peer] >= view->read_confirmed)
-            echoes |= 1u << peer;
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    const uint32_t slots = check_members_slots(check, ghost->used);
+    for (uint32_t slot = 0; slot < slots; slot++) {
         if (same && view->round_acked[slot] == before->round_acked[slot])
             continue;
         const uint32_t peer = check_members_node(check, ghost->used, slot);
@@ -405,6 +404,10 @@ static void ledger_rounds(struct check *check, uint32_t node, const struct repli
     }
     if (before->role == RAFT_LEADER && before->term == view->term && view->read_confirmed == before->read_confirmed)
         return;
+    uint32_t echoes = 0;
+    for (uint32_t peer = 0; peer < check->setup.node_count; peer++)
+        if (peer == node || promises->echoed[peer] >= view->read_confirmed)
+            echoes |= 1u << peer;
     if (view->read_confirmed > view->read_round
         || (view->read_confirmed > 0 && !check_members_quorum(check, ghost->used_before, echoes)
             && !check_members_quorum(check, ghost->used, echoes)))
@@ -455,7 +458,8 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
     const bool same = before->role == RAFT_LEADER && before->term == view->term
                       && log_id_equal(before->configuration, view->configuration);
     /* A lower match is no new belief: what that disk has lost since it was promised, its node says next. */
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+    const uint32_t slots = check_members_slots(check, check->nodes[node].used);
+    for (uint32_t slot = 0; slot < slots; slot++)
         if (!same || view->match[slot] > before->match[slot])
             ledger_match(check, node, slot, view);
     ledger_rounds(check, node, view, same);

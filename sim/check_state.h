@@ -169,6 +169,7 @@ struct ghost_configuration {
     uint32_t members;
     uint32_t voters; /* of the only half, or of the new one */
     uint32_t voters_old;
+    uint32_t slots;             /* behind these there are no nodes */
     uint8_t nodes[MEMBERS_MAX]; /* by slot; VOTERS_MAX: none */
     struct configuration value;
 };
@@ -303,8 +304,11 @@ struct check {
 
 static inline uint64_t link_chain(uint64_t previous, uint64_t term, enum entry_kind kind, struct slice body)
 {
-    const uint64_t head[3] = { previous, term, (uint64_t)kind };
-    return checksum64(head, sizeof head, body.count > 0 ? checksum64(body.bytes, body.count, 1) : 2);
+    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t chain = body.count > 0 ? checksum64(body.bytes, body.count, 1) : 2;
+    chain = (chain ^ (term << 8 | (uint64_t)kind)) * odd;
+    chain = (chain ^ chain >> 29 ^ (previous << 23 | previous >> 41)) * odd;
+    return chain ^ chain >> 32;
 }
 
 /* Slot of a node id; VOTERS_MAX when it is none. */
@@ -409,6 +413,8 @@ void check_members_reset(struct check *check);
 bool check_members_quorum(const struct check *check, uint32_t configuration, uint32_t nodes);
 /* The node in a slot of it; VOTERS_MAX: none. */
 uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot);
+/* Behind so many slots of it there are no nodes. */
+uint32_t check_members_slots(const struct check *check, uint32_t configuration);
 /* Is the node a voter of its only half, or of the new one? */
 bool check_members_votes(const struct check *check, uint32_t configuration, uint32_t node);
 /* May the node lead, that knows of this commit? */

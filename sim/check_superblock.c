@@ -132,7 +132,7 @@ void check_superblock_landed(struct check *check, uint32_t node, uint64_t offset
 {
     struct ghost_node *ghost = &check->nodes[node];
     bool changed = false;
-    for (uint32_t copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+    for (uint32_t copy = 0; offset < wal_header_offset(&check->limits) && copy < SUPERBLOCK_COPIES; copy++) {
         if (!copy_touched(check, copy, offset, end))
             continue;
         struct superblock_view scratch;

@@ -48,7 +48,8 @@ static void ledger_lease(struct check *check, uint32_t node, const struct replic
     const struct ghost_term *promises = check_promise_term(check, view->term);
     const uint64_t length_ns = lease_length_ns(&check->setup.configs[node]);
     uint32_t since = 1u << node;
-    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+    const uint32_t slots = check_members_slots(check, ghost->used);
+    for (uint32_t slot = 0; slot < slots; slot++) {
         const uint32_t peer = check_members_node(check, ghost->used, slot);
         if (peer == VOTERS_MAX || peer == node)
             continue;

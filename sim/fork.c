@@ -17,8 +17,9 @@ struct forks {
     struct tracer *tracer;
     struct saved saved[SAVED_MAX];
     uint32_t count;
-    uint32_t kept; /* forks that were saved */
-    struct trace spare;
+    uint32_t kept;       /* forks that were saved */
+    struct saved *live;  /* the world that has just been lived; NULL: it was not saved */
+    struct trace spare;  /* of the life under way, when nobody else wants it */
     struct kinds states; /* of all lives so far */
 };
 
@@ -57,13 +58,16 @@ static struct saved *forks_pick(struct forks *forks)
     return least;
 }
 
-/* The life that has ended, if it showed a new state. With all places taken, in that of the most picked. */
-static void forks_save(struct forks *forks, const struct world *world, struct trace *lived)
+/* The life that has come to its end, if it showed a new state. With all places taken, in that of the most picked.
+ * False: no memory. */
+static bool forks_save(struct forks *forks, const struct world *world, const struct trace *lived)
 {
+    const struct scene *scene = &world->scene;
     const uint32_t before = forks->states.count;
+    forks->live = NULL;
     kinds_add_all(&forks->states, &world->signature.states);
-    if (forks->states.count == before || world->scene.now_ns >= world->scene.swarm.safety_ns)
-        return;
+    if (forks->states.count == before || scene->now_ns >= scene->swarm.safety_ns)
+        return true;
     forks->kept += forks->count > 0;
     struct saved *place = &forks->saved[0];
     if (forks->count < SAVED_MAX)
@@ -72,47 +76,66 @@ static void forks_save(struct forks *forks, const struct world *world, struct tr
         for (uint32_t i = 1; i < SAVED_MAX; i++)
             if (forks->saved[i].picked > place->picked)
                 place = &forks->saved[i];
-    const struct trace freed = place->trace;
-    *place = (struct saved){ .trace = *lived, .steps = world->scene.step };
-    *lived = freed;
+    place->steps = scene->step;
+    place->picked = 0;
+    if (scene->step >= scene->swarm.inputs_max)
+        forks->live = place;
+    return trace_copy(&place->trace, lived);
 }
 
-/* The world that was saved, NULL: from the beginning, lives on. Its trace is that of the schedule until another lives.
+/* The world that was saved, NULL: from the beginning, lives on. If that is the one that has just been lived it only has
+ * to go on, unless somebody looks, who wants to see all of it. Its trace is that of the schedule until another lives.
  */
 static bool forks_live(struct world *world, const struct world_options *how, const struct saved *from,
                        struct trace *target, struct world_result *result)
 {
     struct forks *forks = world->forks;
     struct world_options options = *how;
+    const bool goes_on = from != NULL && from == forks->live && how->observer == NULL;
     options.tracer = forks->tracer;
     if (from != NULL) {
         options.fork_step = from->steps;
         options.inputs_max = u64_max(options.inputs_max, from->steps + FORK_STEPS);
     }
-    tracer_set(forks->tracer, from != NULL ? &from->trace : NULL, NULL, MATCH_EXACT, target);
-    return world_run(world, &options, result) && (target == NULL || !target->lost);
+    tracer_set(forks->tracer, from != NULL && !goes_on ? &from->trace : NULL, NULL, MATCH_EXACT, target);
+    if (goes_on)
+        world_go_on(world, &options, result);
+    else if (!world_run(world, &options, result))
+        return false;
+    return target == NULL || !target->lost;
 }
 
-/* Short lives, each of them a fork of one before. False: no memory. */
-static bool forks_explore(struct world *world, const struct world_options *options, struct trace *target,
-                          struct world_result *result)
+/* Which world is next. The life that was left open ends, unless it is the one that goes on. */
+static const struct saved *forks_turn(struct world *world, const struct world_options *how, struct world_result *result)
 {
-    struct forks *forks = world->forks;
+    const struct saved *from = forks_pick(world->forks);
+    if (from == NULL || from != world->forks->live)
+        world_close(world, how, result);
+    return from;
+}
+
+/* Short lives, each of them a fork of one before; then *from is the world to go on from. False: no memory. */
+static bool forks_explore(struct world *world, const struct world_options *options, struct trace *target,
+                          const struct saved **from, struct world_result *result)
+{
     struct world_options how = *options;
-    how.safety_only = true;
+    how.safety_only = how.open = true;
     how.signature = true;
     how.search = false;
     how.observer = NULL;
+    *from = NULL;
     for (uint32_t n = 0; n <= FORKS; n++) {
         how.fork_seed = options->fork_seed + n;
         how.inputs_max = n == 0 ? u64_min(options->swarm->inputs_max, FIRST_STEPS_MAX) : 1;
-        if (!forks_live(world, &how, n == 0 ? NULL : forks_pick(forks), target, result))
+        if (!forks_live(world, &how, *from, target, result))
             return false;
         if (result->failure != NULL)
             return true;
-        if (target != &forks->spare && !trace_copy(&forks->spare, target))
+        if (!forks_save(world->forks, world, target))
             return false;
-        forks_save(forks, world, &forks->spare);
+        *from = forks_turn(world, &how, result);
+        if (result->failure != NULL)
+            return true;
     }
     return true;
 }
@@ -129,16 +152,17 @@ bool forks_run(struct world *world, const struct world_options *options, struct 
     memcpy(enabled, coverage->enabled, sizeof enabled);
     memset(&forks->states, 0, sizeof forks->states);
     forks->count = forks->kept = 0;
+    forks->live = NULL;
+    const struct saved *from;
     struct trace *target = options->tracer != NULL ? tracer_target(options->tracer) : NULL;
     how.swarm = &swarm;
     how.fork_seed = (options->seed + 1) * 0x9e3779b97f4a7c15ULL;
-    if (!forks_explore(world, &how, target != NULL ? target : &forks->spare, result))
+    if (!forks_explore(world, &how, target != NULL ? target : &forks->spare, &from, result))
         return false;
     if (result->failure != NULL)
         return true;
     how.fork_seed += FORKS + 1;
     how.inputs_max = u64_max(options->inputs_max, swarm.inputs_max);
-    const struct saved *from = forks_pick(forks);
     if (!forks_live(world, &how, from, target, result))
         return false;
     memcpy(coverage->enabled, enabled, sizeof enabled);

@@ -66,6 +66,11 @@ void network_reset(struct network *network, struct scene *scene)
                 network_reset_link(network, scene, from, to);
 }
 
+void network_fork(struct network *network, const struct scene *scene)
+{
+    memset(network->delay_kind, (int)scene->swarm.delay_kind, sizeof network->delay_kind);
+}
+
 struct slice network_bytes(const struct network *network, uint32_t slot)
 {
     ASSERT(slot < network->packet_count);

@@ -40,6 +40,8 @@ const char *cut_text(uint32_t reason);
 bool network_init(struct network *network);
 void network_free(struct network *network);
 void network_reset(struct network *network, struct scene *scene);
+/* What is drawn from now on is drawn as after a replay: the kind of delays that a link was given is in no trace. */
+void network_fork(struct network *network, const struct scene *scene);
 
 /* Sends a frame; copies are queued as QUEUE_PACKET. Returns how many copies are under way. */
 uint32_t network_send(struct network *network, struct scene *scene, uint32_t from, uint32_t to, struct slice frame);

@@ -10,9 +10,10 @@ void queue_reset(struct queue *queue)
     queue->sequence = 0;
 }
 
+/* Without a branch: no processor guesses which of two events comes first. */
 static bool queue_before(const struct queue_event *a, const struct queue_event *b)
 {
-    return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->sequence < b->sequence;
+    return (a->time_ns < b->time_ns) | ((a->time_ns == b->time_ns) & (a->sequence < b->sequence));
 }
 
 bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uint32_t who, uint32_t slot, uint32_t tag)
@@ -47,9 +48,10 @@ static void queue_sift(struct queue *queue, uint32_t hole, struct queue_event ev
         const uint32_t first = QUEUE_ARITY * hole + 1;
         if (first >= queue->count)
             break;
+        const uint32_t end = u32_min(first + QUEUE_ARITY, queue->count);
         uint32_t child = first;
-        for (uint32_t brother = first + 1; brother < u32_min(first + QUEUE_ARITY, queue->count); brother++)
-            child = queue_before(&queue->heap[brother], &queue->heap[child]) ? brother : child;
+        for (uint32_t brother = first + 1; brother < end; brother++)
+            child += (brother - child) * (uint32_t)queue_before(&queue->heap[brother], &queue->heap[child]);
         if (!queue_before(&queue->heap[child], &event))
             break;
         queue->heap[hole] = queue->heap[child];
@@ -73,6 +75,16 @@ static void queue_order(struct queue *queue)
 {
     for (uint32_t i = (queue->count + QUEUE_ARITY - 2) / QUEUE_ARITY; i > 0; i--)
         queue_sift(queue, i - 1, queue->heap[i - 1]);
+}
+
+void queue_drop(struct queue *queue, bool (*meant)(const struct queue_event *event))
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (!meant(&queue->heap[i]))
+            queue->heap[kept++] = queue->heap[i];
+    queue->count = kept;
+    queue_order(queue);
 }
 
 void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns)

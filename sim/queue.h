@@ -38,6 +38,8 @@ bool queue_push(struct queue *queue, uint64_t time_ns, enum queue_kind kind, uin
 /* NULL when empty; valid until the next call. */
 const struct queue_event *queue_first(const struct queue *queue);
 struct queue_event queue_pop(struct queue *queue);
+/* What is queued and meant never happens. */
+void queue_drop(struct queue *queue, bool (*meant)(const struct queue_event *event));
 /* What is queued of this kind happens at the given time at the latest, in the order of its queueing. */
 void queue_hasten(struct queue *queue, enum queue_kind kind, uint64_t latest_ns);
 /* What is queued and meant happens so much later. */

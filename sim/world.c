@@ -14,6 +14,7 @@
 #include "pct.h"
 #include "plot.h"
 #include "tracer.h"
+#include "world_check.h"
 
 struct world *world_new(void)
 {
@@ -150,18 +151,24 @@ static void world_draw(struct world *world, const struct world_options *options)
         swarm_draw(&scene->swarm, &scene->choose, &scene->coverage, options->seed, options->profile);
 }
 
+/* How long the safety phase is, if not as drawn. Time, too: when all nodes have stopped there are no inputs any more.
+ */
+static void world_bound(struct scene *scene, uint64_t inputs_max, uint64_t drawn, uint64_t drawn_ns)
+{
+    if (inputs_max == 0)
+        return;
+    const uint64_t factor = 1 + (inputs_max - 1) / drawn;
+    scene->swarm.inputs_max = inputs_max;
+    scene->swarm.safety_ns = drawn_ns * u64_min(factor, UINT64_MAX / drawn_ns);
+}
+
 static bool world_begin(struct world *world, const struct world_options *options)
 {
     struct scene *scene = &world->scene;
     scene->script = NULL;
     scene->observer = options->observer;
     signature_reset(&world->signature, options->signature);
-    if (options->inputs_max != 0) {
-        /* Time, too: when all nodes have stopped there are no inputs any more. */
-        const uint64_t factor = 1 + (options->inputs_max - 1) / scene->swarm.inputs_max;
-        scene->swarm.inputs_max = options->inputs_max;
-        scene->swarm.safety_ns *= u64_min(factor, UINT64_MAX / scene->swarm.safety_ns);
-    }
+    world_bound(scene, options->inputs_max, scene->swarm.inputs_max, scene->swarm.safety_ns);
     if (options->tracer != NULL)
         tracer_begin(options->tracer, &scene->choose, &scene->swarm, &scene->now_ns);
     if (!world_reset(world, options->seed))
@@ -204,31 +211,6 @@ static void world_mix_step(struct world *world, const struct node *node, const s
     for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
         world_mix(world, ((uint64_t)output->events[i].kind << 56) ^ output->events[i].a);
         world_mix(world, output->events[i].b);
-    }
-}
-
-/* WB-lease (Raft 6.4.1): a leader that trusts its lease answers without asking whether somebody else leads by now. */
-static void world_check_lease(struct world *world, const struct node *elected)
-{
-    struct scene *scene = &world->scene;
-    struct replica_view winner;
-    replica_inspect(elected->replica, &winner);
-    if (scene->swarm.configs[0].lease_drift_ppm == 0)
-        return;
-    for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
-        const struct node *node = &world->nodes[slot];
-        struct replica_view view;
-        if (node == elected || node->state != NODE_UP || node->role != RAFT_LEADER)
-            continue;
-        replica_inspect(node->replica, &view);
-        if (view.term >= winner.term)
-            continue; /* votes of long ago, for a term that is over */
-        check_count(scene->check, CHECK_LEASE);
-        const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
-        if (view.lease_end_ns > clock_ns)
-            check_fail(scene->check, CHECK_LEASE, elected->slot,
-                       "is elected, and the lease of node slot %u in term %llu lasts for another %llu ns", slot,
-                       (unsigned long long)view.term, (unsigned long long)(view.lease_end_ns - clock_ns));
     }
 }
 
@@ -301,9 +283,8 @@ static void world_release(struct world *world, struct node *node, const uint8_t 
 static void world_carry_out(struct world *world, struct node *node, const struct effect *effect, uint32_t from)
 {
     struct scene *scene = &world->scene;
-    const uint64_t clock_ns = clock_read(&node->clock, scene->now_ns);
     const enum meter_kind before = scene->meter.running;
-    if (effect->deadline_ns != 0 && clock_ns >= effect->deadline_ns) {
+    if (effect->deadline_ns != 0 && clock_read(&node->clock, scene->now_ns) >= effect->deadline_ns) {
         coverage_fire(&scene->coverage, FAULT_LATE_REPLY);
         if (observed_by(scene))
             observe_fault(scene, node->slot, FAULT_LATE_REPLY);
@@ -319,7 +300,8 @@ static void world_carry_out(struct world *world, struct node *node, const struct
     case EFFECT_REPLY:
         meter_switch(&scene->meter, METER_CHECK);
         check_reply(scene->check, node->slot, effect->bytes);
-        check_read_age(scene->check, node->slot, effect->bytes, u64_max(clock_ns, node->shown_ns));
+        check_read_age(scene->check, node->slot, effect->bytes,
+                       u64_max(clock_read(&node->clock, scene->now_ns), node->shown_ns));
         meter_switch(&scene->meter, before);
         ASSERT(effect->target >= ENDPOINT_CLIENT && effect->target < ENDPOINTS);
         network_send(&world->network, scene, node->slot, (uint32_t)effect->target, effect->bytes);
@@ -344,43 +326,6 @@ static void world_carry_out(struct world *world, struct node *node, const struct
     case EFFECT_STOP: node_stop(world, node, effect); return;
     }
     UNREACHABLE();
-}
-
-/* A failed write must end the node (storage design 2.8: never retried). */
-static void world_check_write_failure(struct world *world, const struct node *node, const struct input *input)
-{
-    if (input->kind != INPUT_DISK || !node->disk.write_failed)
-        return;
-    const struct output *output = &world->output;
-    const bool stops = output->effect_count > 0 && output->effects[output->effect_count - 1].kind == EFFECT_STOP;
-    check_count(world->scene.check, CHECK_STOP);
-    if (!stops)
-        check_fail(world->scene.check, CHECK_STOP, node->slot, "a write failed and the node goes on");
-}
-
-/* The scrub writes again what the disk has forgotten, and nothing else; memory forgets nothing here. A superblock is
- * written again by recovery, too, after any crash: before the node speaks. */
-static void world_check_scrub(struct world *world, const struct node *node)
-{
-    const struct output *output = &world->output;
-    const struct limits *limits = &world->scene.swarm.limits;
-    for (uint32_t i = 0; i < u32_min(output->event_count, output->event_max); i++) {
-        const struct event *event = &output->events[i];
-        bool suspect = false;
-        if (event->kind == EVENT_SCRUB_MENDED)
-            suspect = disk_block_is_suspect(&node->disk, (uint32_t)event->a, event->b);
-        else if (event->kind == EVENT_SUPERBLOCK_REPAIR && node->role != RAFT_STARTING)
-            for (uint64_t offset = 0; offset < wal_header_offset(limits); offset += limits->block_bytes)
-                suspect |= disk_block_is_suspect(&node->disk, DEVICE_WAL, offset);
-        else if (event->kind != EVENT_MEMORY_MENDED)
-            continue;
-        check_count(world->scene.check, CHECK_SCRUB);
-        if (!suspect)
-            check_fail(world->scene.check, CHECK_SCRUB, node->slot, "mends %s, where nothing was ever damaged",
-                       event->kind == EVENT_SCRUB_MENDED        ? "a block"
-                       : event->kind == EVENT_SUPERBLOCK_REPAIR ? "a superblock"
-                                                                : "memory");
-    }
 }
 
 void world_owe(struct world *world, struct node *node, bool owed)
@@ -467,37 +412,6 @@ static uint64_t world_stale_clock(struct world *world, const struct node *node)
         return 0;
     coverage_fire(&scene->coverage, FAULT_STALE_CLOCK);
     return node->shown_ns;
-}
-
-/* A request that has waited in its node for longer than it may is turned away as late: a correct client takes that for
- * "not executed". Any other is not. */
-static void world_check_deadline(struct world *world, const struct node *node, const struct input *input)
-{
-    struct scene *scene = &world->scene;
-    const struct output *output = &world->output;
-    const struct frame_context context = scene_frame_context(scene);
-    enum reply_status status = REPLY_OK;
-    struct request request;
-    struct reply reply;
-    if (request_decode(input->bytes, &context, &scene->swarm.limits, &request, &status) != FRAME_OK
-        || status != REPLY_OK || request.budget_ns == 0)
-        return;
-    const bool waited = input->arrived_ns != 0 && node->shown_ns > input->arrived_ns;
-    const bool late = waited && node->shown_ns - input->arrived_ns >= request.budget_ns;
-    bool refused = false;
-    for (uint32_t i = 0; i < output->effect_count; i++) {
-        const struct effect *effect = &output->effects[i];
-        if (effect->kind == EFFECT_REPLY && effect->target == input->client
-            && reply_decode(effect->bytes, scene->swarm.limits.frame_bytes_max, &reply) == FRAME_OK
-            && reply.request_id == request.request_id)
-            refused |= reply.status == REPLY_LATE;
-    }
-    check_count(scene->check, CHECK_DEADLINE);
-    if (refused != late)
-        check_fail(scene->check, CHECK_DEADLINE, node->slot, "a request of %llu ns that has waited %llu was %s as late",
-                   (unsigned long long)request.budget_ns,
-                   (unsigned long long)(waited ? node->shown_ns - input->arrived_ns : 0),
-                   refused ? "turned away" : "not turned away");
 }
 
 static bool world_asks_to_read(struct slice bytes)
@@ -702,7 +616,7 @@ static bool world_enough(const struct world *world)
     return observed_by(&world->scene) && world->scene.observer->enough;
 }
 
-static void world_close(struct world *world, const struct world_options *options, struct world_result *result)
+void world_close(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     struct coverage *coverage = &scene->coverage;
@@ -734,27 +648,26 @@ static void world_fork(struct world *world, uint64_t seed)
     struct choose *choices = &world->scene.choose;
     struct tracer *tracer = choices->tracer;
     choose_reset(choices, seed);
-    choices->tracer = tracer;
     tracer_leave(tracer);
+    /* One that writes nothing, either, need not look on. */
+    if (tracer_target(tracer) != NULL)
+        choices->tracer = tracer;
     nemesis_start(world); /* changes of the members are planned ahead, and so known to the trace */
 }
 
-bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
+static void world_live(struct world *world, const struct world_options *options, struct world_result *result)
 {
     struct scene *scene = &world->scene;
     const struct check_failure *failure = check_result(scene->check);
-    world_draw(world, options);
-    if (options->swarm == NULL && scene->swarm.family == PROFILE_CORPUS)
-        return lineage_run(world, options, result);
-    if (options->swarm == NULL && scene->swarm.family == PROFILE_FORK)
-        return forks_run(world, options, result);
-    if (!world_begin(world, options))
-        return false;
     while (!failure->failed && scene->step < scene->swarm.inputs_max && scene->now_ns < scene->swarm.safety_ns) {
         if (options->fork_step != 0 && scene->step >= options->fork_step && !choose_draws(&scene->choose))
             world_fork(world, options->fork_seed);
         if (!world_advance(world) || world_enough(world))
             break;
+    }
+    if (options->open && !failure->failed) {
+        *result = (struct world_result){ .digest = world->digest, .steps = scene->step };
+        return;
     }
     if (!failure->failed && !world_enough(world) && !options->safety_only)
         liveness_begin(world);
@@ -762,7 +675,40 @@ bool world_run(struct world *world, const struct world_options *options, struct 
         if (!world_advance(world))
             break;
     world_close(world, options, result);
+}
+
+bool world_run(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    world_draw(world, options);
+    const enum profile family = world->scene.swarm.family;
+    if (options->swarm == NULL && family == PROFILE_CORPUS)
+        return lineage_run(world, options, result);
+    if (options->swarm == NULL && family == PROFILE_FORK)
+        return forks_run(world, options, result);
+    if (!world_begin(world, options))
+        return false;
+    world_live(world, options, result);
     return true;
+}
+
+/* Is it a strike that has been drawn, and is still to come? Acts of a plot and a power that returns belong to one that
+ * has come. */
+static bool is_strike(const struct queue_event *event)
+{
+    return event->kind == QUEUE_NEMESIS && event->tag == 0 && event->who != NEMESIS_POWER_AGAIN;
+}
+
+void world_go_on(struct world *world, const struct world_options *options, struct world_result *result)
+{
+    struct scene *scene = &world->scene;
+    world_bound(scene, options->inputs_max, options->swarm->inputs_max, options->swarm->safety_ns);
+    world->signature.on = options->signature;
+    queue_drop(&scene->queue, is_strike);
+    network_fork(&world->network, scene);
+    world_fork(world, options->fork_seed);
+    if (tracer_target(options->tracer) != NULL)
+        tracer_target(options->tracer)->swarm = scene->swarm;
+    world_live(world, options, result);
 }
 
 bool world_script(struct world *world, const struct swarm *swarm, struct script *script, struct observer *observer)

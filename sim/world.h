@@ -107,6 +107,7 @@ struct world_options {
     struct tracer *tracer;     /* looks on, or says what to choose; NULL: nobody does */
     enum profile profile;
     bool safety_only;          /* ends where the liveness phase would begin */
+    bool open;                 /* ... and is left as it is there, if nothing failed: it may go on */
     bool search;               /* black-box linearizability at the end */
     bool deep;                 /* fold whole replica states into the digest: replays and golden digests */
     bool signature;            /* count its abstract states */
@@ -118,6 +119,11 @@ struct world_options {
 
 /* Lives one schedule from beginning to end. The counters are in world->scene.coverage afterwards. False: no memory. */
 bool world_run(struct world *world, const struct world_options *options, struct world_result *result);
+
+/* A world that was left open goes on, with other options; all choices are drawn anew, from fork_seed. */
+void world_go_on(struct world *world, const struct world_options *options, struct world_result *result);
+/* ... or it ends here. */
+void world_close(struct world *world, const struct world_options *options, struct world_result *result);
 
 /* A scripted world, step by step: begins with these parameters and the nodes down, on formatted disks. False: no
  * memory. observer: NULL, nobody looks. */
