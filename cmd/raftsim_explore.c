@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../sim/explore.h"
+#include "../sim/trace_file.h"
 #include "raftsim.h"
 
 static volatile sig_atomic_t interrupted;
@@ -27,11 +28,10 @@ static uint64_t now_ms(void)
 
 static const char usage_explore[] =
     "raftsim explore [options]: everything that can happen to a small cluster within bounds, each state once\n"
-    "raftsim explore --replay FILE: the actions of such a trace, with the rules checked\n"
     "\n"
     "  --memory SIZE    at most, such as 500M or 4G, 16M at least (4G)\n"
     "  --states N       stops after so many (no end)\n"
-    "  --trace FILE     where the actions that lead to a violation go (raftsim-explore.trace)\n"
+    "  --trace FILE     where the actions that lead to a violation go, for raftsim replay (raftsim-explore.trace)\n"
     "  --json           ends with one JSON object on standard output\n"
     "  --quiet          no progress line\n"
     "\n"
@@ -43,7 +43,6 @@ struct explore_options {
     bool json;
     bool quiet;
     const char *trace;
-    const char *replay;
     uint64_t start_ms;
     uint64_t shown_ms;
 };
@@ -96,8 +95,6 @@ static bool explore_option_set(struct explore_options *options, const char *name
         return value != NULL && parse_count(value, &options->bounds.states);
     if (strcmp(name, "trace") == 0)
         return (options->trace = value) != NULL;
-    if (strcmp(name, "replay") == 0)
-        return (options->replay = value) != NULL;
     return explore_bounds_set(&options->bounds, name, value);
 }
 
@@ -149,13 +146,13 @@ static bool explore_progress(void *context, const struct explore_progress *progr
     return interrupted == 0;
 }
 
-static int explore_code(enum explore_verdict verdict, const char *checker)
+static int explore_code(const struct explore_result *result)
 {
-    switch (verdict) {
+    switch (result->verdict) {
     case EXPLORE_CLEAN:
     case EXPLORE_CUT:
     case EXPLORE_DEPTH: return EXIT_OK;
-    case EXPLORE_VIOLATION: return strcmp(checker, "assertion") == 0 ? EXIT_CRASH : EXIT_SAFETY;
+    case EXPLORE_VIOLATION: return (int)exit_code_of(explore_outcome(result));
     case EXPLORE_MEMORY:
     case EXPLORE_ASYMMETRIC: return EXIT_INTERNAL;
     case EXPLORE_INTERRUPTED: return EXIT_INTERRUPTED;
@@ -190,52 +187,12 @@ static int explore_report_violation(const struct explore_options *options, struc
                                     const struct explore_result *result)
 {
     fprintf(stderr, "raftsim: %s after %" PRIu32 " actions: %s\n", result->checker, result->actions, result->text);
-    FILE *file = fopen(options->trace, "w");
-    if (file == NULL) {
-        fprintf(stderr, "raftsim: %s: %s\n", options->trace, strerror(errno));
+    struct trace *trace = explore_trace(explore);
+    trace->build = build_id();
+    if (!trace_save(trace, options->trace, TRACE_WHOLE))
         return EXIT_INTERNAL;
-    }
-    explore_write_trace(explore, file);
-    const bool written = !ferror(file);
-    if (fclose(file) != 0 || !written) {
-        fprintf(stderr, "raftsim: %s: cannot be written\n", options->trace);
-        return EXIT_INTERNAL;
-    }
-    fprintf(stderr, "  trace:  %s\n  replay: %s explore --replay %s\n", options->trace, raftsim_program,
-            options->trace);
+    fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", options->trace, raftsim_program, options->trace);
     return 0;
-}
-
-static int explore_replay_file(struct explore_options *options)
-{
-    struct explore_result result;
-    FILE *file = fopen(options->replay, "r");
-    if (file == NULL || !explore_read_bounds(file, &options->bounds)) {
-        fprintf(stderr, "raftsim: %s: %s\n", options->replay,
-                file == NULL ? strerror(errno) : "not a trace of raftsim explore");
-        if (file == NULL)
-            return EXIT_INTERNAL;
-        fclose(file);
-        return EXIT_USAGE;
-    }
-    struct explore *explore = explore_new(&options->bounds);
-    if (explore == NULL) {
-        fclose(file);
-        fprintf(stderr, "raftsim: no memory\n");
-        return EXIT_INTERNAL;
-    }
-    const uint32_t line = explore_replay(explore, file, options->quiet ? NULL : stdout, &result);
-    fclose(file);
-    int code = EXIT_USAGE;
-    if (line != 0) {
-        fprintf(stderr, "raftsim: %s:%" PRIu32 ": this action is not possible here\n", options->replay, line);
-    } else {
-        code = explore_code(result.verdict, result.checker);
-        printf("%s after %" PRIu64 " actions", explore_verdict_text(result.verdict), result.progress.transitions);
-        printf(result.verdict == EXPLORE_VIOLATION ? ": %s: %s\n" : "\n", result.checker, result.text);
-    }
-    explore_free(explore);
-    return code;
 }
 
 int raftsim_explore(int argc, char **argv)
@@ -246,8 +203,6 @@ int raftsim_explore(int argc, char **argv)
     int code = explore_parse(argc, argv, &options);
     if (code >= 0)
         return code;
-    if (options.replay != NULL)
-        return explore_replay_file(&options);
     struct explore *explore = explore_new(&options.bounds);
     if (explore == NULL) {
         fprintf(stderr, "raftsim: no memory\n");
@@ -260,7 +215,7 @@ int raftsim_explore(int argc, char **argv)
     explore_run(explore, explore_progress, &options, &result);
     if (!options.quiet && isatty(STDERR_FILENO) == 1)
         fputs("\r\033[K", stderr);
-    code = explore_code(result.verdict, result.checker);
+    code = explore_code(&result);
     if (result.verdict == EXPLORE_VIOLATION && explore_report_violation(&options, explore, &result) != 0)
         code = EXIT_INTERNAL;
     explore_print(&options, &result);

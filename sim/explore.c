@@ -53,6 +53,7 @@ void explore_free(struct explore *explore)
     free(explore->seen);
     free(explore->origins);
     free(explore->way);
+    trace_free(&explore->trace);
     free(explore);
 }
 
@@ -202,7 +203,7 @@ static bool expand_failed(struct explore *explore, enum cluster_outcome outcome,
     case CLUSTER_NO_MEMORY: result->verdict = EXPLORE_MEMORY; return true;
     case CLUSTER_ASYMMETRIC: result->verdict = EXPLORE_ASYMMETRIC; return true;
     case CLUSTER_BROKEN:
-        result->verdict = explore_retrace(explore, origin) ? EXPLORE_VIOLATION : EXPLORE_MEMORY;
+        result->verdict = explore_retrace(explore, origin, result) ? EXPLORE_VIOLATION : EXPLORE_MEMORY;
         return true;
     }
     UNREACHABLE();
@@ -299,6 +300,7 @@ void explore_run(struct explore *explore, explore_report *report, void *context,
     struct successor first;
     memset(result, 0, sizeof *result);
     memset(&first, 0, sizeof first);
+    first.origin.parent = ORIGIN_NONE;
     result->verdict = EXPLORE_MEMORY;
     const enum cluster_outcome outcome = cluster_begin(&explore->world, &first.cluster);
     if (outcome == CLUSTER_OK) {
@@ -306,10 +308,7 @@ void explore_run(struct explore *explore, explore_report *report, void *context,
         if (add(explore, &first, &explore->frontiers[0]))
             search(explore, report, context, result);
     } else if (outcome != CLUSTER_NO_MEMORY) {
-        result->verdict = outcome == CLUSTER_BROKEN ? EXPLORE_VIOLATION : EXPLORE_ASYMMETRIC;
+        expand_failed(explore, outcome, (struct origin){ .parent = ORIGIN_NONE }, result);
     }
-    result->actions = explore->way_count;
-    result->checker = explore->world.checker;
-    memcpy(result->text, explore->world.text, sizeof result->text);
     progress_fill(explore, &result->progress);
 }

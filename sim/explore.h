@@ -8,13 +8,15 @@
  *   timeout n1              its election timer fires; it is no leader
  *   heartbeat n1            a leader's timer fires
  *   name n1                 the timer that makes it name its latest batches
- *   deliver n1>n2 vote?     a frame arrives; of several such ones the first, "#2" the second
+ *   deliver n1>n2 vote? ... a frame arrives, with the words of the log; of several such ones the first, "#2" the second
  *   duplicate n1>n2 vote?   ... and stays under way, too
  *   drop n1>n2 vote?        it is lost. Loss needs no budget to be explored: a frame may stay under way for ever
  *   complete n1 batch       a write of its disk is durable
  *   crash n1 batch+         and restart; of each write in flight "+" was written and "-" not, "~" half of the block
  *   put n1 call1            a call reaches a leader: the next one of its client, or the same again, elsewhere
  *   get n1 call2            likewise
+ *   checkpoint n1           a leader is asked for a checkpoint
+ *   remove n1 n2            a leader is asked to remove a member
  *
  * The search is breadth first, so the first violation has the fewest actions. Sound reductions, which change no
  * verdict:
@@ -24,8 +26,8 @@
  * chance of 10^-23
  *
  * Bounds, which hide what lies behind them, are the numbers in struct explore_bounds, `eager`: once no crash is left,
- * writes complete before anything else happens; and the room for frames under way. What did not fit is counted in
- * `cut`: with it, the verdict is not one about all behaviours within the other bounds.
+ * writes complete before anything else happens; `ordered`: links keep their order; and the room for frames under way.
+ * What did not fit is counted in `cut`: with it, the verdict is not one about all behaviours within the other bounds.
  *
  * Checked in each state: election_safety, leader_completeness, log_matching, state_machine (entries, and digests of the
  * state at each applied index), durable_quorum (what was committed is on the disks of a majority, as a crash now would
@@ -34,35 +36,8 @@
 #ifndef WW_EXPLORE_H
 #define WW_EXPLORE_H
 
-#include <stdio.h>
-
-#include "../core/base.h"
-
-enum explore_budget {
-    BUDGET_TIMEOUTS,
-    BUDGET_HEARTBEATS,
-    BUDGET_NAMES,
-    BUDGET_CRASHES,
-    BUDGET_DROPS,
-    BUDGET_DUPLICATES,
-    BUDGET_RETRIES, /* of calls that were sent already */
-    BUDGETS,
-};
-
-struct explore_bounds {
-    uint32_t nodes;           /* 1..5 */
-    uint32_t budget[BUDGETS]; /* of the whole cluster */
-    uint32_t puts;            /* calls of two clients in turn, numbered first */
-    uint32_t gets;
-    uint32_t frames; /* under way */
-    uint32_t depth;  /* actions; 0: without end */
-    bool led;        /* begins with n1 leading in term 1, sessions open, everything quiet */
-    bool torn, copies, raw, recovery, pre_vote, check_quorum, strict_naming; /* explore_node.h */
-    bool eager;
-    bool symmetry;
-    uint64_t memory_bytes;
-    uint64_t states; /* at most; 0: without end */
-};
+#include "campaign.h"
+#include "explore_bounds.h"
 
 enum explore_verdict {
     EXPLORE_CLEAN,     /* all states within the bounds were seen */
@@ -90,37 +65,37 @@ struct explore_result {
     enum explore_verdict verdict;
     struct explore_progress progress;
     const char *checker; /* VIOLATION */
-    uint32_t actions;    /* ... that lead to it; 0: the very beginning does */
+    uint32_t actions;    /* ... that lead to it; 0: the very beginning does. Of a replay: those that were taken */
+    uint32_t skipped;    /* actions of a replay that are not possible where they stand */
+    uint64_t digest;     /* of what the replayed actions led to */
     char text[240];
 };
+
+/* As a life that ended so. */
+enum outcome explore_outcome(const struct explore_result *result);
 
 /* Called every few thousand states; false: enough. */
 typedef bool explore_report(void *context, const struct explore_progress *progress);
 
-/* Defaults: three nodes, everything else 0, symmetry, 4 GiB. */
-void explore_bounds_init(struct explore_bounds *bounds);
-/* Sets one by its name, as an option of the command has it; false: no such name, or no such value. */
-bool explore_bounds_set(struct explore_bounds *bounds, const char *name, const char *value);
-/* All names, each with a line of help. NULL behind the last one. */
-const char *explore_bounds_name(uint32_t number, const char **help, bool *flag);
-/* As lines of a trace, "bound NAME VALUE": those that are not as explore_bounds_init() has them. */
-void explore_bounds_write(const struct explore_bounds *bounds, FILE *file);
-/* NULL, or why these make no search, as a sentence. */
-const char *explore_bounds_problem(const struct explore_bounds *bounds);
-
 struct explore;
+struct trace;
 /* NULL: no memory. */
 struct explore *explore_new(const struct explore_bounds *bounds);
 void explore_free(struct explore *explore);
 void explore_run(struct explore *explore, explore_report *report, void *context, struct explore_result *result);
-/* Behind a violation: the bounds and the actions that lead to it, a line each. */
-void explore_write_trace(struct explore *explore, FILE *file);
-/* Takes the actions of such a file, whose bounds are those of `explore`, and checks as the search does. Returns the
- * number of the line that names no action possible there, 0 when all could be taken. log: a line for each action and
- * what became of its node; or NULL. */
-uint32_t explore_replay(struct explore *explore, FILE *trace, FILE *log, struct explore_result *result);
-/* The bounds in the head of a trace. False: it is none. */
-bool explore_read_bounds(FILE *trace, struct explore_bounds *bounds);
+/* Behind a violation: the bounds and the actions that lead to it, and what it is; of no build. */
+struct trace *explore_trace(struct explore *explore);
+
+struct observer;
+struct explore_replay {
+    const struct trace *trace; /* its bounds are those of the search */
+    struct observer *observer; /* sees all steps of all nodes; NULL: nobody looks on */
+    FILE *log;                 /* gets a line for each action, and what its node is then; NULL: none */
+    FILE *skipped;             /* gets a line for each action that is skipped */
+};
+/* Takes the actions of a trace, and checks as the search does. An action may leave out words: the first one that has
+ * the others is meant. What is not possible is skipped. */
+void explore_replay(struct explore *explore, const struct explore_replay *replay, struct explore_result *result);
 
 /* The driver's assertion hook calls this first. It does not return when a search was under way. */
 void explore_assertion_failed(const char *text);

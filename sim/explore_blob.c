@@ -111,9 +111,13 @@ uint32_t blobs_put(struct blobs *blobs, const uint8_t *bytes, uint32_t count, co
     return put_span(blobs, bytes, count, span, before, before_root);
 }
 
-static void get_span(const struct blobs *blobs, uint32_t root, uint8_t *bytes, uint32_t count, uint32_t span)
+static void turn_span(const struct blobs *blobs, uint32_t from, uint32_t root, uint8_t *bytes, uint32_t count,
+                      uint32_t span)
 {
+    uint32_t befores[BLOB_FANOUT];
     uint32_t children[BLOB_FANOUT];
+    if (from == root)
+        return;
     if (root == 0) {
         memset(bytes, 0, count);
         return;
@@ -122,16 +126,23 @@ static void get_span(const struct blobs *blobs, uint32_t root, uint8_t *bytes, u
         memcpy(bytes, line_at(blobs, root), BLOB_LINE_BYTES);
         return;
     }
+    memcpy(befores, line_at(blobs, from), sizeof befores);
     memcpy(children, line_at(blobs, root), sizeof children);
     for (uint32_t i = 0; (uint64_t)i * span < count; i++) {
         const uint32_t offset = i * span;
-        get_span(blobs, children[i], bytes + offset, u32_min(span, count - offset), span / BLOB_FANOUT);
+        turn_span(blobs, befores[i], children[i], bytes + offset, u32_min(span, count - offset), span / BLOB_FANOUT);
     }
+}
+
+void blobs_turn(const struct blobs *blobs, uint32_t from, uint32_t root, uint8_t *bytes, uint32_t count)
+{
+    turn_span(blobs, from, root, bytes, count, count == BLOB_LINE_BYTES ? 0 : span_below(count));
 }
 
 void blobs_get(const struct blobs *blobs, uint32_t root, uint8_t *bytes, uint32_t count)
 {
-    get_span(blobs, root, bytes, count, count == BLOB_LINE_BYTES ? 0 : span_below(count));
+    memset(bytes, 0, count);
+    blobs_turn(blobs, 0, root, bytes, count);
 }
 
 uint64_t blobs_bytes(const struct blobs *blobs)

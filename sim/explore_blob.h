@@ -30,6 +30,8 @@ void blobs_free(struct blobs *blobs);
  * whose root is `before_root`: what is equal in both is not looked at again. */
 uint32_t blobs_put(struct blobs *blobs, const uint8_t *bytes, uint32_t count, const uint8_t *before,
                    uint32_t before_root);
+/* Makes of the blob behind `from`, which is in `bytes`, the one behind `root`. What both share is not looked at. */
+void blobs_turn(const struct blobs *blobs, uint32_t from, uint32_t root, uint8_t *bytes, uint32_t count);
 /* The blob of that size behind the root. */
 void blobs_get(const struct blobs *blobs, uint32_t root, uint8_t *bytes, uint32_t count);
 

@@ -1,4 +1,6 @@
-/* The bounds of a search, by name. */
+/* The table of bounds; see explore_bounds.h. */
+#include "explore_bounds.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,12 +24,14 @@ static const struct bound table[] = {
     { "drops", "of a frame; a frame may stay under way for ever without (0)", BUDGET(BUDGET_DROPS), false },
     { "duplicates", "of a frame (0)", BUDGET(BUDGET_DUPLICATES), false },
     { "retries", "of a call at any leader (0)", BUDGET(BUDGET_RETRIES), false },
-    { "puts", "calls that write, of two clients in turn; only with --led, which opens their sessions (0)",
+    { "checkpoints", "that a leader is asked for (0)", BUDGET(BUDGET_CHECKPOINTS), false },
+    { "removals", "of a member that a leader is asked for (0)", BUDGET(BUDGET_REMOVALS), false },
+    { "ops", "calls that write, of two clients in turn; the search begins led then (0)",
       offsetof(struct explore_bounds, puts), false },
     { "gets", "calls that read (0)", offsetof(struct explore_bounds, gets), false },
     { "frames", "under way at most, 1..40 (24)", offsetof(struct explore_bounds, frames), false },
     { "depth", "actions at most (no end)", offsetof(struct explore_bounds, depth), false },
-    { "led", "begins with n1 as the leader of term 1, and open sessions", offsetof(struct explore_bounds, led), true },
+    { "led", "begins with n0 as the leader of term 1", offsetof(struct explore_bounds, led), true },
     { "torn", "a crash may leave half of a block", offsetof(struct explore_bounds, torn), true },
     { "copies", "each copy of a superblock is a write of its own", offsetof(struct explore_bounds, copies), true },
     { "raw", "bytes without a meaning tell states apart", offsetof(struct explore_bounds, raw), true },
@@ -36,6 +40,9 @@ static const struct bound table[] = {
     { "check-quorum", "voters that hear a leader refuse votes", offsetof(struct explore_bounds, check_quorum), true },
     { "strict-naming", "a batch counts when it is named", offsetof(struct explore_bounds, strict_naming), true },
     { "eager", "writes complete at once when no crash is left", offsetof(struct explore_bounds, eager), true },
+    { "single", "an append request carries one entry", offsetof(struct explore_bounds, single), true },
+    { "ordered", "links keep their order: what is older is lost when a frame arrives",
+      offsetof(struct explore_bounds, ordered), true },
     { "no-symmetry", "renamed nodes make another state", offsetof(struct explore_bounds, symmetry), true },
 };
 
@@ -76,7 +83,6 @@ const char *explore_bounds_name(uint32_t number, const char **help, bool *flag)
     return table[number].name;
 }
 
-/* As lines of a trace: what is not as explore_bounds_init() has it. */
 void explore_bounds_write(const struct explore_bounds *bounds, FILE *file)
 {
     struct explore_bounds usual;
@@ -84,14 +90,15 @@ void explore_bounds_write(const struct explore_bounds *bounds, FILE *file)
     for (uint32_t i = 0; i < ARRAY_COUNT(table); i++) {
         const uint8_t *at = (const uint8_t *)bounds + table[i].offset;
         const uint8_t *there = (const uint8_t *)&usual + table[i].offset;
-        if (memcmp(at, there, table[i].flag ? sizeof(bool) : sizeof(uint32_t)) == 0)
+        const bool usually = memcmp(at, there, table[i].flag ? sizeof(bool) : sizeof(uint32_t)) == 0;
+        if (usually && table[i].offset != offsetof(struct explore_bounds, nodes))
             continue;
         uint32_t value = 0;
         memcpy(&value, at, table[i].flag ? 0 : sizeof value);
         if (table[i].flag)
-            fprintf(file, "bound %s\n", table[i].name);
+            fprintf(file, "explore %s\n", table[i].name);
         else
-            fprintf(file, "bound %s %u\n", table[i].name, value);
+            fprintf(file, "explore %s %u\n", table[i].name, value);
     }
 }
 
@@ -106,11 +113,11 @@ const char *explore_bounds_problem(const struct explore_bounds *bounds)
     if (bounds->budget[BUDGET_TIMEOUTS] > TERMS_MAX - 4)
         return "--timeouts must be at most 12";
     if (bounds->puts > EXPLORE_CALLS_MAX || bounds->gets > EXPLORE_CALLS_MAX - bounds->puts)
-        return "--puts and --gets must be at most 4 together";
-    if (bounds->puts > 0 && !bounds->led)
-        return "--puts needs --led, which opens the sessions that write";
+        return "--ops and --gets must be at most 4 together";
     if (bounds->raw && bounds->symmetry)
         return "--raw needs --no-symmetry";
+    if (bounds->budget[BUDGET_REMOVALS] > 0 && bounds->symmetry)
+        return "--removals needs --no-symmetry: what a member is called is in the log then";
     if (bounds->frames < 1 || bounds->frames > FRAMES_MAX)
         return "--frames must be in 1..40";
     return NULL;

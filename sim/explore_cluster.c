@@ -63,6 +63,8 @@ bool cluster_world_init(struct cluster_world *world, const struct explore_bounds
         .torn = bounds->torn,
         .copies = bounds->copies,
         .raw = bounds->raw,
+        .single = bounds->single,
+        .checkpoints = bounds->budget[BUDGET_CHECKPOINTS] > 0,
         .recovery = bounds->recovery,
     };
     memset(world, 0, sizeof *world);
@@ -101,31 +103,32 @@ __attribute__((format(printf, 3, 4))) static void broken(struct cluster_world *w
     if (world->checker != NULL)
         return;
     world->checker = checker;
+    world->format = format;
     va_start(arguments, format);
     vsnprintf(world->text, sizeof world->text, format, arguments);
     va_end(arguments);
 }
 
 /* Raft 3.6.3: leader completeness; an entry that a later term committed need not be in it. */
-static void check_leader(struct cluster_world *world, struct cluster *cluster, uint32_t node,
-                         const struct node_view *view)
+static void rule_leader(struct cluster_world *world, struct cluster *cluster, uint32_t node,
+                        const struct node_view *view)
 {
     const struct history *history = &world->histories[cluster->history];
     ASSERT(view->term < TERMS_MAX);
     if (cluster->leader[view->term] != 0 && cluster->leader[view->term] != node + 1)
-        broken(world, "election_safety", "n%u and n%u both lead term %u", cluster->leader[view->term], node + 1,
+        broken(world, "election_safety", "n%u and n%u both lead term %u", cluster->leader[view->term] - 1U, node,
                (unsigned)view->term);
     cluster->leader[view->term] = (uint8_t)(node + 1);
     for (uint32_t index = view->base + 1; index <= history->committed; index++) {
         if (history->term[index] < view->term && history->entry[index] != view->entry[index])
-            broken(world, "leader_completeness", "n%u leads term %u without entry %u, which term %u committed",
-                   node + 1, (unsigned)view->term, index, history->term[index]);
+            broken(world, "leader_completeness", "n%u leads term %u without entry %u, which term %u committed", node,
+                   (unsigned)view->term, index, history->term[index]);
     }
 }
 
 /* Raft 3.5: one entry at an index in a term, and one past of it. */
-static void check_matching(struct cluster_world *world, const struct cluster *cluster, uint32_t node,
-                           const struct node_view *view)
+static void rule_matching(struct cluster_world *world, const struct cluster *cluster, uint32_t node,
+                          const struct node_view *view)
 {
     for (uint32_t other = 0; other < world->bounds.nodes; other++) {
         const struct node_view *there = table_view(&world->table, cluster->nodes[other]);
@@ -136,14 +139,14 @@ static void check_matching(struct cluster_world *world, const struct cluster *cl
                     && there->entry[index] != 0;
             if (same && view->entry[index] != there->entry[index])
                 broken(world, "log_matching", "n%u and n%u differ at entry %u, and agree on the term of a later one",
-                       node + 1, other + 1, index);
+                       node, other, index);
         }
     }
 }
 
 /* What is committed, or applied, is so for ever and on every node. */
-static void check_committed(struct cluster_world *world, struct history *history, uint32_t node,
-                            const struct node_view *view)
+static void rule_committed(struct cluster_world *world, struct history *history, uint32_t node,
+                           const struct node_view *view)
 {
     for (uint32_t index = view->base + 1; index <= view->commit; index++) {
         if (index > history->committed) {
@@ -152,35 +155,52 @@ static void check_committed(struct cluster_world *world, struct history *history
             history->call[index] = view->entry_call[index];
             history->committed = index;
         } else if (history->entry[index] != view->entry[index]) {
-            broken(world, "state_machine", "n%u has committed another entry %u than was committed before", node + 1,
-                   index);
+            broken(world, "state_machine", "n%u has committed another entry %u than was committed before", node, index);
         }
     }
     if (view->state_digest == 0)
         return;
     uint64_t *digest = &history->state_digest[view->applied];
     if (*digest != 0 && *digest != view->state_digest)
-        broken(world, "state_machine", "the state of n%u at entry %u is not that of the others", node + 1,
-               view->applied);
+        broken(world, "state_machine", "the state of n%u at entry %u is not that of the others", node, view->applied);
     *digest = view->state_digest;
 }
 
-static void check_durable(struct cluster_world *world, const struct cluster *cluster, const struct history *history)
+static bool majority(uint32_t voters, uint32_t holders)
+{
+    return 2 * __builtin_popcount(voters & holders) > __builtin_popcount(voters);
+}
+
+/* Of all nodes, as at format, or of a configuration that some node uses; of both halves of a joint one. That of who
+ * committed the entry is one of these, or was followed by one whose majority has what was committed before it. */
+static bool is_quorum(const struct cluster_world *world, const struct cluster *cluster, uint32_t holders)
+{
+    const uint32_t all = (1U << world->bounds.nodes) - 1;
+    bool found = majority(all, holders);
+    for (uint32_t node = 0; node < world->bounds.nodes && !found; node++) {
+        const struct node_view *view = table_view(&world->table, cluster->nodes[node]);
+        found = majority(view->voters, holders) && (view->voters_old == 0 || majority(view->voters_old, holders));
+    }
+    return found;
+}
+
+static void rule_durable(struct cluster_world *world, const struct cluster *cluster, const struct history *history)
 {
     for (uint32_t index = 1; index <= history->committed; index++) {
         uint32_t holders = 0;
         for (uint32_t node = 0; node < world->bounds.nodes; node++) {
             const struct node_view *durable =
                 node_durable(world->table.machine, node, table_state(&world->table, cluster->nodes[node])->disk);
-            holders += index <= durable->base || durable->entry[index] == history->entry[index];
+            if (index <= durable->base || durable->entry[index] == history->entry[index])
+                holders |= 1U << node;
         }
-        if (holders <= world->bounds.nodes / 2)
-            broken(world, "durable_quorum", "entry %u is committed, and on %u of %u disks", index, holders,
-                   world->bounds.nodes);
+        if (!is_quorum(world, cluster, holders))
+            broken(world, "durable_quorum", "entry %u is committed, and on %u of %u disks", index,
+                   (unsigned)__builtin_popcount(holders), world->bounds.nodes);
     }
 }
 
-static void check_executed(struct cluster_world *world, struct history *history, const struct table_step *step)
+static void rule_executed(struct cluster_world *world, struct history *history, const struct table_step *step)
 {
     const uint32_t *executed = world->table.numbers + step->first + step->sent + 2U * step->replies;
     for (uint32_t i = 0; i < step->executed; i++) {
@@ -195,8 +215,8 @@ static void check_executed(struct cluster_world *world, struct history *history,
     }
 }
 
-static void check_reply(struct cluster_world *world, struct cluster *cluster, const struct history *history,
-                        uint32_t call, enum reply_status status, uint32_t index)
+static void rule_reply(struct cluster_world *world, struct cluster *cluster, const struct history *history,
+                       uint32_t call, enum reply_status status, uint32_t index)
 {
     const bool get = call >= world->bounds.puts;
     const bool over = status == REPLY_OK || (get && status == REPLY_NOT_FOUND);
@@ -220,8 +240,8 @@ static void check_reply(struct cluster_world *world, struct cluster *cluster, co
         cluster->acknowledged = (uint8_t)u32_max(cluster->acknowledged, index);
 }
 
-static enum cluster_outcome check_step(struct cluster_world *world, struct cluster *cluster, uint32_t node,
-                                       uint32_t before, const struct table_step *step)
+static enum cluster_outcome rule_step(struct cluster_world *world, struct cluster *cluster, uint32_t node,
+                                      uint32_t before, const struct table_step *step)
 {
     const struct node_view *old = table_view(&world->table, before);
     const struct node_view *view = table_view(&world->table, step->next);
@@ -230,20 +250,21 @@ static enum cluster_outcome check_step(struct cluster_world *world, struct clust
     const uint32_t committed = history.committed;
     if (step->fault != 0) {
         const struct table_fault *fault = &world->table.faults[step->fault - 1];
-        broken(world, fault->checker, "n%u %s", node + 1, fault->text);
+        broken(world, fault->checker, "n%u %s", node, fault->text);
+        world->format = fault->format;
     }
     if (view->role == RAFT_LEADER && (old->role != RAFT_LEADER || old->term != view->term))
-        check_leader(world, cluster, node, view);
+        rule_leader(world, cluster, node, view);
     if (view->last != old->last || memcmp(view->entry, old->entry, sizeof view->entry) != 0)
-        check_matching(world, cluster, node, view);
-    check_committed(world, &history, node, view);
-    check_executed(world, &history, step);
+        rule_matching(world, cluster, node, view);
+    rule_committed(world, &history, node, view);
+    rule_executed(world, &history, step);
     if (history.committed != committed || disk)
-        check_durable(world, cluster, &history);
+        rule_durable(world, cluster, &history);
     for (uint32_t i = 0; i < step->replies; i++) {
         const uint32_t *reply = world->table.numbers + step->first + step->sent + 2U * i;
         if ((reply[0] & 0xff) < EXPLORE_CALLS_MAX)
-            check_reply(world, cluster, &history, reply[0] & 0xff, (enum reply_status)(reply[0] >> 8), reply[1]);
+            rule_reply(world, cluster, &history, reply[0] & 0xff, (enum reply_status)(reply[0] >> 8), reply[1]);
     }
     if (memcmp(&history, &world->histories[cluster->history], sizeof history) != 0)
         cluster->history = history_intern(world, &history);
@@ -254,12 +275,20 @@ static enum cluster_outcome check_step(struct cluster_world *world, struct clust
 
 /* ---- actions ---- */
 
-static bool frame_put(struct cluster *cluster, uint32_t frame, uint32_t frames_max)
+/* What comes first in the bag. */
+static uint32_t frame_key(const struct cluster_world *world, uint32_t frame)
 {
+    const struct table_frame *kept = &world->table.frames[frame];
+    return world->bounds.ordered ? (uint32_t)kept->from * EXPLORE_NODES_MAX + kept->to : frame;
+}
+
+static bool frame_put(const struct cluster_world *world, struct cluster *cluster, uint32_t frame, uint32_t frames_max)
+{
+    const uint32_t key = frame_key(world, frame);
     if (cluster->frame_count >= frames_max)
         return false;
     uint32_t at = cluster->frame_count++;
-    for (; at > 0 && cluster->frames[at - 1] > frame; at--)
+    for (; at > 0 && frame_key(world, cluster->frames[at - 1]) > key; at--)
         cluster->frames[at] = cluster->frames[at - 1];
     cluster->frames[at] = frame;
     return true;
@@ -273,21 +302,32 @@ static void frame_take(struct cluster *cluster, uint32_t at)
     cluster->frames[cluster->frame_count] = 0;
 }
 
+/* The frame arrives: what its link had before it, will not. Returns its place then. */
+static uint32_t frame_overtake(const struct cluster_world *world, struct cluster *cluster, uint32_t at)
+{
+    const uint32_t key = frame_key(world, cluster->frames[at]);
+    while (world->bounds.ordered && at > 0 && frame_key(world, cluster->frames[at - 1]) == key)
+        frame_take(cluster, --at);
+    return at;
+}
+
 static enum cluster_outcome node_act(struct cluster_world *world, struct cluster *cluster, uint32_t node,
                                      uint32_t input)
 {
     const uint32_t before = cluster->nodes[node];
+    if (world->show != NULL)
+        table_show(&world->table, before, input, world->show);
     const struct table_step *step = table_apply(&world->table, before, input);
     if (world->table.failed)
         return CLUSTER_NO_MEMORY;
     if (world->table.asymmetric)
         return CLUSTER_ASYMMETRIC;
     cluster->nodes[node] = step->next;
-    const enum cluster_outcome outcome = check_step(world, cluster, node, before, step);
+    const enum cluster_outcome outcome = rule_step(world, cluster, node, before, step);
     if (outcome != CLUSTER_OK)
         return outcome;
     for (uint32_t i = 0; i < step->sent; i++) {
-        if (!frame_put(cluster, world->table.numbers[step->first + i], world->bounds.frames))
+        if (!frame_put(world, cluster, world->table.numbers[step->first + i], world->bounds.frames))
             return CLUSTER_FULL;
     }
     return CLUSTER_OK;
@@ -306,6 +346,8 @@ static enum cluster_outcome call_act(struct cluster_world *world, struct cluster
 enum cluster_outcome cluster_act(struct cluster_world *world, struct cluster *cluster, struct action action)
 {
     const uint32_t frame = cluster->frames[action.which < FRAMES_MAX ? action.which : 0];
+    if (world->show != NULL)
+        world->show->released = action.kind == ACTION_DUPLICATE ? FATE_DUPLICATE : FATE_RELEASED;
     switch ((enum action_kind)action.kind) {
     case ACTION_TIMEOUT:
         cluster->budget[BUDGET_TIMEOUTS]--;
@@ -316,10 +358,18 @@ enum cluster_outcome cluster_act(struct cluster_world *world, struct cluster *cl
     case ACTION_NAME:
         cluster->budget[BUDGET_NAMES]--;
         return node_act(world, cluster, action.node, table_input(TABLE_TIMER, TIMER_NAME));
-    case ACTION_DELIVER: frame_take(cluster, action.which); return node_act(world, cluster, action.node, frame);
-    case ACTION_DUPLICATE: cluster->budget[BUDGET_DUPLICATES]--; return node_act(world, cluster, action.node, frame);
+    case ACTION_DELIVER:
+        frame_take(cluster, frame_overtake(world, cluster, action.which));
+        return node_act(world, cluster, action.node, frame);
+    case ACTION_DUPLICATE:
+        cluster->budget[BUDGET_DUPLICATES]--;
+        frame_overtake(world, cluster, action.which);
+        return node_act(world, cluster, action.node, frame);
     case ACTION_DROP:
         cluster->budget[BUDGET_DROPS]--;
+        if (world->show != NULL)
+            explore_show_lost(world->show, world->table.frames[frame].from, action.node,
+                              table_frame_bytes(&world->table, frame));
         frame_take(cluster, action.which);
         return CLUSTER_OK;
     case ACTION_COMPLETE: return node_act(world, cluster, action.node, table_input(TABLE_COMPLETE, action.which));
@@ -327,6 +377,12 @@ enum cluster_outcome cluster_act(struct cluster_world *world, struct cluster *cl
         cluster->budget[BUDGET_CRASHES]--;
         return node_act(world, cluster, action.node, table_input(TABLE_CRASH, action.which));
     case ACTION_CALL: return call_act(world, cluster, action);
+    case ACTION_CHECKPOINT:
+        cluster->budget[BUDGET_CHECKPOINTS]--;
+        return node_act(world, cluster, action.node, table_input(TABLE_REQUEST, EXPLORE_CALL_CHECKPOINT));
+    case ACTION_REMOVE:
+        cluster->budget[BUDGET_REMOVALS]--;
+        return node_act(world, cluster, action.node, table_input(TABLE_REQUEST, EXPLORE_CALL_REMOVE + action.which));
     }
     UNREACHABLE();
 }
@@ -347,7 +403,7 @@ static void node_actions(const struct cluster_world *world, const struct cluster
                          struct action_list *list)
 {
     const struct node_view *view = table_view(&world->table, cluster->nodes[node]);
-    const bool starting = view->role == RAFT_STARTING;
+    const bool starting = view->role == RAFT_STARTING || view->role == RAFT_STOPPED;
     const bool leader = view->role == RAFT_LEADER;
     if (!starting && !leader && cluster->budget[BUDGET_TIMEOUTS] > 0)
         offer(list, ACTION_TIMEOUT, node, 0);
@@ -359,6 +415,11 @@ static void node_actions(const struct cluster_world *world, const struct cluster
         offer(list, ACTION_COMPLETE, node, i);
     for (uint32_t i = 0; i < view->outcomes && cluster->budget[BUDGET_CRASHES] > 0; i++)
         offer(list, ACTION_CRASH, node, i);
+    if (leader && cluster->budget[BUDGET_CHECKPOINTS] > 0)
+        offer(list, ACTION_CHECKPOINT, node, 0);
+    for (uint32_t other = 0; other < world->bounds.nodes && leader && cluster->budget[BUDGET_REMOVALS] > 0; other++)
+        if ((view->voters >> other & 1) != 0)
+            offer(list, ACTION_REMOVE, node, other);
     for (uint32_t call = 0; call < world->bounds.puts + world->bounds.gets && leader; call++) {
         const bool put = call < world->bounds.puts;
         const bool turn = !put || call < EXPLORE_CLIENTS_MAX || cluster->call[call - EXPLORE_CLIENTS_MAX] == CALL_DONE;
@@ -383,7 +444,7 @@ uint32_t cluster_actions(const struct cluster_world *world, const struct cluster
         node_actions(world, cluster, node, &list);
     for (uint32_t i = 0; i < cluster->frame_count; i++) {
         const uint32_t to = world->table.frames[cluster->frames[i]].to;
-        if (i > 0 && cluster->frames[i] == cluster->frames[i - 1])
+        if (i > 0 && cluster->frames[i] == cluster->frames[i - 1] && !world->bounds.ordered)
             continue;
         offer(&list, ACTION_DELIVER, to, i);
         if (cluster->budget[BUDGET_DUPLICATES] > 0)
@@ -410,7 +471,7 @@ void cluster_rename(const struct cluster_world *world, const struct cluster *clu
     memset(renamed->frames, 0, sizeof renamed->frames);
     renamed->frame_count = 0;
     for (uint32_t i = 0; i < cluster->frame_count; i++)
-        frame_put(renamed, world->table.frames[cluster->frames[i]].images[renaming], FRAMES_MAX);
+        frame_put(world, renamed, world->table.frames[cluster->frames[i]].images[renaming], FRAMES_MAX);
 }
 
 static int nodes_compare(const struct cluster_world *world, const struct cluster *cluster, uint32_t renaming,
@@ -473,7 +534,7 @@ static enum cluster_outcome settle(struct cluster_world *world, struct cluster *
     return CLUSTER_OK;
 }
 
-/* n1 is elected, every client has a session, and everybody has applied all that. */
+/* n0 is elected, every client has a session, and everybody has applied all that. */
 static enum cluster_outcome begin_led(struct cluster_world *world, struct cluster *cluster)
 {
     enum cluster_outcome outcome = cluster_act(world, cluster, (struct action){ .kind = ACTION_TIMEOUT, .node = 0 });
@@ -504,9 +565,11 @@ enum cluster_outcome cluster_begin(struct cluster_world *world, struct cluster *
     cluster->history = history_intern(world, &nothing);
     for (uint32_t node = 0; node < world->bounds.nodes; node++)
         cluster->nodes[node] = table_begin(&world->table, node);
+    for (uint32_t node = 0; node < world->bounds.nodes && world->show != NULL; node++)
+        node_show(world->table.machine, table_state(&world->table, cluster->nodes[node]), NULL, NULL, world->show);
     if (world->table.failed)
         return CLUSTER_NO_MEMORY;
-    if (world->bounds.led) {
+    if (world->bounds.led || world->bounds.puts > 0) {
         const struct explore_bounds bounds = world->bounds;
         world->bounds.eager = false;
         world->bounds.frames = FRAMES_MAX;

@@ -5,6 +5,7 @@
 #define WW_EXPLORE_CLUSTER_H
 
 #include "explore.h"
+#include "explore_show.h"
 #include "explore_table.h"
 
 enum { FRAMES_MAX = 40, TERMS_MAX = 16, ACTIONS_MAX = 4096 };
@@ -24,14 +25,14 @@ enum call_state { CALL_UNSENT, CALL_SENT, CALL_DONE };
 struct cluster {
     uint32_t nodes[EXPLORE_NODES_MAX]; /* of the table */
     uint32_t history;
-    uint8_t budget[BUDGETS + 1];
+    uint8_t budget[BUDGETS];
     uint8_t leader[TERMS_MAX]; /* slot that led it, plus 1 */
     uint8_t call[EXPLORE_CALLS_MAX];
     uint8_t floor[EXPLORE_CALLS_MAX]; /* gets: what was acknowledged before it was sent */
     uint8_t acknowledged;             /* highest index of an acknowledged put */
     uint8_t frame_count;
-    uint8_t zero[2];
-    uint32_t frames[FRAMES_MAX]; /* of the table, ascending */
+    uint8_t zero;
+    uint32_t frames[FRAMES_MAX]; /* of the table, ascending; ordered: by link, and as they were sent */
 };
 enum { CLUSTER_FIXED_BYTES = offsetof(struct cluster, frames) };
 static inline uint32_t cluster_bytes(const struct cluster *cluster)
@@ -49,12 +50,14 @@ enum action_kind {
     ACTION_COMPLETE,
     ACTION_CRASH,
     ACTION_CALL,
+    ACTION_CHECKPOINT,
+    ACTION_REMOVE,
 };
 
 struct action {
     uint8_t kind;   /* enum action_kind */
     uint8_t node;   /* slot; of frames: the receiver */
-    uint16_t which; /* frame: place in the bag; write; outcome of the crash; call */
+    uint16_t which; /* frame: place in the bag; write; outcome of the crash; call; slot of who is removed */
 };
 
 enum cluster_outcome { CLUSTER_OK, CLUSTER_BROKEN, CLUSTER_FULL, CLUSTER_ASYMMETRIC, CLUSTER_NO_MEMORY };
@@ -68,7 +71,9 @@ struct cluster_world {
     uint32_t *history_index;
     uint32_t history_index_size;
     const char *checker; /* BROKEN */
+    const char *format;
     char text[240];
+    struct explore_show *show; /* NULL: nobody looks on */
 };
 
 /* False: no memory. */

@@ -4,7 +4,7 @@
 #define WW_EXPLORE_LIFE_H
 
 #include "../core/state.h"
-#include "explore_node.h"
+#include "explore_show.h"
 
 enum {
     CLUSTER_ID = 1,
@@ -44,8 +44,14 @@ struct life {
     bool probe;            /* nobody hears it */
 };
 
+/* What a disk leads to, when a node starts from it. */
 struct durable {
     uint32_t disk; /* root; 0: free */
+    bool viewed;   /* the view is known */
+    bool started;  /* so is the state: nothing in flight, nothing sent */
+    uint8_t zero[2];
+    uint32_t region;
+    uint32_t disk_then;
     struct node_view view;
 };
 
@@ -59,8 +65,13 @@ struct node_machine {
     uint32_t disk_bytes;
     struct life life;
     struct life probe;
-    uint8_t *region_before;
+    uint8_t *region_before; /* what the state under way began with */
     uint8_t *disk_before;
+    uint32_t region_before_root;
+    uint32_t disk_before_root;
+    bool life_known; /* the life has the region and the disk of these roots */
+    uint32_t life_region_root;
+    uint32_t life_disk_root;
     struct blobs blobs;
     struct durable *durables; /* by hash of the root */
     uint32_t durable_count;
@@ -69,10 +80,27 @@ struct node_machine {
     uint32_t node;
     uint32_t disk_root;
     bool disk_root_known;
-    bool loaded; /* the buffers of before hold what the outcome's roots name */
+    bool loaded;               /* the buffers of before mean something */
+    struct explore_show *show; /* NULL: nobody looks on */
 };
 
 uint8_t *disk_at(const struct node_machine *machine, struct life *life, uint32_t device, uint64_t offset);
+
+/* Names all that an entry is. */
+static inline uint64_t entry_hash(const struct entry *entry)
+{
+    const uint64_t hash = checksum64(entry->body.bytes, entry->body.count, entry->id.term << 8 | (uint64_t)entry->kind);
+    return hash != 0 ? hash : 1;
+}
+
+/* explore_audit.c: the first fault of an input stays. */
+void node_fail(struct node_machine *machine, const char *fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Of what is said: the disk must back it now, with nothing of what is in flight. */
+void audit_frame(struct node_machine *machine, const struct life *life, const struct effect *effect);
+void audit_life(struct node_machine *machine, const struct node_view *before, const struct node_view *after);
+void audit_start(struct node_machine *machine, const struct node_view *after);
+void audit_rest(struct node_machine *machine);
 
 /* Takes out of the life what must not tell states apart. Sound, if the core never looks at it again: `raw` leaves most
  * of it, and must lead to the same verdicts. */

@@ -2,7 +2,6 @@
 #include "explore_node.h"
 
 #include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,18 +17,6 @@ void node_assertion_failed(const char *text)
         return;
     snprintf(assertion_text, sizeof assertion_text, "%s", text);
     longjmp(*assertion_target, 1);
-}
-
-__attribute__((format(printf, 3, 4))) static void node_fail(struct node_machine *machine, const char *fault,
-                                                            const char *format, ...)
-{
-    va_list arguments;
-    if (machine->outcome->fault != NULL)
-        return;
-    machine->outcome->fault = fault;
-    va_start(arguments, format);
-    vsnprintf(machine->outcome->fault_text, sizeof machine->outcome->fault_text, format, arguments);
-    va_end(arguments);
 }
 
 /* ---- making one ---- */
@@ -64,6 +51,10 @@ static void machine_configure(struct node_machine *machine)
     machine->limits.log_entries_max = 4 * NODE_ENTRIES_MAX;
     machine->limits.checkpoint_wal_blocks = NODE_ENTRIES_MAX;
     machine->limits.checkpoint_entries = NODE_ENTRIES_MAX;
+    if (options->single)
+        machine->limits.append_entries_max = 1;
+    if (options->checkpoints)
+        machine->limits.wal_retain_blocks = 0;
     if (options->nodes > 3) { /* what a configuration of so many takes */
         machine->limits.pages_max += 1;
         machine->limits.data_blocks += 8;
@@ -128,6 +119,8 @@ uint64_t node_machine_bytes(const struct node_machine *machine)
     return blobs_bytes(&machine->blobs) + (uint64_t)machine->durable_size * sizeof *machine->durables;
 }
 
+bool node_machine_failed(const struct node_machine *machine) { return machine->blobs.failed; }
+
 const struct limits *node_limits(const struct node_machine *machine) { return &machine->limits; }
 
 uint64_t node_cluster_id(void) { return CLUSTER_ID; }
@@ -144,7 +137,14 @@ uint32_t node_request(const struct node_machine *machine, uint32_t call, bool re
     static const uint8_t key[] = { 'k' };
     const uint8_t value[] = { (uint8_t)('a' + call) };
     struct request request = { .request_id = call + 1, .kind = REQUEST_REGISTER };
-    if (call < EXPLORE_CALLS_MAX) {
+    struct member_operation operation = { .kind = MEMBER_REMOVE };
+    if (call >= EXPLORE_CALL_REMOVE) {
+        request.kind = REQUEST_MEMBERS;
+        operation.id = machine->configs[call - EXPLORE_CALL_REMOVE].node_id;
+        request.value = (struct slice){ .bytes = (const uint8_t *)&operation, .count = sizeof operation };
+    } else if (call == EXPLORE_CALL_CHECKPOINT) {
+        request.kind = REQUEST_CHECKPOINT;
+    } else if (call < EXPLORE_CALLS_MAX) {
         request.kind = read ? REQUEST_GET : REQUEST_PUT;
         request.key = (struct slice){ .bytes = key, .count = sizeof key };
     }
@@ -174,11 +174,15 @@ static uint8_t call_of(const struct node_machine *machine, const struct entry *e
 
 /* ---- views ---- */
 
-/* Names all that an entry is. */
-static uint64_t entry_hash(const struct entry *entry)
+/* Slots of the configuration in use as nodes. */
+static uint32_t nodes_of(const struct replica *replica, uint32_t slots)
 {
-    const uint64_t hash = checksum64(entry->body.bytes, entry->body.count, entry->id.term << 8 | (uint64_t)entry->kind);
-    return hash != 0 ? hash : 1;
+    uint32_t nodes = 0;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
+        if ((slots >> slot & 1) != 0)
+            nodes |= 1U << (members_id(replica, slot) - 1);
+    }
+    return nodes;
 }
 
 static void view_fill(const struct node_machine *machine, const struct life *life, struct node_view *view)
@@ -195,6 +199,8 @@ static void view_fill(const struct node_machine *machine, const struct life *lif
     view->base = (uint32_t)seen.base.index;
     view->commit = (uint32_t)seen.commit;
     view->applied = (uint32_t)seen.applied;
+    view->voters = nodes_of(replica, configuration_voters(members_now(replica)));
+    view->voters_old = nodes_of(replica, configuration_voters_old(members_now(replica)));
     ASSERT(seen.last.index < NODE_ENTRIES_MAX);
     for (uint32_t index = view->base + 1; index <= view->last; index++) {
         struct entry entry;
@@ -212,51 +218,6 @@ static void view_fill(const struct node_machine *machine, const struct life *lif
 uint8_t *disk_at(const struct node_machine *machine, struct life *life, uint32_t device, uint64_t offset)
 {
     return life->disk + (device == DEVICE_DATA ? limits_wal_bytes(&machine->limits) : 0) + offset;
-}
-
-static void audit_match(struct node_machine *machine, const struct replica *replica, const struct node_view *durable,
-                        uint64_t match)
-{
-    struct entry entry;
-    if (match > durable->last) {
-        node_fail(machine, "promise_append", "acknowledges entry %u, its disk holds %u", (unsigned)match,
-                  durable->last);
-        return;
-    }
-    if (match <= durable->base || match <= replica->log.base.index || match > replica->log.last.index)
-        return;
-    replica_entry(replica, match, &entry);
-    if (entry_hash(&entry) != durable->entry[match])
-        node_fail(machine, "promise_append", "acknowledges entry %u, its disk holds another one there",
-                  (unsigned)match);
-}
-
-/* Audit of what is said: the disk must back it now, with nothing of what is in flight. */
-static void audit_frame(struct node_machine *machine, const struct life *life, const struct effect *effect)
-{
-    struct message message;
-    struct node_promise *promise = &machine->outcome->state.promise;
-    const struct replica *replica = (const struct replica *)(const void *)life->region;
-    if (message_decode(effect->bytes, &replica->frame, &message) != FRAME_OK) {
-        node_fail(machine, "frame", "it sends a frame that nobody can read");
-        return;
-    }
-    if (message.type == FRAME_REFUSAL)
-        return;
-    const struct node_view *durable = node_durable(machine, machine->node, machine->disk_root);
-    promise->term = u64_max(promise->term, message.term);
-    if (message.term > durable->term)
-        node_fail(machine, "promise_term", "speaks in term %u, its disk knows term %u", (unsigned)message.term,
-                  (unsigned)durable->term);
-    if (message.type == FRAME_VOTE_RESPONSE && message.vote_response.granted && !message.vote_response.pre) {
-        promise->vote_term = message.vote_response.term;
-        promise->vote = message.to;
-        if (durable->term == promise->vote_term && durable->vote != message.to)
-            node_fail(machine, "promise_vote", "votes for n%u in term %u, which its disk does not know",
-                      (unsigned)message.to, (unsigned)promise->vote_term);
-    }
-    if (message.type == FRAME_APPEND_RESPONSE && message.append_response.rejected == 0)
-        audit_match(machine, replica, durable, message.append_response.match);
 }
 
 static void take_frame(struct node_machine *machine, const struct life *life, const struct effect *effect)
@@ -313,7 +274,10 @@ static void take_write(const struct node_machine *machine, struct life *life, co
 static void life_step(struct node_machine *machine, struct life *life, const struct input *input)
 {
     struct replica *replica = (struct replica *)(void *)life->region;
+    replica->install.tokens = UINT32_MAX; /* so that it waits for no clock */
     replica_step(replica, input, &life->output);
+    if (machine->show != NULL && !life->probe)
+        explore_show_step(machine->show, input, &life->output, replica);
     for (uint32_t i = 0; i < life->output.effect_count; i++) {
         const struct effect *effect = &life->output.effects[i];
         if (effect->kind == EFFECT_WRITE)
@@ -391,6 +355,8 @@ static void life_settle(struct node_machine *machine, struct life *life)
     struct replica *replica = (struct replica *)(void *)life->region;
     for (uint32_t inputs = 0; life->stop == 0; inputs++) {
         ASSERT(inputs < INPUTS_MAX);
+        if (replica->role == RAFT_STOPPED)
+            return;
         /* The scrub waits for a clock that never comes. */
         replica->scrub.due_ns = UINT64_MAX;
         const uint32_t at_once = life_write_at_once(machine, life);
@@ -411,6 +377,8 @@ static void life_start(struct node_machine *machine, struct life *life, uint32_t
     life->read_count = 0;
     life->write_count = 0;
     life->stop = (enum stop_reason)0;
+    if (machine->show != NULL && !life->probe)
+        explore_show_start(machine->show);
     struct replica *replica = replica_init(life->region, &machine->limits, &machine->configs[node]);
     replica->scrub.due_ns = UINT64_MAX;
     life_step(machine, life, &(struct input){ .kind = INPUT_START, .now_ns = CLOCK_NS });
@@ -443,19 +411,28 @@ static void durables_grow(struct node_machine *machine)
     free(before);
 }
 
-const struct node_view *node_durable(struct node_machine *machine, uint32_t node, uint32_t disk)
+static struct durable *durable_of(struct node_machine *machine, uint32_t disk)
 {
     struct durable *durable = durable_slot(machine, disk);
     if (durable->disk == disk)
-        return &durable->view;
+        return durable;
     if (machine->durable_count >= machine->durable_size / 4 * 3)
         durables_grow(machine);
     durable = durable_slot(machine, disk);
-    blobs_get(&machine->blobs, disk, machine->probe.disk, machine->disk_bytes);
-    life_start(machine, &machine->probe, node);
     durable->disk = disk;
     machine->durable_count++;
+    return durable;
+}
+
+const struct node_view *node_durable(struct node_machine *machine, uint32_t node, uint32_t disk)
+{
+    struct durable *durable = durable_of(machine, disk);
+    if (durable->viewed)
+        return &durable->view;
+    blobs_get(&machine->blobs, disk, machine->probe.disk, machine->disk_bytes);
+    life_start(machine, &machine->probe, node);
     view_fill(machine, &machine->probe, &durable->view);
+    durable->viewed = true;
     return &durable->view;
 }
 
@@ -523,16 +500,20 @@ static void crash_decide(struct node_machine *machine, uint32_t which, char *tex
         uint32_t changed[CHANGED_MAX];
         const uint32_t count = changed_blocks(machine, &write->write, write->bytes, changed);
         const uint32_t options = fates(&machine->options, count);
+        uint32_t landed = 0;
         if (text != NULL && used < text_bytes)
             used += (size_t)snprintf(text + used, text_bytes - used, " %s", node_write_text(&write->write));
         for (uint32_t block = 0; block < count; block++) {
             const enum block_fate fate = fate_of(&machine->options, count, which % options, block);
             uint8_t *to = disk_at(machine, life, DEVICE_WAL, write->write.offset + changed[block]);
+            landed += fate == BLOCK_KEPT;
             if (text != NULL && used < text_bytes)
                 used += (size_t)snprintf(text + used, text_bytes - used, "%c", letters[fate]);
             else if (text == NULL && fate != BLOCK_LOST)
                 memcpy(to, write->bytes + changed[block], fate == BLOCK_KEPT ? block_bytes : block_bytes / 2);
         }
+        if (machine->show != NULL && text == NULL)
+            explore_show_gone(machine->show, write->write.op_id, landed, count);
         which /= options;
     }
 }
@@ -550,13 +531,22 @@ const char *node_write_text(const struct node_write *write)
 
 /* ---- from value to life and back ---- */
 
-static void machine_load(struct node_machine *machine, const struct node_state *state)
+static void machine_load(struct node_machine *machine, const struct node_value *state)
 {
     struct life *life = &machine->life;
-    blobs_get(&machine->blobs, state->region, machine->region_before, machine->region_bytes);
-    blobs_get(&machine->blobs, state->disk, machine->disk_before, machine->disk_bytes);
-    memcpy(life->region, machine->region_before, machine->region_bytes);
-    memcpy(life->disk, machine->disk_before, machine->disk_bytes);
+    const struct blobs *blobs = &machine->blobs;
+    blobs_turn(blobs, machine->region_before_root, state->region, machine->region_before, machine->region_bytes);
+    blobs_turn(blobs, machine->disk_before_root, state->disk, machine->disk_before, machine->disk_bytes);
+    machine->region_before_root = state->region;
+    machine->disk_before_root = state->disk;
+    if (machine->life_known) {
+        blobs_turn(blobs, machine->life_region_root, state->region, life->region, machine->region_bytes);
+        blobs_turn(blobs, machine->life_disk_root, state->disk, life->disk, machine->disk_bytes);
+    } else {
+        memcpy(life->region, machine->region_before, machine->region_bytes);
+        memcpy(life->disk, machine->disk_before, machine->disk_bytes);
+    }
+    machine->life_known = false;
     life->read_count = 0;
     life->stop = (enum stop_reason)0;
     life->write_count = state->write_count;
@@ -571,7 +561,7 @@ static void machine_load(struct node_machine *machine, const struct node_state *
     machine->loaded = true;
 }
 
-void node_crash_text(struct node_machine *machine, const struct node_state *state, uint32_t which, char *text,
+void node_crash_text(struct node_machine *machine, const struct node_value *state, uint32_t which, char *text,
                      size_t text_bytes)
 {
     machine_load(machine, state);
@@ -582,15 +572,18 @@ void node_crash_text(struct node_machine *machine, const struct node_state *stat
 static void machine_store(struct node_machine *machine)
 {
     struct node_outcome *outcome = machine->outcome;
-    struct node_state *state = &outcome->state;
+    struct node_value *state = &outcome->state;
     const struct life *life = &machine->life;
-    const struct node_state before = *state;
+    const struct node_value before = *state;
     machine_normalise(machine);
     const bool loaded = machine->loaded;
     state->region = blobs_put(&machine->blobs, life->region, machine->region_bytes,
                               loaded ? machine->region_before : NULL, before.region);
     state->disk =
         blobs_put(&machine->blobs, life->disk, machine->disk_bytes, loaded ? machine->disk_before : NULL, before.disk);
+    machine->life_known = true;
+    machine->life_region_root = state->region;
+    machine->life_disk_root = state->disk;
     memset(state->writes, 0, sizeof state->writes);
     state->write_count = life->write_count;
     for (uint32_t i = 0; i < life->write_count; i++) {
@@ -604,46 +597,6 @@ static void machine_store(struct node_machine *machine)
         const uint32_t call = outcome->view.entry_call[index];
         outcome->executed[i].call = call > 0 ? call - 1 : EXPLORE_CALLS_MAX;
     }
-}
-
-/* ---- rules that one node can break alone ---- */
-
-static void check_life(struct node_machine *machine, const struct node_view *before, const struct node_view *after)
-{
-    if (after->term < before->term || after->commit < before->commit || after->applied < before->applied)
-        node_fail(machine, "monotone", "term, commit or applied index went back: %u/%u/%u, was %u/%u/%u",
-                  (unsigned)after->term, after->commit, after->applied, (unsigned)before->term, before->commit,
-                  before->applied);
-    if (after->term == before->term && before->vote != 0 && after->vote != before->vote)
-        node_fail(machine, "monotone", "the vote of term %u changed", (unsigned)after->term);
-    if (before->role != RAFT_LEADER || after->role != RAFT_LEADER || after->term != before->term)
-        return;
-    for (uint32_t index = u32_max(before->base, after->base) + 1; index <= before->last; index++) {
-        if (after->entry[index] != before->entry[index])
-            node_fail(machine, "leader_append_only", "a leader changed its entry %u", index);
-    }
-}
-
-static void check_new_life(struct node_machine *machine, const struct node_view *after)
-{
-    const struct node_promise *promise = &machine->outcome->state.promise;
-    if (machine->life.stop == 0 && after->role == RAFT_STARTING)
-        return;
-    if (after->term < promise->term)
-        node_fail(machine, "recovery", "starts in term %u, it has spoken in term %u", (unsigned)after->term,
-                  (unsigned)promise->term);
-    if (after->term == promise->vote_term && promise->vote != 0 && after->vote != promise->vote)
-        node_fail(machine, "recovery", "has forgotten its vote for n%u in term %u", (unsigned)promise->vote,
-                  (unsigned)promise->vote_term);
-}
-
-static void check_rest(struct node_machine *machine)
-{
-    const char *broken = replica_invariant((const struct replica *)(const void *)machine->life.region);
-    if (machine->life.stop != 0)
-        node_fail(machine, "stop", "stopped without any fault: %s", stop_reason_text(machine->life.stop));
-    else if (broken != NULL)
-        node_fail(machine, "limits", "%s", broken);
 }
 
 /* ---- inputs ---- */
@@ -688,11 +641,7 @@ static void apply_input(struct node_machine *machine, const struct node_input *i
     case NODE_FRAME: life_step(machine, life, &frame); break;
     case NODE_TIMER: apply_timer(machine, input->which); break;
     case NODE_COMPLETE: apply_complete(machine, input->which); break;
-    case NODE_CRASH:
-        crash_decide(machine, input->which, NULL, 0);
-        machine->disk_root_known = false;
-        life_start(machine, life, machine->node);
-        return;
+    case NODE_CRASH: UNREACHABLE();
     case NODE_REQUEST:
         frame.kind = INPUT_CLIENT_FRAME;
         frame.client = 1;
@@ -702,7 +651,49 @@ static void apply_input(struct node_machine *machine, const struct node_input *i
     life_settle(machine, life);
 }
 
-static void outcome_clear(struct node_machine *machine, struct node_outcome *outcome, const struct node_state *state)
+/* The first time; then it is known what the disk leads to, unless more happened than a start. */
+static void crash_start(struct node_machine *machine, uint32_t disk)
+{
+    const struct node_outcome *outcome = machine->outcome;
+    if (machine->show != NULL)
+        explore_show_crash(machine->show);
+    machine->disk_root = disk;
+    life_start(machine, &machine->life, machine->node);
+    machine_store(machine);
+    audit_rest(machine);
+    if (machine->options.recovery || outcome->fault != NULL || outcome->state.write_count > 0 || outcome->sent_count > 0
+        || outcome->reply_count > 0 || outcome->executed_count > 0)
+        return;
+    struct durable *durable = durable_of(machine, disk);
+    durable->viewed = durable->started = true;
+    durable->region = outcome->state.region;
+    durable->disk_then = outcome->state.disk;
+    durable->view = outcome->view;
+}
+
+/* What a start leads to depends on the disk alone, and many crashes leave the same one: it is lived once. */
+static void apply_crash(struct node_machine *machine, uint32_t which)
+{
+    struct node_value *state = &machine->outcome->state;
+    crash_decide(machine, which, NULL, 0);
+    const uint32_t disk =
+        blobs_put(&machine->blobs, machine->life.disk, machine->disk_bytes, machine->disk_before, state->disk);
+    const struct durable *durable = durable_of(machine, disk);
+    if (!durable->started || machine->show != NULL) {
+        crash_start(machine, disk);
+        return;
+    }
+    machine->life_known = true;
+    machine->life_region_root = state->region;
+    machine->life_disk_root = disk;
+    state->region = durable->region;
+    state->disk = durable->disk_then;
+    state->write_count = 0;
+    memset(state->writes, 0, sizeof state->writes);
+    machine->outcome->view = durable->view;
+}
+
+static void outcome_clear(struct node_machine *machine, struct node_outcome *outcome, const struct node_value *state)
 {
     outcome->state = *state;
     outcome->sent_count = 0;
@@ -714,7 +705,7 @@ static void outcome_clear(struct node_machine *machine, struct node_outcome *out
 
 void node_begin(struct node_machine *machine, uint32_t node, struct node_outcome *outcome)
 {
-    const struct node_state state = { .node = node };
+    const struct node_value state = { .node = node };
     uint8_t copy[WRITE_BYTES_MAX];
     outcome_clear(machine, outcome, &state);
     machine->node = node;
@@ -732,10 +723,10 @@ void node_begin(struct node_machine *machine, uint32_t node, struct node_outcome
         life_settle(machine, &machine->life);
     }
     machine_store(machine);
-    check_rest(machine);
+    audit_rest(machine);
 }
 
-void node_apply(struct node_machine *machine, const struct node_state *from, const struct node_view *view,
+void node_apply(struct node_machine *machine, const struct node_value *from, const struct node_view *view,
                 const struct node_input *input, struct node_outcome *outcome)
 {
     jmp_buf target;
@@ -748,12 +739,32 @@ void node_apply(struct node_machine *machine, const struct node_state *from, con
         return;
     }
     assertion_target = &target;
-    apply_input(machine, input);
-    machine_store(machine);
+    if (input->kind == NODE_CRASH) {
+        apply_crash(machine, input->which);
+        audit_start(machine, &outcome->view);
+    } else {
+        apply_input(machine, input);
+        machine_store(machine);
+        audit_life(machine, view, &outcome->view);
+        audit_rest(machine);
+    }
     assertion_target = NULL;
-    if (input->kind == NODE_CRASH)
-        check_new_life(machine, &outcome->view);
+}
+
+bool node_show_begin(const struct node_machine *machine, struct explore_show *show, struct observer *observer)
+{
+    return explore_show_begin(show, observer, &machine->limits, machine->configs, machine->options.nodes);
+}
+
+void node_show(struct node_machine *machine, const struct node_value *from, const struct node_view *view,
+               const struct node_input *input, struct explore_show *show)
+{
+    static struct node_outcome outcome;
+    machine->show = show;
+    show->node = from->node;
+    if (input != NULL)
+        node_apply(machine, from, view, input, &outcome);
     else
-        check_life(machine, view, &outcome->view);
-    check_rest(machine);
+        node_begin(machine, from->node, &outcome);
+    machine->show = NULL;
 }

@@ -19,12 +19,14 @@ static void normalise_buffers(struct node_machine *machine, struct replica *repl
 {
     const uint64_t ring = wal_ring_bytes(&machine->limits);
     const uint64_t open = replica->wal.open_count > 0 ? sizeof(struct wal_batch_header) + replica->wal.open_bytes : 0;
+    /* Until a superblock with another head is durable, the log begins where the old one says. */
+    const uint64_t head = u64_min(replica->superblock.durable.head.lsn, replica->stored.head.lsn);
     const uint64_t end = u64_max(replica->wal.tail + open, replica->stored.head.lsn);
     if (replica->superblock.due == 0)
         memset(region_at(replica, replica->areas.wal_superblock), 0, limits_superblock_bytes(&machine->limits));
     if (!replica->wal.name_busy)
         memset(region_at(replica, replica->areas.wal_name), 0, machine->limits.block_bytes);
-    for (uint64_t lsn = end; lsn < replica->stored.head.lsn + ring; lsn = (lsn / 8 + 1) * 8)
+    for (uint64_t lsn = end; lsn < head + ring; lsn = (lsn / 8 + 1) * 8)
         memset(wal_mirror(replica, lsn), 0, (size_t)((lsn / 8 + 1) * 8 - lsn));
     /* Batches that no name will name again (wal_name_fill()), and what recovery knew. */
     const uint64_t kept = u32_min(wal_names_max(machine->limits.block_bytes), WAL_NAMES_KEPT);

@@ -4,6 +4,7 @@
 
 #include "../core/checksum.h"
 #include "explore_cluster.h"
+#include "trace.h"
 
 /* States of one depth that wait, packed behind each other. */
 struct frontier {
@@ -14,8 +15,9 @@ struct frontier {
 };
 
 /* How a state was found: by that action, as cluster_actions() counts them, of that state. */
+#define ORIGIN_NONE UINT32_MAX
 struct origin {
-    uint32_t parent;
+    uint32_t parent; /* ORIGIN_NONE: of none, it is the beginning */
     uint32_t action;
 };
 
@@ -33,10 +35,11 @@ struct explore {
     struct frontier frontiers[2];
     uint32_t *way; /* to a violation: actions, the last one first */
     uint32_t way_count;
+    struct trace trace; /* ... in names that stay */
     struct action actions[ACTIONS_MAX];
 };
 
 /* Finds the way to a violation, and what it breaks, in names that stay. False: no memory. */
-bool explore_retrace(struct explore *explore, struct origin violation);
+bool explore_retrace(struct explore *explore, struct origin violation, struct explore_result *result);
 
 #endif

@@ -120,7 +120,7 @@ uint64_t table_bytes(const struct table *table)
 
 /* ---- node states ---- */
 
-static uint32_t state_slot(const struct table *table, const struct node_state *state)
+static uint32_t state_slot(const struct table *table, const struct node_value *state)
 {
     const uint32_t mask = table->state_index_size - 1;
     uint32_t slot = (uint32_t)checksum64(state, sizeof *state, 0) & mask;
@@ -196,9 +196,7 @@ static bool frame_room(struct table *table, uint32_t bytes)
     table->frame_index = index;
     table->frame_index_size *= 2;
     for (uint32_t i = 1; i < table->frame_count; i++) {
-        const struct slice kept = { .bytes = table->frame_bytes + table->frames[i].offset,
-                                    .count = table->frames[i].bytes };
-        index[frame_slot(table, kept)] = i;
+        index[frame_slot(table, table_frame_bytes(table, i))] = i;
     }
     return true;
 }
@@ -282,6 +280,7 @@ static uint32_t fault_note(struct table *table, const struct node_outcome *outco
         return FAULTS_MAX;
     struct table_fault *fault = &table->faults[table->fault_count++];
     fault->checker = outcome->fault;
+    fault->format = outcome->fault_format;
     memcpy(fault->text, outcome->fault_text, sizeof fault->text);
     return table->fault_count;
 }
@@ -318,18 +317,15 @@ static uint32_t step_keep(struct table *table, uint32_t node, const struct node_
     return table->failed ? 0 : table->step_count++;
 }
 
-/* The core runs. 0: no memory. */
-static uint32_t step_run(struct table *table, uint32_t state, uint32_t input)
+/* request: room for one. */
+static struct node_input input_of(const struct table *table, uint32_t input, uint8_t request[NODE_FRAME_BYTES_MAX])
 {
-    static struct node_outcome outcome;
-    uint8_t request[NODE_FRAME_BYTES_MAX];
     const uint32_t which = input & ((1U << INPUT_KIND_SHIFT) - 1);
     struct node_input fed = { .which = which };
     switch ((enum table_input_kind)(input >> INPUT_KIND_SHIFT)) {
     case TABLE_FRAME:
         fed.kind = NODE_FRAME;
-        fed.bytes = (struct slice){ .bytes = table->frame_bytes + table->frames[which].offset,
-                                    .count = table->frames[which].bytes };
+        fed.bytes = table_frame_bytes(table, which);
         break;
     case TABLE_TIMER: fed.kind = NODE_TIMER; break;
     case TABLE_COMPLETE: fed.kind = NODE_COMPLETE; break;
@@ -341,6 +337,22 @@ static uint32_t step_run(struct table *table, uint32_t state, uint32_t input)
                                                           which < EXPLORE_CALLS_MAX && which >= table->puts, request) };
         break;
     }
+    return fed;
+}
+
+void table_show(struct table *table, uint32_t state, uint32_t input, struct explore_show *show)
+{
+    uint8_t request[NODE_FRAME_BYTES_MAX];
+    const struct node_input fed = input_of(table, input, request);
+    node_show(table->machine, &table->states[state].state, &table->states[state].view, &fed, show);
+}
+
+/* The core runs. 0: no memory. */
+static uint32_t step_run(struct table *table, uint32_t state, uint32_t input)
+{
+    static struct node_outcome outcome;
+    uint8_t request[NODE_FRAME_BYTES_MAX];
+    const struct node_input fed = input_of(table, input, request);
     if (!step_room(table)) {
         table->failed = true;
         return 0;
@@ -348,6 +360,7 @@ static uint32_t step_run(struct table *table, uint32_t state, uint32_t input)
     const struct table_node from = table->states[state];
     node_apply(table->machine, &from.state, &from.view, &fed, &outcome);
     table->runs++;
+    table->failed |= node_machine_failed(table->machine);
     const uint32_t step = step_keep(table, from.state.node, &outcome);
     if (step == 0)
         return 0;
@@ -399,7 +412,10 @@ static void step_image(struct table *table, uint32_t step, uint32_t image, uint3
 
 static uint32_t input_image(const struct table *table, uint32_t input, uint32_t renaming)
 {
-    return input >> INPUT_KIND_SHIFT == TABLE_FRAME ? table->frames[input].images[renaming] : input;
+    const uint32_t removal = table_input(TABLE_REQUEST, EXPLORE_CALL_REMOVE);
+    if (input >> INPUT_KIND_SHIFT == TABLE_FRAME)
+        return table->frames[input].images[renaming];
+    return input < removal ? input : removal + table->renaming[renaming][input - removal];
 }
 
 static uint32_t step_find(struct table *table, uint32_t state, uint32_t input)

@@ -36,7 +36,7 @@ struct table_frame {
 };
 
 struct table_node {
-    struct node_state state;
+    struct node_value state;
     struct node_view view;
     uint32_t images[RENAMINGS_MAX];
 };
@@ -54,6 +54,7 @@ struct table_step {
 
 struct table_fault {
     const char *checker;
+    const char *format;
     char text[200];
 };
 
@@ -108,11 +109,19 @@ uint32_t table_begin(struct table *table, uint32_t node);
 /* What the input leads to; the pointer is good until the next call. A fault is noted in the step. */
 const struct table_step *table_apply(struct table *table, uint32_t state, uint32_t input);
 
+/* Tells those who look on what the input leads to. */
+void table_show(struct table *table, uint32_t state, uint32_t input, struct explore_show *show);
+
 static inline const struct node_view *table_view(const struct table *table, uint32_t state)
 {
     return &table->states[state].view;
 }
-static inline const struct node_state *table_state(const struct table *table, uint32_t state)
+static inline struct slice table_frame_bytes(const struct table *table, uint32_t frame)
+{
+    return (struct slice){ .bytes = table->frame_bytes + table->frames[frame].offset,
+                           .count = table->frames[frame].bytes };
+}
+static inline const struct node_value *table_state(const struct table *table, uint32_t state)
 {
     return &table->states[state].state;
 }

@@ -17,10 +17,12 @@ void trace_clear(struct trace *trace)
         .arguments = kept.arguments,
         .table = kept.table,
         .digests = kept.digests,
+        .actions = kept.actions,
         .capacity = kept.capacity,
         .argument_capacity = kept.argument_capacity,
         .table_size = kept.table_size,
         .digest_capacity = kept.digest_capacity,
+        .action_capacity = kept.action_capacity,
     };
 }
 
@@ -30,6 +32,7 @@ void trace_free(struct trace *trace)
     free(trace->arguments);
     free(trace->table);
     free(trace->digests);
+    free(trace->actions);
     *trace = (struct trace){ .lost = false };
 }
 
@@ -176,6 +179,11 @@ bool trace_copy(struct trace *to, const struct trace *from)
     to->swarm = from->swarm;
     to->ending = from->ending;
     memcpy(to->note, from->note, sizeof to->note);
+    to->explored = from->explored;
+    to->bounds = from->bounds;
+    for (uint32_t i = 0; i < from->action_count; i++)
+        if (!trace_add_action(to, from->actions[i].text, strlen(from->actions[i].text), from->actions[i].line))
+            return false;
     for (uint32_t i = 0; i < from->count; i++)
         if (!trace_take(to, from, i))
             return false;
@@ -189,5 +197,18 @@ bool trace_add_digest(struct trace *trace, uint64_t digest)
         return false;
     }
     trace->digests[trace->digest_count++] = (uint16_t)(digest >> 48);
+    return true;
+}
+
+bool trace_add_action(struct trace *trace, const char *text, size_t bytes, uint32_t line)
+{
+    if (bytes >= TRACE_ACTION_MAX || trace->action_count == TRACE_DECISIONS_MAX
+        || !reserve((void **)&trace->actions, &trace->action_capacity, trace->action_count, sizeof trace->actions[0])) {
+        trace->lost = true;
+        return false;
+    }
+    struct trace_action *action = &trace->actions[trace->action_count++];
+    *action = (struct trace_action){ .line = line };
+    memcpy(action->text, text, bytes);
     return true;
 }

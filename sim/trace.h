@@ -1,4 +1,5 @@
-/* What a schedule decided: a header with its parameters, and the choices that were not tame, addressed by meaning.
+/* What a schedule decided: a header with its parameters, and the choices that were not tame, addressed by meaning. Or
+ * what the explorer did: its bounds, and its actions.
  *
  * A decision is about a subject (choose.h): "this frame of that link", "this write of that node". It has a head site
  * and arguments, each a value that differs from the tame one; a site that chooses several times about one subject
@@ -11,9 +12,10 @@
 
 #include <stdio.h>
 
+#include "explore_bounds.h"
 #include "swarm.h"
 
-enum { TRACE_VERSION = 2, TRACE_DECISIONS_MAX = 1 << 20, TRACE_TEXT_MAX = 256 };
+enum { TRACE_VERSION = 2, TRACE_DECISIONS_MAX = 1 << 20, TRACE_TEXT_MAX = 256, TRACE_ACTION_MAX = 120 };
 #define TRACE_NONE UINT32_MAX
 
 struct trace_argument {
@@ -31,6 +33,12 @@ struct decision {
     uint16_t who;
     uint8_t class;
     uint8_t part;
+};
+
+/* Of the explorer, as explore.h writes it. */
+struct trace_action {
+    char text[TRACE_ACTION_MAX];
+    uint32_t line; /* of the file; 0: it comes from none */
 };
 
 /* How the life ended. */
@@ -57,6 +65,10 @@ struct trace {
     uint32_t argument_count, argument_capacity;
     uint32_t table_size; /* a power of two */
     uint32_t digest_count, digest_capacity;
+    bool explored; /* it has bounds and actions, and nothing of the above but the build */
+    struct explore_bounds bounds;
+    struct trace_action *actions;
+    uint32_t action_count, action_capacity;
     struct trace_ending ending;
     char note[TRACE_TEXT_MAX]; /* what it is for; empty: nothing is said */
 };
@@ -80,6 +92,8 @@ const struct trace_argument *trace_argument(const struct trace *trace, uint32_t 
 /* Strikes and changes: to another time. */
 void trace_move(struct trace *trace, uint32_t index, uint64_t time_ns);
 bool trace_add_digest(struct trace *trace, uint64_t digest);
+/* False: no memory, or too long, or too many. */
+bool trace_add_action(struct trace *trace, const char *text, size_t bytes, uint32_t line);
 
 /* ---- trace_words.c: names ---- */
 
@@ -119,6 +133,8 @@ const char *nemesis_text(enum nemesis_kind kind);
 enum trace_style { TRACE_WHOLE, TRACE_BRIEF /* without step digests */ };
 void trace_print(const struct trace *trace, FILE *file, enum trace_style style);
 void trace_print_decision(const struct trace *trace, uint32_t index, FILE *file);
+/* The format of a failure's text with a star for each value: what all failures of this kind have in common. */
+void trace_invariant(const char *format, char to[TRACE_TEXT_MAX]);
 /* Reads a text of any bytes. False: *line, counted from 1, and *cause say what is wrong. */
 bool trace_parse(struct trace *trace, const char *text, size_t bytes, uint32_t *line, const char **cause);
 

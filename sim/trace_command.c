@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "explore.h"
 #include "trace_file.h"
 #include "transcript.h"
 
@@ -19,10 +20,10 @@ static enum trace_verdict no_memory(void)
     return VERDICT_INTERNAL;
 }
 
-static void print_skipped(const struct trace *trace, uint32_t skipped)
+static void print_skipped(uint32_t skipped, uint32_t count, const char *what)
 {
-    printf("%" PRIu32 " of %" PRIu32 " decisions did not apply\n", skipped, trace->count);
-    if (skipped * 5 > trace->count)
+    printf("%" PRIu32 " of %" PRIu32 " %s did not apply\n", skipped, count, what);
+    if (skipped * 5 > count)
         fprintf(stderr, "raftsim: warning: more than 20 %% of the trace did not apply; record it anew\n");
 }
 
@@ -60,6 +61,59 @@ static void print_life(const struct trace_command *command, const struct world *
         printf("%s: %s\n", ending->checker, ending->text);
 }
 
+static bool print_explored_difference(const struct trace *trace, const struct explore_result *result)
+{
+    const struct trace_ending *then = &trace->ending;
+    const char *checker = result->checker != NULL ? result->checker : "";
+    if (result->actions != then->steps || result->skipped > 0)
+        printf("differs: takes %" PRIu32 " actions, not %" PRIu64 "\n", result->actions, then->steps);
+    else if (result->digest != then->digest)
+        printf("differs: the digest at the end is %016" PRIx64 ", not %016" PRIx64 "\n", result->digest, then->digest);
+    else if (strcmp(checker, then->checker) != 0)
+        printf("differs: ends with %s, not %s\n", checker, then->checker);
+    else
+        return false;
+    return true;
+}
+
+static enum trace_verdict print_explored(const struct trace_command *command, const struct trace *trace, bool strict,
+                                         const struct explore_result *result, enum outcome *end)
+{
+    *end = explore_outcome(result);
+    printf("%s: %s after %" PRIu32 " actions; digest %016" PRIx64 "\n", command->path, outcome_text(*end),
+           result->actions, result->digest);
+    if (result->checker != NULL)
+        printf("%s: %s\n", result->checker, result->text);
+    if (!strict)
+        print_skipped(result->skipped, trace->action_count, "actions");
+    return strict && print_explored_difference(trace, result) ? VERDICT_DIFFERENT : VERDICT_LIVED;
+}
+
+/* The explorer's actions are taken by its own engine: there is no world, and no seed. */
+static enum trace_verdict replay_explored(const struct trace_command *command, const struct trace *trace, bool strict,
+                                          enum outcome *end)
+{
+    const bool lines = !command->look->options.log && !command->quiet;
+    const struct explore_replay replay = {
+        .trace = trace,
+        .observer = look_observer(command->look),
+        .log = lines ? stdout : NULL,
+        .skipped = stdout,
+    };
+    struct explore_result result;
+    struct explore *explore = explore_new(&trace->bounds);
+    if (explore == NULL)
+        return no_memory();
+    explore_replay(explore, &replay, &result);
+    explore_free(explore);
+    if (result.verdict == EXPLORE_MEMORY)
+        return no_memory();
+    const bool shown = look_end(command->look, command->path);
+    if (look_stopped(command->look))
+        return shown ? VERDICT_SEEN : VERDICT_INTERNAL;
+    return print_explored(command, trace, strict, &result, end);
+}
+
 static enum trace_verdict replay_trace(const struct trace_command *command, struct trace_runner *runner,
                                        const struct trace *trace, enum outcome *end)
 {
@@ -70,6 +124,8 @@ static enum trace_verdict replay_trace(const struct trace_command *command, stru
         fprintf(stderr, "raftsim: %s: no digests, so a strict replay means nothing\n", command->path);
         return VERDICT_USAGE;
     }
+    if (trace->explored)
+        return replay_explored(command, trace, strict, end);
     runner->observer = look_observer(command->look);
     if (!trace_replay(runner, trace, NULL, strict ? MATCH_EXACT : MATCH_LENIENT, NULL, &outcome))
         return no_memory();
@@ -79,7 +135,7 @@ static enum trace_verdict replay_trace(const struct trace_command *command, stru
     *end = outcome_of(check_result(runner->world->scene.check));
     print_life(command, runner->world, &outcome.ending);
     if (!strict)
-        print_skipped(trace, outcome.skipped);
+        print_skipped(outcome.skipped, trace->count, "decisions");
     return strict && print_difference(trace, &outcome) ? VERDICT_DIFFERENT : VERDICT_LIVED;
 }
 
@@ -124,6 +180,10 @@ static enum trace_verdict shrink_into(const struct trace_command *command, struc
                                       struct trace *trace, const struct shrink_options *options,
                                       struct shrink_report *report)
 {
+    if (trace->explored) {
+        fprintf(stderr, "raftsim: actions of raftsim explore: no way to what they lead to has fewer\n");
+        return VERDICT_USAGE;
+    }
     if (trace->ending.checker[0] == '\0') {
         fprintf(stderr, "raftsim: it passes, so there is nothing to shrink\n");
         return VERDICT_PASSED;

@@ -14,6 +14,7 @@ struct parser {
     struct trace *trace;
     struct word rest; /* of the line */
     const char *cause;
+    uint32_t line;
     bool versioned;
 };
 
@@ -379,11 +380,47 @@ static bool parse_decision(struct parser *parser, struct word verb)
     return parse_arguments(parser, &decision);
 }
 
+/* ---- the explorer ---- */
+
+/* explore NAME [VALUE] */
+static bool parse_bound(struct parser *parser)
+{
+    struct trace *trace = parser->trace;
+    const struct word name = next_word(parser);
+    const struct word value = next_word(parser);
+    char texts[2][32];
+    if (!trace->explored)
+        explore_bounds_init(&trace->bounds);
+    trace->explored = true;
+    snprintf(texts[0], sizeof texts[0], "%.*s", (int)(name.bytes < sizeof texts[0] ? name.bytes : 0), name.text);
+    snprintf(texts[1], sizeof texts[1], "%.*s", (int)(value.bytes < sizeof texts[1] ? value.bytes : 0), value.text);
+    return explore_bounds_set(&trace->bounds, texts[0], value.bytes > 0 ? texts[1] : NULL)
+           || fail(parser, "no such bound, or no such value");
+}
+
+/* The whole line, without what is for the reader. */
+static bool parse_action(struct parser *parser, struct word line)
+{
+    char text[TRACE_ACTION_MAX];
+    while (line.bytes > 0 && line.text[line.bytes - 1] == '\r')
+        line.bytes--;
+    parser->rest = line;
+    take_text(parser, text, sizeof text);
+    char *comment = strstr(text, " # ");
+    if (comment != NULL)
+        *comment = '\0';
+    size_t bytes = strlen(text);
+    while (bytes > 0 && text[bytes - 1] == ' ')
+        bytes--;
+    return trace_add_action(parser->trace, text, bytes, parser->line) || fail(parser, "too many actions, or no memory");
+}
+
 /* ---- lines ---- */
 
 static bool parse_line(struct parser *parser)
 {
     struct trace *trace = parser->trace;
+    const struct word line = parser->rest;
     const struct word verb = next_word(parser);
     uint64_t value;
     if (verb.bytes == 0 || verb.text[0] == '#')
@@ -416,7 +453,9 @@ static bool parse_line(struct parser *parser)
         return take_text(parser, trace->ending.invariant, sizeof trace->ending.invariant), true;
     if (is(verb, "text"))
         return take_text(parser, trace->ending.text, sizeof trace->ending.text), true;
-    return parse_decision(parser, verb);
+    if (is(verb, "explore"))
+        return parse_bound(parser);
+    return trace->explored ? parse_action(parser, line) : parse_decision(parser, verb);
 }
 
 bool trace_parse(struct trace *trace, const char *text, size_t bytes, uint32_t *line, const char **cause)
@@ -427,6 +466,7 @@ bool trace_parse(struct trace *trace, const char *text, size_t bytes, uint32_t *
     knobs_default(&trace->swarm);
     for (*line = 1; left.bytes > 0; ++*line) {
         split(&left, '\n', &parser.rest);
+        parser.line = *line;
         if (!parse_line(&parser)) {
             *cause = parser.cause;
             return false;
@@ -434,6 +474,9 @@ bool trace_parse(struct trace *trace, const char *text, size_t bytes, uint32_t *
     }
     *line = 1;
     knobs_settle(&trace->swarm);
-    *cause = parser.versioned ? knobs_problem(&trace->swarm) : "not a trace: the first line is \"raftsim-trace 2\"";
+    if (!parser.versioned)
+        *cause = "not a trace: the first line is \"raftsim-trace 2\"";
+    else
+        *cause = trace->explored ? explore_bounds_problem(&trace->bounds) : knobs_problem(&trace->swarm);
     return *cause == NULL;
 }

@@ -22,18 +22,6 @@ void trace_runner_free(struct trace_runner *runner)
     runner->tracer = NULL;
 }
 
-/* The format of the failure's text with a star for each value: what all failures of this kind have in common. */
-static void invariant_of(const char *format, char *to, size_t bytes_max)
-{
-    size_t bytes = 0;
-    for (const char *at = format; *at != '\0' && bytes + 1 < bytes_max; at++) {
-        to[bytes++] = *at == '%' ? '*' : *at;
-        if (*at == '%')
-            at += 1 + strspn(at + 1, "l");
-    }
-    to[bytes] = '\0';
-}
-
 static void ending_of(const struct world_result *result, struct trace_ending *ending)
 {
     *ending = (struct trace_ending){ .steps = result->steps, .digest = result->digest, .digested = true };
@@ -41,7 +29,7 @@ static void ending_of(const struct world_result *result, struct trace_ending *en
     if (result->failure == NULL)
         return;
     snprintf(ending->checker, sizeof ending->checker, "%s", check_kind_text(result->failure->kind));
-    invariant_of(result->failure->format, ending->invariant, sizeof ending->invariant);
+    trace_invariant(result->failure->format, ending->invariant);
     snprintf(ending->text, sizeof ending->text, "%s", result->failure->text);
 }
 

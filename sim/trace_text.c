@@ -1,5 +1,6 @@
 /* A trace as text; the grammar is described in ../traces/README.md. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "knobs.h"
 #include "scene.h"
@@ -154,6 +155,35 @@ static void print_digests(const struct trace *trace, FILE *file)
         fputc('\n', file);
 }
 
+void trace_invariant(const char *format, char to[TRACE_TEXT_MAX])
+{
+    size_t bytes = 0;
+    for (const char *at = format; *at != '\0' && bytes + 1 < TRACE_TEXT_MAX; at++) {
+        to[bytes++] = *at == '%' ? '*' : *at;
+        if (*at == '%')
+            at += 1 + strspn(at + 1, "l");
+    }
+    to[bytes] = '\0';
+}
+
+static void print_decisions(const struct trace *trace, FILE *file, enum trace_style style)
+{
+    fprintf(file, "seed %" PRIu64 "\n", trace->swarm.seed);
+    fprintf(file, "profile %s\n", profile_text(trace->swarm.profile));
+    knobs_print(&trace->swarm, file);
+    for (uint32_t i = 0; i < trace->count; i++)
+        trace_print_decision(trace, i, file);
+    if (style == TRACE_WHOLE)
+        print_digests(trace, file);
+}
+
+static void print_actions(const struct trace *trace, FILE *file)
+{
+    explore_bounds_write(&trace->bounds, file);
+    for (uint32_t i = 0; i < trace->action_count; i++)
+        fprintf(file, "%s\n", trace->actions[i].text);
+}
+
 void trace_print(const struct trace *trace, FILE *file, enum trace_style style)
 {
     const struct trace_ending *ending = &trace->ending;
@@ -162,13 +192,10 @@ void trace_print(const struct trace *trace, FILE *file, enum trace_style style)
         fprintf(file, "note %s\n", trace->note);
     if (trace->build != 0)
         fprintf(file, "build %016" PRIx64 "\n", trace->build);
-    fprintf(file, "seed %" PRIu64 "\n", trace->swarm.seed);
-    fprintf(file, "profile %s\n", profile_text(trace->swarm.profile));
-    knobs_print(&trace->swarm, file);
-    for (uint32_t i = 0; i < trace->count; i++)
-        trace_print_decision(trace, i, file);
-    if (style == TRACE_WHOLE)
-        print_digests(trace, file);
+    if (trace->explored)
+        print_actions(trace, file);
+    else
+        print_decisions(trace, file, style);
     if (ending->digested)
         fprintf(file, "end %" PRIu64 " %016" PRIx64 "\n", ending->steps, ending->digest);
     if (ending->outcome[0] != '\0')

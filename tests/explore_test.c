@@ -3,6 +3,8 @@
 #include "../core/prng.h"
 #include "../sim/explore.h"
 #include "../sim/explore_blob.h"
+#include "../sim/observe.h"
+#include "../sim/trace.h"
 #include "test.h"
 
 enum { BLOB_BYTES = 20032 };
@@ -77,7 +79,13 @@ TEST(one_election_has_so_many_states)
 /* A class of renamed states has 6 members at most, 2 behind a leader; a few have fewer. */
 TEST(symmetry_makes_one_state_of_six_and_changes_no_verdict)
 {
-    static const char *const scopes[] = { "timeouts 1", "timeouts 1 crashes 1 eager", "led timeouts 1 eager puts 1" };
+    static const char *const scopes[] = {
+        "timeouts 1",
+        "timeouts 1 crashes 1 eager",
+        "timeouts 1 eager ops 1",
+        "timeouts 1 ordered",
+        "led checkpoints 1 timeouts 1 eager ordered",
+    };
     for (uint32_t i = 0; i < ARRAY_COUNT(scopes); i++) {
         char without[100];
         snprintf(without, sizeof without, "%s no-symmetry", scopes[i]);
@@ -91,6 +99,15 @@ TEST(symmetry_makes_one_state_of_six_and_changes_no_verdict)
     }
 }
 
+TEST(links_that_keep_their_order_have_fewer_states)
+{
+    const struct explore_result any = explored("ops 1 timeouts 1 eager");
+    const struct explore_result ordered = explored("ops 1 timeouts 1 eager ordered");
+    EXPECT_EQUAL(any.verdict, EXPLORE_CLEAN);
+    EXPECT_EQUAL(ordered.verdict, EXPLORE_CLEAN);
+    EXPECT(ordered.progress.states < any.progress.states);
+}
+
 TEST(clusters_of_every_size_are_explored)
 {
     EXPECT_EQUAL(explored("nodes 1 timeouts 2 crashes 2").verdict, EXPLORE_CLEAN);
@@ -102,8 +119,8 @@ TEST(clusters_of_every_size_are_explored)
 /* With them there are more states, never fewer, and some are further away. */
 TEST(bytes_without_a_meaning_change_no_verdict)
 {
-    const struct explore_result normal = explored("led timeouts 1 eager puts 1 no-symmetry");
-    const struct explore_result raw = explored("led timeouts 1 eager puts 1 no-symmetry raw");
+    const struct explore_result normal = explored("timeouts 1 eager ops 1 no-symmetry");
+    const struct explore_result raw = explored("timeouts 1 eager ops 1 no-symmetry raw");
     EXPECT_EQUAL(normal.verdict, EXPLORE_CLEAN);
     EXPECT_EQUAL(raw.verdict, EXPLORE_CLEAN);
     EXPECT(normal.progress.states <= raw.progress.states);
@@ -145,51 +162,142 @@ TEST(an_interrupted_search_says_so)
     explore_free(explore);
 }
 
-/* The line that is not possible, 0: all were. */
-static uint32_t replayed(const char *text, char *log, size_t log_bytes, struct explore_result *result)
+static bool parsed(const char *text, struct trace *trace)
 {
-    struct explore_bounds bounds;
-    FILE *trace = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-    FILE *lines = fmemopen(log, log_bytes, "w");
-    EXPECT(trace != NULL && lines != NULL && explore_read_bounds(trace, &bounds));
-    struct explore *explore = explore_new(&bounds);
-    EXPECT(explore != NULL);
-    const uint32_t line = explore_replay(explore, trace, lines, result);
-    explore_free(explore);
-    fclose(trace);
-    fclose(lines);
-    return line;
+    uint32_t line;
+    const char *cause;
+    return trace_parse(trace, text, strlen(text), &line, &cause) && trace->explored;
 }
+
+static struct explore_result replayed(const char *text, char *log, size_t log_bytes)
+{
+    struct trace trace = { .lost = false };
+    struct explore_result result;
+    FILE *lines = fmemopen(log, log_bytes, "w");
+    EXPECT(lines != NULL && parsed(text, &trace));
+    struct explore *explore = explore_new(&trace.bounds);
+    EXPECT(explore != NULL);
+    explore_replay(explore, &(struct explore_replay){ .trace = &trace, .log = lines }, &result);
+    explore_free(explore);
+    trace_free(&trace);
+    fclose(lines);
+    return result;
+}
+
+/* n1 is elected by n2, which then forgets what it has not written. */
+static const char election[] = "raftsim-trace 2\n"
+                               "note an election\n"
+                               "explore timeouts 1\n"
+                               "explore crashes 1\n"
+                               "timeout n1\n"
+                               "complete n1 superblock0\n"
+                               "deliver n1>n2 vote? term=1 campaign=1 last=0.0 # not yet on its disk\n"
+                               "complete n2 superblock0\n"
+                               "deliver n2>n1 vote! term=1 campaign=1 granted\n"
+                               "complete n1 batch\n"
+                               "deliver n1>n2 append? term=1 prev=0.0 commit=0 entries=1\n"
+                               "crash n2 batch-\n";
 
 TEST(a_trace_is_lived_again)
 {
-    static const char trace[] = "raftsim-explore 1\n"
-                                "bound timeouts 1\n"
-                                "bound crashes 1\n"
-                                "# n2 is elected by n3, which then forgets what it has not written\n"
-                                "timeout n2\n"
-                                "complete n2 superblock0\n"
-                                "deliver n2>n3 vote? t1 last 0.0 # not yet on its disk\n"
-                                "complete n3 superblock0\n"
-                                "deliver n3>n2 vote-yes t1\n"
-                                "complete n2 batch\n"
-                                "deliver n2>n3 append t1 0.0 +1 commit 0\n"
-                                "crash n3 batch-\n";
     char log[4000];
-    struct explore_result result;
-    EXPECT_EQUAL(replayed(trace, log, sizeof log, &result), 0);
+    const struct explore_result result = replayed(election, log, sizeof log);
+    EXPECT_EQUAL(result.skipped, 0);
     EXPECT_EQUAL(result.verdict, EXPLORE_CLEAN);
-    EXPECT_EQUAL(result.progress.transitions, 8);
-    EXPECT(strstr(log, "# n2 leader t1 vote 2 log 1.1 commit 0") != NULL);
-    EXPECT(strstr(log, "# n3 follower t1 vote 2 log commit 0") != NULL);
+    EXPECT_EQUAL(result.actions, 8);
+    EXPECT(strstr(log, "# n1 leader term=1 vote=n1 commit=0 log 1.1") != NULL);
+    EXPECT(strstr(log, "# n2 follower term=1 vote=n1 commit=0 log, ") != NULL);
 }
 
-TEST(a_trace_with_an_impossible_action_names_its_line)
+TEST(an_action_may_leave_out_words_and_is_skipped_where_it_is_not_possible)
 {
-    static const char trace[] = "raftsim-explore 1\nbound timeouts 1\ntimeout n2\ndeliver n2>n3 vote? t1 last 0.0\n";
-    char log[1000];
+    char log[4000];
+    const struct explore_result whole = replayed(election, log, sizeof log);
+    const struct explore_result short_words = replayed("raftsim-trace 2\n"
+                                                       "explore timeouts 1\n"
+                                                       "explore crashes 1\n"
+                                                       "timeout n1\n"
+                                                       "complete n1\n"
+                                                       "deliver n1>n2 vote?\n"
+                                                       "deliver n0>n1 append?\n"
+                                                       "complete n2\n"
+                                                       "deliver n2>n1 granted\n"
+                                                       "complete n1 batch\n"
+                                                       "deliver n1>n2 append?\n"
+                                                       "crash n2 batch-\n",
+                                                       log, sizeof log);
+    EXPECT_EQUAL(short_words.skipped, 1);
+    EXPECT_EQUAL(short_words.actions, 8);
+    EXPECT_EQUAL(short_words.digest, whole.digest);
+}
+
+TEST(a_trace_of_actions_is_written_as_it_was_read)
+{
+    struct trace trace = { .lost = false };
+    struct trace copy = { .lost = false };
+    char *text = NULL;
+    size_t bytes = 0;
+    EXPECT(parsed(election, &trace) && trace_copy(&copy, &trace));
+    FILE *file = open_memstream(&text, &bytes);
+    trace_print(&copy, file, TRACE_WHOLE);
+    fclose(file);
+    EXPECT(strstr(text, "\nexplore nodes 3\nexplore timeouts 1\nexplore crashes 1\ntimeout n1\n") != NULL);
+    EXPECT(strstr(text, "last=0.0\ncomplete n2 superblock0\n") != NULL);
+    EXPECT(strstr(text, "seed") == NULL);
+    free(text);
+    trace_free(&trace);
+    trace_free(&copy);
+}
+
+TEST(bounds_that_a_trace_cannot_have_are_refused)
+{
+    struct trace trace = { .lost = false };
+    EXPECT(!parsed("raftsim-trace 2\nexplore nodes 9\n", &trace));
+    EXPECT(!parsed("raftsim-trace 2\nexplore led 1\n", &trace));
+    EXPECT(!parsed("raftsim-trace 2\nexplore unknown\n", &trace));
+    EXPECT(!parsed("raftsim-trace 2\ntimeout n1\n", &trace));
+    EXPECT(parsed("raftsim-trace 2\nexplore led\ntimeout n1\n", &trace));
+    trace_free(&trace);
+}
+
+/* Sees how often each kind of thing happens, and has enough behind so many steps. */
+struct counter {
+    struct observer observer;
+    uint32_t seen[OBSERVED_KINDS];
+    uint32_t steps_max;
+};
+
+static void counter_see(struct observer *observer, const struct observed *observed)
+{
+    struct counter *counter = (struct counter *)observer;
+    counter->seen[observed->kind]++;
+    observer->enough = counter->steps_max > 0 && counter->seen[OBSERVED_STEP] == counter->steps_max;
+}
+
+TEST(an_observer_sees_all_steps_of_all_nodes)
+{
+    struct trace trace = { .lost = false };
+    struct counter counter = { .observer = { .see = counter_see } };
+    struct explore_result alone;
     struct explore_result result;
-    EXPECT_EQUAL(replayed(trace, log, sizeof log, &result), 4);
+    EXPECT(parsed(election, &trace));
+    struct explore *explore = explore_new(&trace.bounds);
+    EXPECT(explore != NULL);
+    explore_replay(explore, &(struct explore_replay){ .trace = &trace }, &alone);
+    explore_replay(explore, &(struct explore_replay){ .trace = &trace, .observer = &counter.observer }, &result);
+    EXPECT_EQUAL(result.digest, alone.digest);
+    EXPECT_EQUAL(counter.seen[OBSERVED_BEGIN], 1);
+    EXPECT_EQUAL(counter.seen[OBSERVED_START], 4);
+    EXPECT_EQUAL(counter.seen[OBSERVED_CRASH], 1);
+    EXPECT_EQUAL(counter.seen[OBSERVED_ARRIVE], 3);
+    /* The name of the batch of n1 is still being written. */
+    EXPECT_EQUAL(counter.seen[OBSERVED_DISK_BEGIN], counter.seen[OBSERVED_DISK_END] + 1);
+    EXPECT_EQUAL(counter.seen[OBSERVED_VIOLATION], 0);
+    counter = (struct counter){ .observer = { .see = counter_see }, .steps_max = 3 };
+    explore_replay(explore, &(struct explore_replay){ .trace = &trace, .observer = &counter.observer }, &result);
+    EXPECT_EQUAL(counter.seen[OBSERVED_STEP], 3);
+    explore_free(explore);
+    trace_free(&trace);
 }
 
 TEST(bounds_that_make_no_search_are_refused)
@@ -201,9 +309,7 @@ TEST(bounds_that_make_no_search_are_refused)
     EXPECT(!explore_bounds_set(&bounds, "led", "1"));
     EXPECT(!explore_bounds_set(&bounds, "unknown", "1"));
     EXPECT(explore_bounds_problem(&bounds) == NULL);
-    EXPECT(explore_bounds_set(&bounds, "puts", "1"));
-    EXPECT(explore_bounds_problem(&bounds) != NULL); /* no sessions */
-    EXPECT(explore_bounds_set(&bounds, "led", NULL));
+    EXPECT(explore_bounds_set(&bounds, "ops", "2"));
     EXPECT(explore_bounds_problem(&bounds) == NULL);
     EXPECT(explore_bounds_set(&bounds, "raw", NULL));
     EXPECT(explore_bounds_problem(&bounds) != NULL); /* symmetry is of what has a meaning */

@@ -19,8 +19,6 @@ TEST(what_is_missing_is_named_with_its_command)
     expect(&result, 1, "/nonexistent/x.trace: No such file");
     result = RUN("raftsim", "shrink", "/nonexistent/x.trace");
     expect(&result, 1, "/nonexistent/x.trace: No such file");
-    result = RUN("raftsim", "explore", "--replay", "/nonexistent/x.trace");
-    expect(&result, 1, "/nonexistent/x.trace: No such file");
     result = RUN("raftsim", "merge", "/nonexistent/x.jsonl");
     expect(&result, 1, "/nonexistent/x.jsonl: No such file");
     result = RUN("raftsim", "replay", "1", "--html", "/nonexistent/x.html");
@@ -28,8 +26,8 @@ TEST(what_is_missing_is_named_with_its_command)
     EXPECT_TEXT(result.out, "");
     result = RUN("raftsim", "explore", "--memory", "1K");
     expect(&result, 2, "--memory 1K: not a size of 16M at least");
-    result = RUN("raftsim", "explore", "--puts", "1");
-    expect(&result, 2, "--puts needs --led");
+    result = RUN("raftsim", "explore", "--removals", "1");
+    expect(&result, 2, "--removals needs --no-symmetry");
     process_end();
 }
 
@@ -52,6 +50,26 @@ TEST(a_line_that_is_wrong_is_shown)
     close(fd);
     const struct process_result result = RUN("raftsim", "replay", path);
     expect(&result, 2, "bad.trace:3: no such word: 'frobnicate n1 @3ms'");
+    process_end();
+}
+
+TEST(actions_of_the_explorer_are_a_trace_like_any_other)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    const int fd = process_open("actions.trace", O_WRONLY | O_CREAT, path);
+    static const char text[] = "raftsim-trace 2\nexplore timeouts 1\ntimeout n1\ncomplete n1\ndeliver n1>n2 vote?\n";
+    EXPECT_EQUAL(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    struct process_result result = RUN("raftsim", "replay", path);
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "# n2 follower term=1 vote=n1") != NULL);
+    EXPECT(strstr(result.out, "passed after 3 actions") != NULL);
+    result = RUN("raftsim", "replay", path, "--break", "candidate", "--state", "n1");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "break at step") != NULL);
+    result = RUN("raftsim", "shrink", path);
+    expect(&result, 2, "no way to what they lead to has fewer");
     process_end();
 }
 
