@@ -8,12 +8,12 @@ patch=${CANARY:-tests/mutants/L01-old-term-committed-by-counting.patch}
 schedules=100
 root=build/canary
 jobs=2
-status=0
+failed=0
 
 claim() { # name, whether it holds, what else is to be said
     [ "$2" -eq 0 ] && echo "ok $1" && return
     echo "FAILED $1: $3"
-    status=1
+    failed=1
 }
 
 build_sound
@@ -28,4 +28,4 @@ claim the_simulator_finds_a_planted_bug $? "not in $schedules schedules with $pa
 "$sound" run --seed 1 --count "$schedules" --jobs "$jobs" --quiet --no-shrink --trace-dir "$root" >"$root/sound.log" 2>&1
 claim the_tree_without_it_passes_the_same_schedules $? "$(head -n 2 "$root/sound.log")"
 rm -rf "$root"
-exit $status
+exit $failed
