@@ -34,6 +34,7 @@ bool shrink_attempt(struct shrink *shrink)
     shrink->no_memory |= !lived;
     const bool alike = lived && trace_fails_alike(&outcome.ending, &shrink->goal);
     if (alike) {
+        shrink->last = outcome;
         const struct trace best = *shrink->best;
         *shrink->best = shrink->spare;
         shrink->spare = best;
@@ -170,14 +171,16 @@ static void shrink_all(struct shrink *shrink)
 /* The faults end soon after the failure; one that comes later does not count. */
 static void cut_behind(struct shrink *shrink)
 {
-    const struct scene *scene = &shrink->runner->world->scene;
     struct swarm swarm = shrink->best->swarm;
     if (!shrink->runner->safety_only)
         return;
-    swarm.safety_ns = scene->now_ns + 2 * swarm.configs[0].election_timeout_ns;
-    swarm.inputs_max = u64_max(2 * scene->step, 2000);
+    swarm.safety_ns = shrink->last.end_ns + 2 * swarm.configs[0].election_timeout_ns;
+    swarm.inputs_max = u64_max(2 * shrink->last.ending.steps, 2000);
     shrink_attempt_with(shrink, &swarm);
 }
+
+/* Lives without an end are many here. */
+enum { ATTEMPT_STILL_MS = 200 };
 
 bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct shrink_options *options,
                   struct shrink_report *report)
@@ -187,12 +190,15 @@ bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct
     *report = (struct shrink_report){ .before = trace->count };
     runner->search = strcmp(trace->ending.checker, check_kind_text(CHECK_LINEAR)) == 0;
     runner->safety_only = false;
+    const uint32_t still_ms = runner->still_ms;
+    runner->still_ms = u32_min(still_ms, ATTEMPT_STILL_MS);
     if (!reserve_marks(&shrink) || !shrink_attempt(&shrink)) {
+        runner->still_ms = still_ms;
         free(shrink.dropped);
         trace_free(&shrink.spare);
         return false;
     }
-    runner->safety_only = !runner->world->scene.healed;
+    runner->safety_only = !shrink.last.healed;
     cut_behind(&shrink);
     shrink_all(&shrink);
     *report = (struct shrink_report){
@@ -203,6 +209,7 @@ bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct
     };
     runner->safety_only = false;
     runner->search = true;
+    runner->still_ms = still_ms;
     /* As a replay will meet it: exactly, and to its end. */
     const bool lived = trace_replay(runner, trace, NULL, MATCH_EXACT, &shrink.spare, &outcome);
     const bool good = lived && trace_fails_alike(&outcome.ending, &shrink.goal);

@@ -32,6 +32,7 @@ struct shrink {
     struct trace *best;
     struct trace spare;
     struct trace_ending goal;
+    struct trace_outcome last; /* of the best trace */
     uint8_t *dropped;
     uint32_t capacity;
     uint32_t attempts;
