@@ -152,22 +152,6 @@ static bool drop_pairs(struct shrink *shrink)
     return smaller;
 }
 
-static void shrink_all(struct shrink *shrink)
-{
-    bool smaller = true;
-    drop_families(shrink);
-    shrink_shape(shrink);
-    while (smaller && !shrink_is_over(shrink)) {
-        smaller = drop_halves(shrink);
-        smaller |= shrink_knobs(shrink);
-        smaller |= drop_families(shrink);
-        smaller |= shrink_shape(shrink);
-        smaller |= shrink_values(shrink);
-        if (!smaller)
-            smaller = drop_pairs(shrink);
-    }
-}
-
 /* The faults end soon after the failure; one that comes later does not count. */
 static void cut_behind(struct shrink *shrink)
 {
@@ -177,6 +161,24 @@ static void cut_behind(struct shrink *shrink)
     swarm.safety_ns = shrink->last.end_ns + 2 * swarm.configs[0].election_timeout_ns;
     swarm.inputs_max = u64_max(2 * shrink->last.ending.steps, 2000);
     shrink_attempt_with(shrink, &swarm);
+}
+
+static void shrink_all(struct shrink *shrink)
+{
+    bool smaller = true;
+    cut_behind(shrink);
+    drop_families(shrink);
+    shrink_shape(shrink);
+    while (smaller && !shrink_is_over(shrink)) {
+        cut_behind(shrink);
+        smaller = drop_halves(shrink);
+        smaller |= shrink_knobs(shrink);
+        smaller |= drop_families(shrink);
+        smaller |= shrink_shape(shrink);
+        smaller |= shrink_values(shrink);
+        if (!smaller)
+            smaller = drop_pairs(shrink);
+    }
 }
 
 /* Lives without an end are many here. */
@@ -199,7 +201,6 @@ bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct
         return false;
     }
     runner->safety_only = !shrink.last.healed;
-    cut_behind(&shrink);
     shrink_all(&shrink);
     *report = (struct shrink_report){
         .attempts = shrink.attempts,
