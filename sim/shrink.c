@@ -30,7 +30,7 @@ bool shrink_attempt(struct shrink *shrink)
     struct trace_outcome outcome;
     shrink->attempts++;
     const bool lived =
-        trace_replay(shrink->runner, shrink->best, shrink->dropped, MATCH_LENIENT, &shrink->spare, &outcome);
+        trace_replay(shrink->runner, shrink->best, shrink->dropped, shrink->match, &shrink->spare, &outcome);
     shrink->no_memory |= !lived;
     const bool alike = lived && trace_fails_alike(&outcome.ending, &shrink->goal);
     if (alike) {
@@ -163,21 +163,41 @@ static void cut_behind(struct shrink *shrink)
     shrink_attempt_with(shrink, &swarm);
 }
 
+/* True: the whole trace fails so, too. */
+static bool match_otherwise(struct shrink *shrink, enum tracer_match match)
+{
+    const enum tracer_match before = shrink->match;
+    shrink->match = match;
+    if (match == before || shrink_attempt(shrink))
+        return true;
+    shrink->match = before;
+    return false;
+}
+
+static bool shrink_round(struct shrink *shrink)
+{
+    cut_behind(shrink);
+    bool smaller = drop_halves(shrink);
+    smaller |= shrink_knobs(shrink);
+    smaller |= drop_families(shrink);
+    smaller |= shrink_shape(shrink);
+    smaller |= shrink_values(shrink);
+    return smaller || drop_pairs(shrink);
+}
+
+/* Leniently more can go at once, as numbers that are off do no harm. What has become another life by that, where much
+ * happens at about the same time, is tried exactly. */
 static void shrink_all(struct shrink *shrink)
 {
-    bool smaller = true;
+    uint32_t idle = 0; /* rounds in which nothing got smaller */
     cut_behind(shrink);
+    match_otherwise(shrink, MATCH_LENIENT);
     drop_families(shrink);
     shrink_shape(shrink);
-    while (smaller && !shrink_is_over(shrink)) {
-        cut_behind(shrink);
-        smaller = drop_halves(shrink);
-        smaller |= shrink_knobs(shrink);
-        smaller |= drop_families(shrink);
-        smaller |= shrink_shape(shrink);
-        smaller |= shrink_values(shrink);
-        if (!smaller)
-            smaller = drop_pairs(shrink);
+    while (idle < 2 && !shrink_is_over(shrink)) {
+        idle = shrink_round(shrink) ? 0 : idle + 1;
+        if (idle > 0 && !match_otherwise(shrink, shrink->match == MATCH_EXACT ? MATCH_LENIENT : MATCH_EXACT))
+            return;
     }
 }
 
@@ -187,14 +207,21 @@ enum { ATTEMPT_STILL_MS = 200 };
 bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct shrink_options *options,
                   struct shrink_report *report)
 {
-    struct shrink shrink = { .runner = runner, .options = options, .best = trace, .goal = trace->ending };
+    struct shrink shrink = {
+        .runner = runner, .options = options, .best = trace, .goal = trace->ending, .match = MATCH_EXACT
+    };
     struct trace_outcome outcome;
     *report = (struct shrink_report){ .before = trace->count };
     runner->search = strcmp(trace->ending.checker, check_kind_text(CHECK_LINEAR)) == 0;
     runner->safety_only = false;
     const uint32_t still_ms = runner->still_ms;
     runner->still_ms = u32_min(still_ms, ATTEMPT_STILL_MS);
-    if (!reserve_marks(&shrink) || !shrink_attempt(&shrink)) {
+    bool fails = reserve_marks(&shrink) && shrink_attempt(&shrink);
+    if (!fails && !shrink.no_memory) {
+        shrink.match = MATCH_LENIENT; /* it is of another build */
+        fails = shrink_attempt(&shrink);
+    }
+    if (!fails) {
         runner->still_ms = still_ms;
         free(shrink.dropped);
         trace_free(&shrink.spare);
