@@ -16,6 +16,7 @@
 #include "../sim/playback.h"
 #include "../sim/scenario.h"
 #include "../sim/transcript.h"
+#include "../sim/trap.h"
 #include "../sim/world.h"
 #include "output.h"
 #include "raftsim.h"
@@ -143,7 +144,7 @@ void raftsim_watch(struct world *world) { current_world = world; }
 /* A worker leaves word for its parent; a replay tells the user. */
 _Noreturn void core_assert_failed(const char *expression, const char *file, int line)
 {
-    trace_trap(expression, file);
+    trap_assertion(expression, file);
     char text[200];
     snprintf(text, sizeof text, "assertion failed at %s:%d: %s", file, line, expression);
     explore_assertion_failed(text);

@@ -95,15 +95,11 @@ void raftsim_trace_failure(const struct options *options, const struct campaign_
     char small[4096];
     const uint64_t seed = options->seed + failure->number;
     const struct trace_command command = { .path = path, .build = build_id(), .watch = raftsim_watch };
-    /* What a signal ended, or had no end, cannot be lived here. */
-    const bool asserted = strncmp(failure->text, "assertion", strlen("assertion")) == 0;
-    if (failure->outcome == OUTCOME_CRASHED && !asserted) {
+    if (trace_command_record(&command, seed, options->profile) != VERDICT_LIVED) {
         fprintf(stderr, "  replay: %s replay %" PRIu64 " --profile %s --log\n", raftsim_program, seed,
                 profile_text(options->profile));
         return;
     }
-    if (trace_command_record(&command, seed, options->profile) != VERDICT_LIVED)
-        return;
     fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, raftsim_program, path);
     small_path(path, small, sizeof small);
     if (!options->no_shrink)

@@ -210,12 +210,13 @@ static bool atlas_map_page(const struct scene *scene, const struct disk *disk, s
         uint32_t at = page;
         for (uint32_t i = 1; i < level; i++)
             at /= fanout;
-        ASSERT(entry.block < limits->data_blocks);
+        if (entry.block >= limits->data_blocks)
+            return false; /* named before it was written */
         const uint8_t *block = device_truth(disk, DEVICE_DATA) + (uint64_t)entry.block * limits->page_bytes;
         memcpy(&entry, block + at % fanout * sizeof entry, sizeof entry);
     }
     *found = entry;
-    return entry.block != 0;
+    return entry.block != 0 && entry.block < limits->data_blocks;
 }
 
 /* Does a node that must not lose the page hold it as it is here, and will it still when its superblock suffers harm? */
@@ -232,17 +233,42 @@ static bool atlas_page_is_elsewhere(const struct scene *scene, uint32_t page, st
     return false;
 }
 
-/* Which page the durable checkpoint has in that block: only those are struck, and only where others have the same. Not
- * the map: without it a node knows nothing of the pages below, and may write over them. */
-static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
+/* Which page the durable checkpoint has in that block. False: none. */
+static bool atlas_find_page(const struct scene *scene, const struct disk *disk, uint32_t block, uint32_t *page,
+                            struct map_entry *entry)
+{
+    struct map_entry root;
+    if (!atlas_map_root(scene, disk, 1, &root))
+        return false;
+    for (*page = 0; *page < scene->swarm.limits.pages_max; ++*page)
+        if (atlas_map_page(scene, disk, root, *page, entry) && entry->block == block)
+            return true;
+    return false;
+}
+
+uint32_t atlas_page_in(const struct scene *scene, const struct disk *disk, uint32_t block)
+{
+    struct map_entry entry;
+    uint32_t page;
+    return atlas_find_page(scene, disk, block, &page, &entry) ? page : UINT32_MAX;
+}
+
+uint32_t atlas_block_of(const struct scene *scene, const struct disk *disk, uint32_t page)
 {
     struct map_entry root, entry;
-    if (!ATLAS_PAGES_ARE_REPAIRED || !atlas_map_root(scene, disk, 1, &root))
-        return false;
-    for (uint32_t page = 0; page < scene->swarm.limits.pages_max; page++)
-        if (atlas_map_page(scene, disk, root, page, &entry) && entry.block == block)
-            return atlas_number_allows(scene, disk, page) && atlas_page_is_elsewhere(scene, page, entry.hash);
-    return false;
+    const bool known = page < scene->swarm.limits.pages_max && atlas_map_root(scene, disk, 1, &root)
+                       && atlas_map_page(scene, disk, root, page, &entry);
+    return known ? (uint32_t)entry.block : UINT32_MAX;
+}
+
+/* Only pages of the durable checkpoint are struck, and only where others have the same. Not the map: without it a node
+ * knows nothing of the pages below, and may write over them. */
+static bool atlas_page_allows(const struct scene *scene, const struct disk *disk, uint32_t block)
+{
+    struct map_entry entry;
+    uint32_t page;
+    return ATLAS_PAGES_ARE_REPAIRED && atlas_find_page(scene, disk, block, &page, &entry)
+           && atlas_number_allows(scene, disk, page) && atlas_page_is_elsewhere(scene, page, entry.hash);
 }
 
 static bool atlas_place_allows(const struct scene *scene, const struct disk *disk, enum zone zone, uint64_t block,

@@ -33,6 +33,10 @@ bool atlas_allows(const struct scene *scene, const struct disk *disk, uint32_t d
 /* May the node lose all that it has? Its new directory must rejoin: where each thing is lost on a minority by its
  * number, those others could all lack the same thing. */
 bool atlas_allows_wipe(const struct scene *scene, const struct disk *disk);
+/* The page that the node's durable checkpoint has in that block, and the block that it has for a page; UINT32_MAX:
+ * none. */
+uint32_t atlas_page_in(const struct scene *scene, const struct disk *disk, uint32_t block);
+uint32_t atlas_block_of(const struct scene *scene, const struct disk *disk, uint32_t page);
 /* So many bytes at the beginning of the block stay as they are when it is altered. */
 uint32_t atlas_spared_bytes(const struct scene *scene, const struct disk *disk, uint32_t device, uint64_t block);
 /* It came: the atlas remembers the node. */

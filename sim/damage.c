@@ -68,6 +68,29 @@ static bool damage_may_strike(const struct disk *disk, const struct scene *scene
     return (number == DEVICE_WAL || state->written) && atlas_allows(scene, disk, number, block, harm);
 }
 
+static uint32_t damage_draw(struct disk *disk, struct scene *scene, uint32_t candidates, enum zone zone, enum harm harm)
+{
+    const uint32_t number = zone == ZONE_DATA ? DEVICE_DATA : DEVICE_WAL;
+    uint32_t block, end;
+    atlas_zone_blocks(&scene->swarm.limits, zone, &block, &end);
+    uint64_t pick = choose_draws(&scene->choose) ? draw(disk, scene, SITE_HARM_PICK, candidates) : 0;
+    while (!damage_may_strike(disk, scene, number, block, harm) || pick-- > 0)
+        block++;
+    return block;
+}
+
+/* A replay names the block: pages by their number, since where they lie depends on all that was ever written. */
+static uint32_t damage_note(struct disk *disk, struct scene *scene, enum zone zone, uint32_t block, uint32_t first)
+{
+    struct choose *choices = &scene->choose;
+    const bool pages = zone == ZONE_DATA && choices->tracer != NULL;
+    uint32_t page = pages && choose_draws(choices) ? atlas_page_in(scene, disk, block) : UINT32_MAX;
+    if (pages)
+        page = (uint32_t)choose_note(choices, SITE_HARM_PAGE, page + 1, 0) - 1;
+    const uint32_t held_in = page != UINT32_MAX ? atlas_block_of(scene, disk, page) : UINT32_MAX;
+    return held_in != UINT32_MAX ? held_in : (uint32_t)choose_note(choices, SITE_HARM_BLOCK, block, first);
+}
+
 /* A block that may be struck, any with the same chance; UINT32_MAX: none. */
 static uint32_t damage_pick(struct disk *disk, struct scene *scene, enum zone zone, enum harm harm)
 {
@@ -78,12 +101,9 @@ static uint32_t damage_pick(struct disk *disk, struct scene *scene, enum zone zo
         candidates += damage_may_strike(disk, scene, number, block, harm);
     if (candidates == 0)
         return UINT32_MAX;
-    uint64_t pick = choose_draws(&scene->choose) ? draw(disk, scene, SITE_HARM_PICK, candidates) : 0;
-    uint32_t block = first;
-    while (!damage_may_strike(disk, scene, number, block, harm) || pick-- > 0)
-        block++;
-    /* A replay names the block; if that cannot be, the next one that can. */
-    uint32_t wanted = (uint32_t)u64_min(choose_note(&scene->choose, SITE_HARM_BLOCK, block, first), end - 1);
+    const uint32_t block = damage_draw(disk, scene, candidates, zone, harm);
+    /* If that cannot be, the next one that can. */
+    uint32_t wanted = u32_min(damage_note(disk, scene, zone, block, first), end - 1);
     for (uint32_t i = first; i < end && !damage_may_strike(disk, scene, number, wanted, harm); i++)
         wanted = wanted + 1 < end && wanted >= first ? wanted + 1 : first;
     return wanted;

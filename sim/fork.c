@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "observe.h"
 #include "tracer.h"
 
 enum { SAVED_MAX = 4, FORKS = 3, FORK_STEPS = 40, FIRST_STEPS_MAX = 80 };
@@ -122,7 +123,7 @@ static bool forks_explore(struct world *world, const struct world_options *optio
     how.safety_only = how.open = true;
     how.signature = true;
     how.search = false;
-    how.observer = NULL;
+    how.observer = observer_of_forebears(options->observer);
     *from = NULL;
     for (uint32_t n = 0; n <= FORKS; n++) {
         how.fork_seed = options->fork_seed + n;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "observe.h"
 #include "tracer.h"
 
 enum { ANCESTOR_INPUTS_MAX = 150, INSERTED_MAX = 8 };
@@ -119,8 +120,8 @@ static void lineage_count(struct coverage *coverage, const struct lineage *linea
                                                             : FAULT_DECISION_SPLICED);
 }
 
-/* Of the schedule's parameters, with choices of its own; nobody looks on. Its trace is that of the schedule until
- * another one lives. */
+/* Of the schedule's parameters, with choices of its own; who looks on sees the descendant. Its trace is that of the
+ * schedule until another one lives. */
 static bool lineage_live(struct world *world, const struct world_options *options, const struct swarm *swarm,
                          uint32_t ancestor, struct world_result *result)
 {
@@ -130,6 +131,7 @@ static bool lineage_live(struct world *world, const struct world_options *option
         .seed = options->seed ^ (0x9e3779b97f4a7c15ULL * ancestor),
         .swarm = swarm,
         .tracer = lineage->tracer,
+        .observer = observer_of_forebears(options->observer),
         .profile = options->profile,
         .safety_only = true,
         .inputs_max = u64_min(swarm->inputs_max, ANCESTOR_INPUTS_MAX),

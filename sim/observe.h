@@ -116,8 +116,13 @@ struct observed {
 
 struct observer {
     void (*see)(struct observer *observer, const struct observed *observed);
-    bool enough; /* set by the observer: the life ends here, without a verdict */
+    bool enough;    /* set by the observer: the life ends here, without a verdict */
+    bool forebears; /* sees the lives that a schedule descends from, too (lineage.h, fork.h) */
 };
+static inline struct observer *observer_of_forebears(struct observer *observer)
+{
+    return observer != NULL && observer->forebears ? observer : NULL;
+}
 
 /* Tells all of them, in order. When one of them has had enough, those behind it are told nothing more, nor is anybody
  * from then on. */

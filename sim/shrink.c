@@ -30,10 +30,11 @@ bool shrink_attempt(struct shrink *shrink)
     struct trace_outcome outcome;
     shrink->attempts++;
     const bool lived =
-        trace_replay(shrink->runner, shrink->best, shrink->dropped, MATCH_LENIENT, &shrink->spare, &outcome);
+        trace_replay(shrink->runner, shrink->best, shrink->dropped, shrink->match, &shrink->spare, &outcome);
     shrink->no_memory |= !lived;
     const bool alike = lived && trace_fails_alike(&outcome.ending, &shrink->goal);
     if (alike) {
+        shrink->last = outcome;
         const struct trace best = *shrink->best;
         *shrink->best = shrink->spare;
         shrink->spare = best;
@@ -151,49 +152,82 @@ static bool drop_pairs(struct shrink *shrink)
     return smaller;
 }
 
-static void shrink_all(struct shrink *shrink)
-{
-    bool smaller = true;
-    drop_families(shrink);
-    shrink_shape(shrink);
-    while (smaller && !shrink_is_over(shrink)) {
-        smaller = drop_halves(shrink);
-        smaller |= shrink_knobs(shrink);
-        smaller |= drop_families(shrink);
-        smaller |= shrink_shape(shrink);
-        smaller |= shrink_values(shrink);
-        if (!smaller)
-            smaller = drop_pairs(shrink);
-    }
-}
-
 /* The faults end soon after the failure; one that comes later does not count. */
 static void cut_behind(struct shrink *shrink)
 {
-    const struct scene *scene = &shrink->runner->world->scene;
     struct swarm swarm = shrink->best->swarm;
     if (!shrink->runner->safety_only)
         return;
-    swarm.safety_ns = scene->now_ns + 2 * swarm.configs[0].election_timeout_ns;
-    swarm.inputs_max = u64_max(2 * scene->step, 2000);
+    swarm.safety_ns = shrink->last.end_ns + 2 * swarm.configs[0].election_timeout_ns;
+    swarm.inputs_max = u64_max(2 * shrink->last.ending.steps, 2000);
     shrink_attempt_with(shrink, &swarm);
 }
+
+/* True: the whole trace fails so, too. */
+static bool match_otherwise(struct shrink *shrink, enum tracer_match match)
+{
+    const enum tracer_match before = shrink->match;
+    shrink->match = match;
+    if (match == before || shrink_attempt(shrink))
+        return true;
+    shrink->match = before;
+    return false;
+}
+
+static bool shrink_round(struct shrink *shrink)
+{
+    cut_behind(shrink);
+    bool smaller = drop_halves(shrink);
+    smaller |= shrink_knobs(shrink);
+    smaller |= drop_families(shrink);
+    smaller |= shrink_shape(shrink);
+    smaller |= shrink_values(shrink);
+    return smaller || drop_pairs(shrink);
+}
+
+/* Leniently more can go at once, as numbers that are off do no harm. What has become another life by that, where much
+ * happens at about the same time, is tried exactly. */
+static void shrink_all(struct shrink *shrink)
+{
+    uint32_t idle = 0; /* rounds in which nothing got smaller */
+    cut_behind(shrink);
+    match_otherwise(shrink, MATCH_LENIENT);
+    drop_families(shrink);
+    shrink_shape(shrink);
+    while (idle < 2 && !shrink_is_over(shrink)) {
+        idle = shrink_round(shrink) ? 0 : idle + 1;
+        if (idle > 0 && !match_otherwise(shrink, shrink->match == MATCH_EXACT ? MATCH_LENIENT : MATCH_EXACT))
+            return;
+    }
+}
+
+/* Lives without an end are many here. */
+enum { ATTEMPT_STILL_MS = 200 };
 
 bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct shrink_options *options,
                   struct shrink_report *report)
 {
-    struct shrink shrink = { .runner = runner, .options = options, .best = trace, .goal = trace->ending };
+    struct shrink shrink = {
+        .runner = runner, .options = options, .best = trace, .goal = trace->ending, .match = MATCH_EXACT
+    };
     struct trace_outcome outcome;
     *report = (struct shrink_report){ .before = trace->count };
     runner->search = strcmp(trace->ending.checker, check_kind_text(CHECK_LINEAR)) == 0;
     runner->safety_only = false;
-    if (!reserve_marks(&shrink) || !shrink_attempt(&shrink)) {
+    const uint32_t still_ms = runner->still_ms;
+    runner->still_ms = u32_min(still_ms, ATTEMPT_STILL_MS);
+    bool fails = reserve_marks(&shrink) && shrink_attempt(&shrink);
+    if (!fails && !shrink.no_memory) {
+        shrink.match = MATCH_LENIENT; /* it is of another build */
+        fails = shrink_attempt(&shrink);
+    }
+    if (!fails) {
+        runner->still_ms = still_ms;
         free(shrink.dropped);
         trace_free(&shrink.spare);
         return false;
     }
-    runner->safety_only = !runner->world->scene.healed;
-    cut_behind(&shrink);
+    runner->safety_only = !shrink.last.healed;
     shrink_all(&shrink);
     *report = (struct shrink_report){
         .attempts = shrink.attempts,
@@ -203,6 +237,7 @@ bool shrink_trace(struct trace_runner *runner, struct trace *trace, const struct
     };
     runner->safety_only = false;
     runner->search = true;
+    runner->still_ms = still_ms;
     /* As a replay will meet it: exactly, and to its end. */
     const bool lived = trace_replay(runner, trace, NULL, MATCH_EXACT, &shrink.spare, &outcome);
     const bool good = lived && trace_fails_alike(&outcome.ending, &shrink.goal);

@@ -1,10 +1,10 @@
 /* Makes a failing trace small: delta debugging over decisions and knobs, for the same failure (checker and invariant).
  *
- * Each attempt lives the trace without something. If it still fails alike, what really happened is recorded, so that
- * decisions which no longer apply are gone and numbers are fresh, and that is the trace from then on. In order: whole
- * kinds of decisions; fewer nodes, clients and keys; a shorter life; then runs of neighbouring decisions, halved until
- * they are single ones; knobs back to their defaults; values that are tame, or rounder; at last pairs. All again until
- * nothing helps, or time is up.
+ * Each attempt lives the trace without something, leniently (tracer.h) if the whole trace fails so, otherwise exactly.
+ * If it still fails alike, what really happened is recorded, so that decisions which no longer apply are gone and
+ * numbers are fresh, and that is the trace from then on. In order: whole kinds of decisions; fewer nodes, clients and
+ * keys; a shorter life; then runs of neighbouring decisions, halved until they are single ones; knobs back to their
+ * defaults; values that are tame, or rounder; at last pairs. All again until nothing helps, or time is up.
  *
  * Deterministic, as long as time does not run out. */
 #ifndef WW_SHRINK_H
@@ -32,6 +32,8 @@ struct shrink {
     struct trace *best;
     struct trace spare;
     struct trace_ending goal;
+    enum tracer_match match;
+    struct trace_outcome last; /* of the best trace */
     uint8_t *dropped;
     uint32_t capacity;
     uint32_t attempts;

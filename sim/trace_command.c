@@ -7,6 +7,7 @@
 #include "explore.h"
 #include "trace_file.h"
 #include "transcript.h"
+#include "trap.h"
 
 static enum trace_verdict not_loaded(enum trace_loaded loaded)
 {
@@ -133,6 +134,8 @@ static enum trace_verdict replay_trace(const struct trace_command *command, stru
     if (look_stopped(command->look))
         return shown ? VERDICT_SEEN : VERDICT_INTERNAL;
     *end = outcome_of(check_result(runner->world->scene.check));
+    if (strcmp(outcome.ending.outcome, outcome_text(OUTCOME_CRASHED)) == 0)
+        *end = OUTCOME_CRASHED;
     print_life(command, runner->world, &outcome.ending);
     if (!strict)
         print_skipped(outcome.skipped, trace->count, "decisions");
@@ -146,6 +149,7 @@ enum trace_verdict trace_command_replay(const struct trace_command *command, enu
     if (!trace_runner_init(&runner))
         return no_memory();
     command->watch(runner.world);
+    trap_signals(TRACE_STILL_MS);
     const enum trace_loaded loaded = trace_load(&trace, command->path);
     const enum trace_verdict verdict =
         loaded == TRACE_LOADED ? replay_trace(command, &runner, &trace, outcome) : not_loaded(loaded);
@@ -163,8 +167,11 @@ enum trace_verdict trace_command_record(const struct trace_command *command, uin
     if (!trace_runner_init(&runner))
         return no_memory();
     command->watch(runner.world);
+    runner.apart = true;
     if (!trace_record(&runner, seed, profile, &trace)) {
         verdict = no_memory();
+    } else if (!trace.ending.digested) {
+        fprintf(stderr, "raftsim: nothing was written down: %s\n", trace.ending.text);
     } else {
         trace.build = command->build;
         if (trace_save(&trace, command->path, TRACE_WHOLE))
@@ -188,6 +195,7 @@ static enum trace_verdict shrink_into(const struct trace_command *command, struc
         fprintf(stderr, "raftsim: it passes, so there is nothing to shrink\n");
         return VERDICT_PASSED;
     }
+    runner->apart = trace_broke_off(&trace->ending);
     if (!shrink_trace(runner, trace, options, report)) {
         fprintf(stderr, "raftsim: the trace does not fail as it says: %s: %s\n", trace->ending.checker,
                 trace->ending.invariant);
@@ -206,6 +214,8 @@ enum trace_verdict trace_command_shrink(const struct trace_command *command, con
     if (!trace_runner_init(&runner))
         return no_memory();
     command->watch(runner.world);
+    trap_signals(TRACE_STILL_MS);
+    runner.apart = true;
     enum trace_verdict verdict;
     const enum trace_loaded loaded = from != NULL ? trace_load(&trace, from) : TRACE_LOADED;
     if (loaded != TRACE_LOADED)

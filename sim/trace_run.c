@@ -4,10 +4,14 @@
 #include <string.h>
 
 #include "campaign.h"
+#include "trace_apart.h"
+#include "trap.h"
 
 bool trace_runner_init(struct trace_runner *runner)
 {
-    *runner = (struct trace_runner){ .world = world_new(), .tracer = tracer_new(), .search = true };
+    *runner = (struct trace_runner){
+        .world = world_new(), .tracer = tracer_new(), .search = true, .still_ms = TRACE_STILL_MS
+    };
     if (runner->world != NULL && runner->tracer != NULL)
         return true;
     trace_runner_free(runner);
@@ -33,82 +37,96 @@ static void ending_of(const struct world_result *result, struct trace_ending *en
     snprintf(ending->text, sizeof ending->text, "%s", result->failure->text);
 }
 
-static struct {
-    bool armed;
-    jmp_buf back;
-    char text[TRACE_TEXT_MAX];
-} trap;
-
-void trace_trap(const char *expression, const char *file)
+static void caught_of(const struct trap_caught *caught, const struct world *world, struct trace_ending *ending)
 {
-    if (!trap.armed)
-        return;
-    trap.armed = false;
-    snprintf(trap.text, sizeof trap.text, "%s: %s", file, expression);
-    longjmp(trap.back, 1);
+    *ending = (struct trace_ending){
+        .outcome = "crash",
+        .steps = world->scene.step,
+        .digest = world->digest,
+        .digested = true,
+    };
+    snprintf(ending->checker, sizeof ending->checker, "%s", caught->checker);
+    memcpy(ending->invariant, caught->text, sizeof ending->invariant);
+    memcpy(ending->text, caught->text, sizeof ending->text);
 }
 
-/* False: no memory. */
-static bool live(struct trace_runner *runner, const struct world_options *options, struct trace_ending *ending)
+bool trace_live(const struct trace_life *life)
 {
+    struct trace_runner *runner = life->runner;
+    struct trace_outcome *outcome = life->outcome;
     struct world_result result;
-    const struct world *world = runner->world;
-    if (setjmp(trap.back) != 0) {
-        *ending = (struct trace_ending){
-            .outcome = "crash",
-            .checker = "assertion",
-            .steps = world->scene.step,
-            .digest = world->digest,
-            .digested = true,
-        };
-        memcpy(ending->invariant, trap.text, sizeof ending->invariant);
-        memcpy(ending->text, trap.text, sizeof ending->text);
-        return true;
-    }
-    trap.armed = true;
-    const bool lived = world_run(runner->world, options, &result);
-    trap.armed = false;
-    if (lived)
-        ending_of(&result, ending);
-    return lived;
+    struct trap_caught caught;
+    if (!trap_live(runner->world, &life->options, &result, &caught) || (life->to != NULL && life->to->lost))
+        return false;
+    if (caught.checker != NULL)
+        caught_of(&caught, runner->world, &outcome->ending);
+    else
+        ending_of(&result, &outcome->ending);
+    outcome->difference = tracer_difference(runner->tracer);
+    outcome->skipped = tracer_skipped(runner->tracer);
+    outcome->end_ns = runner->world->scene.now_ns;
+    outcome->healed = runner->world->scene.healed;
+    return true;
+}
+
+static bool live(const struct trace_life *life)
+{
+    return life->runner->apart ? trace_live_apart(life) : trace_live(life);
 }
 
 bool trace_record(struct trace_runner *runner, uint64_t seed, enum profile profile, struct trace *trace)
 {
-    const struct world_options options = {
-        .seed = seed,
-        .profile = profile,
-        .safety_only = runner->safety_only,
-        .search = runner->search,
-        .observer = runner->observer,
-        .tracer = runner->tracer,
+    struct trace_outcome outcome;
+    const struct trace_life life = {
+        .runner = runner,
+        .options = {
+            .seed = seed,
+            .profile = profile,
+            .safety_only = runner->safety_only,
+            .search = runner->search,
+            .observer = runner->observer,
+            .tracer = runner->tracer,
+        },
+        .to = trace,
+        .outcome = &outcome,
     };
     tracer_set(runner->tracer, NULL, NULL, MATCH_EXACT, trace);
-    return live(runner, &options, &trace->ending) && !trace->lost;
+    if (!live(&life))
+        return false;
+    trace->ending = outcome.ending;
+    return true;
 }
 
 bool trace_replay(struct trace_runner *runner, const struct trace *trace, const uint8_t *dropped,
                   enum tracer_match match, struct trace *to, struct trace_outcome *outcome)
 {
-    const struct world_options options = {
-        .seed = trace->swarm.seed,
-        .swarm = &trace->swarm,
-        .profile = trace->swarm.profile,
-        .safety_only = runner->safety_only,
-        .search = runner->search,
-        .observer = runner->observer,
-        .tracer = runner->tracer,
+    const struct trace_life life = {
+        .runner = runner,
+        .options = {
+            .seed = trace->swarm.seed,
+            .swarm = &trace->swarm,
+            .profile = trace->swarm.profile,
+            .safety_only = runner->safety_only,
+            .search = runner->search,
+            .observer = runner->observer,
+            .tracer = runner->tracer,
+        },
+        .to = to,
+        .outcome = outcome,
     };
     tracer_set(runner->tracer, trace, dropped, match, to);
-    if (!live(runner, &options, &outcome->ending) || (to != NULL && to->lost))
+    if (!live(&life))
         return false;
-    outcome->difference = tracer_difference(runner->tracer);
-    outcome->skipped = tracer_skipped(runner->tracer);
     if (to != NULL) {
         to->ending = outcome->ending;
         memcpy(to->note, trace->note, sizeof to->note);
     }
     return true;
+}
+
+bool trace_broke_off(const struct trace_ending *ending)
+{
+    return strcmp(ending->checker, "signal") == 0 || strcmp(ending->checker, "hang") == 0;
 }
 
 bool trace_fails_alike(const struct trace_ending *a, const struct trace_ending *b)

@@ -329,7 +329,7 @@ bool tracer_met(const struct tracer *tracer, uint32_t index) { return tracer->me
 uint32_t tracer_skipped(const struct tracer *tracer)
 {
     uint32_t skipped = 0;
-    for (uint32_t i = 0; i < tracer->from->count; i++)
+    for (uint32_t i = 0; tracer->from != NULL && i < tracer->from->count; i++)
         skipped += tracer->met[i] == 0 && !decision_is_off(tracer, i);
     return skipped;
 }

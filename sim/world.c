@@ -171,7 +171,7 @@ static bool world_begin(struct world *world, const struct world_options *options
     world_bound(scene, options->inputs_max, scene->swarm.inputs_max, scene->swarm.safety_ns);
     if (options->tracer != NULL)
         tracer_begin(options->tracer, &scene->choose, &scene->swarm, &scene->now_ns);
-    if (!world_reset(world, options->seed))
+    if (!world_reset(world, scene->swarm.seed))
         return false;
     nemesis_start(world);
     reconfigure_start(world);
