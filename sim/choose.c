@@ -6,7 +6,7 @@
 
 static const uint8_t site_kinds[SITES] = {
 #define SITE(name, kind, subject, head, unit, text) CHOOSE_##kind,
-#include "choose_sites.h"
+#include "choose_sites.def"
 #undef SITE
 };
 

@@ -1,6 +1,6 @@
 /* Every choice that the simulator makes goes through choose(site, who, n) and its helpers.
  *
- * A *site* is a place that chooses (choose_sites.h). Drawn, each pair of kind and chooser has its own stream, so that a
+ * A *site* is a place that chooses (choose_sites.def). Drawn, each pair of kind and chooser has its own stream, so that a
  * fault taken away, or a node that asks once more, does not reshuffle all other choices. 0 is the tame choice ("no
  * fault", "the usual place"); of delays it is the typical one.
  *
@@ -77,7 +77,7 @@ enum choose_class {
 
 enum choose_site {
 #define SITE(name, kind, subject, head, unit, text) SITE_##name,
-#include "choose_sites.h"
+#include "choose_sites.def"
 #undef SITE
     SITES,
 };
