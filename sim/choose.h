@@ -1,7 +1,7 @@
 /* Every choice that the simulator makes goes through choose(site, who, n) and its helpers.
  *
- * A *site* is a place that chooses (choose_sites.def). Drawn, each pair of kind and chooser has its own stream, so that a
- * fault taken away, or a node that asks once more, does not reshuffle all other choices. 0 is the tame choice ("no
+ * A *site* is a place that chooses (choose_sites.def). Drawn, each pair of kind and chooser has its own stream, so that
+ * a fault taken away, or a node that asks once more, does not reshuffle all other choices. 0 is the tame choice ("no
  * fault", "the usual place"); of delays it is the typical one.
  *
  * A tracer (tracer.h) may look on: it notes what is not tame, or says what to choose, and then nothing is drawn. For it
