@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cousins.h"
 #include "explore.h"
 #include "trace_file.h"
 #include "transcript.h"
@@ -196,11 +197,14 @@ static enum trace_verdict shrink_into(const struct trace_command *command, struc
         return VERDICT_PASSED;
     }
     runner->apart = trace_broke_off(&trace->ending);
-    if (!shrink_trace(runner, trace, options, report)) {
+    const uint64_t seed = trace->swarm.seed;
+    if (!cousins_shrink(runner, trace, options, report)) {
         fprintf(stderr, "raftsim: the trace does not fail as it says: %s: %s\n", trace->ending.checker,
                 trace->ending.invariant);
         return VERDICT_DIFFERENT;
     }
+    if (trace->swarm.seed != seed)
+        fprintf(stderr, "  seed %" PRIu64 " fails alike, and gets smaller\n", trace->swarm.seed);
     trace->build = command->build;
     return trace_save(trace, command->path, TRACE_WHOLE) ? VERDICT_LIVED : VERDICT_INTERNAL;
 }

@@ -1,5 +1,6 @@
 /* Shrinking: what is left of a failure that was planted. The faults are real, the bug is not: somebody looks on and
  * takes offence at lost frames, so that the smallest trace is known. */
+#include "../sim/cousins.h"
 #include "../sim/observe.h"
 #include "../sim/shrink.h"
 #include "../sim/trap.h"
@@ -7,6 +8,7 @@
 
 #include <signal.h>
 
+enum { HARD_LOST = 40 };
 enum offence_kind { OFFENCE_CHECK, OFFENCE_SIGNAL, OFFENCE_HANG, OFFENCE_KILL };
 
 /* Fails when so many frames have been lost. */
@@ -19,6 +21,7 @@ struct offence {
     uint32_t lost_max;
     uint32_t life;      /* of the schedule */
     uint32_t only_life; /* 0: in any of them */
+    uint64_t hard_seed; /* where it takes HARD_LOST */
 };
 
 static void offence_see(struct observer *observer, const struct observed *observed)
@@ -32,7 +35,8 @@ static void offence_see(struct observer *observer, const struct observed *observ
         return;
     if (offence->only_life != 0 && offence->life != offence->only_life)
         return;
-    if (++offence->lost != offence->lost_max)
+    const bool hard = offence->runner.world->scene.swarm.seed == offence->hard_seed;
+    if (++offence->lost != (hard ? HARD_LOST : offence->lost_max))
         return;
     if (offence->kind == OFFENCE_SIGNAL)
         raise(SIGSEGV);
@@ -104,6 +108,50 @@ TEST(what_is_left_fails_the_same_way_every_time)
         EXPECT(outcome.ending.digest == trace->ending.digest && outcome.ending.steps == trace->ending.steps);
         EXPECT(trace_fails_alike(&outcome.ending, &trace->ending));
     }
+    offence_free(offence);
+}
+
+/* The first life takes many faults to fail, others that fail alike take two. */
+TEST(of_lives_that_fail_alike_one_that_gets_small_is_shrunk)
+{
+    struct offence *offence = offence_new(HARD_LOST, 1);
+    struct trace *trace = &offence->trace;
+    const struct shrink_options options = { .attempts_max = 3000 };
+    struct shrink_report report;
+    struct trace_outcome outcome;
+    offence->hard_seed = trace->swarm.seed;
+    offence->lost_max = 2;
+    EXPECT(cousins_shrink(&offence->runner, trace, &options, &report));
+    EXPECT(trace->swarm.seed != offence->hard_seed);
+    EXPECT(trace->count >= 2 && trace->count <= COUSINS_SMALL);
+    EXPECT_EQUAL(report.after, trace->count);
+    EXPECT_TEXT(trace->ending.invariant, "* frames are lost");
+    EXPECT(trace_replay(&offence->runner, trace, NULL, MATCH_EXACT, NULL, &outcome));
+    EXPECT(trace_fails_alike(&outcome.ending, &trace->ending));
+    offence_free(offence);
+}
+
+static bool is_used_up(void *context)
+{
+    uint32_t *left = context;
+    *left -= *left > 0 ? 1 : 0;
+    return *left == 0;
+}
+
+/* ... and where no other fails alike the first is. */
+TEST(what_no_other_life_shares_is_shrunk_all_the_same)
+{
+    struct offence *offence = offence_new(HARD_LOST, 1);
+    struct trace *trace = &offence->trace;
+    uint32_t left = 2000;
+    const struct shrink_options options = { .over = is_used_up, .context = &left };
+    struct shrink_report report;
+    offence->hard_seed = trace->swarm.seed;
+    offence->lost_max = UINT32_MAX;
+    EXPECT(cousins_shrink(&offence->runner, trace, &options, &report));
+    EXPECT_EQUAL(trace->swarm.seed, offence->hard_seed);
+    EXPECT(trace->count >= HARD_LOST && trace->count < report.before / 2);
+    EXPECT(!report.finished);
     offence_free(offence);
 }
 
