@@ -602,17 +602,23 @@ TEST(whose_map_is_aimed_at_another_checkpoint_has_none_to_offer)
     cluster_free(cluster);
 }
 
+/* The follower is down and has twelve damaged pages, which have changed in the memory of all others since. */
+static struct cluster *cluster_with_changed_pages(uint32_t *slot)
+{
+    struct cluster *cluster = cluster_with_checkpoint(slot);
+    rot_pages(cluster, *slot, 0, 12);
+    node_crash(cluster->nodes[*slot]);
+    for (uint32_t key = 0; key < KEYS; key++)
+        put(cluster, key, 0xee);
+    EXPECT(replica_at(cluster, elected(cluster))->checkpoint.dirty_count > 12);
+    cluster->pages_to[*slot] = 0;
+    return cluster;
+}
+
 TEST(pages_that_changed_since_are_read_from_the_disk)
 {
     uint32_t slot;
-    struct cluster *cluster = cluster_with_checkpoint(&slot);
-    rot_pages(cluster, slot, 0, 12);
-    node_crash(cluster->nodes[slot]);
-    for (uint32_t key = 0; key < KEYS; key++)
-        put(cluster, key, 0xee);
-    const uint32_t leader = elected(cluster);
-    EXPECT(replica_at(cluster, leader)->checkpoint.dirty_count > 12);
-    cluster->pages_to[slot] = 0;
+    struct cluster *cluster = cluster_with_changed_pages(&slot);
     start(cluster, slot);
     expect_equal_states(cluster, slot);
     EXPECT(cluster->pages_to[slot] >= 12);
@@ -642,12 +648,7 @@ TEST(the_more_is_wanted_the_faster_it_is_pulled)
 TEST(pages_that_come_one_by_one_are_written_together)
 {
     uint32_t slot;
-    struct cluster *cluster = cluster_with_checkpoint(&slot);
-    rot_pages(cluster, slot, 0, 12);
-    node_crash(cluster->nodes[slot]);
-    for (uint32_t key = 0; key < KEYS; key++)
-        put(cluster, key, 0xee);
-    cluster->pages_to[slot] = 0;
+    struct cluster *cluster = cluster_with_changed_pages(&slot);
     start(cluster, slot);
     const uint64_t before = cluster->nodes[slot]->data_writes;
     expect_equal_states(cluster, slot);
