@@ -106,7 +106,7 @@ static const char help[] =
     "                            work needs a low one; below 0 takes CAP_SYS_NICE (default: as it was started)\n"
     "  --unsafe-buffered         without O_DIRECT: for development on filesystems that lack it\n"
     "  --record FILE[,SIZE]      a flight recorder: keeps the latest inputs of this node in FILE, for raftsim replay;\n"
-    "                            SIZE (1G) bounds the file. What FILE held is kept as FILE.before\n"
+    "                            SIZE (4G) bounds the file. What FILE held is kept as FILE.before\n"
     "  --log-level debug|info|warn|error   (default info)\n"
     "  --log-format text|json    lines on stderr (default text)\n"
     "  -h, --help, --version\n"

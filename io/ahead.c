@@ -86,7 +86,9 @@ void ahead_open(struct ahead *ahead, const uint8_t *region, uint64_t bytes)
     const int result = pthread_create(&ahead->thread, NULL, ahead_run, ahead);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     ahead->running = result == 0;
-    if (!ahead->running)
+    if (ahead->running)
+        pthread_setname_np(ahead->thread, "ahead");
+    else
         LOG(LOG_LEVEL_WARN, "no-memory-ahead", FIELD_TEXT("cause", strerror(result)));
 }
 

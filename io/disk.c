@@ -111,7 +111,7 @@ static int pool_start_threads(struct disk_pool *pool)
         *thread = (struct disk_thread){ .pool = pool, .lane = &pool->lanes[thread_lanes[pool->thread_count]] };
         result = -pthread_create(&thread->thread, NULL, pool_run, thread);
         if (result == 0)
-            pool->thread_count++;
+            pthread_setname_np(pool->threads[pool->thread_count++].thread, "disk");
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;

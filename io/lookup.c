@@ -37,6 +37,7 @@ struct lookup *lookup_start(const char *text)
         free(lookup);
         return NULL;
     }
+    pthread_setname_np(thread, "lookup");
     pthread_detach(thread);
     return lookup;
 }

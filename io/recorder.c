@@ -308,6 +308,20 @@ static bool segment_next(struct recorder *recorder)
     return true;
 }
 
+/* Whether the chunk at this offset of the half is for records. While a child writes the anchor, that may take the upper
+ * half of the half, however long it takes: only a state that is larger than that is too large. */
+static bool record_chunk_fits(struct recorder *recorder, uint64_t offset)
+{
+    const uint64_t end = offset + RECORDING_CHUNK_BYTES;
+    if (!recorder_reap(recorder) && end > recorder->header.half_bytes / 2)
+        return false;
+    atomic_store(&recorder->shared->records_end, end);
+    if (end <= atomic_load(&recorder->shared->anchor_begin))
+        return true;
+    atomic_store(&recorder->shared->records_end, offset);
+    return false;
+}
+
 /* Room for a record in the open chunk, or in another one. */
 static bool recorder_room(struct recorder *recorder, uint32_t bytes)
 {
@@ -323,11 +337,8 @@ static bool recorder_room(struct recorder *recorder, uint32_t bytes)
                    recording_encode_mark(RECORDING_PAD, recorder->digest, &place, chunks_room(recorder->chunks)));
     }
     const uint64_t next = recorder->position + RECORDING_CHUNK_BYTES;
-    atomic_store(&recorder->shared->records_end, next + RECORDING_CHUNK_BYTES);
-    if (next + RECORDING_CHUNK_BYTES > atomic_load(&recorder->shared->anchor_begin)) {
-        atomic_store(&recorder->shared->records_end, next);
+    if (!record_chunk_fits(recorder, next))
         return segment_next(recorder);
-    }
     if (!chunks_next(recorder->chunks, segment_offset(recorder) + next))
         return recorder_pause(recorder, "the disk is too slow");
     recorder->position = next;
@@ -398,7 +409,9 @@ void recorder_close(struct recorder *recorder, bool ended)
                    recording_encode_mark(RECORDING_END, recorder->digest, &place, chunks_room(recorder->chunks)));
     }
     if (recorder->child != 0) {
-        kill(recorder->child, SIGKILL); /* the anchor before this one is whole */
+        /* Behind a gap there is no other way to the latest records; else the anchor before this one is whole. */
+        if (!ended || recorder->header.follows)
+            kill(recorder->child, SIGKILL);
         waitpid(recorder->child, NULL, 0);
     }
     if (recorder->pause_ns_max > 0)

@@ -22,8 +22,8 @@
 #include "../core/recording.h"
 #include "../core/replica.h"
 
-#define RECORDER_BYTES_DEFAULT (UINT64_C(1) << 30)
-#define RECORDER_PERIOD_NS UINT64_C(10000000)
+#define RECORDER_BYTES_DEFAULT (UINT64_C(4) << 30)
+#define RECORDER_PERIOD_NS UINT64_C(50000000)
 enum { RECORDER_ERROR_BYTES = 512 };
 
 struct recorder;

@@ -172,6 +172,7 @@ int chunks_open(int fd, struct recorder_chunks **opened)
         free(chunks);
         return -result;
     }
+    pthread_setname_np(chunks->thread, "recorder");
     take_signals(chunks);
     *opened = chunks;
     return 0;

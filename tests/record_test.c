@@ -90,6 +90,27 @@ TEST(a_killed_leader_and_its_followers_replay_to_the_same_outputs)
     process_end();
 }
 
+/* The child that writes an anchor of this node's state; 0: there is none. */
+static pid_t child_of(pid_t pid)
+{
+    char path[64];
+    char text[OUTPUT_BYTES];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    process_read_file(path, text);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+/* No anchor is being written any more, and no gap is waiting for one to end. */
+static void settle(const struct cluster *cluster)
+{
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        for (uint32_t quiet = 0; quiet < 20; quiet++) {
+            if (child_of(cluster->pid[slot]) != 0)
+                quiet = 0;
+            sleep_ms(20);
+        }
+}
+
 TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
 {
     struct cluster cluster;
@@ -99,6 +120,7 @@ TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
         for (; segment_of(slot) < SEGMENTS_WANTED && rounds < ROUNDS_MAX; rounds++)
             load(&cluster);
     EXPECT(rounds < ROUNDS_MAX);
+    settle(&cluster);
     stop_all(&cluster);
     for (uint32_t slot = 0; slot < NODES; slot++) {
         const struct process_result result = replay(record_paths[slot]);
@@ -106,6 +128,36 @@ TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
         EXPECT(strstr(result.out, "\"first_step\":1,") == NULL);
         EXPECT(strstr(result.out, "\"ended\":true") != NULL);
     }
+    process_end();
+}
+
+/* The child may be as late as a busy machine makes it: what the loop records meanwhile takes nothing of its room. */
+TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
+{
+    struct cluster cluster;
+    cluster_up(&cluster);
+    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const char *const argv[] = { "raftbench", "--endpoints", cluster.endpoints, "--inflight", "64", "--value-bytes",
+                                 "8K",        "--keys",      "random:500",      "--warmup",   "0s", "--duration",
+                                 "10m",       NULL };
+    const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
+    pid_t child = 0;
+    const uint64_t deadline_ns = clock_now_ns() + WAIT_MS * NS_PER_MS;
+    while (child == 0 && clock_now_ns() < deadline_ns)
+        child = child_of(cluster.pid[0]);
+    EXPECT(child > 0);
+    EXPECT_EQUAL(kill(child, SIGSTOP), 0);
+    EXPECT(cluster_log_says(&cluster, 0, "recording-gap", WAIT_MS));
+    const uint64_t segment = segment_of(0);
+    EXPECT_EQUAL(kill(child, SIGCONT), 0);
+    while (segment_of(0) < segment + 2 && clock_now_ns() < deadline_ns)
+        sleep_ms(20);
+    EXPECT(!cluster_log_says(&cluster, 0, "recording-stopped", 0));
+    EXPECT(segment_of(0) >= segment + 2);
+    process_kill(bench, SIGTERM);
+    close(null_fd);
+    stop_all(&cluster);
+    EXPECT_EQUAL(replay(record_paths[0]).status, 0);
     process_end();
 }
 
