@@ -21,6 +21,7 @@ struct settings {
     struct bench_options bench;
     uint64_t duration_ns;
     uint64_t warmup_ns;
+    uint64_t wait_ns; /* for a leader, and for the sessions */
     uint64_t pids[PIDS_MAX];
     uint32_t pid_count;
     const char *samples;
@@ -67,6 +68,7 @@ static void print_help(void)
         "  --duration T         of the measurement, such as 10s (10s, or no limit with --count)\n"
         "  --count N            stop after N operations\n"
         "  --warmup T           load before it that is not counted (1s)\n"
+        "  --wait T             for a leader before that (30s)\n"
         "  --key-bytes N        at least %d (16)\n"
         "  --value-bytes N      up to %u, suffix K allowed (128)\n"
         "  --keys fixed|seq|random:N   one key, a new key each time, or one of N (random:10000)\n"
@@ -183,6 +185,8 @@ static const char *parse_option(const char *name, const char *value, struct sett
         return text_parse_bytes(value, &bench->count_max) && bench->count_max > 0 ? NULL : "a number above 0";
     if (strcmp(name, "--warmup") == 0)
         return text_parse_duration(value, &settings->warmup_ns) ? NULL : "a time such as 1s, or 0s";
+    if (strcmp(name, "--wait") == 0)
+        return text_parse_duration(value, &settings->wait_ns) && settings->wait_ns > 0 ? NULL : "a time such as 30s";
     if (strcmp(name, "--key-bytes") == 0)
         return parse_range(value, BENCH_KEY_BYTES_MIN, limits_production.key_bytes_max, &bench->key_bytes);
     if (strcmp(name, "--value-bytes") == 0)
@@ -479,7 +483,7 @@ static bool is_full(const struct bench_report *report)
 static bool run(const struct settings *settings, struct bench *bench, struct outcome *outcome,
                 char error[BENCH_ERROR_BYTES])
 {
-    if (!bench_prepare(bench, clock_now_ns() + 30 * NS_PER_S, error))
+    if (!bench_prepare(bench, clock_now_ns() + settings->wait_ns, error))
         return false;
     if (settings->warmup_ns > 0 && (bench_run(bench, clock_now_ns() + settings->warmup_ns, error) < 0 || interrupted))
         return false;
@@ -539,6 +543,7 @@ int main(int argc, char **argv)
                    .seed = 1,
                    .interrupted = &interrupted },
         .warmup_ns = NS_PER_S,
+        .wait_ns = 30 * NS_PER_S,
     };
     if (!parse_arguments(argc, argv, &settings))
         return EXIT_USAGE;

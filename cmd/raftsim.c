@@ -15,6 +15,7 @@
 #include "../sim/explore.h"
 #include "../sim/playback.h"
 #include "../sim/scenario.h"
+#include "../sim/trace_run.h"
 #include "../sim/transcript.h"
 #include "../sim/trap.h"
 #include "../sim/world.h"
@@ -63,6 +64,7 @@ static const char usage_run[] =
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
     "  --no-shrink      does not make the trace of a failure small\n"
+    "  --hang TIME      a schedule that takes longer has no end, and is killed (1m)\n"
     "  --quiet          no progress line\n"
     "\n"
     "A campaign of at least 1000 schedules in which an enabled fault, or with the mixed profile any fault, event or\n"
@@ -252,6 +254,7 @@ enum option_key {
     OPTION_STRICT,
     OPTION_LENIENT,
     OPTION_NO_SHRINK,
+    OPTION_HANG,
 };
 
 /* One table for all commands; `allowed` lists the keys that the command knows. */
@@ -279,6 +282,7 @@ static const struct option option_table[] = {
     { "strict", no_argument, NULL, OPTION_STRICT },
     { "lenient", no_argument, NULL, OPTION_LENIENT },
     { "no-shrink", no_argument, NULL, OPTION_NO_SHRINK },
+    { "hang", required_argument, NULL, OPTION_HANG },
     { "output", required_argument, NULL, 'o' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
@@ -314,6 +318,7 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_INPUTS: return parse_number(value, &options->inputs) && options->inputs > 0;
     case OPTION_BLESS: return options->bless = true;
     case OPTION_STRICT: options->mode = MODE_STRICT; return true;
+    case OPTION_HANG: return parse_time(value, &options->hang_seconds);
     case OPTION_NO_SHRINK: return options->no_shrink = true;
     case OPTION_LENIENT: options->mode = MODE_LENIENT; return true;
     case 'o': options->output = value; return true;
@@ -419,6 +424,58 @@ static bool look_finish(struct look *look, const struct options *options)
     return look_end(look, title);
 }
 
+/* How a seed's life ended. */
+struct seed_ending {
+    struct world_result result;
+    struct trap_caught caught; /* an assertion, a signal, no end */
+    enum outcome outcome;
+};
+
+static void print_ending(const struct options *options, const struct world *world, const struct seed_ending *ending)
+{
+    const struct check_failure *failure = ending->result.failure;
+    if (!options->look.log && !options->quiet)
+        swarm_print(&world->scene.swarm, stdout);
+    if (!options->quiet)
+        transcript_nodes(world, stdout);
+    printf("seed %" PRIu64 ": %s after %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64 " ns; digest %016" PRIx64 "\n",
+           options->seed, outcome_text(ending->outcome), ending->result.steps, world->scene.coverage.calls,
+           world->scene.now_ns, ending->result.digest);
+    if (ending->caught.checker != NULL)
+        printf("%s: %s\n", ending->caught.checker, ending->caught.text);
+    else if (failure != NULL)
+        printf("%s at step %" PRIu64 ": %s\n", check_kind_text(failure->kind), failure->step, failure->text);
+}
+
+/* The exit code. */
+static int replay_seed(const struct options *options, struct world *world, struct look *look)
+{
+    struct seed_ending ending;
+    const struct world_options world_options = {
+        .seed = options->seed,
+        .profile = options->profile,
+        .search = true,
+        .observer = look_observer(look),
+        .inputs_max = options->inputs,
+    };
+    current_world = world;
+    trap_signals(TRACE_STILL_MS);
+    const bool lived = trap_live(world, &world_options, &ending.result, &ending.caught);
+    current_world = NULL;
+    if (!lived) {
+        fprintf(stderr, "raftsim: out of memory\n");
+        return EXIT_INTERNAL;
+    }
+    if (ending.caught.checker != NULL)
+        ending.result = (struct world_result){ .steps = world->scene.step, .digest = world->digest };
+    ending.outcome = ending.caught.checker != NULL ? OUTCOME_CRASHED : outcome_of(ending.result.failure);
+    const bool shown = look_finish(look, options);
+    if (look_stopped(look))
+        return shown ? EXIT_OK : EXIT_INTERNAL;
+    print_ending(options, world, &ending);
+    return shown || ending.outcome != OUTCOME_PASSED ? (int)exit_code_of(ending.outcome) : EXIT_INTERNAL;
+}
+
 static int replay(struct options *options)
 {
     if (playback_is_file(options->target))
@@ -429,37 +486,11 @@ static int replay(struct options *options)
     if (!parse_number(options->target, &options->seed))
         return raftsim_replay_file(options, &look);
     struct world *world = world_new();
-    struct world_result result;
-    const struct world_options world_options = {
-        .seed = options->seed,
-        .profile = options->profile,
-        .search = true,
-        .observer = look_observer(&look),
-        .inputs_max = options->inputs,
-    };
-    current_world = world;
-    if (world == NULL || !world_run(world, &world_options, &result)) {
+    const int code = world != NULL ? replay_seed(options, world, &look) : EXIT_INTERNAL;
+    if (world == NULL)
         fprintf(stderr, "raftsim: out of memory\n");
-        return EXIT_INTERNAL;
-    }
-    const bool shown = look_finish(&look, options);
-    if (look_stopped(&look)) {
-        world_free(world);
-        return shown ? EXIT_OK : EXIT_INTERNAL;
-    }
-    if (!options->look.log && !options->quiet)
-        swarm_print(&world->scene.swarm, stdout);
-    if (!options->quiet)
-        transcript_nodes(world, stdout);
-    const enum outcome outcome = outcome_of(result.failure);
-    printf("seed %" PRIu64 ": %s after %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64 " ns; digest %016" PRIx64 "\n",
-           options->seed, outcome_text(outcome), result.steps, world->scene.coverage.calls, world->scene.now_ns,
-           result.digest);
-    if (result.failure != NULL)
-        printf("%s at step %" PRIu64 ": %s\n", check_kind_text(result.failure->kind), result.failure->step,
-               result.failure->text);
     world_free(world);
-    return shown || outcome != OUTCOME_PASSED ? (int)exit_code_of(outcome) : EXIT_INTERNAL;
+    return code;
 }
 
 static int digest(const struct options *options)
@@ -526,7 +557,7 @@ static int scenarios(const struct options *options)
 static int command(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    struct options options = { .seed = 1, .shards = 1, .trace_dir = "." };
+    struct options options = { .seed = 1, .shards = 1, .trace_dir = ".", .hang_seconds = 60 };
     if (argc > 0)
         raftsim_program = argv[0];
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -542,7 +573,8 @@ static int command(int argc, char **argv)
     if (strcmp(argv[1], "run") == 0) {
         code =
             parse_options(argc - 1, argv + 1, usage_run,
-                          " seed count for shard jobs profile json jsonl commit keep-going trace-dir quiet no-shrink ",
+                          " seed count for shard jobs profile json jsonl commit keep-going trace-dir quiet no-shrink "
+                          "hang ",
                           WANTS_NOTHING, &options);
         if (options.count == 0)
             options.count = options.seconds > 0 ? UINT64_MAX : RUN_COUNT;

@@ -28,6 +28,7 @@ struct options {
     uint64_t seed;
     uint64_t count;   /* 0: not given */
     uint64_t seconds; /* 0: as long as it takes */
+    uint64_t hang_seconds;
     uint64_t shard;
     uint64_t shards;
     uint32_t jobs;

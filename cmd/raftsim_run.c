@@ -12,7 +12,7 @@
 #include "../sim/coverage.h"
 #include "raftsim.h"
 
-enum { HANG_MS = 60000, TOTALS_MS = 1000, PATH_BYTES = 4096 };
+enum { TOTALS_MS = 1000, PATH_BYTES = 4096 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -208,7 +208,7 @@ static int run_campaign(const struct options *options, struct report *report)
         .jobs = options->jobs,
         .profile = options->profile,
         .keep_going = options->keep_going,
-        .hang_ms = HANG_MS,
+        .hang_ms = options->hang_seconds * 1000,
     };
     struct campaign *campaign = campaign_start(&campaign_options);
     if (campaign == NULL) {

@@ -399,30 +399,54 @@ static void bench_on_reply(void *context, uint64_t now_ns, const struct reply *r
 
 /* ---- the leader ---- */
 
-static bool bench_find_leader(struct bench *bench, uint64_t deadline_ns)
+/* What a search for it has met. */
+struct search {
+    uint32_t answered; /* bit per endpoint */
+    char last[128];    /* why one did not, while there was time */
+};
+
+static bool bench_find_leader(struct bench *bench, uint64_t deadline_ns, struct search *search)
 {
     for (uint32_t slot = 0; slot < client_endpoint_count(bench->client); slot++) {
         struct node_status status;
         const uint64_t now_ns = clock_now_ns();
         client_set_timeout(bench->client, u64_max(deadline_ns, now_ns + NS_PER_MS) - now_ns);
-        if (client_status(bench->client, slot, &status).outcome == CLIENT_OK && status.role == RAFT_LEADER) {
+        const bool answered = client_status(bench->client, slot, &status).outcome == CLIENT_OK;
+        if (answered && status.role == RAFT_LEADER) {
             bench->wire.leader = slot;
             return true;
         }
+        search->answered |= answered ? 1u << slot : 0;
+        if (!answered && (search->last[0] == '\0' || clock_now_ns() < deadline_ns))
+            snprintf(search->last, sizeof search->last, "%s", client_error_text(bench->client));
     }
     return false;
+}
+
+static void bench_tell_leaderless(const struct bench *bench, const struct search *search, char error[BENCH_ERROR_BYTES])
+{
+    const uint32_t count = client_endpoint_count(bench->client);
+    const uint32_t answered = (uint32_t)__builtin_popcount(search->answered);
+    const int written = snprintf(error, BENCH_ERROR_BYTES, "no leader at %.100s: %u of %u endpoint%s answered",
+                                 bench->options.endpoints, answered, count, count == 1 ? "" : "s");
+    char *rest = error + written;
+    const size_t room = BENCH_ERROR_BYTES - (size_t)written;
+    if (answered < count && search->last[0] != '\0')
+        snprintf(rest, room, " (last: %s)", search->last);
+    else if (answered > 0)
+        snprintf(rest, room, ", and none of them leads");
 }
 
 /* Finds the leader and connects anew. Blocks: whatever waits meanwhile, waits for the leader. */
 static bool bench_connect(struct bench *bench, uint64_t deadline_ns, char error[BENCH_ERROR_BYTES])
 {
+    struct search search = { .answered = 0 };
     wire_disconnect(&bench->wire);
-    while (!bench_find_leader(bench, deadline_ns)
+    while (!bench_find_leader(bench, deadline_ns, &search)
            || !wire_connect(&bench->wire, bench->options.spread_reads, deadline_ns)) {
         bench->now_ns = clock_now_ns();
         if (bench->now_ns >= deadline_ns || bench_interrupted(bench)) {
-            snprintf(error, BENCH_ERROR_BYTES, "no leader at %s; last: %s", bench->options.endpoints,
-                     client_error_text(bench->client));
+            bench_tell_leaderless(bench, &search, error);
             return false;
         }
         nanosleep(&(struct timespec){ .tv_nsec = (long)(10 * NS_PER_MS) }, NULL);

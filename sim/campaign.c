@@ -192,9 +192,10 @@ static void campaign_bury(struct campaign *campaign, struct campaign_worker *wor
                  (unsigned long long)campaign->options.hang_ms);
     else if (worker->assertion[0] != '\0')
         snprintf(failure.text, sizeof failure.text, "%s", worker->assertion);
+    else if (WIFSIGNALED(status))
+        snprintf(failure.text, sizeof failure.text, "the worker was ended by signal %d", WTERMSIG(status));
     else
-        snprintf(failure.text, sizeof failure.text, "the worker died of signal %d, or with status %d",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+        snprintf(failure.text, sizeof failure.text, "the worker ended itself with status %d", WEXITSTATUS(status));
     if (number == UINT64_MAX)
         failure.number = campaign_number(campaign, atomic_load(&campaign->next));
     campaign_keep(campaign, worker, &failure);

@@ -44,6 +44,7 @@ static const char *const kind_texts[] = {
     [CHECK_TIMER] = "timer",
     [CHECK_DEADLINE] = "deadline",
     [CHECK_SCRUB] = "scrub",
+    [CHECK_REFUSAL] = "refusal",
     [CHECK_LINEAR] = "linear",
     [CHECK_LIVENESS] = "liveness",
     [CHECK_STOP] = "stop",
@@ -318,6 +319,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         check_log_new_leader(check, node, &view);
     check_promise_follow(check, node, &view, output);
     check_transfer_follow(check, node, replica, &view, output);
+    check_change_follow(check, node, &view, output);
     check_time_follow(check, node, &view, output);
     check_log_commit(check, node, &view);
     check_members_appended(check, node, &view);

@@ -56,6 +56,7 @@ enum check_kind {
     CHECK_TIMER,         /* a candidate that gets no vote holds up nobody */
     CHECK_DEADLINE,      /* who has waited longer than it may is turned away as late, and nobody else is */
     CHECK_SCRUB,         /* what is mended was damaged */
+    CHECK_REFUSAL,       /* who is told that a change would lose its quorum has asked for one that might */
     CHECK_LINEAR,        /* black-box search */
     CHECK_LIVENESS,      /* progress after healing within the bound */
     CHECK_STOP,          /* a node stopped for a reason that no injected fault explains */

@@ -136,8 +136,12 @@ struct ghost_node {
     uint64_t acked_term;     /* of acked_index: highest reported to the leader of that term */
     uint64_t acked_index;
 
-    bool asked_for_vote;        /* the input of the step under way is a request for a vote */
-    uint64_t transfer_since_ns; /* by its clock: when it began to hand over to view.transfer_target */
+    bool asked_for_vote;            /* the input of the step under way is a request for a vote... */
+    bool answered;                  /* ... an answer to an append request */
+    struct slice asked;             /* ... the frame of a client; borrowed until the step is over. Else empty */
+    uint32_t heard;                 /* leaders, by slot of the configuration in use: certainly heard in this term... */
+    uint64_t heard_ns[MEMBERS_MAX]; /* ... when last, by its clock */
+    uint64_t transfer_since_ns;     /* by its clock: when it began to hand over to view.transfer_target */
 
     struct ghost_moment *moments; /* of this life, both members ascending */
     uint32_t moment_count;
@@ -393,6 +397,10 @@ void check_transfer_asks(struct check *check, uint32_t node, const struct messag
 void check_transfer_campaign(struct check *check, uint32_t node, const struct message *message);
 void check_transfer_follow(struct check *check, uint32_t node, const struct replica *replica,
                            const struct replica_view *view, const struct output *output);
+
+/* check_change.c */
+void check_change_follow(struct check *check, uint32_t node, const struct replica_view *view,
+                         const struct output *output);
 
 /* check_time.c */
 void check_time_follow(struct check *check, uint32_t node, const struct replica_view *view,

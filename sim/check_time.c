@@ -10,13 +10,16 @@
 
 void check_input(struct check *check, uint32_t node, const struct input *input)
 {
+    struct ghost_node *ghost = &check->nodes[node];
     struct frame_header header;
     ASSERT(node < check->setup.node_count);
-    check->nodes[node].asked_for_vote = false;
+    ghost->asked_for_vote = ghost->answered = false;
+    ghost->asked = input->kind == INPUT_CLIENT_FRAME ? input->bytes : (struct slice){ .count = 0 };
     if (input->kind != INPUT_PEER_FRAME || input->bytes.count < sizeof header)
         return;
     memcpy(&header, input->bytes.bytes, sizeof header);
-    check->nodes[node].asked_for_vote = header.type == FRAME_VOTE_REQUEST;
+    ghost->asked_for_vote = header.type == FRAME_VOTE_REQUEST;
+    ghost->answered = header.type == FRAME_APPEND_RESPONSE;
 }
 
 /* Raft 3.4: who cannot be elected must not keep those from campaigning who can. A new term or a vote sets the timer

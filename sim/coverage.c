@@ -184,7 +184,7 @@ static uint64_t fault_schedules_min(enum fault_kind kind)
     return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 
-static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP; }
+static bool check_is_rare(enum check_kind kind) { return kind == CHECK_STOP || kind == CHECK_REFUSAL; }
 
 /* Logs make room again, and a minority is left only where logs cannot: too rare to wait for. */
 static bool world_is_expected(enum liveness_world world, bool rare)

@@ -33,6 +33,7 @@ static inline void observe(struct cluster *c, uint32_t n, uint32_t sent_before)
     struct node *node = c->nodes[n];
     check_set_step(c->check, ++c->step);
     check_step(c->check, n, node->replica, &node->output);
+    check_input(c->check, n, &(struct input){ .kind = INPUT_TICK }); /* the next one, unless it is a frame */
     for (uint32_t i = sent_before; i < node->sent_count; i++) {
         const struct slice frame = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
         if (node->sent[i].reply) {
@@ -105,7 +106,9 @@ static inline void deliver(struct cluster *c, uint32_t n)
     if (c->cut[n] || c->cut[to] || c->nodes[to]->replica == NULL)
         return;
     const uint32_t sent = c->nodes[to]->sent_count;
-    node_peer_frame(c->nodes[to], (struct slice){ .bytes = frame.bytes, .count = frame.count });
+    const struct slice bytes = { .bytes = frame.bytes, .count = frame.count };
+    check_input(c->check, to, &(struct input){ .kind = INPUT_PEER_FRAME, .bytes = bytes });
+    node_peer_frame(c->nodes[to], bytes);
     observe(c, to, sent);
 }
 
@@ -163,7 +166,12 @@ static inline struct request put(struct cluster *c, const char *value)
 static inline void propose(struct cluster *c, uint32_t n, const struct request *request)
 {
     const uint32_t sent = c->nodes[n]->sent_count;
-    node_request(c->nodes[n], 1, request);
+    uint8_t frame[NODE_FRAME_BYTES_MAX];
+    const struct slice bytes = { .bytes = frame, .count = request_bytes(request) };
+    EXPECT(bytes.count <= sizeof frame);
+    request_encode(request, c->nodes[n]->config.cluster_id, frame);
+    check_input(c->check, n, &(struct input){ .kind = INPUT_CLIENT_FRAME, .bytes = bytes });
+    node_client_frame(c->nodes[n], 1, bytes);
     observe(c, n, sent);
 }
 

@@ -197,9 +197,10 @@ static void ask_in_vain(struct cluster *c)
 TEST(a_timer_that_a_refused_candidate_puts_off_is_caught)
 {
     struct cluster *c = cluster_new();
+    const uint64_t compared = check_counts(c->check)[CHECK_TIMER];
     ask_in_vain(c);
     observe(c, 1, c->nodes[1]->sent_count);
-    EXPECT_EQUAL(check_counts(c->check)[CHECK_TIMER], 1);
+    EXPECT_EQUAL(check_counts(c->check)[CHECK_TIMER], compared + 1);
     EXPECT_TEXT(verdict(c), "none");
     ask_in_vain(c);
     c->nodes[1]->replica->election_deadline_ns++;

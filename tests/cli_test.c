@@ -313,6 +313,28 @@ TEST(raftbench_prints_what_it_measured_when_it_is_interrupted)
     small_cluster_end(&cluster);
 }
 
+TEST(raftbench_says_who_answered_when_nobody_leads)
+{
+    struct cluster cluster;
+    process_begin();
+    cluster_init(&cluster, 3); /* never started */
+    struct process_result result = RUN("raftbench", "--endpoints", cluster.endpoints, "--wait", "300ms");
+    expect_error(&result, 4, "raftbench: no leader at ");
+    expect_contains(result.error, ": 0 of 3 endpoints answered (last: ");
+    expect_contains(result.error, "Connection refused)");
+    expect_one_line(&result);
+    process_end();
+    small_cluster(&cluster, 3);
+    EXPECT_EQUAL(cluster_kill(&cluster, 0, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    EXPECT_EQUAL(cluster_kill(&cluster, 1, SIGKILL), PROCESS_SIGNALED + SIGKILL);
+    /* If it led, it steps down within an election timeout. */
+    (void)RUN("raftbench", "--endpoints", cluster.address[2], "--wait", "2s", "--warmup", "0s", "--duration", "2s");
+    result = RUN("raftbench", "--endpoints", cluster.address[2], "--wait", "1s");
+    expect_error(&result, 4, ": 1 of 1 endpoint answered, and none of them leads");
+    expect_one_line(&result);
+    process_end();
+}
+
 TEST(raftbench_keeps_its_time_without_a_leader_and_prints_what_it_measured)
 {
     struct cluster cluster;
