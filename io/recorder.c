@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,22 +56,38 @@ static uint64_t program_hash(void)
     return hash;
 }
 
+/* Begins as a recording does, or is empty: of a life that was killed at once. */
+static bool file_is_recording(int fd)
+{
+    struct stat status;
+    uint64_t magic = RECORDING_MAGIC;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && pread(fd, &magic, sizeof magic, 0) >= 0
+           && magic == RECORDING_MAGIC;
+}
+
+/* Or was it renamed meanwhile? */
+static bool file_has_name(int fd, const char *path)
+{
+    struct stat status, named;
+    return fstat(fd, &status) == 0 && stat(path, &named) == 0 && status.st_dev == named.st_dev
+           && status.st_ino == named.st_ino;
+}
+
 /* A recording that is there goes out of the way, unless its node still runs. 0, or a negative errno; -EEXIST: it is
  * something else. */
 static int file_make_way(const char *path)
 {
     char before[4096];
-    uint64_t magic = 0;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe is not waited for */
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
-    /* One of a life that was killed at once has nothing yet. */
-    const ssize_t got = read(fd, &magic, sizeof magic);
-    int result = got >= 0 && (magic == RECORDING_MAGIC || magic == 0) ? 0 : -EEXIST;
+    int result = file_is_recording(fd) ? 0 : -EEXIST;
     for (int retry = 0; result == 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; retry++) {
         result = retry == KILLED_RETRIES || errno != EWOULDBLOCK ? -EBUSY : 0;
         nanosleep(&(struct timespec){ .tv_nsec = (long)KILLED_WAIT_NS }, NULL);
     }
+    if (result == 0 && !file_has_name(fd, path))
+        result = -EBUSY; /* another process that starts to record there was faster */
     const int bytes = snprintf(before, sizeof before, "%s.before", path);
     if (result == 0 && (bytes < 0 || (size_t)bytes >= sizeof before))
         result = -ENAMETOOLONG;
@@ -78,6 +95,18 @@ static int file_make_way(const char *path)
         result = -errno;
     close(fd);
     return result;
+}
+
+/* From the start on it is told from files of other kinds, whatever ends this life. */
+static int file_mark(int fd)
+{
+    static alignas(RECORDING_BLOCK_BYTES) uint8_t block[RECORDING_BLOCK_BYTES];
+    const uint64_t magic = RECORDING_MAGIC;
+    memcpy(block, &magic, sizeof magic);
+    const ssize_t put = pwrite(fd, block, sizeof block, 0);
+    if (put != (ssize_t)sizeof block)
+        return put < 0 ? -errno : -ENOSPC;
+    return fdatasync(fd) == 0 ? 0 : -errno;
 }
 
 /* Reserved, so that a disk without room is found now. */
@@ -91,7 +120,11 @@ static int file_create(const char *path, uint64_t bytes)
     }
     if (fd < 0)
         return -errno;
-    int result = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) { /* another process has moved it out of the way */
+        close(fd);
+        return -EBUSY;
+    }
+    int result = file_mark(fd);
     if (result == 0 && fallocate(fd, 0, 0, (off_t)bytes) != 0)
         result = errno != EOPNOTSUPP ? -errno : ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;
     if (result == 0)
@@ -204,11 +237,12 @@ static bool recorder_reap(struct recorder *recorder)
     int status = 0;
     if (recorder->child == 0)
         return true;
-    if (waitpid(recorder->child, &status, WNOHANG) == 0)
+    const pid_t reaped = waitpid(recorder->child, &status, WNOHANG);
+    if (reaped == 0)
         return false;
     recorder->child = 0;
-    recorder->anchored = WIFEXITED(status) && WEXITSTATUS(status) == ANCHOR_WRITTEN;
-    const bool failed = !WIFEXITED(status) || WEXITSTATUS(status) == ANCHOR_FAILED;
+    recorder->anchored = reaped > 0 && WIFEXITED(status) && WEXITSTATUS(status) == ANCHOR_WRITTEN;
+    const bool failed = reaped < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == ANCHOR_FAILED;
     const uint64_t bytes = atomic_load(&recorder->shared->anchor_bytes);
     if (!recorder->anchored)
         atomic_store(&recorder->shared->anchor_begin, recorder->header.half_bytes);
@@ -349,6 +383,7 @@ static bool recorder_room(struct recorder *recorder, uint32_t bytes)
 
 void recorder_begin(struct recorder *recorder, const struct replica *replica)
 {
+    signal(SIGCHLD, SIG_DFL); /* who starts us may ignore it, and then nothing would be known of a child's end */
     recorder->replica = replica;
     recorder->header.region_bytes = replica_bytes(&recorder->header.limits);
     recorder->digest = RECORDING_DIGEST_START;

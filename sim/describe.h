@@ -60,5 +60,7 @@ void describe_reply(struct fields *fields, const struct reply *reply);
 void describe_event(struct fields *fields, const struct event *event);
 /* describe_state.c */
 void describe_replica(struct fields *fields, const struct replica *replica);
+/* Of a replica of simulated size all that it has; of one with gigabytes the store and the sessions. */
+uint64_t describe_digest(const struct swarm *swarm, const struct replica *replica);
 
 #endif

@@ -98,3 +98,13 @@ void describe_replica(struct fields *fields, const struct replica *replica)
         describe_peers(fields, &view, replica_configuration(replica));
     fields_number(fields, "clock", view.now_ns);
 }
+
+uint64_t describe_digest(const struct swarm *swarm, const struct replica *replica)
+{
+    enum { PAGES_MAX = 4096 };
+    struct replica_view view;
+    if (swarm->limits.pages_max <= PAGES_MAX)
+        return replica_digest(replica);
+    replica_inspect(replica, &view);
+    return view.state_digest;
+}

@@ -107,7 +107,7 @@ static void html_details_step(struct html *html, const struct observed *observed
     /* Of a frame whose sending was not seen, in a recording. */
     if (html->arrived == 0 && (input->kind == INPUT_PEER_FRAME || input->kind == INPUT_CLIENT_FRAME))
         describe_frame(fields, input->bytes);
-    fields_hash(fields, "digest", replica_digest(observed->step_of.replica));
+    fields_hash(fields, "digest", describe_digest(&html->swarm, observed->step_of.replica));
 }
 
 static void html_details_disk(struct html *html, const struct observed *observed)

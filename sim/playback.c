@@ -205,8 +205,7 @@ struct playback *playback_open(const struct playback_source *source, struct obse
         return NULL;
     playback->source = *source;
     if (!playback_segments(source, &playback->segments)) {
-        snprintf(error, PLAYBACK_ERROR_BYTES, "not a recording of version %d, or damaged at its beginning",
-                 RECORDING_VERSION);
+        playback_no_segments(source, error);
         playback_close(playback);
         return NULL;
     }

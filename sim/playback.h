@@ -34,6 +34,8 @@ struct playback_source {
 /* A file. False: error says why. */
 bool playback_file_open(struct playback_source *source, const char *path, char error[PLAYBACK_ERROR_BYTES]);
 void playback_file_close(struct playback_source *source);
+/* Does its node still write it? Then what is read changes meanwhile, and may look damaged. */
+bool playback_file_is_written(const struct playback_source *source);
 /* Bytes in memory, borrowed. */
 void playback_image(struct playback_source *source, const uint8_t *bytes, uint64_t count);
 /* Does it begin as a recording does? Total over any bytes. */
@@ -116,6 +118,8 @@ struct playback_segments {
 
 /* False: there is none. */
 bool playback_segments(const struct playback_source *source, struct playback_segments *segments);
+/* Why there is none. */
+void playback_no_segments(const struct playback_source *source, char error[PLAYBACK_ERROR_BYTES]);
 
 enum playback_anchor { PLAYBACK_ANCHOR_WHOLE, PLAYBACK_ANCHOR_NONE, PLAYBACK_ANCHOR_DAMAGED };
 

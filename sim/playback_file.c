@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,7 +32,14 @@ static bool file_read(const struct playback_source *source, uint64_t offset, voi
 bool playback_file_open(struct playback_source *source, const char *path, char error[PLAYBACK_ERROR_BYTES])
 {
     struct stat status;
-    *source = (struct playback_source){ .read = file_read, .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    *source = (struct playback_source){ .read = file_read, .fd = -1 };
+    /* A pipe must not be opened: who writes to it would have found its reader. */
+    const bool there = stat(path, &status) == 0;
+    if (there && !S_ISREG(status.st_mode)) {
+        snprintf(error, PLAYBACK_ERROR_BYTES, "not a file");
+        return false;
+    }
+    source->fd = there ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
     if (source->fd < 0 || fstat(source->fd, &status) != 0) {
         snprintf(error, PLAYBACK_ERROR_BYTES, "%s", strerror(errno));
         playback_file_close(source);
@@ -45,6 +54,14 @@ void playback_file_close(struct playback_source *source)
     if (source->fd >= 0)
         close(source->fd);
     source->fd = -1;
+}
+
+bool playback_file_is_written(const struct playback_source *source)
+{
+    if (source->fd < 0 || flock(source->fd, LOCK_SH | LOCK_NB) != 0)
+        return source->fd >= 0 && errno == EWOULDBLOCK;
+    flock(source->fd, LOCK_UN);
+    return false;
 }
 
 static bool image_read(const struct playback_source *source, uint64_t offset, void *to, size_t count)
@@ -119,6 +136,24 @@ bool playback_segments(const struct playback_source *source, struct playback_seg
         segments->count = 1;
     }
     return segments->count > 0;
+}
+
+void playback_no_segments(const struct playback_source *source, char error[PLAYBACK_ERROR_BYTES])
+{
+    uint8_t block[RECORDING_HEADER_BYTES];
+    struct recording_header header;
+    if (source->bytes < sizeof block)
+        snprintf(error, PLAYBACK_ERROR_BYTES, "its %" PRIu64 " bytes are only the beginning of a recording",
+                 source->bytes);
+    else if (source_read(source, 0, block, sizeof block)
+             && recording_header_decode((struct slice){ block, sizeof block }, &header)
+             && source->bytes != 2 * header.half_bytes)
+        snprintf(error, PLAYBACK_ERROR_BYTES, "it has %" PRIu64 " bytes, and had %" PRIu64 ": it is not all there",
+                 source->bytes, 2 * header.half_bytes);
+    else
+        snprintf(error, PLAYBACK_ERROR_BYTES,
+                 "not a recording of version %d, or nothing was recorded yet, or it is damaged at its beginning",
+                 RECORDING_VERSION);
 }
 
 static uint64_t segment_offset(const struct recording_header *header)

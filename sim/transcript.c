@@ -99,17 +99,6 @@ static void transcript_event(FILE *file, const struct event *event)
         fprintf(file, " %" PRIu64 "]", event->b);
 }
 
-/* Of a replica of simulated size all that it has; of one with gigabytes the store and the sessions. */
-static uint64_t transcript_digest(const struct transcript *transcript, const struct replica *replica)
-{
-    enum { PAGES_MAX = 4096 };
-    struct replica_view view;
-    if (transcript->fields.swarm->limits.pages_max <= PAGES_MAX)
-        return replica_digest(replica);
-    replica_inspect(replica, &view);
-    return view.state_digest;
-}
-
 static void transcript_step(struct transcript *transcript, const struct observed *observed)
 {
     FILE *file = transcript->file;
@@ -120,7 +109,7 @@ static void transcript_step(struct transcript *transcript, const struct observed
     for (uint32_t i = 0; i < output->effect_count; i++)
         if (output->effects[i].kind == EFFECT_REFUSE)
             fprintf(file, " > refuse (%s)", frame_verdict_text(output->effects[i].verdict));
-    fprintf(file, " #%016" PRIx64, transcript_digest(transcript, observed->step_of.replica));
+    fprintf(file, " #%016" PRIx64, describe_digest(transcript->fields.swarm, observed->step_of.replica));
 }
 
 static void transcript_cuts(FILE *file, uint32_t cuts)

@@ -114,7 +114,9 @@ static void settle(const struct cluster *cluster)
 TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
 {
     struct cluster cluster;
+    signal(SIGCHLD, SIG_IGN); /* is inherited, and must not matter */
     cluster_up(&cluster);
+    signal(SIGCHLD, SIG_DFL);
     uint32_t rounds = 0;
     for (uint32_t slot = 0; slot < NODES; slot++)
         for (; segment_of(slot) < SEGMENTS_WANTED && rounds < ROUNDS_MAX; rounds++)
@@ -202,10 +204,86 @@ TEST(a_record_that_was_altered_is_damage)
     EXPECT_EQUAL(cut.status, 1);
     EXPECT(strstr(cut.out, "\"verdict\":\"damaged\"") != NULL);
     EXPECT(strstr(cut.out, "\"damaged_places\":1,") != NULL);
-    /* Without its header it is a file like any other. */
-    EXPECT_EQUAL(ftruncate(fd, 5000), 0);
+    for (off_t bytes = 64 << 20; bytes > 100; bytes /= 9) {
+        EXPECT_EQUAL(ftruncate(fd, bytes - 1), 0);
+        const struct process_result part = replay(record_paths[0]);
+        EXPECT_EQUAL(part.status, 1);
+        EXPECT(strstr(part.error, bytes > 4096 ? "it is not all there" : "only the beginning") != NULL);
+    }
     close(fd);
-    EXPECT_EQUAL(replay(record_paths[0]).status, 1);
+    process_end();
+}
+
+TEST(a_part_of_a_recording_is_looked_at_and_has_no_verdict)
+{
+    struct cluster cluster;
+    char page[PATH_BYTES];
+    struct rusage usage;
+    cluster_up(&cluster);
+    load(&cluster);
+    stop_all(&cluster);
+    snprintf(page, sizeof page, "%s/page.html", process_root);
+    struct process_result result = RUN("raftsim", "replay", record_paths[0], "--until", "200", "--state", "n0");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "n0 at step 200,") != NULL);
+    EXPECT(strstr(result.out, "no verdict") != NULL);
+    result = RUN("raftsim", "replay", record_paths[0], "--break", "commit>=3", "--json");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "\"verdict\":\"none\"") != NULL);
+    /* The page is of all of it; no step of it looks at all of the store. */
+    result = RUN("raftsim", "replay", record_paths[0], "--html", page, "--json");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "\"verdict\":\"same\"") != NULL);
+    EXPECT(strstr(result.error, "page: ") != NULL);
+    EXPECT_EQUAL(getrusage(RUSAGE_CHILDREN, &usage), 0);
+    EXPECT(usage.ru_maxrss < 1 << 20);
+    process_end();
+}
+
+TEST(a_recording_that_is_still_written_is_read_up_to_where_it_is_and_says_so)
+{
+    struct cluster cluster;
+    cluster_up(&cluster);
+    sleep_ms(100);
+    expect_same(record_paths[0], "\"ended\":false,\"written\":true");
+    const int fd = open(record_paths[0], O_RDWR | O_CLOEXEC);
+    uint8_t byte = 0;
+    EXPECT_EQUAL(pread(fd, &byte, 1, 10000), 1);
+    byte ^= 4;
+    EXPECT_EQUAL(pwrite(fd, &byte, 1, 10000), 1);
+    close(fd);
+    const struct process_result result = replay(record_paths[0]);
+    EXPECT_EQUAL(result.status, 1);
+    EXPECT(strstr(result.error, "its node still writes it") != NULL);
+    stop_all(&cluster);
+    process_end();
+}
+
+/* What is there stays. */
+TEST(files_of_other_kinds_are_not_recorded_over)
+{
+    char paths[3][PATH_BYTES];
+    char flag[PATH_BYTES + 16];
+    char data[PATH_BYTES];
+    process_begin();
+    for (uint32_t slot = 0; slot < 3; slot++)
+        snprintf(paths[slot], PATH_BYTES, "%s/other%u", process_root, (unsigned)slot);
+    snprintf(data, sizeof data, "%s/lone", process_root);
+    /* As the data file of a node that is down: nothing but zeros. */
+    const int fd = open(paths[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQUAL(ftruncate(fd, 64 << 20), 0);
+    close(fd);
+    EXPECT_EQUAL(mkfifo(paths[1], 0600), 0);
+    EXPECT_EQUAL(mkdir(paths[2], 0700), 0);
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        snprintf(flag, sizeof flag, "--record=%.400s", paths[slot]);
+        const struct process_result result =
+            RUN("raftd", "--id", "1", "--cluster", "1=127.0.0.1:19999", "--data", data, "--wal-size", "16M", flag);
+        EXPECT_EQUAL(result.status, 1);
+        EXPECT(strstr(result.error, "it is there and is no recording: not touched") != NULL);
+        EXPECT_EQUAL(access(paths[slot], F_OK), 0);
+        EXPECT(!playback_is_file(paths[slot]));
+    }
     process_end();
 }
 
