@@ -310,6 +310,7 @@ TEST(bounds_that_a_trace_cannot_have_are_refused)
     EXPECT(!parsed("raftsim-trace 2\nexplore led 1\n", &trace));
     EXPECT(!parsed("raftsim-trace 2\nexplore unknown\n", &trace));
     EXPECT(!parsed("raftsim-trace 2\ntimeout n1\n", &trace));
+    EXPECT(!parsed("raftsim-trace 2\nexplore led\ntimeuot n1\n", &trace));
     EXPECT(parsed("raftsim-trace 2\nexplore led\ntimeout n1\n", &trace));
     trace_free(&trace);
 }
