@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,10 +61,11 @@ static const char usage_run[] =
     "  --json           ends with one JSON object on standard output\n"
     "  --jsonl FILE     JSON lines: the run, each failure, totals now and then and at the end; for merge. -: on\n"
     "                   standard output\n"
-    "  --commit HASH    which commit this is (found in .git)\n"
+    "  --commit HASH    which commit this is, all digits of it (found in .git)\n"
     "  --keep-going     collects all failures instead of stopping at the first\n"
     "  --trace-dir DIR  where trace files of failed schedules go (.)\n"
-    "  --no-shrink      does not make the trace of a failure small\n"
+    "  --no-shrink      does not make the trace of a failure small; otherwise of failures that are alike the first\n"
+    "                   one is, in ten seconds at most\n"
     "  --hang TIME      a schedule that takes longer has no end, and is killed (1m)\n"
     "  --quiet          no progress line\n"
     "\n"
@@ -111,7 +113,7 @@ static const char usage_shrink[] =
     "raftsim shrink SEED|FILE [options]: makes a failing trace small, with the same failure\n"
     "\n"
     "  --profile NAME   of the run that the seed comes from (mixed)\n"
-    "  --for TIME       at most so long (10s)\n"
+    "  --for TIME       at most so long (10s); when interrupted, it writes how far it got\n"
     "  -o FILE          where to (standard output)\n";
 
 static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
@@ -174,6 +176,23 @@ enum exit_code exit_code_of(enum outcome outcome)
     }
     return EXIT_INTERNAL;
 }
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+void raftsim_note_interrupts(void)
+{
+    const struct sigaction action = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool raftsim_interrupted(void) { return interrupted != 0; }
 
 uint64_t build_id(void)
 {
@@ -337,7 +356,8 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     int slot = -1;
     opterr = 0;
     optind = 1;
-    while ((key = getopt_long(argc, argv, "+ho:", option_table, &slot)) != -1) {
+    /* Behind a target they are read by another call; among files, which go to the end, by this one. */
+    while ((key = getopt_long(argc, argv, wanted == WANTS_FILES ? "ho:" : "+ho:", option_table, &slot)) != -1) {
         if (key == 'h') {
             fputs(help, stdout);
             return EXIT_OK;

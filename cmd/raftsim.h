@@ -56,6 +56,9 @@ struct options {
 extern const char *raftsim_program; /* as it was called, for commands to copy */
 
 enum exit_code exit_code_of(enum outcome outcome);
+/* From now on SIGINT and SIGTERM end nothing; they are noted. */
+void raftsim_note_interrupts(void);
+bool raftsim_interrupted(void);
 /* Which build this is: the hash of the program itself. */
 uint64_t build_id(void);
 
@@ -66,8 +69,9 @@ int raftsim_bench(const struct options *options);
 int raftsim_replay_file(const struct options *options, struct look *look); /* look: begun */
 int raftsim_trace(const struct options *options);
 int raftsim_shrink(const struct options *options);
-/* Writes the trace of a failed schedule, and a small one, and tells the user. */
-void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path);
+/* Writes the trace of a failed schedule, and a small one if wanted, and tells the user. */
+void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path,
+                           bool small);
 /* Which world lives now, NULL: none; for failed assertions. */
 void raftsim_watch(struct world *world);
 int raftsim_explore(int argc, char **argv); /* argv[0] is "explore"; it has options of its own */

@@ -1,7 +1,6 @@
 /* The command "explore" of raftsim: options, progress, report. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,14 +9,6 @@
 #include "../sim/explore.h"
 #include "../sim/trace_file.h"
 #include "raftsim.h"
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
 
 static uint64_t now_ms(void)
 {
@@ -117,7 +108,8 @@ static int explore_parse(int argc, char **argv, struct explore_options *options)
         name = argv[i] + 2;
         const char *value = explore_flag(name) || i + 1 == argc ? NULL : argv[++i];
         if (!explore_option_set(options, name, value)) {
-            fprintf(stderr, "raftsim: --%s %s: %s (try raftsim explore --help)\n", name, value != NULL ? value : "",
+            fprintf(stderr, "raftsim: --%s%s%s: %s (try raftsim explore --help)\n", name, value != NULL ? " " : "",
+                    value != NULL ? value : "",
                     strcmp(name, "memory") == 0 ? "not a size of 16M at least, such as 500M or 4G"
                                                 : "unknown option, or not a valid value");
             return EXIT_USAGE;
@@ -136,14 +128,14 @@ static bool explore_progress(void *context, const struct explore_progress *progr
     const bool terminal = isatty(STDERR_FILENO) == 1;
     const uint64_t spent_ms = now_ms() - options->start_ms;
     if (options->quiet || spent_ms - options->shown_ms < (terminal ? 200U : 10000U))
-        return interrupted == 0;
+        return !raftsim_interrupted();
     options->shown_ms = spent_ms;
     fprintf(stderr,
             "%sraftsim: %" PRIu64 " states, %" PRIu64 "/s, depth %" PRIu32 ", frontier %" PRIu64 ", %" PRIu64 " MiB%s",
             terminal ? "\r\033[K" : "", progress->states, progress->states * 1000 / u64_max(spent_ms, 1),
             progress->depth, progress->frontier, progress->memory_bytes >> 20, terminal ? "" : "\n");
     fflush(stderr);
-    return interrupted == 0;
+    return !raftsim_interrupted();
 }
 
 static int explore_code(const struct explore_result *result)
@@ -208,9 +200,7 @@ int raftsim_explore(int argc, char **argv)
         fprintf(stderr, "raftsim: no memory\n");
         return EXIT_INTERNAL;
     }
-    const struct sigaction action = { .sa_handler = interrupt };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    raftsim_note_interrupts();
     options.start_ms = now_ms();
     explore_run(explore, explore_progress, &options, &result);
     if (!options.quiet && isatty(STDERR_FILENO) == 1)

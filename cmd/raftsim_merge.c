@@ -62,17 +62,21 @@ static void print_sketch(const char *name, const struct sketch *sketch)
            estimate.kinds, name, estimate.unseen / 10000000, estimate.unseen / 10000 % 1000);
 }
 
+/* As far as anybody reads it. */
+static const char *commit_name(const struct merge_commit *commit)
+{
+    return commit->first->run.commit[0] != '\0' ? commit->first->run.commit : "unknown";
+}
+
 static void print_text(const struct merge *merge, uint32_t last)
 {
     const struct merge_commit *commit = merge->commits[last];
     for (uint32_t i = 0; i < last; i++)
-        printf("before: commit %.12s: %" PRIu64 " schedules, %" PRIu64 " failures\n",
-               merge->commits[i]->first->run.commit, merge->commits[i]->totals.schedules,
-               merge->commits[i]->totals.failures);
+        printf("before: commit %.12s: %" PRIu64 " schedules, %" PRIu64 " failures\n", commit_name(merge->commits[i]),
+               merge->commits[i]->totals.schedules, merge->commits[i]->totals.failures);
     printf("%" PRIu32 " run%s of commit %.12s, build %016" PRIx64 ", profile %s: %s\n", commit->runs,
-           commit->runs == 1 ? "" : "s", commit->first->run.commit[0] != '\0' ? commit->first->run.commit : "unknown",
-           commit->first->run.build, profile_text(commit->first->run.profile),
-           results_state_text(commit->totals.state));
+           commit->runs == 1 ? "" : "s", commit_name(commit), commit->first->run.build,
+           profile_text(commit->first->run.profile), results_state_text(commit->totals.state));
     raftsim_summary(&commit->totals);
     print_sketch("states", &commit->totals.census.states);
     print_sketch("edges", &commit->totals.census.edges);
@@ -106,8 +110,8 @@ static int judge(const struct merge *merge, const struct options *options)
     const int code = raftsim_judge(commit->first->run.profile, &commit->totals, first_outcome(merge, last));
     if (commit->missing == 0)
         return code;
-    fprintf(stderr, "raftsim: %" PRIu64 " shard%s of this commit's campaigns are missing\n", commit->missing,
-            commit->missing == 1 ? "" : "s");
+    fprintf(stderr, "raftsim: %" PRIu64 " shard%s of this commit's campaigns %s missing\n", commit->missing,
+            commit->missing == 1 ? "" : "s", commit->missing == 1 ? "is" : "are");
     return code == EXIT_OK || code == EXIT_VACUOUS || code == EXIT_INTERRUPTED ? EXIT_INTERNAL : code;
 }
 

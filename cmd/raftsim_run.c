@@ -1,7 +1,6 @@
 /* raftsim run: a campaign, its progress, its failures and its results. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,15 +11,7 @@
 #include "../sim/coverage.h"
 #include "raftsim.h"
 
-enum { TOTALS_MS = 1000, PATH_BYTES = 4096 };
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
+enum { TOTALS_MS = 1000, PATH_BYTES = 4096, KINDS_MAX = 32 };
 
 static uint64_t now_ms(void)
 {
@@ -35,15 +26,8 @@ static void trace_path(const struct options *options, uint64_t seed, char path[P
              seed);
 }
 
-static void write_trace(const struct options *options, const struct campaign_failure *failure)
-{
-    char path[PATH_BYTES];
-    const uint64_t seed = options->seed + failure->number;
-    trace_path(options, seed, path);
-    raftsim_trace_failure(options, failure, path);
-}
-
-static void report_failure(const struct options *options, const struct campaign_failure *failure)
+static void report_failure(const struct options *options, const struct campaign_failure *failure, const char *path,
+                           bool small)
 {
     fprintf(stderr, "raftsim: seed %" PRIu64 ": %s: %s", options->seed + failure->number,
             outcome_text(failure->outcome), failure->checker);
@@ -52,7 +36,7 @@ static void report_failure(const struct options *options, const struct campaign_
     if (failure->node != UINT32_MAX)
         fprintf(stderr, ", node n%" PRIu32, failure->node);
     fprintf(stderr, "\n  %s\n", failure->text);
-    write_trace(options, failure);
+    raftsim_trace_failure(options, failure, path, small);
 }
 
 static void print_progress(const struct options *options, const struct campaign_progress *progress, uint64_t spent_ms)
@@ -101,6 +85,8 @@ struct report {
     uint64_t seen;      /* failures */
     uint32_t reported_count;
     uint64_t reported[CAMPAIGN_JOBS_MAX * CAMPAIGN_FAILURES_MAX]; /* by number */
+    uint32_t kind_count;
+    struct campaign_failure kinds[KINDS_MAX]; /* the first of those that are alike: its trace was shrunk */
     struct results_totals totals;
 };
 
@@ -126,6 +112,27 @@ static bool report_begin(struct report *report, const struct options *options)
     return true;
 }
 
+/* What a crash was is in its text only; that of a checker names values. */
+static bool failures_alike(const struct campaign_failure *a, const struct campaign_failure *b)
+{
+    return a->outcome == b->outcome && strcmp(a->checker, b->checker) == 0
+           && (a->outcome != OUTCOME_CRASHED || strcmp(a->text, b->text) == 0);
+}
+
+/* Shrinking takes seconds, in which the run is not looked after, and a bug may fail every tenth schedule: so once for
+ * each kind of failure. */
+static bool report_wants_small(struct report *report, const struct options *options,
+                               const struct campaign_failure *failure)
+{
+    for (uint32_t i = 0; i < report->kind_count; i++)
+        if (failures_alike(&report->kinds[i], failure))
+            return false;
+    if (options->no_shrink || report->kind_count == KINDS_MAX)
+        return false;
+    report->kinds[report->kind_count++] = *failure;
+    return true;
+}
+
 /* Each failure once: all as they come, or the first one when the run is over. */
 static void report_failures(struct report *report, const struct options *options, struct campaign *campaign,
                             const struct campaign_progress *progress)
@@ -142,11 +149,11 @@ static void report_failures(struct report *report, const struct options *options
         if (known < report->reported_count)
             continue;
         report->reported[report->reported_count++] = failures[i].number;
-        report_failure(options, &failures[i]);
         char path[PATH_BYTES];
         trace_path(options, options->seed + failures[i].number, path);
-        if (report->jsonl != NULL)
+        if (report->jsonl != NULL) /* first: the run may be killed while the trace is shrunk */
             results_write_failure(report->jsonl, &report->run, &failures[i], path);
+        report_failure(options, &failures[i], path, report_wants_small(report, options, &failures[i]));
     }
 }
 
@@ -167,7 +174,7 @@ static void report_totals(struct report *report, const struct options *options, 
     totals->worker_ms = spent_ms * options->jobs;
     totals->state = !progress->over                                  ? RESULTS_RUNNING
                     : progress->failures > 0 && !options->keep_going ? RESULTS_FAILED
-                    : interrupted                                    ? RESULTS_INTERRUPTED
+                    : raftsim_interrupted()                          ? RESULTS_INTERRUPTED
                                                                      : RESULTS_COMPLETE;
     campaign_coverage(campaign, &totals->coverage);
     campaign_census(campaign, &totals->census);
@@ -219,7 +226,7 @@ static int run_campaign(const struct options *options, struct report *report)
     for (;;) {
         campaign_poll(campaign, now_ms(), &progress);
         const uint64_t spent_ms = now_ms() - report->start_ms;
-        if (interrupted || (options->seconds > 0 && spent_ms >= options->seconds * 1000))
+        if (raftsim_interrupted() || (options->seconds > 0 && spent_ms >= options->seconds * 1000))
             campaign_stop(campaign);
         print_progress(options, &progress, spent_ms);
         report_failures(report, options, campaign, &progress);
@@ -269,9 +276,7 @@ int raftsim_run(struct options *options)
         fprintf(stderr, "raftsim: --jsonl %s: %s\n", options->jsonl, strerror(errno));
         return EXIT_USAGE;
     }
-    const struct sigaction action = { .sa_handler = interrupt };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    raftsim_note_interrupts();
     code = run_campaign(options, &report);
     if (report.jsonl == NULL)
         return code;

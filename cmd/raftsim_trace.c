@@ -52,14 +52,14 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool time_is_up(void *context) { return now_ms() >= *(const uint64_t *)context; }
+static bool is_over(void *context) { return raftsim_interrupted() || now_ms() >= *(const uint64_t *)context; }
 
 /* from: a file, NULL: the seed. */
 static int shrink(const struct options *options, const char *from, uint64_t seed, const char *to, uint64_t seconds)
 {
     const uint64_t begin_ms = now_ms();
     uint64_t end_ms = begin_ms + seconds * 1000;
-    const struct shrink_options shrink_options = { .over = time_is_up, .context = &end_ms };
+    const struct shrink_options shrink_options = { .over = is_over, .context = &end_ms };
     const struct trace_command command = { .path = to, .build = build_id(), .watch = raftsim_watch };
     struct shrink_report report;
     const enum trace_verdict verdict =
@@ -69,14 +69,19 @@ static int shrink(const struct options *options, const char *from, uint64_t seed
                 "  shrunk: %s\n          %" PRIu32 " decisions of %" PRIu32 ", %" PRIu32 " attempts, %" PRIu64
                 ".%03" PRIu64 " s%s\n",
                 to, report.after, report.before, report.attempts, (now_ms() - begin_ms) / 1000,
-                (now_ms() - begin_ms) % 1000, report.finished ? "" : ", the time was up");
-    return exit_code_of_trace(verdict, OUTCOME_PASSED);
+                (now_ms() - begin_ms) % 1000,
+                raftsim_interrupted() ? ", interrupted"
+                : report.finished     ? ""
+                                      : ", the time was up");
+    return verdict == VERDICT_LIVED && raftsim_interrupted() ? EXIT_INTERRUPTED
+                                                             : exit_code_of_trace(verdict, OUTCOME_PASSED);
 }
 
 int raftsim_shrink(const struct options *options)
 {
     uint64_t seed = 0;
     char rest;
+    raftsim_note_interrupts();
     const bool is_seed = sscanf(options->target, "%" SCNu64 "%c", &seed, &rest) == 1;
     return shrink(options, is_seed ? NULL : options->target, seed,
                   options->output != NULL ? options->output : "/dev/stdout",
@@ -90,9 +95,10 @@ static void small_path(const char *path, char *to, size_t bytes)
     snprintf(to, bytes, "%.*s.small.trace", (int)stem, path);
 }
 
-void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path)
+void raftsim_trace_failure(const struct options *options, const struct campaign_failure *failure, const char *path,
+                           bool small)
 {
-    char small[4096];
+    char to[4096];
     const uint64_t seed = options->seed + failure->number;
     const struct trace_command command = { .path = path, .build = build_id(), .watch = raftsim_watch };
     if (trace_command_record(&command, seed, options->profile) != VERDICT_LIVED) {
@@ -101,7 +107,7 @@ void raftsim_trace_failure(const struct options *options, const struct campaign_
         return;
     }
     fprintf(stderr, "  trace:  %s\n  replay: %s replay %s --log\n", path, raftsim_program, path);
-    small_path(path, small, sizeof small);
-    if (!options->no_shrink)
-        (void)shrink(options, path, seed, small, SHRINK_SECONDS);
+    small_path(path, to, sizeof to);
+    if (small && !raftsim_interrupted())
+        (void)shrink(options, path, seed, to, SHRINK_SECONDS);
 }

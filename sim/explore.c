@@ -214,6 +214,7 @@ static bool expand(struct explore *explore, const struct cluster *from, uint64_t
                    struct explore_result *result)
 {
     static struct successor successors[SUCCESSORS_MAX];
+    const bool leave_out = !explore->world.bounds.every_action;
     uint32_t waiting = 0;
     const uint32_t count = cluster_actions(&explore->world, from, explore->actions);
     for (uint32_t i = 0; i < count; i++) {
@@ -224,7 +225,7 @@ static bool expand(struct explore *explore, const struct cluster *from, uint64_t
         const enum cluster_outcome outcome = cluster_act(&explore->world, &successor->cluster, explore->actions[i]);
         if (expand_failed(explore, outcome, successor->origin, result))
             return false;
-        if (outcome == CLUSTER_OK) {
+        if (outcome == CLUSTER_OK && !(leave_out && cluster_covers(from, &successor->cluster))) {
             successor_make(explore, successor);
             waiting++;
         }

@@ -22,6 +22,10 @@
  * verdict:
  *
  *   symmetry     nodes that are renamed make the same state (explore_table.h)
+ *   covered      what an action leads to is left out if it differs from where it came from by less of a budget or fewer
+ * frames only, as after a loss, or a frame that its receiver ignores: every action that is possible there is possible
+ * here, and again leads to nothing but less, so what can follow from there follows from here in as few actions. Only
+ * where frames do not fit is that not so, as a loss makes room; then `cut` is not 0, and `every_action` keeps them all
  *   no repeats   a state is known by 128 bits of hash of all that it is; that two of 10^8 states share them has a
  * chance of 10^-23
  *

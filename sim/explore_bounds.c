@@ -43,6 +43,8 @@ static const struct bound table[] = {
     { "single", "an append request carries one entry", offsetof(struct explore_bounds, single), true },
     { "ordered", "links keep their order: what is older is lost when a frame arrives",
       offsetof(struct explore_bounds, ordered), true },
+    { "every-action", "states that another one covers are kept, too", offsetof(struct explore_bounds, every_action),
+      true },
     { "no-symmetry", "renamed nodes make another state", offsetof(struct explore_bounds, symmetry), true },
 };
 

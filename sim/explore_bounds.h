@@ -32,6 +32,7 @@ struct explore_bounds {
     bool single;  /* an append request carries one entry */
     bool ordered; /* a frame that arrives is the end of those that its sender sent to the same node before */
     bool symmetry;
+    bool every_action; /* no successor is left out because the state that it comes from covers it */
     uint64_t memory_bytes;
     uint64_t states; /* at most; 0: without end */
 };

@@ -455,6 +455,31 @@ uint32_t cluster_actions(const struct cluster_world *world, const struct cluster
     return list.count;
 }
 
+/* ---- what can be left out ---- */
+
+/* Are the frames of `few` among those of `many`, in their order? */
+static bool frames_within(const struct cluster *many, const struct cluster *few)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < many->frame_count && found < few->frame_count; i++)
+        found += many->frames[i] == few->frames[found];
+    return found == few->frame_count;
+}
+
+bool cluster_covers(const struct cluster *from, const struct cluster *to)
+{
+    if (memcmp(from->nodes, to->nodes, sizeof from->nodes) != 0 || !frames_within(from, to))
+        return false;
+    struct cluster alike = *to;
+    for (uint32_t i = 0; i < BUDGETS; i++) {
+        if (to->budget[i] > from->budget[i])
+            return false;
+        alike.budget[i] = from->budget[i];
+    }
+    alike.frame_count = from->frame_count;
+    return memcmp(from, &alike, CLUSTER_FIXED_BYTES) == 0;
+}
+
 /* ---- renaming ---- */
 
 void cluster_rename(const struct cluster_world *world, const struct cluster *cluster, uint32_t renaming,

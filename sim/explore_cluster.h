@@ -87,6 +87,9 @@ enum cluster_outcome cluster_begin(struct cluster_world *world, struct cluster *
 uint32_t cluster_actions(const struct cluster_world *world, const struct cluster *cluster, struct action *actions);
 /* Changes the state; every rule is checked. */
 enum cluster_outcome cluster_act(struct cluster_world *world, struct cluster *cluster, struct action action);
+/* Do they differ in nothing but that `to` has less of some budgets, and lacks some frames? Whatever can follow from it
+ * can follow from `from`, in as few actions; see explore.h. */
+bool cluster_covers(const struct cluster *from, const struct cluster *to);
 /* The least of all states that renaming the nodes makes of this one; returns the renaming. */
 uint32_t cluster_canonical(const struct cluster_world *world, struct cluster *cluster);
 /* The state with its nodes renamed. */

@@ -59,6 +59,7 @@ struct merge_reading {
     bool open;      /* a run has begun */
     bool totalled;  /* and some totals of it were read */
     uint32_t lines; /* of failures since it began */
+    uint64_t line;  /* of the file */
     struct results_totals totals;
 };
 
@@ -122,7 +123,7 @@ static bool merge_begin_run(struct merge *merge, struct merge_reading *reading, 
     struct merge_run run = { .path = path };
     uint64_t format;
     if (!results_read_run(line, &run.run, &format))
-        return merge_problem(merge, "%s: a line of type \"run\" that makes no sense", path);
+        return merge_problem(merge, "%s:%" PRIu64 ": a line of type \"run\" that makes no sense", path, reading->line);
     if (format != RESULTS_FORMAT)
         return merge_problem(merge, "%s: results of format %" PRIu64 ", this program knows %d", path, format,
                              RESULTS_FORMAT);
@@ -140,7 +141,9 @@ static bool merge_begin_run(struct merge *merge, struct merge_reading *reading, 
     merge->commit_of = commit_of;
     merge->commit_of[merge->run_count] = place;
     merge->runs[merge->run_count++] = run;
+    const uint64_t line_number = reading->line;
     memset(reading, 0, sizeof *reading);
+    reading->line = line_number;
     reading->open = true;
     return true;
 }
@@ -149,7 +152,8 @@ static bool merge_failure_line(struct merge *merge, struct merge_reading *readin
 {
     struct results_failure failure;
     if (!reading->open || !results_read_failure(line, &failure))
-        return merge_problem(merge, "%s: a line of type \"failure\" that makes no sense", path);
+        return merge_problem(merge, "%s:%" PRIu64 ": a line of type \"failure\" that makes no sense", path,
+                             reading->line);
     struct merge_failure *failures =
         merge_grow(merge, merge->failures, &merge->failure_max, merge->failure_count, sizeof merge->failures[0]);
     if (failures == NULL)
@@ -174,12 +178,14 @@ static bool merge_line(struct merge *merge, struct merge_reading *reading, const
     case RESULTS_LINE_FAILURE: return merge_failure_line(merge, reading, path, line);
     case RESULTS_LINE_TOTALS:
         if (!reading->open || !results_read_totals(line, &reading->totals))
-            return merge_problem(merge, "%s: a line of type \"totals\" that makes no sense", path);
+            return merge_problem(merge, "%s:%" PRIu64 ": a line of type \"totals\" that makes no sense", path,
+                                 reading->line);
         reading->totalled = true;
         return true;
     case RESULTS_LINE_OTHER:
         if (line[0] == '{') /* other lines are of whoever else wrote to the same stream */
-            snprintf(merge->note, sizeof merge->note, "%s: a line that is not whole was skipped", path);
+            snprintf(merge->note, sizeof merge->note,
+                     "%s:%" PRIu64 ": a line that is not whole, or none of a run, was skipped", path, reading->line);
         return true;
     }
     UNREACHABLE();
@@ -195,8 +201,10 @@ bool merge_read(struct merge *merge, const char *path)
     FILE *file = good ? fopen(path, "r") : NULL;
     if (good && file == NULL)
         good = merge_unreadable(merge, path);
-    while (good && getline(&line, &bytes, file) > 0)
+    while (good && getline(&line, &bytes, file) > 0) {
+        reading->line++;
         good = merge_line(merge, reading, path, line);
+    }
     if (good && ferror(file))
         good = merge_unreadable(merge, path);
     if (good && merge->run_count == runs)

@@ -29,8 +29,22 @@ static void print_skipped(uint32_t skipped, uint32_t count, const char *what)
         fprintf(stderr, "raftsim: warning: more than 20 %% of the trace did not apply; record it anew\n");
 }
 
+/* Strictly, a decision that nothing asks for is none that this life has made. False: there is none. */
+static bool print_unmet(const struct trace *trace, const struct tracer *tracer)
+{
+    for (uint32_t i = 0; i < trace->count; i++) {
+        if (tracer_met(tracer, i))
+            continue;
+        printf("differs: nothing here asks for this decision: ");
+        trace_print_decision(trace, i, stdout);
+        return true;
+    }
+    return false;
+}
+
 /* The first thing that is not as the trace says; false: nothing. */
-static bool print_difference(const struct trace *trace, const struct trace_outcome *outcome)
+static bool print_difference(const struct trace *trace, const struct tracer *tracer,
+                             const struct trace_outcome *outcome)
 {
     const struct trace_ending *then = &trace->ending;
     const struct trace_ending *now = &outcome->ending;
@@ -46,7 +60,7 @@ static bool print_difference(const struct trace *trace, const struct trace_outco
     else if (strcmp(now->outcome, then->outcome) != 0 || strcmp(now->checker, then->checker) != 0)
         printf("differs: ends with %s %s, not %s %s\n", now->outcome, now->checker, then->outcome, then->checker);
     else
-        return false;
+        return print_unmet(trace, tracer);
     return true;
 }
 
@@ -140,7 +154,7 @@ static enum trace_verdict replay_trace(const struct trace_command *command, stru
     print_life(command, runner->world, &outcome.ending);
     if (!strict)
         print_skipped(outcome.skipped, trace->count, "decisions");
-    return strict && print_difference(trace, &outcome) ? VERDICT_DIFFERENT : VERDICT_LIVED;
+    return strict && print_difference(trace, runner->tracer, &outcome) ? VERDICT_DIFFERENT : VERDICT_LIVED;
 }
 
 enum trace_verdict trace_command_replay(const struct trace_command *command, enum outcome *outcome)

@@ -398,10 +398,22 @@ static bool parse_bound(struct parser *parser)
            || fail(parser, "no such bound, or no such value");
 }
 
+static bool is_action(struct word verb)
+{
+    static const char *const verbs[] = { "timeout",  "heartbeat", "name", "deliver", "duplicate",  "drop",
+                                         "complete", "crash",     "put",  "get",     "checkpoint", "remove" };
+    for (uint32_t i = 0; i < ARRAY_COUNT(verbs); i++)
+        if (is(verb, verbs[i]))
+            return true;
+    return false;
+}
+
 /* The whole line, without what is for the reader. */
-static bool parse_action(struct parser *parser, struct word line)
+static bool parse_action(struct parser *parser, struct word verb, struct word line)
 {
     char text[TRACE_ACTION_MAX];
+    if (!is_action(verb))
+        return fail(parser, "no such action");
     while (line.bytes > 0 && line.text[line.bytes - 1] == '\r')
         line.bytes--;
     parser->rest = line;
@@ -455,7 +467,7 @@ static bool parse_line(struct parser *parser)
         return take_text(parser, trace->ending.text, sizeof trace->ending.text), true;
     if (is(verb, "explore"))
         return parse_bound(parser);
-    return trace->explored ? parse_action(parser, line) : parse_decision(parser, verb);
+    return trace->explored ? parse_action(parser, verb, line) : parse_decision(parser, verb);
 }
 
 bool trace_parse(struct trace *trace, const char *text, size_t bytes, uint32_t *line, const char **cause)

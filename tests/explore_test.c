@@ -3,6 +3,7 @@
 #include "../core/prng.h"
 #include "../sim/explore.h"
 #include "../sim/explore_blob.h"
+#include "../sim/explore_cluster.h"
 #include "../sim/observe.h"
 #include "../sim/trace.h"
 #include "test.h"
@@ -97,6 +98,59 @@ TEST(symmetry_makes_one_state_of_six_and_changes_no_verdict)
         EXPECT(6 * reduced.progress.states >= whole.progress.states);
         EXPECT_EQUAL(reduced.progress.depth, whole.progress.depth);
     }
+}
+
+/* Whatever a node can be and be fed is met with and without them, and a loss takes nothing but time. */
+TEST(states_that_another_one_covers_change_nothing_but_the_number)
+{
+    static const char *const scopes[] = {
+        "timeouts 1 crashes 1 drops 1",
+        "timeouts 1 heartbeats 1 duplicates 1 ordered",
+        "ops 1 crashes 1 torn drops 1",
+        "timeouts 1 ops 1 drops 1 eager",
+    };
+    for (uint32_t i = 0; i < ARRAY_COUNT(scopes); i++) {
+        char every[100];
+        snprintf(every, sizeof every, "%s every-action", scopes[i]);
+        const struct explore_result reduced = explored(scopes[i]);
+        const struct explore_result whole = explored(every);
+        EXPECT_EQUAL(reduced.verdict, EXPLORE_CLEAN);
+        EXPECT_EQUAL(whole.verdict, EXPLORE_CLEAN);
+        EXPECT(reduced.progress.states < whole.progress.states);
+        EXPECT_EQUAL(reduced.progress.node_states, whole.progress.node_states);
+        EXPECT_EQUAL(reduced.progress.node_steps, whole.progress.node_steps);
+    }
+    EXPECT_EQUAL(explored("timeouts 1 drops 2").progress.states, explored("timeouts 1").progress.states);
+}
+
+TEST(who_has_more_of_everything_covers_who_has_less)
+{
+    struct cluster from = { .nodes = { 1, 2, 3 }, .budget = { 1, 1 }, .frame_count = 3, .frames = { 5, 5, 9 } };
+    struct cluster to = from;
+    EXPECT(cluster_covers(&from, &to));
+    to.budget[0]--;
+    EXPECT(cluster_covers(&from, &to));
+    EXPECT(!cluster_covers(&to, &from));
+    to.frame_count = 2;
+    to.frames[2] = 0;
+    EXPECT(cluster_covers(&from, &to)); /* one of two that are alike */
+    to.frames[1] = 9;
+    EXPECT(cluster_covers(&from, &to));
+    to.frames[0] = 9;
+    EXPECT(!cluster_covers(&from, &to)); /* two where there was one */
+    to = from;
+    to.frames[0] = 9;
+    to.frames[2] = 5;
+    EXPECT(!cluster_covers(&from, &to)); /* in another order, which counts on links that keep theirs */
+    to = from;
+    to.nodes[1] = 4;
+    EXPECT(!cluster_covers(&from, &to));
+    to = from;
+    to.acknowledged = 1;
+    EXPECT(!cluster_covers(&from, &to));
+    to = from;
+    to.budget[1] = 2;
+    EXPECT(!cluster_covers(&from, &to));
 }
 
 TEST(links_that_keep_their_order_have_fewer_states)
@@ -256,6 +310,7 @@ TEST(bounds_that_a_trace_cannot_have_are_refused)
     EXPECT(!parsed("raftsim-trace 2\nexplore led 1\n", &trace));
     EXPECT(!parsed("raftsim-trace 2\nexplore unknown\n", &trace));
     EXPECT(!parsed("raftsim-trace 2\ntimeout n1\n", &trace));
+    EXPECT(!parsed("raftsim-trace 2\nexplore led\ntimeuot n1\n", &trace));
     EXPECT(parsed("raftsim-trace 2\nexplore led\ntimeout n1\n", &trace));
     trace_free(&trace);
 }

@@ -95,6 +95,15 @@ claim merge_ends_as_the_run_did [ "$whole_status" -eq "$merged_status" -a "$whol
 claim merge_names_the_failures grep -q "seed $(sed -n 's/.*"failure","seed":\([0-9]*\).*/\1/p' whole/all.jsonl | head -n 1): " parts.err
 claim failures_have_traces ls $(sed -n 's/.*"trace":"\([^"]*\)".*/\1/p' parts/*.jsonl)
 trace=$(ls parts | grep '[0-9]\.trace$' | head -n 1)
+failed=$(failures whole/all.jsonl | wc -l)
+small=$(ls whole | grep -c '\.small\.trace$')
+kinds=$(sed -n 's/^raftsim: seed [0-9]*: \([^:]*: [a-z_]*\).*/\1/p' whole/out | sort -u | wc -l)
+claim failures_that_are_alike_are_shrunk_once [ "$small" -ge "$kinds" -a "$small" -lt "$failed" ]
+# It may be done before it is interrupted.
+timeout --preserve-status -s INT 0.2 $bug shrink "parts/$trace" --for 1m -o interrupted.trace 2>interrupted.err
+interrupted=$?
+claim a_shrink_that_is_interrupted_writes_how_far_it_got \
+    sh -c "case $interrupted in 0 | 130) ;; *) exit 1 ;; esac; $bug replay interrupted.trace --quiet --strict; [ \$? -ge 3 -a \$? -le 6 ]"
 claim the_page_links_to_the_traces grep -q "href=\"parts/$trace\"" page.html
 claim the_page_needs_nothing_else sh -c '! grep -qiE "<script|https?://|src=|@import|url\(" page.html'
 claim what_ran_twice_is_refused fails_with 2 'both ran seed' $bug merge whole/all.jsonl parts/1.jsonl

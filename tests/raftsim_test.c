@@ -53,6 +53,54 @@ TEST(a_line_that_is_wrong_is_shown)
     process_end();
 }
 
+static void write_text(const char *name, const char *text, char path[PATH_BYTES])
+{
+    const int fd = process_open(name, O_WRONLY | O_CREAT | O_TRUNC, path);
+    EXPECT_EQUAL(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* The digests are all as they should be, but the life has not made that decision. */
+TEST(strictly_a_decision_that_nothing_asks_for_is_a_difference)
+{
+    static const char lines[] = "raftsim-trace 2\nknob inputs 50\npace n0>n1 3ms @0\n";
+    char path[PATH_BYTES];
+    char text[500];
+    unsigned steps = 0;
+    char digest[20] = "";
+    process_begin();
+    write_text("a.trace", lines, path);
+    struct process_result result = RUN("raftsim", "replay", path, "--quiet");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(sscanf(strstr(result.out, "passed after "), "passed after %u steps", &steps) == 1);
+    EXPECT(sscanf(strstr(result.out, "digest "), "digest %16s", digest) == 1);
+    snprintf(text, sizeof text, "%send %u %s\noutcome passed\n", lines, steps, digest);
+    write_text("a.trace", text, path);
+    result = RUN("raftsim", "replay", path, "--quiet", "--strict");
+    EXPECT_EQUAL(result.status, 0);
+    snprintf(text, sizeof text, "%sloss n1>n0 append?#90000 @1s\nend %u %s\noutcome passed\n", lines, steps, digest);
+    write_text("a.trace", text, path);
+    result = RUN("raftsim", "replay", path, "--quiet", "--strict");
+    EXPECT_EQUAL(result.status, 8);
+    EXPECT(strstr(result.out, "differs: nothing here asks for this decision: loss n1>n0 append?#90000 @1s") != NULL);
+    result = RUN("raftsim", "replay", path, "--quiet", "--lenient");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "1 of 2 decisions did not apply") != NULL);
+    process_end();
+}
+
+TEST(options_may_stand_behind_files)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    write_text("run.jsonl", "{\"type\":\"totals\",\"schedules\":1}\n", path);
+    struct process_result result = RUN("raftsim", "merge", path, "--seed", "1");
+    expect(&result, 2, "not an option of this command");
+    result = RUN("raftsim", "merge", path, "--json");
+    expect(&result, 2, "run.jsonl:1: a line of type \"totals\" that makes no sense");
+    process_end();
+}
+
 TEST(actions_of_the_explorer_are_a_trace_like_any_other)
 {
     char path[PATH_BYTES];
