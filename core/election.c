@@ -16,18 +16,20 @@ void election_reset_timer(struct replica *replica)
 }
 
 /* With PreVote nobody is disturbed who hears a leader (Raft 9.6); so there is no more to wait for than that leader's
- * heartbeat, and nobody to draw lots with for a lone voter. */
+ * heartbeat, and nobody to draw lots with for a lone voter. But what a voter acknowledged in an earlier life may be
+ * what a lease rests on (Raft 6.4.1): until that is over it votes for nobody, and not for itself, unless nobody else
+ * can have led. Who was left alone by the last change of the members was led by somebody. */
 void election_first_timer(struct replica *replica)
 {
     const struct replica_config *config = &replica->config;
     const uint64_t heard_ns = 2 * config->heartbeat_interval_ns;
+    const bool leased = config->lease_drift_ppm != 0;
     election_reset_timer(replica);
-    /* Raft 6.4.1: what it acknowledged in an earlier life may be what a lease rests on. */
-    if (config->lease_drift_ppm != 0)
+    if (leased)
         replica->grace_end_ns = replica->now_ns + config->election_timeout_ns;
-    if (members_other_voters(replica) == 0)
+    if (members_other_voters(replica) == 0 && (!leased || members_were_alone(replica)))
         replica->election_deadline_ns = replica->now_ns + heard_ns;
-    else if (config->pre_vote && config->lease_drift_ppm == 0)
+    else if (config->pre_vote && !leased)
         replica->election_deadline_ns -= config->election_timeout_ns - heard_ns;
 }
 

@@ -46,6 +46,16 @@ bool members_alone(const struct replica *replica)
     return replica->self < MEMBERS_MAX && members_others(replica) == 0;
 }
 
+bool members_were_alone(const struct replica *replica)
+{
+    const struct configuration *before = &replica->stored.members.previous;
+    for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
+        if (before->members[slot].id != replica->config.node_id
+            && (before->members[slot].roles & (MEMBER_VOTER | MEMBER_VOTER_OLD)) != 0)
+            return false;
+    return true;
+}
+
 bool members_may_campaign(const struct replica *replica)
 {
     const uint64_t self = replica->config.node_id;

@@ -53,6 +53,8 @@ uint32_t members_others(const struct replica *replica);
 uint32_t members_other_voters(const struct replica *replica);
 /* Is there nobody else to get anything from? A node that has not been told who there is may still be found. */
 bool members_alone(const struct replica *replica);
+/* Was there no other voter in the configuration before the one in use, either? */
+bool members_were_alone(const struct replica *replica);
 /* May this node campaign (Raft 4.2.2)? */
 bool members_may_campaign(const struct replica *replica);
 /* May it ask the others whether it is a member still? Who has not heard yet that it is one must not. */

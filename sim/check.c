@@ -31,6 +31,7 @@ static const char *const kind_texts[] = {
     [CHECK_PROMISE_TERM] = "promise_term",
     [CHECK_PROMISE_APPEND] = "promise_append",
     [CHECK_PROMISE_REPLY] = "promise_reply",
+    [CHECK_PROMISE_LEASE] = "promise_lease",
     [CHECK_LEDGER_VOTE] = "ledger_vote",
     [CHECK_LEDGER_MATCH] = "ledger_match",
     [CHECK_LEDGER_ROUND] = "ledger_round",
@@ -211,6 +212,7 @@ void check_node_started(struct check *check, uint32_t node)
 {
     ASSERT(node < check->setup.node_count);
     life_end(&check->nodes[node]);
+    check_promise_crashed(check, node);
     check_reads_reset(check, node);
 }
 

@@ -43,6 +43,7 @@ enum check_kind {
     CHECK_PROMISE_TERM,        /* audit: no frame carries a term above the durable one */
     CHECK_PROMISE_APPEND,      /* audit: a reported match is in the disk image */
     CHECK_PROMISE_REPLY,       /* audit: an acknowledged write is durable on a majority */
+    CHECK_PROMISE_LEASE,       /* audit: who keeps to a leader for a time gives no vote before, crash or not */
     CHECK_LEDGER_VOTE,         /* ledger: every vote a candidate counts was promised to it in that term */
     CHECK_LEDGER_MATCH,        /* ledger: match[f] <= what f reported in that term */
     CHECK_LEDGER_ROUND,        /* ledger: a round counted as acknowledged was echoed in that term */
@@ -123,6 +124,10 @@ void check_written(struct check *check, uint32_t node, uint64_t offset, uint32_t
 /* As check_landed, for the data device. */
 void check_data_landed(struct check *check, uint32_t node, uint64_t offset, const uint8_t *image, uint64_t image_bytes,
                        uint32_t bytes, bool damaged);
+
+/* A node that votes for a candidate in a term: until when does it keep to an earlier leader, by that one's clock, and
+ * which node is that? 0: to nobody. A leader that hands over frees everybody, and does not outlive a crash. */
+uint64_t check_keeps(struct check *check, uint32_t node, uint64_t candidate, uint64_t term, uint32_t *leader);
 
 /* A node offers a client its checkpoint. */
 void check_offered(struct check *check, uint32_t node, const struct checkpoint_response *offer);

@@ -181,11 +181,41 @@ static void audit_match(struct check *check, uint32_t node, const struct message
     ghost->promised_index = u64_max(ghost->promised_index, match);
 }
 
+uint64_t check_keeps(struct check *check, uint32_t node, uint64_t candidate, uint64_t term, uint32_t *leader)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const uint32_t slot = check_slot(check, candidate);
+    if (ghost->kept_term == 0 || ghost->kept_term >= term || slot == VOTERS_MAX)
+        return 0;
+    const struct ghost_term *promises = check_promise_term(check, ghost->kept_term);
+    if (promises->asked != 0 || (check_promise_term(check, term - 1)->asked >> slot & 1) != 0)
+        return 0;
+    *leader = check_slot(check, promises->leader);
+    return *leader != VOTERS_MAX ? ghost->kept_ns : 0;
+}
+
+void check_promise_crashed(struct check *check, uint32_t node)
+{
+    for (uint32_t voter = 0; voter < check->setup.node_count; voter++) {
+        struct ghost_node *ghost = &check->nodes[voter];
+        if (ghost->kept_term != 0
+            && check_promise_term(check, ghost->kept_term)->leader == check->setup.configs[node].node_id)
+            ghost->kept_term = 0;
+    }
+}
+
 static void audit_append_response(struct check *check, uint32_t node, const struct message *message)
 {
     struct ghost_term *promises = check_promise_term(check, message->term);
     promises->echoed[node] = u64_max(promises->echoed[node], message->append_response.round);
     promises->promised_ns[node] = u64_max(promises->promised_ns[node], message->append_response.promised_ns);
+    const uint32_t slot = check_slot(check, message->to);
+    const struct ghost_node *leader = slot < VOTERS_MAX ? &check->nodes[slot] : NULL;
+    if (message->append_response.promised_ns != 0 && leader != NULL && leader->view.role == RAFT_LEADER
+        && leader->view.term == message->term) {
+        check->nodes[node].kept_term = message->term;
+        check->nodes[node].kept_ns = promises->promised_ns[node];
+    }
     if (message->append_response.rejected == 0)
         audit_match(check, node, message);
 }

@@ -136,6 +136,9 @@ struct ghost_node {
     uint64_t acked_term;     /* of acked_index: highest reported to the leader of that term */
     uint64_t acked_index;
 
+    uint64_t kept_term; /* of the leader to which it keeps; 0: to nobody */
+    uint64_t kept_ns;   /* until when, by the clock of that leader */
+
     bool asked_for_vote;            /* the input of the step under way is a request for a vote... */
     bool answered;                  /* ... an answer to an append request */
     struct slice asked;             /* ... the frame of a client; borrowed until the step is over. Else empty */
@@ -384,6 +387,8 @@ void check_data_loaded(struct check *check, uint32_t node, const struct replica 
 /* check_promise.c */
 void check_promise_reset(struct check *check);
 struct ghost_term *check_promise_term(struct check *check, uint64_t term);
+/* A new life of the node begins: who kept to it is free. */
+void check_promise_crashed(struct check *check, uint32_t node);
 /* The node's disk is gone, and another will speak for it. */
 void check_promise_forgotten(struct check *check, uint32_t node);
 /* A node that forgot what it promised takes part again from this term on. */

@@ -294,6 +294,7 @@ static void world_carry_out(struct world *world, struct node *node, const struct
     case EFFECT_SEND:
         meter_switch(&scene->meter, METER_CHECK);
         check_send(scene->check, node->slot, effect->bytes);
+        world_check_send(world, node, effect->bytes);
         meter_switch(&scene->meter, before);
         network_send(&world->network, scene, node->slot, world_slot_of(world, effect->target), effect->bytes);
         return;

@@ -3,6 +3,39 @@
 
 #include "../core/inspect.h"
 
+/* WB-lease at the voter (Raft 6.4.1): who keeps to a leader until a moment of that one's clock votes for nobody before,
+ * itself included, whatever life of it has promised that. */
+static void world_check_vote(struct world *world, const struct node *voter, uint64_t candidate, uint64_t term)
+{
+    struct scene *scene = &world->scene;
+    uint32_t leader = voter->slot;
+    const uint64_t kept_ns = check_keeps(scene->check, voter->slot, candidate, term, &leader);
+    if (kept_ns == 0 || leader == voter->slot || world->nodes[leader].state != NODE_UP)
+        return;
+    check_count(scene->check, CHECK_PROMISE_LEASE);
+    const uint64_t clock_ns = clock_read(&world->nodes[leader].clock, scene->now_ns);
+    if (kept_ns > clock_ns)
+        check_fail(scene->check, CHECK_PROMISE_LEASE, voter->slot,
+                   "votes in term %llu, and keeps to node slot %u for another %llu ns", (unsigned long long)term,
+                   leader, (unsigned long long)(kept_ns - clock_ns));
+}
+
+void world_check_send(struct world *world, const struct node *node, struct slice frame)
+{
+    const struct scene *scene = &world->scene;
+    struct frame_header header;
+    struct message message;
+    if (scene->swarm.configs[0].lease_drift_ppm == 0 || frame.count < sizeof header)
+        return;
+    memcpy(&header, frame.bytes, sizeof header);
+    if (header.type != FRAME_VOTE_RESPONSE)
+        return;
+    const struct frame_context context = scene_frame_context(scene);
+    if (message_decode(frame, &context, &message) == FRAME_OK && message.vote_response.granted
+        && !message.vote_response.pre)
+        world_check_vote(world, node, message.to, message.vote_response.term);
+}
+
 /* WB-lease (Raft 6.4.1): a leader that trusts its lease answers without asking whether somebody else leads by now. */
 void world_check_lease(struct world *world, const struct node *elected)
 {
@@ -11,6 +44,7 @@ void world_check_lease(struct world *world, const struct node *elected)
     if (scene->swarm.configs[0].lease_drift_ppm == 0)
         return;
     replica_inspect(elected->replica, &winner);
+    world_check_vote(world, elected, winner.node_id, winner.term);
     for (uint32_t slot = 0; slot < scene->swarm.node_count; slot++) {
         const struct node *node = &world->nodes[slot];
         struct replica_view view;

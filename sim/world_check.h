@@ -6,6 +6,8 @@
 
 /* It has just been elected. */
 void world_check_lease(struct world *world, const struct node *elected);
+/* A frame to another node is about to leave. */
+void world_check_send(struct world *world, const struct node *node, struct slice frame);
 void world_check_write_failure(struct world *world, const struct node *node, const struct input *input);
 void world_check_scrub(struct world *world, const struct node *node);
 /* The input is an intact frame of a client. */

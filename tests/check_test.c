@@ -41,7 +41,7 @@ TEST(an_honest_cluster_passes_and_every_check_compares)
     EXPECT(check_committed(c->check) >= 5);
     for (int kind = 0; kind < CHECK_KINDS; kind++) {
         if (kind == CHECK_PINNED || kind == CHECK_LIVENESS || kind == CHECK_STOP || kind == CHECK_FRAME
-            || kind == CHECK_SCRUB || kind == CHECK_LEASE || kind == CHECK_DEADLINE)
+            || kind == CHECK_SCRUB || kind == CHECK_LEASE || kind == CHECK_PROMISE_LEASE || kind == CHECK_DEADLINE)
             continue; /* the world's */
         if (kind == CHECK_LEDGER_LEASE || kind == CHECK_TIMER || kind == CHECK_REFUSAL)
             continue; /* below, and in check_change_test */

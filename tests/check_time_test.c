@@ -151,6 +151,23 @@ TEST(a_lease_that_is_too_long_is_caught)
     EXPECT_CAUGHT(c, CHECK_LEDGER_LEASE);
 }
 
+/* What the world compares with the leader's clock when a node votes. */
+TEST(a_voter_keeps_to_its_leader_until_that_one_crashes)
+{
+    struct cluster *c = cluster_with_leases();
+    const uint64_t term = node_view(c->nodes[0]).term;
+    uint32_t leader = NODES;
+    EXPECT(check_keeps(c->check, 1, 3, term + 1, &leader) > c->nodes[0]->now_ns);
+    EXPECT_EQUAL(leader, 0);
+    EXPECT(check_keeps(c->check, 1, 2, term + 1, &leader) > c->nodes[0]->now_ns); /* for itself */
+    EXPECT_EQUAL(check_keeps(c->check, 1, 3, term, &leader), 0);                  /* a vote of long ago */
+    check_node_started(c->check, 1);
+    EXPECT(check_keeps(c->check, 1, 3, term + 1, &leader) > c->nodes[0]->now_ns); /* whatever life promised it */
+    check_node_started(c->check, 0);
+    EXPECT_EQUAL(check_keeps(c->check, 1, 3, term + 1, &leader), 0);
+    EXPECT_TEXT(verdict(c), "none");
+}
+
 TEST(an_answer_by_a_lease_that_has_no_end_is_caught)
 {
     struct cluster *c = cluster_with_leases();

@@ -468,6 +468,35 @@ TEST(a_leader_that_leaves_steps_down_when_nobody_takes_over)
     cluster_free(cluster);
 }
 
+/* Mutant R23, Raft 6.4.1: to have become the only voter frees nobody from what was promised to the leader before. */
+TEST(who_was_left_alone_keeps_a_promise_to_the_old_leader_over_a_restart)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES_AT_FORMAT; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
+        start(cluster, slot);
+    }
+    put(cluster, 1, 1);
+    const uint32_t old = elected(cluster), voter = (old + 1) % NODES_AT_FORMAT, third = (old + 2) % NODES_AT_FORMAT;
+    const struct member_operation both[] = { operation(MEMBER_DEMOTE, old + 1), operation(MEMBER_DEMOTE, third + 1) };
+    struct node *node = node_at(cluster, voter);
+    cluster->hook = lose_timeout_now;
+    send_change(cluster, old, both, ARRAY_COUNT(both), 0);
+    for (uint32_t turn = 0;
+         turn < 1000 && ids_with(configuration_at(cluster, voter), MEMBER_VOTER) != 1u << (voter + 1); turn++)
+        cluster_one_step(cluster, turn);
+    EXPECT_EQUAL(ids_with(configuration_at(cluster, voter), MEMBER_VOTER), 1u << (voter + 1));
+    cluster_run(cluster, 5 * MS); /* its disk has it */
+    cluster->cut[voter] = true;
+    node_crash(node);
+    start(cluster, voter);
+    cluster_run(cluster, 95 * MS); /* an election timeout is 100 */
+    EXPECT(node_view(node).role != RAFT_LEADER);
+    cluster_run(cluster, 200 * MS);
+    EXPECT_EQUAL(node_view(node).role, RAFT_LEADER);
+    cluster_free(cluster);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
