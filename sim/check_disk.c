@@ -225,6 +225,16 @@ static void log_extend(struct check *check, uint32_t node)
     }
 }
 
+/* Does damage to a batch from the head on, or to the one behind the list, explain that a recovery got no further? What
+ * it could not read may be a repair of entries that the log no longer has, and so be no gap in the list. */
+static bool end_explained(const struct check *check, const struct ghost_wal *wal, uint32_t before)
+{
+    bool damaged = false;
+    for (uint32_t at = 0; at <= wal->batch_count && at < before; at++)
+        damaged |= wal->batches[at].lsn >= wal->head.lsn && batch_damaged(check, wal, &wal->batches[at]);
+    return wal->batch_count < before && damaged;
+}
+
 /* Follows the list from the head on, and forgets batches that do not go on from there. */
 static void log_follow_again(struct check *check, uint32_t node)
 {
@@ -449,7 +459,7 @@ void check_disk_head(struct check *check, uint32_t node)
     log_begins_anew(check, node);
     const uint32_t before = wal->batch_count;
     log_follow_again(check, node);
-    const bool explained = wal->batch_count < before && batch_damaged(check, wal, &wal->batches[wal->batch_count]);
+    const bool explained = end_explained(check, wal, before);
     log_extend(check, node);
     if (memory_gave_up(check, ghost))
         ghost->promised_index = u64_min(ghost->promised_index, ghost->disk.last);
