@@ -19,7 +19,7 @@
  * Who was removed is told when it asks for a vote, and stops. A learner, and a voter that abstains, ask too when they
  * have heard no leader for an election timeout: for a pre-vote that they make no use of.
  * A leader that is no voter of the new configuration leads until that is committed, does not count itself, hands over
- * (transfer.h), and steps down when nobody takes over (4.2.2).
+ * (transfer.h), and steps down when nobody takes over (4.2.2). It begins no other change.
  *
  * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
  * installed (STORED_STRANGER) does not campaign before it has read them there.
@@ -53,7 +53,8 @@ uint32_t members_others(const struct replica *replica);
 uint32_t members_other_voters(const struct replica *replica);
 /* Is there nobody else to get anything from? A node that has not been told who there is may still be found. */
 bool members_alone(const struct replica *replica);
-/* Was there no other voter in the configuration before the one in use, either? */
+/* Was there no other voter in the configuration before the one in use, either? Then only this node has led since that
+ * was appended: who is no voter of the configuration in use appends no other one. */
 bool members_were_alone(const struct replica *replica);
 /* May this node campaign (Raft 4.2.2)? */
 bool members_may_campaign(const struct replica *replica);

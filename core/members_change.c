@@ -28,6 +28,10 @@ static enum reply_status change_may_begin(const struct replica *replica)
     const struct configuration *now = members_now(replica);
     if (configuration_is_joint(now) || now->id.index > replica->commit || replica->change.id.index != 0)
         return REPLY_CHANGE_UNDER_WAY;
+    /* Who leaves is about to go. Were it to append another one, both that a voter knows might have it alone, though it
+     * was led by somebody (members_were_alone()). */
+    if (!configuration_is_voter(now, replica->config.node_id))
+        return REPLY_CHANGE_UNDER_WAY;
     if (log_term(replica, replica->commit) != replica->stored.hard.term)
         return REPLY_TERM_NOT_OPEN;
     /* CTRL 3.4.3: what is damaged may have to go, so nothing is put behind it. Raft 3.10: nor while a target of a

@@ -379,6 +379,14 @@ static void input_accepted(struct node *node, int32_t result)
     }
 }
 
+/* It is taken, so that a second one can be told from it (recorder_close()). */
+static void input_signal(struct node *node)
+{
+    struct signalfd_siginfo taken;
+    (void)!read(node->signal_fd, &taken, sizeof taken);
+    node->leaving = true;
+}
+
 static void node_gather(struct node *node, uint32_t event_count)
 {
     node->input_count = 0;
@@ -389,7 +397,7 @@ static void node_gather(struct node *node, uint32_t event_count)
         case IO_CONNECT:
         case IO_RECEIVE:
         case IO_SEND: connection_event(&node->connections, event); break;
-        case IO_POLL: node->leaving = true; break;
+        case IO_POLL: input_signal(node); break;
         case IO_READ:
         case IO_WRITE: input_disk(node, event); break;
         }

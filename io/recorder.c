@@ -436,6 +436,21 @@ void recorder_turn(struct recorder *recorder)
     recorder_reap(recorder);
 }
 
+/* A large state takes its time, and a disk may hang: who asks a second time to end the node does not wait for it. */
+static void child_await(pid_t child, bool needless)
+{
+    const struct timespec pause = { .tv_nsec = (long)(20 * NS_PER_MS) };
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    if (needless)
+        kill(child, SIGKILL);
+    while (waitpid(child, NULL, WNOHANG) == 0)
+        if (sigtimedwait(&ends, NULL, &pause) > 0)
+            kill(child, SIGKILL);
+}
+
 void recorder_close(struct recorder *recorder, bool ended)
 {
     if (recorder->state == RECORDER_ON && ended && chunks_left(recorder->chunks) >= sizeof(struct recording_record)) {
@@ -443,12 +458,9 @@ void recorder_close(struct recorder *recorder, bool ended)
         chunks_add(recorder->chunks,
                    recording_encode_mark(RECORDING_END, recorder->digest, &place, chunks_room(recorder->chunks)));
     }
-    if (recorder->child != 0) {
-        /* Behind a gap there is no other way to the latest records; else the anchor before this one is whole. */
-        if (!ended || recorder->header.follows)
-            kill(recorder->child, SIGKILL);
-        waitpid(recorder->child, NULL, 0);
-    }
+    /* Behind a gap there is no other way to the latest records; else the anchor before this one is whole. */
+    if (recorder->child != 0)
+        child_await(recorder->child, !ended || recorder->header.follows);
     if (recorder->pause_ns_max > 0)
         LOG(LOG_LEVEL_INFO, "recorded", FIELD_NUMBER("inputs", recorder->step),
             FIELD_NUMBER("segments", recorder->header.segment + 1),

@@ -497,6 +497,49 @@ TEST(who_was_left_alone_keeps_a_promise_to_the_old_leader_over_a_restart)
     cluster_free(cluster);
 }
 
+static bool lose_acknowledgements_of(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes,
+                                     uint32_t count)
+{
+    return lose_timeout_now(cluster, from, to, bytes, count) && lose_acknowledgements(cluster, from, to, bytes, count);
+}
+
+/* Mutant R24: what is committed is applied at the end of a step, so who leaves goes in the next one, and with that may
+ * come another change. Were it appended, the two configurations that the voter knows would both have it alone, and what
+ * it promised in its life before would be forgotten. */
+TEST(a_leader_that_leaves_appends_no_other_change)
+{
+    struct cluster *cluster = cluster_new(&limits_tiny, 0);
+    for (uint32_t slot = 0; slot < NODES_AT_FORMAT; slot++) {
+        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
+        start(cluster, slot);
+    }
+    put(cluster, 1, 1);
+    const uint32_t old = elected(cluster), voter = (old + 1) % NODES_AT_FORMAT, third = (old + 2) % NODES_AT_FORMAT;
+    const struct member_operation both[] = { operation(MEMBER_DEMOTE, old + 1), operation(MEMBER_DEMOTE, third + 1) };
+    const struct member_operation add = operation(MEMBER_ADD_LEARNER, 4);
+    struct node *node = node_at(cluster, voter);
+    const uint64_t before = cluster->replies;
+    send_change(cluster, old, both, ARRAY_COUNT(both), 0);
+    for (uint32_t turn = 0; turn < 1000 && cluster->replies == before; turn++)
+        cluster_one_step(cluster, turn);
+    EXPECT_EQUAL(cluster->status, REPLY_OK);
+    EXPECT_EQUAL(node_view(node_at(cluster, old)).role, RAFT_LEADER);
+    cluster->hook = lose_acknowledgements_of;
+    send_change(cluster, old, &add, 1, 0);
+    cluster_run(cluster, 5 * MS); /* the voter's disk has whatever was sent to it */
+    cluster->cut[voter] = true;
+    node_crash(node);
+    start(cluster, voter);
+    for (uint32_t waited = 0; waited < 200; waited++) {
+        cluster_run(cluster, 1 * MS);
+        const struct replica_view leader = node_view(node_at(cluster, old));
+        EXPECT(node_view(node).role != RAFT_LEADER || leader.lease_end_ns <= leader.now_ns);
+    }
+    EXPECT_EQUAL(node_view(node).role, RAFT_LEADER);
+    EXPECT_EQUAL(cluster->status, REPLY_CHANGE_UNDER_WAY);
+    cluster_free(cluster);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);

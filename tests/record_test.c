@@ -133,6 +133,18 @@ TEST(a_ring_that_went_around_begins_with_an_anchor_and_meets_the_next_one)
     process_end();
 }
 
+/* Waits for a child that is not the one before, and stops it. */
+static pid_t child_stopped(pid_t pid, pid_t before)
+{
+    const uint64_t deadline_ns = clock_now_ns() + WAIT_MS * NS_PER_MS;
+    pid_t child = 0;
+    while ((child == 0 || child == before) && clock_now_ns() < deadline_ns)
+        child = child_of(pid);
+    EXPECT(child > 0 && child != before);
+    EXPECT_EQUAL(kill(child, SIGSTOP), 0);
+    return child;
+}
+
 /* The child may be as late as a busy machine makes it: what the loop records meanwhile takes nothing of its room. */
 TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
 {
@@ -143,12 +155,8 @@ TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
                                  "8K",        "--keys",      "random:500",      "--warmup",   "0s", "--duration",
                                  "10m",       NULL };
     const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
-    pid_t child = 0;
     const uint64_t deadline_ns = clock_now_ns() + WAIT_MS * NS_PER_MS;
-    while (child == 0 && clock_now_ns() < deadline_ns)
-        child = child_of(cluster.pid[0]);
-    EXPECT(child > 0);
-    EXPECT_EQUAL(kill(child, SIGSTOP), 0);
+    const pid_t child = child_stopped(cluster.pid[0], 0);
     EXPECT(cluster_log_says(&cluster, 0, "recording-gap", WAIT_MS));
     const uint64_t segment = segment_of(0);
     EXPECT_EQUAL(kill(child, SIGCONT), 0);
@@ -160,6 +168,30 @@ TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
     close(null_fd);
     stop_all(&cluster);
     EXPECT_EQUAL(replay(record_paths[0]).status, 0);
+    process_end();
+}
+
+/* Behind a gap a node that ends waits for the anchor, however long that takes; but not against a second signal. */
+TEST(an_anchor_without_end_does_not_keep_a_node_that_is_told_twice_to_end)
+{
+    struct cluster cluster;
+    cluster_up(&cluster);
+    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const char *const argv[] = { "raftbench", "--endpoints", cluster.endpoints, "--inflight", "64", "--value-bytes",
+                                 "8K",        "--keys",      "random:500",      "--warmup",   "0s", "--duration",
+                                 "10m",       NULL };
+    const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
+    const pid_t first = child_stopped(cluster.pid[0], 0);
+    EXPECT(cluster_log_says(&cluster, 0, "recording-gap", WAIT_MS));
+    EXPECT_EQUAL(kill(first, SIGCONT), 0);
+    child_stopped(cluster.pid[0], first);
+    process_kill(bench, SIGTERM);
+    close(null_fd);
+    EXPECT_EQUAL(kill(cluster.pid[0], SIGTERM), 0);
+    sleep_ms(500);
+    EXPECT_EQUAL(waitpid(cluster.pid[0], NULL, WNOHANG), 0);
+    EXPECT_EQUAL(cluster_kill(&cluster, 0, SIGTERM), 0);
+    stop_all(&cluster);
     process_end();
 }
 
