@@ -49,6 +49,9 @@ bool members_alone(const struct replica *replica)
 bool members_were_alone(const struct replica *replica)
 {
     const struct configuration *before = &replica->stored.members.previous;
+    /* It came with a checkpoint, and what was before it did not. */
+    if (before->id.index != 0 && log_id_equal(before->id, members_now(replica)->id))
+        return false;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (before->members[slot].id != replica->config.node_id
             && (before->members[slot].roles & (MEMBER_VOTER | MEMBER_VOTER_OLD)) != 0)
