@@ -87,7 +87,7 @@ static uint64_t watch_record(struct watch *watch, uint64_t seed)
         EXPECT_TEXT(watch->trace.ending.invariant, "page * is struck");
         return seed;
     }
-    EXPECT(!"no life names a page");
+    EXPECT(false); /* no life names a page */
     return 0;
 }
 
