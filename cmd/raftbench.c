@@ -574,7 +574,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "raftbench: interrupted before anything was measured\n");
     else if (!ran)
         fprintf(stderr, "raftbench: %s\n", error);
-    const bool clean = ran && outcome.bench->failures == 0;
+    const bool clean = ran && measured && outcome.bench->failures == 0;
     bench_close(bench);
     bool written = output_flush("raftbench");
     if (settings.samples != NULL && fclose(settings.bench.samples) != 0) {

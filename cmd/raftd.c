@@ -214,7 +214,7 @@ static bool raftd_parse_record(struct raftd *raftd, const char *value)
     const size_t bytes = comma != NULL ? (size_t)(comma - value) : strlen(value);
     if (bytes == 0 || bytes >= sizeof(path))
         return false;
-    memcpy(path, value, bytes);
+    snprintf(path, sizeof path, "%.*s", (int)bytes, value);
     raftd->record = path;
     return comma == NULL || (text_parse_bytes(comma + 1, &raftd->record_bytes) && raftd->record_bytes > 0);
 }

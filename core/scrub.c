@@ -186,11 +186,12 @@ static void unit_forget(struct scrub *scrub)
 static void unit_next(struct replica *replica)
 {
     struct scrub *scrub = &replica->scrub;
-    const uint32_t blocks = scrub->bytes / unit_block_bytes(replica);
+    const uint32_t block_bytes = unit_block_bytes(replica);
+    ASSERT(block_bytes > 0);
     if (scrub->phase == SCRUB_BODY)
         scrub->position = wal_place(&replica->limits, scrub->position + scrub->bytes);
     else
-        scrub->position += blocks;
+        scrub->position += scrub->bytes / block_bytes;
     unit_forget(scrub);
 }
 

@@ -68,7 +68,7 @@ static bool write_pieces(int fd, struct iovec *pieces, uint32_t count, uint64_t 
         offset += (uint64_t)put;
         for (; at < count && (size_t)put >= pieces[at].iov_len; at++)
             put -= (ssize_t)pieces[at].iov_len;
-        if (put > 0) {
+        if (put > 0 && at < count) {
             pieces[at].iov_base = (uint8_t *)pieces[at].iov_base + put;
             pieces[at].iov_len -= (size_t)put;
         }

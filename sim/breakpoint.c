@@ -415,7 +415,7 @@ static bool test(const struct breakpoint_step *step, const struct observed *obse
 bool breakpoint_holds(const struct breakpoint *breakpoint, const struct observed *observed,
                       const struct replica *replica)
 {
-    bool stack[BREAKPOINT_STEPS_MAX];
+    bool stack[BREAKPOINT_STEPS_MAX] = { false };
     uint32_t top = 0;
     for (uint32_t i = 0; i < breakpoint->count; i++) {
         const struct breakpoint_step *step = &breakpoint->steps[i];
