@@ -239,14 +239,12 @@ static bool parse_shard(const char *text, uint64_t *shard, uint64_t *shards)
            && *shard < *shards && *shards <= RESULTS_SHARDS_MAX;
 }
 
-static int usage_error(const char *format, const char *what, const char *value)
+static const char *command_name; /* NULL: not known yet */
+
+static int usage_error(const char *what, const char *problem)
 {
-    fprintf(stderr, "raftsim: ");
-    if (strcmp(format, "value") == 0)
-        fprintf(stderr, "--%s: %s is not a valid value", what, value);
-    else
-        fprintf(stderr, "%s: %s", what, value);
-    fprintf(stderr, " (try raftsim --help)\n");
+    fprintf(stderr, "raftsim: %s: %s (try raftsim %s%s--help)\n", what, problem,
+            command_name != NULL ? command_name : "", command_name != NULL ? " " : "");
     return EXIT_USAGE;
 }
 
@@ -345,6 +343,32 @@ static bool option_set(struct options *options, int key, const char *value)
     }
 }
 
+/* What the option's value has to be. */
+static const char *option_wants(int key)
+{
+    switch (key) {
+    case OPTION_SEED: return "a number, or git";
+    case OPTION_COUNT:
+    case OPTION_INPUTS: return "a number, 1 at least";
+    case OPTION_FOR:
+    case OPTION_HANG: return "a time with its unit, such as 90s, 10m or 2h";
+    case OPTION_SHARD: return "I/N, where I is less than N";
+    case OPTION_JOBS: return "a number of processes";
+    case OPTION_COMMIT: return "all digits of a commit";
+    case OPTION_PROFILE: return "a name that raftsim run --help lists";
+    default: return "another value";
+    }
+}
+
+static int value_error(const char *option, int key, const char *value)
+{
+    char problem[300];
+    snprintf(problem, sizeof problem, "%.150s is not a valid value; it must be %s", value, option_wants(key));
+    char what[40];
+    snprintf(what, sizeof what, "--%s", option);
+    return usage_error(what, problem);
+}
+
 /* What follows the options of a command. */
 enum wanted { WANTS_NOTHING, WANTS_TARGET, WANTS_FILES };
 
@@ -357,7 +381,7 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
     opterr = 0;
     optind = 1;
     /* Behind a target they are read by another call; among files, which go to the end, by this one. */
-    while ((key = getopt_long(argc, argv, wanted == WANTS_FILES ? "ho:" : "+ho:", option_table, &slot)) != -1) {
+    while ((key = getopt_long(argc, argv, wanted == WANTS_FILES ? ":ho:" : "+:ho:", option_table, &slot)) != -1) {
         if (key == 'h') {
             fputs(help, stdout);
             return EXIT_OK;
@@ -365,20 +389,22 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
         for (int i = 0; key == 'o' && slot < 0; i++)
             if (option_table[i].val == 'o')
                 slot = i;
+        if (key == ':')
+            return usage_error(argv[optind - 1], "its value is missing");
         if (key == '?' || slot < 0)
-            return usage_error("", argv[optind - 1], "unknown option, or its value is missing");
+            return usage_error(argv[optind - 1], "unknown option");
         char name[32];
         snprintf(name, sizeof name, " %s ", option_table[slot].name);
         if (strstr(allowed, name) == NULL)
-            return usage_error("", argv[optind - 1], "not an option of this command");
+            return usage_error(argv[optind - 1], "not an option of this command");
         if (!option_set(options, key, optarg))
-            return usage_error("value", option_table[slot].name, optarg != NULL ? optarg : "nothing");
+            return value_error(option_table[slot].name, key, optarg != NULL ? optarg : "nothing");
         slot = -1;
     }
     if (wanted == WANTS_FILES) {
         options->files = argv + optind;
         options->file_count = argc - optind;
-        return optind < argc ? -1 : usage_error("", argv[0], "needs a file");
+        return optind < argc ? -1 : usage_error(argv[0], "needs a file");
     }
     if (wanted == WANTS_TARGET && optind < argc) {
         options->target = argv[optind++];
@@ -387,9 +413,9 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
         return -1;
     }
     if (wanted == WANTS_TARGET)
-        return usage_error("", argv[0], "needs a seed, or a file");
+        return usage_error(argv[0], "needs a seed, or a file");
     if (optind < argc)
-        return usage_error("", argv[optind], "unexpected argument");
+        return usage_error(argv[optind], "unexpected argument");
     return -1;
 }
 
@@ -496,14 +522,31 @@ static int replay_seed(const struct options *options, struct world *world, struc
     return shown || ending.outcome != OUTCOME_PASSED ? (int)exit_code_of(ending.outcome) : EXIT_INTERNAL;
 }
 
+/* An option that says nothing of what is replayed; NULL: none. */
+static const char *replay_stray(const struct options *options, bool is_recording, bool is_seed)
+{
+    if (options->json && !is_recording)
+        return "--json: is for a recording of a real node";
+    if (options->mode != MODE_BY_BUILD && (is_recording || is_seed))
+        return "--strict, --lenient: are for a trace";
+    if (options->inputs > 0 && !is_seed)
+        return "--inputs: is for a seed";
+    return NULL;
+}
+
 static int replay(struct options *options)
 {
-    if (playback_is_file(options->target))
+    const bool is_recording = playback_is_file(options->target);
+    const bool is_seed = !is_recording && parse_number(options->target, &options->seed);
+    const char *stray = replay_stray(options, is_recording, is_seed);
+    if (stray != NULL)
+        return usage_error(options->target, stray);
+    if (is_recording)
         return replay_recording(options);
     static struct look look;
     if (!look_start(&look, options))
         return EXIT_USAGE;
-    if (!parse_number(options->target, &options->seed))
+    if (!is_seed)
         return raftsim_replay_file(options, &look);
     struct world *world = world_new();
     const int code = world != NULL ? replay_seed(options, world, &look) : EXIT_INTERNAL;
@@ -552,7 +595,7 @@ static int scenarios(const struct options *options)
     static struct look look;
     int code = EXIT_OK;
     if (options->html != NULL && options->file_count > 1)
-        return usage_error("", "--html", "one page is of one file");
+        return usage_error("--html", "one page is of one file");
     if (!look_start(&look, options))
         return EXIT_USAGE;
     if (scenario == NULL) {
@@ -590,6 +633,10 @@ static int command(int argc, char **argv)
         return argc < 2 ? EXIT_USAGE : EXIT_OK;
     }
     int code;
+    static const char commands[] = " run replay shrink trace merge digest bench scenario explore ";
+    char name[40];
+    snprintf(name, sizeof name, " %.30s ", argv[1]);
+    command_name = strstr(commands, name) != NULL ? argv[1] : NULL;
     if (strcmp(argv[1], "run") == 0) {
         code =
             parse_options(argc - 1, argv + 1, usage_run,
@@ -617,7 +664,7 @@ static int command(int argc, char **argv)
     if (strcmp(argv[1], "trace") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_trace, " profile output ", WANTS_TARGET, &options);
         if (code < 0 && !parse_number(options.target, &options.seed))
-            return usage_error("", options.target, "not a seed");
+            return usage_error(options.target, "not a seed");
         return code >= 0 ? code : raftsim_trace(&options);
     }
     if (strcmp(argv[1], "digest") == 0) {
@@ -636,7 +683,7 @@ static int command(int argc, char **argv)
     }
     if (strcmp(argv[1], "explore") == 0)
         return raftsim_explore(argc - 1, argv + 1);
-    return usage_error("", argv[1], "unknown command");
+    return usage_error(argv[1], "unknown command");
 }
 
 int main(int argc, char **argv)

@@ -26,6 +26,8 @@ static const char usage_explore[] =
     "  --json           ends with one JSON object on standard output\n"
     "  --quiet          no progress line\n"
     "\n"
+    "Exit codes as of run: 0 also when --states or --depth ended it, 7 when nothing can happen within the bounds.\n"
+    "\n"
     "bounds, of the whole cluster; sim/README.md says what they mean:\n"
     "\n";
 
@@ -61,17 +63,24 @@ static bool parse_size(const char *text, uint64_t *bytes)
     return shift != 0 && end[1] == '\0' && *bytes >> shift == number && *bytes >= MEMORY_BYTES_MIN;
 }
 
-/* Is the word one of those that take no value? */
-static bool explore_flag(const char *name)
+/* False: no such option. flag: it takes no value. */
+static bool explore_option(const char *name, bool *flag)
 {
     const char *help;
     const char *known;
-    bool flag = strcmp(name, "json") == 0 || strcmp(name, "quiet") == 0;
-    for (uint32_t i = 0; (known = explore_bounds_name(i, &help, &flag)) != NULL; i++) {
+    for (uint32_t i = 0; (known = explore_bounds_name(i, &help, flag)) != NULL; i++) {
         if (strcmp(known, name) == 0)
-            return flag;
+            return true;
     }
-    return strcmp(name, "json") == 0 || strcmp(name, "quiet") == 0;
+    *flag = strcmp(name, "json") == 0 || strcmp(name, "quiet") == 0;
+    return *flag || strcmp(name, "memory") == 0 || strcmp(name, "states") == 0 || strcmp(name, "trace") == 0;
+}
+
+static int explore_usage(const char *name, const char *value, const char *problem)
+{
+    fprintf(stderr, "raftsim: --%s%s%s: %s (try raftsim explore --help)\n", name, value != NULL ? " " : "",
+            value != NULL ? value : "", problem);
+    return EXIT_USAGE;
 }
 
 static bool explore_option_set(struct explore_options *options, const char *name, const char *value)
@@ -106,14 +115,15 @@ static int explore_parse(int argc, char **argv, struct explore_options *options)
             return EXIT_USAGE;
         }
         name = argv[i] + 2;
-        const char *value = explore_flag(name) || i + 1 == argc ? NULL : argv[++i];
-        if (!explore_option_set(options, name, value)) {
-            fprintf(stderr, "raftsim: --%s%s%s: %s (try raftsim explore --help)\n", name, value != NULL ? " " : "",
-                    value != NULL ? value : "",
-                    strcmp(name, "memory") == 0 ? "not a size of 16M at least, such as 500M or 4G"
-                                                : "unknown option, or not a valid value");
-            return EXIT_USAGE;
-        }
+        if (!explore_option(name, &flag))
+            return explore_usage(name, NULL, "unknown option");
+        if (!flag && i + 1 == argc)
+            return explore_usage(name, NULL, "its value is missing");
+        const char *value = flag ? NULL : argv[++i];
+        if (!explore_option_set(options, name, value))
+            return explore_usage(name, value,
+                                 strcmp(name, "memory") == 0 ? "not a size of 16M at least, such as 500M or 4G"
+                                                             : "not a valid value");
     }
     const char *problem = explore_bounds_problem(&options->bounds);
     if (problem == NULL)
@@ -206,6 +216,11 @@ int raftsim_explore(int argc, char **argv)
     if (!options.quiet && isatty(STDERR_FILENO) == 1)
         fputs("\r\033[K", stderr);
     code = explore_code(&result);
+    if (result.verdict == EXPLORE_CLEAN && result.progress.transitions == 0) {
+        fprintf(stderr, "raftsim: explore: nothing can happen within these bounds; begin with --timeouts 1, say, or "
+                        "--ops 1\n");
+        code = EXIT_VACUOUS;
+    }
     if (result.verdict == EXPLORE_VIOLATION && explore_report_violation(&options, explore, &result) != 0)
         code = EXIT_INTERNAL;
     explore_print(&options, &result);

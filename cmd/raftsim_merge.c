@@ -76,7 +76,8 @@ static void print_text(const struct merge *merge, uint32_t last)
                merge->commits[i]->totals.schedules, merge->commits[i]->totals.failures);
     printf("%" PRIu32 " run%s of commit %.12s, build %016" PRIx64 ", profile %s: %s\n", commit->runs,
            commit->runs == 1 ? "" : "s", commit_name(commit), commit->first->run.build,
-           profile_text(commit->first->run.profile), results_state_text(commit->totals.state));
+           profile_text(commit->first->run.profile),
+           commit->missing > 0 ? "shards are missing" : results_state_text(commit->totals.state));
     raftsim_summary(&commit->totals);
     print_sketch("states", &commit->totals.census.states);
     print_sketch("edges", &commit->totals.census.edges);

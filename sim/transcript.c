@@ -238,6 +238,21 @@ void transcript_init(struct transcript *transcript, FILE *file)
     *transcript = (struct transcript){ .observer = { .see = transcript_see }, .file = file };
 }
 
+/* As the log and its lines call it; the number when no node has it. */
+static void print_member(const struct world *world, const char *name, uint64_t id, FILE *file)
+{
+    const struct swarm *swarm = &world->scene.swarm;
+    uint32_t slot = 0;
+    while (slot < swarm->node_count && swarm->configs[slot].node_id != id)
+        slot++;
+    if (id == 0)
+        fprintf(file, " %s=none", name);
+    else if (slot < swarm->node_count)
+        fprintf(file, " %s=n%" PRIu32, name, slot);
+    else
+        fprintf(file, " %s=%" PRIu64, name, id);
+}
+
 void transcript_nodes(const struct world *world, FILE *file)
 {
     for (uint32_t slot = 0; slot < world->scene.swarm.node_count; slot++) {
@@ -251,11 +266,13 @@ void transcript_nodes(const struct world *world, FILE *file)
             continue;
         }
         replica_inspect(node->replica, &view);
+        fprintf(file, "%s term=%" PRIu64, raft_role_text(view.role), view.term);
+        print_member(world, "vote", view.vote, file);
+        print_member(world, "leader", view.leader, file);
         fprintf(file,
-                "%s term=%" PRIu64 " vote=%" PRIu64 " leader=%" PRIu64 " last=%" PRIu64 ".%" PRIu64 " durable=%" PRIu64
-                " commit=%" PRIu64 " applied=%" PRIu64 " wal=%" PRIu64 "/%" PRIu32 " blocks state=%016" PRIx64 "\n",
-                raft_role_text(view.role), view.term, view.vote, view.leader, view.last.term, view.last.index,
-                view.durable_index, view.commit, view.applied, view.wal_blocks_used,
+                " last=%" PRIu64 ".%" PRIu64 " durable=%" PRIu64 " commit=%" PRIu64 " applied=%" PRIu64 " wal=%" PRIu64
+                "/%" PRIu32 " blocks state=%016" PRIx64 "\n",
+                view.last.term, view.last.index, view.durable_index, view.commit, view.applied, view.wal_blocks_used,
                 world->scene.swarm.limits.wal_body_blocks, view.state_digest);
     }
 }

@@ -31,6 +31,76 @@ TEST(what_is_missing_is_named_with_its_command)
     process_end();
 }
 
+TEST(what_is_wrong_with_an_option_is_said)
+{
+    process_begin();
+    struct process_result result = RUN("raftsim", "run", "--for", "10");
+    expect(&result, 2, "--for: 10 is not a valid value; it must be a time with its unit, such as 90s");
+    expect(&result, 2, "(try raftsim run --help)");
+    result = RUN("raftsim", "replay", "1", "--state");
+    expect(&result, 2, "--state: its value is missing (try raftsim replay --help)");
+    result = RUN("raftsim", "replay", "1", "-o");
+    expect(&result, 2, "-o: its value is missing");
+    result = RUN("raftsim", "run", "--bogus");
+    expect(&result, 2, "--bogus: unknown option (try raftsim run --help)");
+    result = RUN("raftsim", "frobnicate");
+    expect(&result, 2, "frobnicate: unknown command (try raftsim --help)");
+    result = RUN("raftsim", "explore", "--op", "1");
+    expect(&result, 2, "--op: unknown option");
+    result = RUN("raftsim", "explore", "--timeouts");
+    expect(&result, 2, "--timeouts: its value is missing");
+    result = RUN("raftsim", "explore", "--timeouts", "x");
+    expect(&result, 2, "--timeouts x: not a valid value");
+    process_end();
+}
+
+/* Not by their ids, which are other numbers. */
+TEST(the_end_of_a_life_names_nodes_as_its_log_does)
+{
+    process_begin();
+    const struct process_result result = RUN("raftsim", "replay", "1");
+    EXPECT_EQUAL(result.status, 0);
+    EXPECT(strstr(result.out, "\nnode      n0 ") != NULL);
+    for (const char *at = result.out; (at = strstr(at, " leader=")) != NULL; at++)
+        EXPECT(at[8] == 'n');
+    process_end();
+}
+
+/* Nobody is to believe that it had an effect. */
+TEST(an_option_of_another_kind_of_life_is_refused)
+{
+    process_begin();
+    struct process_result result = RUN("raftsim", "replay", "1", "--json");
+    expect(&result, 2, "--json: is for a recording of a real node");
+    EXPECT_TEXT(result.out, "");
+    result = RUN("raftsim", "replay", "1", "--strict");
+    expect(&result, 2, "--strict, --lenient: are for a trace");
+    result = RUN("raftsim", "replay", "/nonexistent/x.trace", "--inputs", "9");
+    expect(&result, 2, "--inputs: is for a seed");
+    process_end();
+}
+
+TEST(a_search_in_which_nothing_can_happen_is_no_success)
+{
+    process_begin();
+    const struct process_result result = RUN("raftsim", "explore", "--quiet");
+    expect(&result, 7, "nothing can happen within these bounds");
+    process_end();
+}
+
+TEST(a_campaign_with_a_missing_shard_is_not_called_complete)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    close(process_open("half.jsonl", O_WRONLY | O_CREAT, path));
+    struct process_result result = RUN("raftsim", "run", "--count", "4", "--shard", "0/2", "--quiet", "--jsonl", path);
+    EXPECT_EQUAL(result.status, 0);
+    result = RUN("raftsim", "merge", path);
+    expect(&result, 1, "1 shard of this commit's campaigns is missing");
+    EXPECT(strstr(result.out, "complete") == NULL);
+    process_end();
+}
+
 TEST(a_seed_that_passes_is_not_shrunk)
 {
     process_begin();

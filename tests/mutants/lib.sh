@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # What the scripts here share. They source it in the root of the tree.
 
+# A make of these scripts is no part of the one that called them, whose jobs it could not count.
+unset MAKEFLAGS MFLAGS
+
 sound=build/release/gcc/raftsim # of the unchanged tree
 
 build_sound() {
