@@ -114,6 +114,14 @@ static const char *leader_invariant(const struct replica *replica)
     return NULL;
 }
 
+/* Dead slots are zero. Sessions lie without gaps, so that the slot behind the last one can stand for all dead ones. */
+static bool session_behind_is_zero(const struct replica *replica)
+{
+    const struct session *table = (const void *)page_raw_const(replica, page_sessions(replica));
+    const uint32_t count = page_root_const(replica)->session_count;
+    return count == replica->limits.sessions_max || (table[count].id | table[count].used_index) == 0;
+}
+
 const char *replica_invariant(const struct replica *replica)
 {
     if (replica->applied > replica->commit)
@@ -130,6 +138,8 @@ const char *replica_invariant(const struct replica *replica)
         return "pending reads within their limit";
     if (page_root_const(replica)->session_count > replica->limits.sessions_max)
         return "sessions within sessions_max";
+    if (store_is_ready(replica) && !session_behind_is_zero(replica))
+        return "the session behind the last one is zero";
     if (page_root_const(replica)->pages_free >= replica->limits.pages_max)
         return "store within its pages";
     if (replica->stored.hard.term < replica->superblock.durable.hard.term)

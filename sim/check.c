@@ -238,6 +238,21 @@ void check_node_wiped(struct check *check, uint32_t node)
     ghost->acked_term = ghost->acked_index = 0;
 }
 
+/* One operation of a device is no longer than the limits say, or others wait for it longer than they need to. */
+static void step_operations(struct check *check, uint32_t node, const struct output *output)
+{
+    const struct limits *limits = &check->limits;
+    const uint32_t wal_bytes_max = u32_max(limits->wal_batch_bytes_max, limits_superblock_bytes(limits));
+    for (uint32_t i = 0; i < output->effect_count; i++) {
+        const struct effect *effect = &output->effects[i];
+        if (effect->kind != EFFECT_READ && effect->kind != EFFECT_WRITE)
+            continue;
+        if (effect->bytes.count > (effect->device == DEVICE_DATA ? limits->data_run_bytes_max : wal_bytes_max))
+            check_fail(check, CHECK_LIMITS, node, "an operation of %u bytes on device %u", effect->bytes.count,
+                       (uint32_t)effect->device);
+    }
+}
+
 /* I7 within a life. */
 static void step_monotone(struct check *check, uint32_t node, const struct replica_view *view)
 {
@@ -289,6 +304,7 @@ void check_step(struct check *check, uint32_t node, const struct replica *replic
         return;
     struct replica_view view;
     replica_inspect(replica, &view);
+    step_operations(check, node, output);
     /* What it knows of its log is not whole before it has recovered. */
     if (view.role == RAFT_STARTING || view.role == RAFT_STOPPED)
         return;

@@ -66,10 +66,14 @@ void check_promise_forgotten(struct check *check, uint32_t node)
     }
 }
 
-/* An acknowledgement or a confirmed round in a later term would be broken by the first one in this term. */
+/* An acknowledgement or a confirmed round in a later term would be broken by the first one in this term. A vote in this
+ * one may have been given as well, by the disk that was lost: this one must count it as given. */
 void check_promise_resumed(struct check *check, uint32_t node, uint64_t term)
 {
     check_count(check, CHECK_PROMISE_TERM);
+    if (check->nodes[node].stored.hard.vote == 0)
+        check_fail(check, CHECK_PROMISE_VOTE, node, "rejoins in term %llu as if it had not voted there",
+                   (unsigned long long)term);
     for (uint32_t i = 0; i < check->term_count; i++) {
         const struct ghost_term *promises = &check->terms[i];
         if (promises->term > term && (promises->acked[node].index > 0 || promises->echoed[node] > 0))

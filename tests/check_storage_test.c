@@ -84,7 +84,7 @@ static void write_superblock(struct cluster *c, uint32_t n, const struct stored 
         const uint64_t at = superblock_offset(limits, copy);
         writer.hash = node->replica->superblock.hash;
         superblock_fill(limits, &node->config, &writer, node->image + at);
-        landed(c, n, DEVICE_WAL, at, limits->block_bytes, false);
+        landed(c, n, DEVICE_WAL, at, limits_superblock_bytes(limits), false);
     }
 }
 
@@ -329,6 +329,26 @@ TEST(an_abstention_that_ends_without_the_committed_entries_is_caught)
         write_superblock(c, 1, &stored);
         if (stuck == 1)
             EXPECT_CAUGHT_SAYING(c, CHECK_PROMISE_VOTE, "will vote again");
+        else
+            EXPECT_TEXT(verdict(c), "none"), cluster_free(c);
+    }
+}
+
+TEST(a_new_disk_that_rejoins_as_if_it_had_not_voted_is_caught)
+{
+    for (uint32_t counts = 0; counts < 2; counts++) {
+        struct cluster *c = cluster_with(1);
+        struct stored stored = stored_of(c, 1);
+        const uint64_t term = stored.hard.term;
+        check_node_crashed(c->check, 1);
+        check_node_wiped(c->check, 1);
+        stored = (struct stored){ .flags = STORED_ABSTAIN | STORED_REJOIN, .members = stored.members };
+        write_superblock(c, 1, &stored);
+        stored.hard = (struct hard_state){ .term = term, .vote = counts == 1 ? VOTE_UNKNOWN : 0 };
+        c->nodes[1]->replica->superblock.sequence++;
+        write_superblock(c, 1, &stored);
+        if (counts == 0)
+            EXPECT_CAUGHT_SAYING(c, CHECK_PROMISE_VOTE, "as if it had not voted");
         else
             EXPECT_TEXT(verdict(c), "none"), cluster_free(c);
     }

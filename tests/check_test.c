@@ -405,6 +405,33 @@ TEST(a_broken_invariant_is_caught)
     EXPECT_CAUGHT(c, CHECK_LIMITS);
 }
 
+TEST(a_session_behind_the_last_one_is_caught)
+{
+    struct cluster *c = cluster_new();
+    struct replica *replica = c->nodes[1]->replica;
+    struct session *table = (struct session *)(void *)page_raw(replica, page_sessions(replica));
+    table[page_root_const(replica)->session_count].id = UINT64_MAX;
+    look(c, 1);
+    EXPECT_CAUGHT(c, CHECK_LIMITS);
+}
+
+TEST(an_operation_that_is_longer_than_any_may_be_is_caught)
+{
+    for (uint32_t device = 0; device < 2; device++) {
+        struct cluster *c = cluster_new();
+        struct output *output = &c->nodes[1]->output;
+        const uint32_t wal_most = u32_max(limits_tiny.wal_batch_bytes_max, limits_superblock_bytes(&limits_tiny));
+        const uint32_t most = device == DEVICE_DATA ? limits_tiny.data_run_bytes_max : wal_most;
+        output->effect_count = 1;
+        output->effects[0] = (struct effect){ .kind = EFFECT_READ, .device = device, .bytes = { .count = most } };
+        look(c, 1);
+        EXPECT_TEXT(verdict(c), "none");
+        output->effects[0].bytes.count = most + 1;
+        look(c, 1);
+        EXPECT_CAUGHT(c, CHECK_LIMITS);
+    }
+}
+
 TEST(a_vote_that_is_not_on_disk_is_caught)
 {
     struct cluster *c = cluster_new();
