@@ -12,7 +12,6 @@ void trace_clear(struct trace *trace)
     if (kept.table != NULL)
         memset(kept.table, 0, kept.table_size * sizeof kept.table[0]);
     *trace = (struct trace){
-        .version = kept.version + 1,
         .decisions = kept.decisions,
         .arguments = kept.arguments,
         .table = kept.table,
@@ -111,7 +110,6 @@ static uint32_t decision_add(struct trace *trace, const struct decision *address
         trace->lost = true;
         return TRACE_NONE;
     }
-    trace->version++;
     trace->decisions[trace->count] = *address;
     trace->decisions[trace->count].arguments = 0;
     table_put(trace, trace->count);
@@ -146,7 +144,6 @@ void trace_move(struct trace *trace, uint32_t index, uint64_t time_ns)
     struct decision *decision = &trace->decisions[index];
     ASSERT(index < trace->count);
     decision->time_ns = decision->ordinal = time_ns;
-    trace->version++;
     memset(trace->table, 0, trace->table_size * sizeof trace->table[0]);
     for (uint32_t i = 0; i < trace->count; i++)
         table_put(trace, i);

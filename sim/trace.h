@@ -54,8 +54,7 @@ struct trace_ending {
 
 struct trace {
     bool lost;
-    uint32_t version; /* changes with the decisions */
-    uint64_t build;   /* that wrote it; 0: not known */
+    uint64_t build; /* that wrote it; 0: not known */
     struct swarm swarm;
     struct decision *decisions;
     struct trace_argument *arguments;

@@ -36,9 +36,8 @@ struct tracer {
     uint32_t others[SUBJECTS][32][CLASSES];
     /* By index of the decision in `from`. */
     uint8_t *met;
-    uint32_t *order;             /* the decisions, by head, who, class, part and time... */
-    const struct trace *ordered; /* ... of this trace */
-    uint32_t ordered_version;
+    uint32_t *order;  /* the decisions, by head, who, class, part and time */
+    uint32_t ordered; /* so many, of this trace or an earlier one */
     uint32_t capacity;
 };
 
@@ -93,6 +92,17 @@ static int order_compare(const void *x, const void *y)
     return (i > k) - (i < k);
 }
 
+/* The order of the trace before, which is most often the same one, may do for this one. */
+static bool is_in_order(const struct tracer *tracer)
+{
+    const uint32_t count = tracer->from->count;
+    sorted = tracer->from;
+    for (uint32_t i = 1; i < count && tracer->ordered == count; i++)
+        if (order_compare(&tracer->order[i - 1], &tracer->order[i]) > 0)
+            return false;
+    return tracer->ordered == count;
+}
+
 static bool tracer_prepare(struct tracer *tracer)
 {
     const uint32_t count = tracer->from->count;
@@ -101,7 +111,7 @@ static bool tracer_prepare(struct tracer *tracer)
         free(tracer->order);
         tracer->met = malloc(count);
         tracer->order = malloc(count * sizeof tracer->order[0]);
-        tracer->ordered = NULL;
+        tracer->ordered = 0;
         tracer->capacity = tracer->met != NULL && tracer->order != NULL ? count : 0;
         if (tracer->capacity == 0)
             return false;
@@ -109,13 +119,11 @@ static bool tracer_prepare(struct tracer *tracer)
     if (count == 0)
         return true;
     memset(tracer->met, 0, count);
-    if (tracer->ordered == tracer->from && tracer->ordered_version == tracer->from->version)
+    if (is_in_order(tracer))
         return true;
-    tracer->ordered = tracer->from;
-    tracer->ordered_version = tracer->from->version;
+    tracer->ordered = count;
     for (uint32_t i = 0; i < count; i++)
         tracer->order[i] = i;
-    sorted = tracer->from;
     qsort(tracer->order, count, sizeof tracer->order[0], order_compare);
     return true;
 }

@@ -144,6 +144,31 @@ TEST(a_decision_whose_number_is_off_is_matched_by_its_time)
     fixture_free(f);
 }
 
+/* Shrinking swaps the traces that it follows and writes. */
+TEST(a_trace_in_the_place_of_another_is_followed_by_itself)
+{
+    struct fixture *f = fixture_new();
+    uint32_t line;
+    const char *cause;
+    static const char *const texts[] = {
+        "raftsim-trace 2\nknob safety 500ms\ndisk n0 read#99 2ms @1us\nloss n0>n1 append!#77 @100s\n",
+        "raftsim-trace 2\nknob safety 500ms\nloss n0>n1 append!#77 @100s\ndisk n0 read#99 2ms @1us\n",
+    };
+    struct trace other = { .lost = false };
+    EXPECT(parses(&f->trace, texts[0], &line, &cause));
+    EXPECT(parses(&other, texts[1], &line, &cause));
+    for (uint32_t i = 0; i < 2; i++) {
+        EXPECT(trace_replay(&f->runner, &f->trace, NULL, MATCH_LENIENT, &f->again, &f->outcome));
+        EXPECT_EQUAL(f->outcome.skipped, 1);
+        EXPECT_EQUAL(f->again.count, 1);
+        const struct trace followed = f->trace;
+        f->trace = other;
+        other = followed;
+    }
+    trace_free(&other);
+    fixture_free(f);
+}
+
 TEST(the_first_step_that_differs_is_named)
 {
     struct fixture *f = fixture_new();
