@@ -428,7 +428,9 @@ static uint32_t step_find(struct table *table, uint32_t state, uint32_t input)
 static uint32_t step_run_all(struct table *table, uint32_t state, uint32_t input)
 {
     uint32_t steps[RENAMINGS_MAX];
-    for (uint32_t a = 0; a < table->renamings; a++) {
+    const uint32_t renamings = table->renamings;
+    ASSERT(renamings > 0); /* the identity */
+    for (uint32_t a = 0; a < renamings; a++) {
         const uint32_t image = table->states[state].images[a];
         const uint32_t input_there = input_image(table, input, a);
         table->asymmetric |= image == 0 || input_there == 0;
@@ -438,8 +440,8 @@ static uint32_t step_run_all(struct table *table, uint32_t state, uint32_t input
         if (steps[a] == 0)
             return 0;
     }
-    for (uint32_t a = 0; a < table->renamings; a++) {
-        for (uint32_t b = 0; b < table->renamings; b++)
+    for (uint32_t a = 0; a < renamings; a++) {
+        for (uint32_t b = 0; b < renamings; b++)
             step_image(table, steps[a], steps[b], table->compose[b][table->inverse[a]]);
     }
     return steps[0];

@@ -104,7 +104,7 @@ static uint32_t merge_place(struct merge *merge, const struct merge_run *run)
         return UINT32_MAX;
     }
     struct merge_commit **commits =
-        merge_grow(merge, merge->commits, &merge->commit_max, merge->commit_count, sizeof merge->commits[0]);
+        merge_grow(merge, merge->commits, &merge->commit_max, merge->commit_count, sizeof(struct merge_commit *));
     if (commits == NULL)
         return UINT32_MAX;
     merge->commits = commits;
@@ -197,7 +197,9 @@ bool merge_read(struct merge *merge, const char *path)
     const uint32_t runs = merge->run_count;
     char *line = NULL;
     size_t bytes = 0;
-    bool good = reading != NULL || merge_problem(merge, "no memory for the results");
+    bool good = reading != NULL;
+    if (!good)
+        merge_problem(merge, "no memory for the results");
     FILE *file = good ? fopen(path, "r") : NULL;
     if (good && file == NULL)
         good = merge_unreadable(merge, path);

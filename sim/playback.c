@@ -1,5 +1,5 @@
 /* Stepping a replica through a recording; see playback.h. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1 /* as -D defines it */
 #include "playback.h"
 
 #include <inttypes.h>

@@ -88,7 +88,7 @@ static void swizzle_begin(struct world *world, struct plot *plot)
 {
     const enum nemesis_kind kind = NEMESIS_SWIZZLE;
     const uint32_t side = nemesis_side(world, kind);
-    uint32_t back[VOTERS_MAX];
+    uint32_t back[VOTERS_MAX] = { 0 };
     plot->count = plot_order(world, kind, SITE_PLOT_ORDER, side, plot->order);
     plot_order(world, kind, SITE_PLOT_BACK, side, back);
     plot->gap_ns = plot_gap_ns(world, kind) / plot->count + 1;

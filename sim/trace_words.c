@@ -10,7 +10,7 @@
 
 const struct site_words site_words[SITES] = {
 #define SITE(name, kind, subject_, head_, unit_, text_) \
-    [SITE_##name] = { .subject = SUBJECT_##subject_, .head = SITE_##head_, .unit = UNIT_##unit_, .text = text_ },
+    [SITE_##name] = { .subject = SUBJECT_##subject_, .head = SITE_##head_, .unit = UNIT_##unit_, .text = (text_) },
 #include "choose_sites.def"
 #undef SITE
 };

@@ -80,6 +80,8 @@ static int compare(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+static double us_at(const struct steps *steps, uint64_t at) { return steps->ns[at] / 1000.0; }
+
 int main(int argc, char **argv)
 {
     struct steps steps = { 0 };
@@ -98,11 +100,10 @@ int main(int argc, char **argv)
     if (steps.count == 0)
         give_up(argv[1], "no step is in it");
     qsort(steps.ns, steps.count, sizeof steps.ns[0], compare);
-    const double us = 1000;
     printf("%llu steps, the fastest of %llu rounds each: p50 %.1f us, p99 %.1f us, p99.99 %.1f us, longest %.1f us\n",
-           (unsigned long long)steps.count, (unsigned long long)rounds, steps.ns[steps.count / 2] / us,
-           steps.ns[steps.count * 99 / 100] / us, steps.ns[steps.count - 1 - steps.count / 10000] / us,
-           steps.ns[steps.count - 1] / us);
+           (unsigned long long)steps.count, (unsigned long long)rounds, us_at(&steps, steps.count / 2),
+           us_at(&steps, steps.count * 99 / 100), us_at(&steps, steps.count - 1 - steps.count / 10000),
+           us_at(&steps, steps.count - 1));
     const bool ok = steps.ns[steps.count - 1] <= LONGEST_NS;
     free(steps.ns);
     return ok ? 0 : 1;

@@ -165,6 +165,7 @@ static enum playback_result play(const uint8_t *file, uint64_t bytes, struct pla
     struct playback_source source;
     char error[PLAYBACK_ERROR_BYTES];
     playback_image(&source, file, bytes);
+    memset(view, 0, sizeof *view);
     struct playback *playback = playback_open(&source, NULL, error);
     if (playback == NULL)
         return PLAYBACK_BROKEN;

@@ -226,9 +226,7 @@ static void run_holding_the_scrub(struct cluster *cluster, uint32_t slot, uint64
         const uint32_t turn = (uint32_t)(step % (NODES + 1));
         if (turn == NODES)
             cluster_advance(cluster, cluster->now_ns + MS / 10);
-        else if (turn != slot || node->sent_count > 0 || node->op_count == 0)
-            cluster_step(cluster, turn);
-        else if (!is_scrub(&node->ops[0]))
+        else if (turn != slot || node->sent_count > 0 || node->op_count == 0 || !is_scrub(&node->ops[0]))
             cluster_step(cluster, turn);
         else if (node->op_count > 1 || node->deadline_ns <= node->now_ns) {
             if (node->op_count > 1)
