@@ -297,6 +297,7 @@ static void install_satisfied(struct replica *replica, struct output *output)
 {
     replica->install.index_min = 0;
     replica->install.known = (struct log_id){ .term = 0 };
+    replica->install.target = (struct checkpoint){ .id = { .term = 0 } };
     install_enter(replica, output, INSTALL_IDLE);
 }
 

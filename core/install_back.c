@@ -87,6 +87,5 @@ bool install_back_step(struct replica *replica)
     ASSERT(install->wanted_pages == 0 && install->wanted_blocks == 0);
     ASSERT(replica->checkpoint.dirty_count == 0 && replica->checkpoint.blocks_used == 0);
     page_store_init(replica);
-    install->target = (struct checkpoint){ .id = { .term = 0 } };
     return true;
 }

@@ -396,4 +396,39 @@ TEST(what_the_disk_could_not_bring_is_asked_for_there_again_when_nobody_has_it)
     cluster_free(cluster);
 }
 
+/* The page is offered, and never comes. What it was aimed at then was its own checkpoint, and that is not its latest
+ * one any more when the next one is made. */
+TEST(who_got_its_own_page_from_its_disk_after_all_offers_its_next_checkpoint)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot_pages(cluster, slot, 3, 1);
+    cluster->hook = nothing_but_offers;
+    const uint32_t block = map_entry_const(replica_at(cluster, slot), 0, used_page(cluster, slot, 3))->block;
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    cluster_run(cluster, 500 * MS);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.target.id.index, checkpoint_index(cluster, slot));
+    rot(cluster, slot, block); /* as it was */
+    EXPECT(run_until_caught_up(cluster, slot));
+    cluster->hook = NULL;
+    write_until_checkpoint(cluster, KEYS);
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT_EQUAL(cluster->pages_to[slot], 0);
+    const uint32_t from = (slot + 1) % NODES;
+    const struct message question = {
+        .type = FRAME_CHECKPOINT_REQUEST,
+        .from = from + 1,
+        .to = slot + 1,
+        .instance = 1000 + from + 1,
+        .term = 1,
+        .checkpoint_request = { .ask = CHECKPOINT_ASK_OFFER },
+    };
+    const uint64_t offers = cluster->events[slot][EVENT_OFFER];
+    node_message(cluster->nodes[slot], &question);
+    observe(cluster, slot);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_OFFER], offers + 1);
+    cluster_free(cluster);
+}
+
 TEST_MAIN()
