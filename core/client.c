@@ -199,7 +199,7 @@ static void client_request(struct replica *replica, struct output *output, uint6
     }
     const bool stale = request->kind == REQUEST_GET_STALE;
     const bool here = stale || (request->flags & REQUEST_FLAG_LOCAL) != 0;
-    const bool serves = store_is_ready(replica) && !diverge_in_doubt(replica);
+    const bool serves = store_is_ready(replica) && !diverge_in_doubt(replica) && install_has_regained(replica);
     if (replica->role == RAFT_STARTING || (!serves && (here || replica->role == RAFT_LEADER))) {
         refusal.status = REPLY_BUSY;
     } else if (stale && replica->self == MEMBERS_MAX && replica->applied == 0) {

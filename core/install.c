@@ -74,8 +74,10 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
     ASSERT(known.index >= index_min);
     install->index_min = u64_max(install->index_min, index_min);
     install_knows(install, known);
-    if (install->phase == INSTALL_IDLE)
-        install_ask_first(replica, output);
+    if (install->phase != INSTALL_IDLE)
+        return;
+    install->asked_vainly = 0;
+    install_ask_first(replica, output);
 }
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
@@ -201,7 +203,6 @@ static void install_aim(struct replica *replica, struct output *output, uint64_t
      * back, and the log is applied to it again. */
     replica->store.state = STORE_DAMAGED;
     replica->applied = u64_min(replica->applied, response->id.index);
-    install->distrusted = false;
     install->pages_aimed = 0;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);
@@ -296,6 +297,7 @@ static void install_satisfied(struct replica *replica, struct output *output)
 {
     replica->install.index_min = 0;
     replica->install.known = (struct log_id){ .term = 0 };
+    replica->install.target = (struct checkpoint){ .id = { .term = 0 } };
     install_enter(replica, output, INSTALL_IDLE);
 }
 
@@ -314,14 +316,15 @@ static struct log_id install_known(const struct replica *replica)
     return known.index > own.index ? known : own;
 }
 
+/* Who has not been told who the others are asks whoever leads. */
+static uint32_t everybody(const struct replica *replica) { return u32_max(bits_count(members_others(replica)), 1); }
+
 /* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
 static bool own_may_be_read_again(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     const struct checkpoint *own = &replica->stored.checkpoint;
-    /* Who has not been told who the others are asks whoever leads. */
-    const uint32_t everybody = u32_max(bits_count(members_others(replica)), 1);
-    if (install->asked_count < everybody || !install_may_aim(replica))
+    if (install->asked_count < everybody(replica) || !install_may_aim(replica))
         return false;
     if (replica->store.state != STORE_DAMAGED || replica->store.map_damaged || install->distrusted)
         return false;
@@ -329,6 +332,33 @@ static bool own_may_be_read_again(const struct replica *replica)
         || install->wanted_pages > STORE_AGAIN_MAX)
         return false;
     return install->target.id.index == 0 || hash128_equal(install->target.hash, own->hash);
+}
+
+static void install_commit(struct replica *replica, struct output *output, uint64_t index)
+{
+    if (replica->commit >= index)
+        return;
+    replica->commit = index;
+    output_event(output, EVENT_COMMIT, index, 0);
+}
+
+/* All that is known to be in a checkpoint is committed, and the log holds it. */
+static void install_go_back(struct replica *replica, struct output *output)
+{
+    struct install *install = &replica->install;
+    ASSERT(install_may_aim(replica));
+    install_commit(replica, output, install->known.index);
+    install_back_begin(replica);
+    install_enter(replica, output, INSTALL_BACK);
+}
+
+static void install_back(struct replica *replica, struct output *output)
+{
+    replica->wants_tick = true;
+    if (!install_back_step(replica))
+        return;
+    install_satisfied(replica, output);
+    store_load(replica, output, false);
 }
 
 static void install_ask(struct replica *replica, struct output *output)
@@ -341,6 +371,10 @@ static void install_ask(struct replica *replica, struct output *output)
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
     if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
         return;
+    if (install->asked_vainly >= everybody(replica) && install_may_aim(replica) && install_may_go_back(replica)) {
+        install_go_back(replica, output);
+        return;
+    }
     if (own_may_be_read_again(replica)) {
         install->asked_count = 0;
         store_load_again(replica, output);
@@ -348,6 +382,7 @@ static void install_ask(struct replica *replica, struct output *output)
     }
     const uint64_t asked = source_next(replica);
     install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
+    install->asked_vainly = u32_min(install->asked_vainly + 1, MEMBERS_MAX);
     install->shunned &= ~source_bit(replica, asked);
     struct message message = install_question(replica, asked, CHECKPOINT_ASK_OFFER);
     message.checkpoint_request.id = install_known(replica);
@@ -468,14 +503,6 @@ static uint32_t switch_pages(const struct replica *replica)
     return u32_min(SWITCH_BYTES / limits->page_bytes, u32_max(SWITCH_PAGES_MIN, limits->pages_max / SWITCHES_MIN));
 }
 
-static void install_commit(struct replica *replica, struct output *output, uint64_t index)
-{
-    if (replica->commit >= index)
-        return;
-    replica->commit = index;
-    output_event(output, EVENT_COMMIT, index, 0);
-}
-
 /* True: enough was pulled to keep it, or all was. Then what is under way ends first. */
 static bool install_switch(struct replica *replica, struct output *output)
 {
@@ -490,6 +517,8 @@ static bool install_switch(struct replica *replica, struct output *output)
     /* It is committed: a checkpoint holds committed entries only (Raft 7). */
     if (log_holds(replica, install->target.id))
         install_commit(replica, output, install->target.id.index);
+    /* What the superblock names from now on is what the others have. */
+    install->distrusted = false;
     checkpoint_adopt(replica, install->target.id, !all);
     install_enter(replica, output, INSTALL_SWITCH);
     return true;
@@ -608,6 +637,7 @@ void install_flush(struct replica *replica, struct output *output)
     case INSTALL_ASK: install_ask(replica, output); return;
     case INSTALL_PULL: install_pull(replica, output); return;
     case INSTALL_SWITCH: install_switched(replica, output); return;
+    case INSTALL_BACK: install_back(replica, output); return;
     }
     UNREACHABLE();
 }

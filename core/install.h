@@ -10,8 +10,9 @@
  * checkpoint (then fewer pages differ than at first):
  *
  *   IDLE --wanted--> ASK --offer--> PULL --nothing wanted--> SWITCH --superblock durable--> store_load() --> IDLE
- *                     ^              |  ^                      |
- *                     +--no answer---+  +--not yet complete----+
+ *                    | ^             |  ^                      |
+ *                    | +--no answer--+  +--not yet complete----+
+ *                    +--in vain, and the own checkpoint and log do--> BACK --> store_load() --> IDLE
  *
  *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile. When
  *           the log is whole again before anybody offers anything, there is nothing left to ask for. After each
@@ -24,6 +25,12 @@
  *           right with them, memory forgets it, and the next pass asks for all of it
  *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
  *           with a hash and without a block are then wanted after a restart, and all else is kept
+ *   BACK    everybody has been asked, and nothing has come since: the target may be on no disk that answers. Until a
+ *           SWITCH names another one, the own checkpoint is whole on the own disk, and when the log behind it has come
+ *           to hold all that was wanted, that is all that is needed; somebody else may be waiting for it, too. Memory
+ *           is made what replica_init() leaves, in pieces, the checkpoint is loaded as at a start, and the log is
+ *           applied to it again. What was pulled is lost. Nothing that the log holds is wanted again, so only a
+ *           checkpoint beyond the log leads from there to another target
  *
  * What is wanted is gone through in passes. A pass in which the peer had nothing ends in ASK, with the next one; what
  * is lost on one disk may be good on another, so peers are asked for ever, at the pace of ASK. The question says which
@@ -44,6 +51,7 @@
  *   an offer is taken only when its index is not below the own checkpoint's, nor, while the own state is trusted, below
  *   what is applied
  *   nothing is applied, served to clients or frozen from the first comparison until the load is over
+ *   what is applied goes back only with the state, to the own checkpoint
  *   the map changes only while no page is being written; pages are taken only while no map block is wanted
  *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
 #ifndef WW_INSTALL_H
@@ -56,7 +64,7 @@
 
 struct replica;
 
-enum install_phase { INSTALL_IDLE, INSTALL_ASK, INSTALL_PULL, INSTALL_SWITCH };
+enum install_phase { INSTALL_IDLE, INSTALL_ASK, INSTALL_PULL, INSTALL_SWITCH, INSTALL_BACK };
 enum { INSTALL_REQUESTS_MAX = 4, INSTALL_SERVES_MAX = 128, INSTALL_SERVE_READS_MAX = 8 };
 
 /* A request in flight. */
@@ -100,6 +108,7 @@ struct install {
     uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct log_id known;      /* committed: the latest entry that somebody said a checkpoint holds; 0.0: none */
+    uint64_t applied_before;  /* the last BACK: what is older is not shown again in this life */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
     uint64_t asked_ns;        /* ASK: when the last one was asked */
     uint64_t heard_ns;        /* last useful answer */
@@ -110,15 +119,15 @@ struct install {
     uint32_t pages_aimed;     /* the most that were wanted, once known, since the map was aimed at the target */
     uint32_t wanted_blocks;   /* map blocks */
     uint32_t scan_level;      /* the pass: what is wanted on this level, */
-    uint32_t scan_next;       /* from here on, is still to be asked for */
+    uint32_t scan_next;       /* from here on, is still to be asked for; BACK: to be forgotten */
     bool scan_useful;         /* something came in this pass */
-    bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is not for others */
+    bool distrusted;          /* the own checkpoint is whole, and not what the others have: it is for nobody */
     bool own_taken;           /* this pass has found what memory has of the wanted pages */
     uint8_t asked_count;      /* peers asked since what the own disk lost was last looked for there */
     uint32_t shunned; /* bit per slot: did not have what it offered, so its offers are not taken before it is asked */
     uint32_t pages_since_switch;
-    uint32_t serves_used; /* of the slots in `serves` */
-    uint32_t zero;
+    uint32_t serves_used;  /* of the slots in `serves` */
+    uint32_t asked_vainly; /* peers asked since something came, or since this began */
     uint64_t pages_pulled; /* in this life */
     uint64_t bytes_pulled; /* of all frames that this took, questions included */
     uint64_t served_ns;    /* a peer last asked this node for something */
@@ -134,6 +143,8 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 /* May this node's checkpoint writer and store go on as usual? */
 bool install_is_idle(const struct replica *replica);
+/* Is what is applied as new as what was applied before the state went back? */
+bool install_has_regained(const struct replica *replica);
 /* Is anything asked for, and not answered yet? */
 bool install_is_awaited(const struct replica *replica);
 
@@ -142,6 +153,14 @@ void install_response(struct replica *replica, struct output *output, const stru
 /* Sends what may be asked for or answered now. Called once per step. */
 void install_flush(struct replica *replica, struct output *output);
 uint64_t install_deadline(const struct replica *replica);
+
+/* ---- install_back.c ---- */
+
+/* The map was aimed at another checkpoint. May the own one be loaded instead, and the log be applied to it? */
+bool install_may_go_back(const struct replica *replica);
+void install_back_begin(struct replica *replica);
+/* Forgets a bounded part of what memory holds. True: memory is as replica_init() leaves it. */
+bool install_back_step(struct replica *replica);
 
 /* ---- install_take.c ---- */
 

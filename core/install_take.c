@@ -153,6 +153,7 @@ void install_take_zeros(struct replica *replica, uint32_t level, uint32_t at)
 static void install_useful(struct replica *replica)
 {
     replica->install.heard_ns = replica->now_ns;
+    replica->install.asked_vainly = 0;
     replica->install.scan_useful = true;
 }
 

@@ -267,3 +267,15 @@ bool block_settle(struct replica *replica, uint32_t *cursor)
     *cursor = end;
     return end == replica->checkpoint.blocks_end;
 }
+
+bool block_forget(struct replica *replica, uint32_t *cursor)
+{
+    const uint32_t end = u32_min(replica->checkpoint.blocks_end, u32_max(*cursor, 1) + BLOCK_SCAN_MAX);
+    for (uint32_t block = u32_max(*cursor, 1); block < end; block++) {
+        uint32_t *word = block_word(replica, block);
+        replica->checkpoint.blocks_used -= *word != BLOCK_FREE ? 1 : 0;
+        *word = BLOCK_FREE;
+    }
+    *cursor = end;
+    return end == replica->checkpoint.blocks_end;
+}

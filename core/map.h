@@ -111,5 +111,7 @@ void block_release(struct replica *replica, uint32_t block);
 /* A checkpoint became durable: retired blocks become free and fresh ones are no longer. A bounded part of them, from
  * *cursor on; true when it has been through all that were ever used in this life. */
 bool block_settle(struct replica *replica, uint32_t *cursor);
+/* Nothing is known of the blocks any more: all are free until they are claimed. In the same way, in pieces. */
+bool block_forget(struct replica *replica, uint32_t *cursor);
 
 #endif

@@ -4,6 +4,7 @@
  *   LOADING --something cannot be read or is not what the map says--> DAMAGED: install.c gets it from a peer, and
  *   switches to LOADING again for the rest
  *   READY --the scrub finds a page that memory and the disk have lost--> DAMAGED
+ *   READY --a checkpoint is pulled--> DAMAGED until it is here, or until install.c goes back to the own one
  *
  * Loading goes through three phases:
  *

@@ -97,7 +97,8 @@ static void log_role(struct node_log *log, const struct event *event)
 static void log_install(const struct event *event)
 {
     static const char *const phases[] = {
-        [INSTALL_IDLE] = "idle", [INSTALL_ASK] = "ask", [INSTALL_PULL] = "pull", [INSTALL_SWITCH] = "switch"
+        [INSTALL_IDLE] = "idle",     [INSTALL_ASK] = "ask",   [INSTALL_PULL] = "pull",
+        [INSTALL_SWITCH] = "switch", [INSTALL_BACK] = "back",
     };
     ASSERT(event->a < ARRAY_COUNT(phases));
     LOG(event_views[EVENT_INSTALL].level, event_kind_text(event->kind), FIELD_TEXT("phase", phases[event->a]),

@@ -204,6 +204,119 @@ TEST(a_checkpoint_that_only_its_source_made_is_made_again_by_another)
     cluster_free(cluster);
 }
 
+/* The straggler begins with a checkpoint of no marker, which only the leader has. That gives it nothing more than its
+ * offer, and is gone then. The other one, which has the entries that the straggler lacks, starts anew. */
+static uint32_t aim_in_vain(struct cluster *cluster, uint32_t leader)
+{
+    const uint32_t slot = (leader + 1) % NODES;
+    const uint32_t other = NODES - slot - leader;
+    cluster->cut[slot] = true;
+    for (uint8_t value = 0; value < 8; value++)
+        put(cluster, 3, value);
+    checkpoint_renew(replica_at(cluster, leader));
+    cluster_run(cluster, 200 * MS);
+    EXPECT(replica_at(cluster, leader)->log.base.index > node_view(cluster->nodes[slot]).last.index);
+    cluster->cut[other] = true;
+    cluster->cut[slot] = false;
+    cluster->hook = nothing_but_offers;
+    cluster_run(cluster, 50 * MS);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.target.id.index, checkpoint_index(cluster, leader));
+    EXPECT_EQUAL(replica_at(cluster, slot)->store.state, STORE_DAMAGED);
+    node_crash(cluster->nodes[leader]);
+    node_crash(cluster->nodes[other]);
+    cluster->hook = NULL;
+    cluster->cut[other] = false;
+    start(cluster, other);
+    return slot;
+}
+
+/* Two of three are left, and the only whole checkpoint is the one that the straggler was about to replace. */
+TEST(who_aims_in_vain_goes_back_to_its_checkpoint_and_gives_it_to_who_lacks_it)
+{
+    struct limits limits = test_limits();
+    limits.wal_retain_blocks = 1;
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    cluster_run(cluster, 200 * MS);
+    const uint32_t leader = elected(cluster);
+    const uint32_t other = (leader + 2) % NODES;
+    const uint64_t before = checkpoint_index(cluster, other);
+    rot_pages(cluster, other, 2, 1);
+    const uint32_t slot = aim_in_vain(cluster, leader);
+    EXPECT_EQUAL(checkpoint_index(cluster, slot), before);
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT(run_until_caught_up(cluster, other));
+    EXPECT_EQUAL(cluster->events[other][EVENT_PAGE_DAMAGED], 1);
+    EXPECT_EQUAL(cluster->pages_to[other], 1);
+    expect_equal_states(cluster, slot);
+    expect_equal_states(cluster, other);
+    expect_durable(cluster, slot);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
+static enum reply_status stale_read(struct cluster *cluster, uint32_t slot)
+{
+    const struct request get = {
+        .request_id = 9,
+        .kind = REQUEST_GET_STALE,
+        .key = { .bytes = (const uint8_t *)"k001", .count = 4 },
+    };
+    struct node *node = node_at(cluster, slot);
+    struct reply reply = { .status = REPLY_UNKNOWN };
+    node_request(node, 5, &get);
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        if (node->sent[i].reply)
+            EXPECT_EQUAL(reply_decode(bytes, cluster->limits.frame_bytes_max, &reply), FRAME_OK);
+    }
+    return reply.status;
+}
+
+static bool no_questions(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    (void)to;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_CHECKPOINT_REQUEST;
+}
+
+/* It has no checkpoint, and goes back to nothing: the log begins with the first entry. */
+TEST(who_has_no_checkpoint_goes_back_to_nothing_and_applies_its_log)
+{
+    struct limits limits = test_limits();
+    limits.wal_retain_blocks = 1;
+    limits.apply_per_step_max = 1;
+    struct cluster *cluster = cluster_new(&limits, 7);
+    for (uint32_t key = 0; key < 8; key++)
+        put(cluster, key, 1);
+    cluster_run(cluster, 200 * MS);
+    const uint32_t leader = elected(cluster);
+    const uint32_t slot = aim_in_vain(cluster, leader);
+    const uint32_t other = NODES - slot - leader;
+    struct replica *replica = replica_at(cluster, slot);
+    const uint64_t applied = replica->applied;
+    cluster->hook = no_questions;
+    EXPECT_EQUAL(replica->stored.checkpoint.id.index, 0);
+    EXPECT(applied > 0 && !store_is_ready(replica));
+    for (uint64_t steps = 0; steps < 100000 && !store_is_ready(replica); steps++)
+        if (!cluster_step(cluster, slot) && !cluster_step(cluster, other))
+            cluster_advance(cluster, cluster->now_ns + MS);
+    /* In one life of a node a stale read never goes back. */
+    EXPECT(replica->applied < applied);
+    EXPECT_EQUAL(stale_read(cluster, slot), REPLY_BUSY);
+    expect_equal_states(cluster, slot);
+    EXPECT_EQUAL(stale_read(cluster, slot), REPLY_OK);
+    cluster->hook = NULL;
+    write_until_checkpoint(cluster, KEYS);
+    expect_equal_states(cluster, slot);
+    expect_durable(cluster, slot);
+    cluster_free(cluster);
+}
+
 /* ---- who leads meanwhile ---- */
 
 static uint32_t maimed; /* the node that gets no pages */
@@ -280,6 +393,41 @@ TEST(what_the_disk_could_not_bring_is_asked_for_there_again_when_nobody_has_it)
     rot_page(cluster, maimed, page); /* as it was */
     EXPECT(run_until_caught_up(cluster, maimed));
     EXPECT(install_is_idle(replica_at(cluster, maimed)));
+    cluster_free(cluster);
+}
+
+/* The page is offered, and never comes. What it was aimed at then was its own checkpoint, and that is not its latest
+ * one any more when the next one is made. */
+TEST(who_got_its_own_page_from_its_disk_after_all_offers_its_next_checkpoint)
+{
+    uint32_t slot;
+    struct cluster *cluster = cluster_with_checkpoint(&slot);
+    rot_pages(cluster, slot, 3, 1);
+    cluster->hook = nothing_but_offers;
+    const uint32_t block = map_entry_const(replica_at(cluster, slot), 0, used_page(cluster, slot, 3))->block;
+    node_crash(cluster->nodes[slot]);
+    start(cluster, slot);
+    cluster_run(cluster, 500 * MS);
+    EXPECT_EQUAL(replica_at(cluster, slot)->install.target.id.index, checkpoint_index(cluster, slot));
+    rot(cluster, slot, block); /* as it was */
+    EXPECT(run_until_caught_up(cluster, slot));
+    cluster->hook = NULL;
+    write_until_checkpoint(cluster, KEYS);
+    EXPECT(run_until_caught_up(cluster, slot));
+    EXPECT_EQUAL(cluster->pages_to[slot], 0);
+    const uint32_t from = (slot + 1) % NODES;
+    const struct message question = {
+        .type = FRAME_CHECKPOINT_REQUEST,
+        .from = from + 1,
+        .to = slot + 1,
+        .instance = 1000 + from + 1,
+        .term = 1,
+        .checkpoint_request = { .ask = CHECKPOINT_ASK_OFFER },
+    };
+    const uint64_t offers = cluster->events[slot][EVENT_OFFER];
+    node_message(cluster->nodes[slot], &question);
+    observe(cluster, slot);
+    EXPECT_EQUAL(cluster->events[slot][EVENT_OFFER], offers + 1);
     cluster_free(cluster);
 }
 
