@@ -253,6 +253,19 @@ TEST(a_transaction_with_too_many_clauses_is_refused)
     EXPECT(txn_status(clauses, 5) != REPLY_OK);
 }
 
+/* Behind the end lies the rest of the clause, so that whoever reads on finds a good one. */
+TEST(a_clause_that_is_cut_is_none)
+{
+    const struct txn_clause clauses[] = { { .kind = TXN_THEN_PUT, .key = text("a"), .value = text("x") } };
+    const struct slice whole = txn_of(clauses, 1);
+    for (uint32_t count = 0; count <= whole.count; count++) {
+        struct txn_clause clause;
+        uint32_t offset = 0;
+        const struct slice cut = { .bytes = whole.bytes, .count = count };
+        EXPECT_EQUAL(txn_clause_decode(cut, &offset, &clause), count == whole.count);
+    }
+}
+
 TEST(clauses_decode_in_order)
 {
     const struct slice txn = sample_txn();
