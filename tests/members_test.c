@@ -468,8 +468,7 @@ TEST(a_leader_that_leaves_steps_down_when_nobody_takes_over)
     cluster_free(cluster);
 }
 
-/* Mutant R23, Raft 6.4.1: to have become the only voter frees nobody from what was promised to the leader before. */
-TEST(who_was_left_alone_keeps_a_promise_to_the_old_leader_over_a_restart)
+static struct cluster *cluster_with_leases(void)
 {
     struct cluster *cluster = cluster_new(&limits_tiny, 0);
     for (uint32_t slot = 0; slot < NODES_AT_FORMAT; slot++) {
@@ -477,6 +476,13 @@ TEST(who_was_left_alone_keeps_a_promise_to_the_old_leader_over_a_restart)
         start(cluster, slot);
     }
     put(cluster, 1, 1);
+    return cluster;
+}
+
+/* Mutant R23, Raft 6.4.1: to have become the only voter frees nobody from what was promised to the leader before. */
+TEST(who_was_left_alone_keeps_a_promise_to_the_old_leader_over_a_restart)
+{
+    struct cluster *cluster = cluster_with_leases();
     const uint32_t old = elected(cluster), voter = (old + 1) % NODES_AT_FORMAT, third = (old + 2) % NODES_AT_FORMAT;
     const struct member_operation both[] = { operation(MEMBER_DEMOTE, old + 1), operation(MEMBER_DEMOTE, third + 1) };
     struct node *node = node_at(cluster, voter);
@@ -508,12 +514,7 @@ static bool lose_acknowledgements_of(struct cluster *cluster, uint32_t from, uin
  * it promised in its life before would be forgotten. */
 TEST(a_leader_that_leaves_appends_no_other_change)
 {
-    struct cluster *cluster = cluster_new(&limits_tiny, 0);
-    for (uint32_t slot = 0; slot < NODES_AT_FORMAT; slot++) {
-        node_at(cluster, slot)->config.lease_drift_ppm = 1000;
-        start(cluster, slot);
-    }
-    put(cluster, 1, 1);
+    struct cluster *cluster = cluster_with_leases();
     const uint32_t old = elected(cluster), voter = (old + 1) % NODES_AT_FORMAT, third = (old + 2) % NODES_AT_FORMAT;
     const struct member_operation both[] = { operation(MEMBER_DEMOTE, old + 1), operation(MEMBER_DEMOTE, third + 1) };
     const struct member_operation add = operation(MEMBER_ADD_LEARNER, 4);
