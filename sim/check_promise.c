@@ -191,8 +191,11 @@ uint64_t check_keeps(struct check *check, uint32_t node, uint64_t candidate, uin
     const uint32_t slot = check_slot(check, candidate);
     if (ghost->kept_term == 0 || ghost->kept_term >= term || slot == VOTERS_MAX)
         return 0;
+    /* First, for it may make room, and move what is there. */
+    if ((check_promise_term(check, term - 1)->asked >> slot & 1) != 0)
+        return 0;
     const struct ghost_term *promises = check_promise_term(check, ghost->kept_term);
-    if (promises->asked != 0 || (check_promise_term(check, term - 1)->asked >> slot & 1) != 0)
+    if (promises->asked != 0)
         return 0;
     *leader = check_slot(check, promises->leader);
     return *leader != VOTERS_MAX ? ghost->kept_ns : 0;

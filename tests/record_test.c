@@ -145,16 +145,24 @@ static pid_t child_stopped(pid_t pid, pid_t before)
     return child;
 }
 
+/* As load(), until it is killed. */
+static pid_t load_begins(const struct cluster *cluster)
+{
+    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const char *const argv[] = { "raftbench", "--endpoints", cluster->endpoints, "--inflight", "64", "--value-bytes",
+                                 "8K",        "--keys",      "random:500",       "--warmup",   "0s", "--duration",
+                                 "10m",       NULL };
+    const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
+    close(null_fd);
+    return bench;
+}
+
 /* The child may be as late as a busy machine makes it: what the loop records meanwhile takes nothing of its room. */
 TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
 {
     struct cluster cluster;
     cluster_up(&cluster);
-    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const char *const argv[] = { "raftbench", "--endpoints", cluster.endpoints, "--inflight", "64", "--value-bytes",
-                                 "8K",        "--keys",      "random:500",      "--warmup",   "0s", "--duration",
-                                 "10m",       NULL };
-    const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
+    const pid_t bench = load_begins(&cluster);
     const uint64_t deadline_ns = clock_now_ns() + WAIT_MS * NS_PER_MS;
     const pid_t child = child_stopped(cluster.pid[0], 0);
     EXPECT(cluster_log_says(&cluster, 0, "recording-gap", WAIT_MS));
@@ -165,7 +173,6 @@ TEST(an_anchor_that_is_late_leaves_a_gap_and_the_recording_goes_on)
     EXPECT(!cluster_log_says(&cluster, 0, "recording-stopped", 0));
     EXPECT(segment_of(0) >= segment + 2);
     process_kill(bench, SIGTERM);
-    close(null_fd);
     stop_all(&cluster);
     EXPECT_EQUAL(replay(record_paths[0]).status, 0);
     process_end();
@@ -176,17 +183,12 @@ TEST(an_anchor_without_end_does_not_keep_a_node_that_is_told_twice_to_end)
 {
     struct cluster cluster;
     cluster_up(&cluster);
-    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const char *const argv[] = { "raftbench", "--endpoints", cluster.endpoints, "--inflight", "64", "--value-bytes",
-                                 "8K",        "--keys",      "random:500",      "--warmup",   "0s", "--duration",
-                                 "10m",       NULL };
-    const pid_t bench = process_start(argv, null_fd, null_fd, null_fd, 0);
+    const pid_t bench = load_begins(&cluster);
     const pid_t first = child_stopped(cluster.pid[0], 0);
     EXPECT(cluster_log_says(&cluster, 0, "recording-gap", WAIT_MS));
     EXPECT_EQUAL(kill(first, SIGCONT), 0);
     child_stopped(cluster.pid[0], first);
     process_kill(bench, SIGTERM);
-    close(null_fd);
     EXPECT_EQUAL(kill(cluster.pid[0], SIGTERM), 0);
     sleep_ms(500);
     EXPECT_EQUAL(waitpid(cluster.pid[0], NULL, WNOHANG), 0);
