@@ -102,6 +102,11 @@ bool checkpoint_has_room(const struct replica *replica)
 
 bool checkpoint_is_idle(const struct replica *replica) { return replica->checkpoint.phase == CHECKPOINT_IDLE; }
 
+bool checkpoint_gives_up(const struct replica *replica)
+{
+    return !checkpoint_is_idle(replica) && replica->checkpoint.partial;
+}
+
 bool checkpoint_is_due(const struct replica *replica)
 {
     const struct checkpoint_writer *writer = &replica->checkpoint;

@@ -113,6 +113,8 @@ uint32_t checkpoint_next_dirty(const struct replica *replica, uint32_t page, uin
 /* May the next entry be applied: does the shadow pool hold what it may change? */
 bool checkpoint_has_room(const struct replica *replica);
 bool checkpoint_is_idle(const struct replica *replica);
+/* Is the one that the disk has whole being replaced by one that is not all here yet? */
+bool checkpoint_gives_up(const struct replica *replica);
 
 /* Has the log grown so much since the last checkpoint that a leader should append the next marker? */
 bool checkpoint_is_due(const struct replica *replica);

@@ -503,12 +503,19 @@ static uint32_t switch_pages(const struct replica *replica)
     return u32_min(SWITCH_BYTES / limits->page_bytes, u32_max(SWITCH_PAGES_MIN, limits->pages_max / SWITCHES_MIN));
 }
 
+/* Is enough here that it should not be pulled again after a restart, and nothing given up for it? */
+static bool switch_is_due(const struct replica *replica)
+{
+    return replica->install.pages_since_switch >= switch_pages(replica)
+           && !install_own_holds(replica, replica->install.target.id);
+}
+
 /* True: enough was pulled to keep it, or all was. Then what is under way ends first. */
 static bool install_switch(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
     const bool all = install->wanted_pages == 0;
-    if (install->wanted_blocks > 0 || (!all && install->pages_since_switch < switch_pages(replica)))
+    if (install->wanted_blocks > 0 || (!all && !switch_is_due(replica)))
         return false;
     if (all)
         requests_clear(install);

@@ -24,7 +24,9 @@
  *           rest only the pieces that differ from what memory holds (pieces.h), whatever that is. If the page is not
  *           right with them, memory forgets it, and the next pass asks for all of it
  *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
- *           with a hash and without a block are then wanted after a restart, and all else is kept
+ *           with a hash and without a block are then wanted after a restart, and all else is kept. Not so while the own
+ *           checkpoint and the log hold the target: then this node is one of those that it was committed by, and a
+ *           restart needs no install
  *   BACK    everybody has been asked, and nothing has come since: the target may be on no disk that answers. Until a
  *           SWITCH names another one, the own checkpoint is whole on the own disk, and when the log behind it has come
  *           to hold all that was wanted, that is all that is needed; somebody else may be waiting for it, too. Memory
@@ -52,6 +54,8 @@
  *   what is applied
  *   nothing is applied, served to clients or frozen from the first comparison until the load is over
  *   what is applied goes back only with the state, to the own checkpoint
+ *   what this node holds whole, and so has acknowledged, it gives up only for what it holds whole. For a checkpoint
+ *   beyond that it may: what made that committed is a majority without this node (Raft 5.4.2, 7)
  *   the map changes only while no page is being written; pages are taken only while no map block is wanted
  *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
 #ifndef WW_INSTALL_H
@@ -156,7 +160,9 @@ uint64_t install_deadline(const struct replica *replica);
 
 /* ---- install_back.c ---- */
 
-/* The map was aimed at another checkpoint. May the own one be loaded instead, and the log be applied to it? */
+/* The map was aimed at another checkpoint. Do the own one and the log behind it hold all up to this committed entry? */
+bool install_own_holds(const struct replica *replica, struct log_id id);
+/* May the own one be loaded instead, and the log be applied to it? */
 bool install_may_go_back(const struct replica *replica);
 void install_back_begin(struct replica *replica);
 /* Forgets a bounded part of what memory holds. True: memory is as replica_init() leaves it. */

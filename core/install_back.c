@@ -9,24 +9,28 @@ enum {
     BACK_PAGES_MAX = 64,     /* made zero in one step */
 };
 
-bool install_may_go_back(const struct replica *replica)
+bool install_own_holds(const struct replica *replica, struct log_id id)
 {
-    const struct install *install = &replica->install;
     const struct checkpoint *own = &replica->stored.checkpoint;
     const struct store *store = &replica->store;
-    if (install->target.id.index == 0 || hash128_equal(install->target.hash, own->hash))
+    if (hash128_equal(replica->install.target.hash, own->hash))
         return false;
     /* What was whole when it was last read, and what the others have. */
-    if ((replica->stored.flags & STORED_PARTIAL) != 0 || install->distrusted)
+    if ((replica->stored.flags & STORED_PARTIAL) != 0 || replica->install.distrusted)
         return false;
     if (store->state != STORE_DAMAGED || store->map_damaged || store->pages_damaged > 0)
         return false;
+    return replica->log.base.index <= own->id.index && log_holds(replica, id) && log_intact(replica) >= id.index;
+}
+
+bool install_may_go_back(const struct replica *replica)
+{
+    const struct install *install = &replica->install;
+    ASSERT(install->known.index >= install->target.id.index);
     /* The scrub still writes a block of it. */
     if (replica->scrub.in_flight > 0 && replica->scrub.writing)
         return false;
-    ASSERT(install->known.index >= install->target.id.index);
-    return replica->log.base.index <= own->id.index && log_holds(replica, install->known)
-           && log_intact(replica) >= install->known.index;
+    return install->target.id.index != 0 && install_own_holds(replica, install->known);
 }
 
 bool install_has_regained(const struct replica *replica) { return replica->applied >= replica->install.applied_before; }

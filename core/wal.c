@@ -49,7 +49,8 @@ uint64_t wal_used_bytes(const struct replica *replica)
 uint64_t wal_promised_index(const struct replica *replica)
 {
     /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
-    if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0)
+    if (((replica->stored.flags | replica->superblock.durable.flags) & STORED_PARTIAL) != 0
+        || checkpoint_gives_up(replica))
         return 0;
     return u64_min(u64_min(replica->wal.durable_index, log_intact(replica)), members_promised_index(replica));
 }
@@ -722,11 +723,12 @@ void wal_head_advance(struct replica *replica)
     const struct wal_head *head = &replica->stored.head;
     ASSERT(memcmp(head, &replica->superblock.durable.head, sizeof *head) == 0);
     wal->release_end = head->lsn;
+    /* A checkpoint holds it. The log may have come to hold it, too, while that one was named. */
+    replica->commit = u64_max(replica->commit, head->base.index);
     if (wal->resetting) {
         wal->resetting = false;
         log_reset(replica, head->base);
         wal->durable_index = head->base.index;
-        replica->commit = u64_max(replica->commit, head->base.index);
         return;
     }
     /* It may be ahead, where something damaged was before it. */

@@ -123,8 +123,9 @@ static void batch_truncate(struct check *check, uint32_t node, const struct ghos
     struct ghost_node *ghost = &check->nodes[node];
     const struct ghost_log *memory = &ghost->memory, *disk = &ghost->disk;
     /* Memory gave these entries up when the batch was sealed, and was judged then: others may have committed them
-     * since. What memory still holds must stay. */
-    if (kept < memory->last && kept >= memory->base && memory->links[kept + 1].chain == disk->links[kept + 1].chain)
+     * since, and sent them again. What memory still holds, and the batch does not bring, must stay. */
+    if (kept < memory->last && kept >= memory->base && memory->links[kept + 1].chain == disk->links[kept + 1].chain
+        && disk->links[kept + 1].term != batch->entry_term)
         check_log_removed(check, node, disk, kept, batch->term, "disk");
     if (ghost->acked_term == batch->term && kept < ghost->acked_index)
         check_fail(check, CHECK_PROMISE_APPEND, node,

@@ -55,6 +55,33 @@ static void stored_votes_again(struct check *check, uint32_t node)
                    (unsigned long long)index);
 }
 
+static bool data_struck(const struct check *check, uint32_t node)
+{
+    for (uint32_t block = 0; block < check->limits.data_blocks; block++)
+        if (check->nodes[node].data.blocks[block].bad)
+            return true;
+    return false;
+}
+
+/* What a node has acknowledged, up to the checkpoint that it names now, it may be one of just enough to hold (Raft 7
+ * discards a log when the snapshot is here). Where no fault took any of it, it gives that up only for a whole one. */
+static void stored_gives_up(struct check *check, uint32_t node, const struct stored *before)
+{
+    const struct ghost_node *ghost = &check->nodes[node];
+    const uint64_t index = ghost->stored.checkpoint.id.index;
+    const uint64_t base = ghost->disk.base;
+    check_count(check, CHECK_PROMISE_APPEND);
+    if ((before->flags & STORED_PARTIAL) != 0 || base > before->checkpoint.id.index
+        || index > u64_min(ghost->promised_index, ghost->disk.last))
+        return;
+    if (ghost->wal.first_faulty != 0 || ghost->wal.bad_count > 0 || data_struck(check, node))
+        return;
+    if (check_log_link(check, &ghost->disk, index).chain == check->commits[index].link.chain)
+        check_fail(check, CHECK_PROMISE_APPEND, node,
+                   "gives up entry %llu, which it has acknowledged, for a checkpoint that is not all here",
+                   (unsigned long long)index);
+}
+
 /* damage: a copy was taken away; else one has landed. */
 static void stored_choose(struct check *check, uint32_t node, bool damage)
 {
@@ -87,6 +114,8 @@ static void stored_choose(struct check *check, uint32_t node, bool damage)
     if (memcmp(&before.checkpoint, &ghost->stored.checkpoint, sizeof before.checkpoint) != 0
         || ((before.flags ^ ghost->stored.flags) & STORED_PARTIAL) != 0)
         check_data_checkpoint(check, node, damage);
+    if (!lost && (ghost->stored.flags & STORED_PARTIAL) != 0 && !check->failure.failed)
+        stored_gives_up(check, node, &before);
     check_disk_head(check, node);
     if (!lost && (before.flags & STORED_ABSTAIN) != 0 && (ghost->stored.flags & STORED_ABSTAIN) == 0)
         stored_votes_again(check, node);

@@ -295,6 +295,17 @@ static struct node *liveness_leader(struct world *world, uint64_t *term)
     return leader;
 }
 
+/* Does it know anything to tell? A new member to which the leader has not come yet has no state, not even an old one.
+ */
+static bool liveness_knows(const struct node *node)
+{
+    struct replica_view view;
+    if (node->state != NODE_UP || node->outsider)
+        return false;
+    replica_inspect(node->replica, &view);
+    return view.slot < MEMBERS_MAX || view.applied > 0;
+}
+
 /* Asks the next question that makes sense: first each key of the leader, then one of each live node. */
 static bool liveness_ask(struct world *world)
 {
@@ -308,7 +319,7 @@ static bool liveness_ask(struct world *world)
         if (stale) {
             struct node *node = &world->nodes[question - keys];
             const bool member = (check_members(scene->check) >> node->slot & 1) != 0;
-            liveness->node = node->state == NODE_UP && !node->outsider && member ? node : NULL;
+            liveness->node = member && liveness_knows(node) ? node : NULL;
         } else {
             liveness->node = liveness->world == LIVENESS_MINORITY ? NULL : liveness_leader(world, &liveness->term);
         }

@@ -35,7 +35,7 @@ struct tracer {
     uint32_t frames[WHO_MAX][CLASSES];
     uint32_t others[SUBJECTS][32][CLASSES];
     /* By index of the decision in `from`. */
-    uint8_t *met;
+    uint64_t *met;    /* one more than the ordinal of the subject that met it; 0: none yet */
     uint32_t *order;  /* the decisions, by head, who, class, part and time */
     uint32_t ordered; /* so many, of this trace or an earlier one */
     uint32_t capacity;
@@ -109,7 +109,7 @@ static bool tracer_prepare(struct tracer *tracer)
     if (count > tracer->capacity) {
         free(tracer->met);
         free(tracer->order);
-        tracer->met = malloc(count);
+        tracer->met = malloc(count * sizeof tracer->met[0]);
         tracer->order = malloc(count * sizeof tracer->order[0]);
         tracer->ordered = 0;
         tracer->capacity = tracer->met != NULL && tracer->order != NULL ? count : 0;
@@ -118,7 +118,7 @@ static bool tracer_prepare(struct tracer *tracer)
     }
     if (count == 0)
         return true;
-    memset(tracer->met, 0, count);
+    memset(tracer->met, 0, count * sizeof tracer->met[0]);
     if (is_in_order(tracer))
         return true;
     tracer->ordered = count;
@@ -223,7 +223,9 @@ bool tracer_subject_is_loose(enum choose_subject subject)
            || subject == SUBJECT_ATTEMPT;
 }
 
-/* The first of the group that has not been met and is due: its number has come at about its time, or its time has. */
+/* The first of the group that has not been met and is due: its number has come at about its time, or its time has. Of
+ * several at one time each waits for its number; and what met one meets it again when it goes on. So where nothing is
+ * otherwise, each is met as strictly. */
 static uint32_t match_loosely(const struct tracer *tracer, const struct decision *address)
 {
     const struct trace *from = tracer->from;
@@ -232,10 +234,13 @@ static uint32_t match_loosely(const struct tracer *tracer, const struct decision
         const struct decision *decision = &from->decisions[index];
         if (group_compare(decision, address) != 0)
             break;
-        if (tracer->met[index] || decision_is_off(tracer, index))
+        if (tracer->met[index] == address->ordinal + 1)
+            return index;
+        if (tracer->met[index] != 0 || decision_is_off(tracer, index))
             continue;
         const bool counted = decision->ordinal == address->ordinal;
-        if (address->time_ns >= decision->time_ns
+        const bool to_come = address->time_ns == decision->time_ns && address->ordinal < decision->ordinal;
+        if ((address->time_ns >= decision->time_ns && !to_come)
             || (counted && address->time_ns + tracer->near_ns >= decision->time_ns))
             return index;
         if (!counted)
@@ -265,7 +270,7 @@ static uint32_t match(struct tracer *tracer, enum choose_site head)
     if (found != TRACE_NONE && decision_is_off(tracer, found))
         found = TRACE_NONE;
     if (found != TRACE_NONE)
-        tracer->met[found] = 1;
+        tracer->met[found] = subject->ordinal + 1;
     tracer->matches[head].serial = subject->serial;
     tracer->matches[head].decision = found;
     return found;

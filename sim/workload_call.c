@@ -257,7 +257,24 @@ void workload_fixed_request(struct workload *workload, struct scene *scene, uint
     workload_build(workload, scene, client_slot, kind, u32_min(scene->swarm.limits.value_bytes_max, 8));
 }
 
-struct slice workload_draw_garbage(struct workload *workload, struct scene *scene, uint32_t client_slot)
+/* A transaction whose only clause is cut short. */
+static uint32_t garbage_txn(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    uint8_t key[CLIENT_KEY_BYTES_MAX], clauses[sizeof(struct txn_clause_header) + CLIENT_KEY_BYTES_MAX];
+    const struct txn_clause clause = { .kind = TXN_THEN_PUT, .key = workload_key(scene, key, 0) };
+    txn_clause_encode(&clause, clauses);
+    const uint32_t cut =
+        1 + (uint32_t)choose(&scene->choose, SITE_GARBAGE_BY, client_slot, txn_clause_bytes(&clause) - 1);
+    const struct request request = { .kind = REQUEST_TXN,
+                                     .session = 1,
+                                     .sequence = 1,
+                                     .value = { .bytes = clauses, .count = txn_clause_bytes(&clause) - cut } };
+    request_encode(&request, scene->swarm.configs[0].cluster_id, workload->frame);
+    return request_bytes(&request);
+}
+
+/* A write with a header that says something else. */
+static uint32_t garbage_put(struct workload *workload, struct scene *scene, uint32_t client_slot, uint64_t how)
 {
     struct request request = { .kind = REQUEST_PUT, .session = 1, .sequence = 1 };
     uint8_t key[CLIENT_KEY_BYTES_MAX];
@@ -267,7 +284,7 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     struct request_header header;
     uint8_t *body = workload->frame + sizeof(struct frame_header);
     memcpy(&header, body, sizeof header);
-    switch (choose(&scene->choose, SITE_GARBAGE_HOW, client_slot, 4)) {
+    switch (how) {
     case 0: header.key_bytes ^= (uint16_t)(1 + choose(&scene->choose, SITE_GARBAGE_BY, client_slot, UINT16_MAX)); break;
     case 1: header.value_bytes = 1 + (uint32_t)choose(&scene->choose, SITE_GARBAGE_BY, client_slot, UINT32_MAX); break;
     case 2:
@@ -278,5 +295,13 @@ struct slice workload_draw_garbage(struct workload *workload, struct scene *scen
     memcpy(body, &header, sizeof header);
     const uint64_t checksum = checksum64(workload->frame + sizeof checksum, bytes - sizeof checksum, 0);
     memcpy(workload->frame, &checksum, sizeof checksum);
+    return bytes;
+}
+
+struct slice workload_draw_garbage(struct workload *workload, struct scene *scene, uint32_t client_slot)
+{
+    const uint64_t how = choose(&scene->choose, SITE_GARBAGE_HOW, client_slot, 5);
+    const uint32_t bytes =
+        how == 4 ? garbage_txn(workload, scene, client_slot) : garbage_put(workload, scene, client_slot, how);
     return (struct slice){ .bytes = workload->frame, .count = bytes };
 }

@@ -145,6 +145,23 @@ TEST(a_decision_whose_number_is_off_is_matched_by_its_time)
 }
 
 /* Shrinking swaps the traces that it follows and writes. */
+/* As long as nothing is otherwise, meaning matches what numbers do: several reads of a disk that end at one time, an
+ * operation that chooses again when it ends. */
+TEST(matched_by_meaning_the_same_build_lives_the_same_life)
+{
+    struct fixture *f = fixture_new();
+    for (enum profile profile = 0; profile < PROFILE_KINDS; profile++)
+        for (uint64_t seed = 101; seed <= 140; seed++) {
+            EXPECT(trace_record(&f->runner, seed, profile, &f->trace));
+            EXPECT(trace_replay(&f->runner, &f->trace, NULL, MATCH_LENIENT, NULL, &f->outcome));
+            if (!same_life(&f->trace.ending, &f->outcome.ending) || f->outcome.skipped != 0) {
+                printf("seed %u, profile %u: %u skipped\n", (unsigned)seed, (unsigned)profile, f->outcome.skipped);
+                EXPECT(false);
+            }
+        }
+    fixture_free(f);
+}
+
 TEST(a_trace_in_the_place_of_another_is_followed_by_itself)
 {
     struct fixture *f = fixture_new();
