@@ -477,6 +477,7 @@ static bool checkpoint_is_durable(const struct replica *replica)
 {
     const struct stored *durable = &replica->superblock.durable;
     return memcmp(&durable->checkpoint, &replica->checkpoint.next, sizeof durable->checkpoint) == 0
+           && memcmp(&durable->head, &replica->stored.head, sizeof durable->head) == 0
            && ((durable->flags & STORED_PARTIAL) != 0) == replica->checkpoint.partial;
 }
 

@@ -622,6 +622,9 @@ static void install_switched(struct replica *replica, struct output *output)
         return;
     }
     ASSERT(replica->log.last.index >= id.index);
+    /* The checkpoint that is named is whole. */
+    replica->store.pages_damaged = 0;
+    replica->store.map_damaged = false;
     install_commit(replica, output, id.index);
     output_event(output, EVENT_INSTALL_DONE, id.index, install->pages_pulled);
     install->target = (struct checkpoint){ .id = { .term = 0 } };

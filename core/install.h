@@ -25,7 +25,7 @@
  *           right with them, memory forgets it, and the next pass asks for all of it
  *   SWITCH  checkpoint.c writes the map and the superblock. Every so many pages it does so in the middle, too: entries
  *           with a hash and without a block are then wanted after a restart, and all else is kept. Not so while the own
- *           checkpoint and the log hold the target: then this node is one of those that it was committed by, and a
+ *           checkpoint and the log hold the target: then this node may be one of those that it was committed by, and a
  *           restart needs no install
  *   BACK    everybody has been asked, and nothing has come since: the target may be on no disk that answers. Until a
  *           SWITCH names another one, the own checkpoint is whole on the own disk, and when the log behind it has come
@@ -54,8 +54,9 @@
  *   what is applied
  *   nothing is applied, served to clients or frozen from the first comparison until the load is over
  *   what is applied goes back only with the state, to the own checkpoint
- *   what this node holds whole, and so has acknowledged, it gives up only for what it holds whole. For a checkpoint
- *   beyond that it may: what made that committed is a majority without this node (Raft 5.4.2, 7)
+ *   what this node holds whole, and so has acknowledged, it gives up only for what it holds whole, as long as no fault
+ *   has taken some of it. For a part of a checkpoint beyond that it may: what made that committed is a majority without
+ *   this node (Raft 5.4.2, 7)
  *   the map changes only while no page is being written; pages are taken only while no map block is wanted
  *   requests in flight, reads for peers in flight, and pages in an answer are bounded, and so is every step */
 #ifndef WW_INSTALL_H

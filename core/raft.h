@@ -21,7 +21,7 @@
  * Invariants (I1-I7 of the architecture):
  *   no frame leaves with a term above superblock.durable.term
  *   a vote is sent only when superblock.durable holds it; a candidate counts itself only then
- *   a success is sent only for min(verified, wal.durable_index)
+ *   a success is sent only for min(verified, wal_promised_index())
  *   commit <= last; applied <= commit; entries at or below commit are never truncated */
 #ifndef WW_RAFT_H
 #define WW_RAFT_H

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 4 };
+/* Written at once: a batch of the log waits no longer for the disk that they share. */
+enum { PIECE_BYTES = 64 << 10 };
 
 struct chunk {
     uint64_t file_offset;
@@ -49,7 +51,8 @@ static int chunk_write(const struct recorder_chunks *chunks, uint32_t slot, uint
     uint32_t at = from / RECORDING_BLOCK_BYTES * RECORDING_BLOCK_BYTES;
     const uint32_t end = (uint32_t)u64_round_up(to, RECORDING_BLOCK_BYTES);
     while (at < end) {
-        const ssize_t put = pwrite(chunks->fd, memory + at, end - at, (off_t)(chunks->all[slot].file_offset + at));
+        const uint32_t count = u32_min(end - at, PIECE_BYTES);
+        const ssize_t put = pwrite(chunks->fd, memory + at, count, (off_t)(chunks->all[slot].file_offset + at));
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)

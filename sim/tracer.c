@@ -243,7 +243,7 @@ static uint32_t match_loosely(const struct tracer *tracer, const struct decision
         if ((address->time_ns >= decision->time_ns && !to_come)
             || (counted && address->time_ns + tracer->near_ns >= decision->time_ns))
             return index;
-        if (!counted)
+        if (!counted && !to_come)
             break;
     }
     return TRACE_NONE;
