@@ -20,21 +20,30 @@ static void swap(struct trace *a, struct trace *b)
     *b = other;
 }
 
-/* Lives seed n behind the first. True: it fails alike. */
-static bool fails_alike(struct trace_runner *runner, const struct trace_ending *goal, uint64_t seed,
+/* Lives seed n behind the first. True: it fails alike. early: before it heals, so no life need go on behind that. */
+static bool fails_alike(struct trace_runner *runner, const struct trace_ending *goal, bool early, uint64_t seed,
                         enum profile profile, struct trace *to)
 {
-    return trace_record(runner, seed, profile, to) && trace_fails_alike(&to->ending, goal);
+    runner->safety_only = early;
+    const bool lived = trace_record(runner, seed, profile, to);
+    runner->safety_only = false;
+    return lived && trace_fails_alike(&to->ending, goal);
+}
+
+static bool fails_early(struct trace_runner *runner, const struct trace *trace)
+{
+    struct trace_outcome outcome;
+    return trace_replay(runner, trace, NULL, MATCH_EXACT, NULL, &outcome) && !outcome.healed;
 }
 
 /* True: a life among the next ones fails alike in fewer steps; it is in `shorter`, and *seed the last one lived. */
-static bool find_shorter(struct trace_runner *runner, const struct trace *trace, const struct shrink_options *options,
-                         uint64_t *seed, struct trace *shorter)
+static bool find_shorter(struct trace_runner *runner, const struct trace *trace, bool early,
+                         const struct shrink_options *options, uint64_t *seed, struct trace *shorter)
 {
     struct trace next = { .lost = false };
     uint64_t steps = trace->ending.steps;
     for (uint32_t n = 0, alike = 0; n < SHORTEST_SEEDS && alike < SHORTEST_OF && !is_over(options); n++) {
-        if (!fails_alike(runner, &trace->ending, ++*seed, trace->swarm.profile, &next))
+        if (!fails_alike(runner, &trace->ending, early, ++*seed, trace->swarm.profile, &next))
             continue;
         alike++;
         if (next.ending.steps >= steps)
@@ -85,12 +94,13 @@ bool cousins_shrink(struct trace_runner *runner, struct trace *trace, const stru
     struct shrink_options brief = *options;
     brief.attempts_max = options->attempts_max == 0 ? ATTEMPTS_EACH : u32_min(options->attempts_max, ATTEMPTS_EACH);
     *report = (struct shrink_report){ .before = trace->count };
-    bool good =
-        find_shorter(runner, trace, options, &seed, &cousin) && shrink_cousin(runner, &cousin, trace, &brief, report);
+    const bool early = fails_early(runner, trace);
+    bool good = find_shorter(runner, trace, early, options, &seed, &cousin)
+                && shrink_cousin(runner, &cousin, trace, &brief, report);
     if (!good)
         good = shrink_trace(runner, trace, &brief, report);
     while (good && seed < last && trace->count > COUSINS_SMALL && !is_over(options))
-        if (fails_alike(runner, &goal, ++seed, profile, &cousin))
+        if (fails_alike(runner, &goal, early, ++seed, profile, &cousin))
             shrink_cousin(runner, &cousin, trace, &brief, report);
     trace_free(&cousin);
     if (good && !report->finished && !is_over(options))
