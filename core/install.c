@@ -352,6 +352,11 @@ static void install_go_back(struct replica *replica, struct output *output)
     install_enter(replica, output, INSTALL_BACK);
 }
 
+static bool install_can_go_back(const struct replica *replica)
+{
+    return install_may_aim(replica) && install_may_go_back(replica);
+}
+
 static void install_back(struct replica *replica, struct output *output)
 {
     replica->wants_tick = true;
@@ -369,12 +374,15 @@ static void install_ask(struct replica *replica, struct output *output)
         return;
     }
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
-    if (!due || members_alone(replica) || replica->store.state == STORE_LOADING)
+    const bool alone = members_alone(replica);
+    if (!due || replica->store.state == STORE_LOADING)
         return;
-    if (install->asked_vainly >= everybody(replica) && install_may_aim(replica) && install_may_go_back(replica)) {
+    if ((alone || install->asked_vainly >= everybody(replica)) && install_can_go_back(replica)) {
         install_go_back(replica, output);
         return;
     }
+    if (alone)
+        return;
     if (own_may_be_read_again(replica)) {
         install->asked_count = 0;
         store_load_again(replica, output);
@@ -659,7 +667,7 @@ uint64_t install_deadline(const struct replica *replica)
     /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
-    if (install->phase == INSTALL_ASK && !members_alone(replica))
+    if (install->phase == INSTALL_ASK && (!members_alone(replica) || install_can_go_back(replica)))
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)
         return UINT64_MAX;

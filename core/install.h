@@ -27,7 +27,8 @@
  *           with a hash and without a block are then wanted after a restart, and all else is kept. Not so while the own
  *           checkpoint and the log hold the target: then this node may be one of those that it was committed by, and a
  *           restart needs no install
- *   BACK    everybody has been asked, and nothing has come since: the target may be on no disk that answers. Until a
+ *   BACK    everybody has been asked, and nothing has come since: the target may be on no disk that answers, or members
+ *           changed meanwhile and there is nobody else. Until a
  *           SWITCH names another one, the own checkpoint is whole on the own disk, and when the log behind it has come
  *           to hold all that was wanted, that is all that is needed; somebody else may be waiting for it, too. Memory
  *           is made what replica_init() leaves, in pieces, the checkpoint is loaded as at a start, and the log is
