@@ -166,6 +166,7 @@ TEST(a_voter_keeps_to_its_leader_until_that_one_crashes)
     check_node_started(c->check, 0);
     EXPECT_EQUAL(check_keeps(c->check, 1, 3, term + 1, &leader), 0);
     EXPECT_TEXT(verdict(c), "none");
+    cluster_free(c);
 }
 
 TEST(an_answer_by_a_lease_that_has_no_end_is_caught)
