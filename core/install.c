@@ -273,7 +273,14 @@ static struct message install_question(const struct replica *replica, uint64_t t
     };
 }
 
-/* The member behind the last one asked. Who is no member has only been told of whoever leads. 0: nobody. */
+/* Does the configuration in use not name whoever leads? It may be of long ago, and all others whom it names be gone. */
+static bool leader_is_stranger(const struct replica *replica)
+{
+    return replica->leader != 0 && members_slot(replica, replica->leader) == MEMBERS_MAX;
+}
+
+/* The member behind the last one asked; behind the last slot a leader that is none. Who is no member has only been told
+ * of whoever leads. 0: nobody. */
 static uint64_t source_next(struct replica *replica)
 {
     struct install *install = &replica->install;
@@ -281,8 +288,10 @@ static uint64_t source_next(struct replica *replica)
     if (others == 0)
         return replica->leader;
     do {
-        install->asked_slot = (install->asked_slot + 1) % MEMBERS_MAX;
-    } while ((others & (1u << install->asked_slot)) == 0);
+        install->asked_slot = (install->asked_slot + 1) % (MEMBERS_MAX + 1);
+        if (install->asked_slot == MEMBERS_MAX && leader_is_stranger(replica))
+            return replica->leader;
+    } while (install->asked_slot == MEMBERS_MAX || (others & (1u << install->asked_slot)) == 0);
     return members_id(replica, install->asked_slot);
 }
 
@@ -316,15 +325,25 @@ static struct log_id install_known(const struct replica *replica)
     return known.index > own.index ? known : own;
 }
 
-/* Who has not been told who the others are asks whoever leads. */
-static uint32_t everybody(const struct replica *replica) { return u32_max(bits_count(members_others(replica)), 1); }
+/* So many source_next() goes through. */
+static uint32_t everybody(const struct replica *replica)
+{
+    const uint32_t others = members_others(replica);
+    return others == 0 ? 1 : bits_count(others) + (leader_is_stranger(replica) ? 1 : 0);
+}
+
+/* Nobody is left to ask, nor will be again. */
+static bool is_alone_for_good(const struct replica *replica)
+{
+    return members_alone(replica) && members_now(replica)->id.index <= replica->commit;
+}
 
 /* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
 static bool own_may_be_read_again(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     const struct checkpoint *own = &replica->stored.checkpoint;
-    if (install->asked_count < everybody(replica) || !install_may_aim(replica))
+    if ((install->asked_count < everybody(replica) && !is_alone_for_good(replica)) || !install_may_aim(replica))
         return false;
     if (replica->store.state != STORE_DAMAGED || replica->store.map_damaged || install->distrusted)
         return false;
@@ -374,20 +393,19 @@ static void install_ask(struct replica *replica, struct output *output)
         return;
     }
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
-    const bool alone = members_alone(replica);
     if (!due || replica->store.state == STORE_LOADING)
         return;
-    if ((alone || install->asked_vainly >= everybody(replica)) && install_can_go_back(replica)) {
+    if ((is_alone_for_good(replica) || install->asked_vainly >= everybody(replica)) && install_can_go_back(replica)) {
         install_go_back(replica, output);
         return;
     }
-    if (alone)
-        return;
     if (own_may_be_read_again(replica)) {
         install->asked_count = 0;
         store_load_again(replica, output);
         return;
     }
+    if (members_alone(replica))
+        return;
     const uint64_t asked = source_next(replica);
     install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
     install->asked_vainly = u32_min(install->asked_vainly + 1, MEMBERS_MAX);
@@ -667,7 +685,10 @@ uint64_t install_deadline(const struct replica *replica)
     /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
-    if (install->phase == INSTALL_ASK && (!members_alone(replica) || install_can_go_back(replica)))
+    const bool may_act =
+        !members_alone(replica)
+        || (is_alone_for_good(replica) && (install_can_go_back(replica) || own_may_be_read_again(replica)));
+    if (install->phase == INSTALL_ASK && may_act)
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)
         return UINT64_MAX;

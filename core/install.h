@@ -14,7 +14,8 @@
  *                    | +--no answer--+  +--not yet complete----+
  *                    +--in vain, and the own checkpoint and log do--> BACK --> store_load() --> IDLE
  *
- *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile. When
+ *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile; a
+ *           leader that the configuration in use does not name yet is one of them. When
  *           the log is whole again before anybody offers anything, there is nothing left to ask for. After each
  *           round of them the own disk is asked once more for what it lost of the own checkpoint
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
@@ -110,7 +111,7 @@ struct install_serve {
 
 struct install {
     uint32_t phase;           /* enum install_phase */
-    uint32_t asked_slot;      /* of the configuration in use: of the peer that was asked last, whoever offered since */
+    uint32_t asked_slot;      /* of the peer that was asked last, whoever offered since; MEMBERS_MAX: of no member */
     uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct log_id known;      /* committed: the latest entry that somebody said a checkpoint holds; 0.0: none */

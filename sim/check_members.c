@@ -293,6 +293,11 @@ static bool may_act(const struct check *check, const struct ghost_configuration 
     return configuration->index > check->committed || configuration == members_committed_last(check);
 }
 
+bool check_members_quorum_now(const struct check *check, uint32_t nodes)
+{
+    return quorum_of(members_committed_last(check), nodes);
+}
+
 uint32_t check_members(const struct check *check) { return members_committed_last(check)->members; }
 
 uint32_t check_members_possible(const struct check *check)

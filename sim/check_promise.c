@@ -502,14 +502,14 @@ void check_promise_follow(struct check *check, uint32_t node, const struct repli
     ledger_rounds(check, node, view, same);
 }
 
-/* Durable on a majority of those who committed it; or of the members now, when others have left, and need it no more.
- */
+/* Durable on a majority of those who committed it; or of the members now, as the node or the cluster has them, when
+ * others have left, and need it no more. */
 static bool reply_is_durable(const struct check *check, uint32_t node, uint64_t index)
 {
     const struct ghost_commit *commit = &check->commits[index];
     const uint32_t holders = check_disk_holders(check, index, commit->link.chain);
     return check_members_quorum(check, commit->configuration, holders)
-           || check_members_quorum(check, check->nodes[node].used, holders);
+           || check_members_quorum(check, check->nodes[node].used, holders) || check_members_quorum_now(check, holders);
 }
 
 /* An outcome that a client hears is committed and durable on a majority. */

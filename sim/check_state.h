@@ -424,6 +424,8 @@ uint8_t check_reads_flags(const struct request *request);
 void check_members_reset(struct check *check);
 /* Is a majority of it, of both halves if it is joint, among these nodes? */
 bool check_members_quorum(const struct check *check, uint32_t configuration, uint32_t nodes);
+/* The same of the latest one that is committed. */
+bool check_members_quorum_now(const struct check *check, uint32_t nodes);
 /* The node in a slot of it; VOTERS_MAX: none. */
 uint32_t check_members_node(const struct check *check, uint32_t configuration, uint32_t slot);
 /* Behind so many slots of it there are no nodes. */

@@ -33,7 +33,8 @@ static bool fails_alike(struct trace_runner *runner, const struct trace_ending *
 static bool fails_early(struct trace_runner *runner, const struct trace *trace)
 {
     struct trace_outcome outcome;
-    return trace_replay(runner, trace, NULL, MATCH_EXACT, NULL, &outcome) && !outcome.healed;
+    return trace_replay(runner, trace, NULL, MATCH_EXACT, NULL, &outcome) && outcome.ending.steps > 0 && !outcome.healed
+           && trace_fails_alike(&outcome.ending, &trace->ending);
 }
 
 /* True: a life among the next ones fails alike in fewer steps; it is in `shorter`, and *seed the last one lived. */
