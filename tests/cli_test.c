@@ -231,9 +231,9 @@ TEST(log_smaller_than_the_load_goes_round)
     cluster_start_all(&cluster);
     EXPECT(cluster_leader(&cluster, FOREVER_MS) == 0);
     struct process_result result = RUN("raftbench", "--endpoints", cluster.endpoints, "--value-bytes", "3000", "--keys",
-                                       "random:100", "--count", "15000", "--warmup", "0s", "--quiet", "--json");
+                                       "random:100", "--count", "7500", "--warmup", "0s", "--quiet", "--json");
     EXPECT_EQUAL(result.status, 0);
-    expect_contains(result.out, "\"operations\": 15000,");
+    expect_contains(result.out, "\"operations\": 7500,");
     struct node_status status;
     struct client *client = cluster_client(&cluster, FOREVER_MS);
     EXPECT_EQUAL(client_status(client, cluster_leader(&cluster, FOREVER_MS), &status).outcome, CLIENT_OK);
