@@ -225,7 +225,7 @@ bool tracer_subject_is_loose(enum choose_subject subject)
 
 /* The first of the group that has not been met and is due: its number has come at about its time, or its time has. Of
  * several at one time each waits for its number; and what met one meets it again when it goes on. So where nothing is
- * otherwise, each is met as strictly. */
+ * otherwise each is met as strictly, as long as those at one time come in the order of their numbers. */
 static uint32_t match_loosely(const struct tracer *tracer, const struct decision *address)
 {
     const struct trace *from = tracer->from;
