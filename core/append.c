@@ -118,7 +118,7 @@ void append_request(struct replica *replica, struct output *output, const struct
     if (message->term > replica->stored.hard.term || replica->role != RAFT_FOLLOWER || replica->leader != message->from)
         election_become_follower(replica, output, message->term, message->from);
     replica->leader_heard = true;
-    replica->stood_back = false;
+    replica->stood_back = 0;
     replica->leader_heard_ns = replica->now_ns;
     replica->sent_seen_ns = u64_max(replica->sent_seen_ns, request->sent_ns);
     election_reset_timer(replica);

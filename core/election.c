@@ -1,6 +1,8 @@
 /* Leader election (Raft 3.4, 3.6.1), PreVote (9.6), and what may leave before the disk has it (3.8). */
 #include "raft.h"
 
+enum { LEARNER_PATIENCE = 4 };
+
 bool election_term_durable(const struct replica *replica)
 {
     return replica->superblock.durable.hard.term == replica->stored.hard.term;
@@ -27,7 +29,7 @@ void election_first_timer(struct replica *replica)
     election_reset_timer(replica);
     if (leased)
         replica->grace_end_ns = replica->now_ns + config->election_timeout_ns;
-    if (members_other_voters(replica) == 0 && (!leased || members_were_alone(replica)))
+    if (leased ? members_were_alone(replica) : members_other_voters(replica) == 0)
         replica->election_deadline_ns = replica->now_ns + heard_ns;
     else if (config->pre_vote && !leased)
         replica->election_deadline_ns -= config->election_timeout_ns - heard_ns;
@@ -98,14 +100,23 @@ static void election_pre_campaign(struct replica *replica, struct output *output
         election_campaign(replica, output, false);
 }
 
-/* Who has no whole state could serve nobody, so those who have one go first: their timers end before its second one
- * does. But it does campaign then, because its log may be the only one that can win, and because all others may lack
- * pages, too, and get theirs from each other (decision 14). */
+/* Elections after the last leader that are left to the others. Who has no whole state could serve nobody, so those who
+ * have one go first: their timers end before its second one does. But it does campaign then, because its log may be the
+ * only one that can win, and because all others may lack pages, too, and get theirs from each other (decision 14). So may
+ * that of a learner be, which stands back for longer: a leader that is gone may have sent it what a voter lacks, and
+ * that voter, in whose configuration it has a vote already, does not win without it (members.h). */
+static uint32_t election_patience(const struct replica *replica)
+{
+    if (!members_is_voter(replica))
+        return LEARNER_PATIENCE;
+    return members_alone(replica) || store_is_ready(replica) ? 0 : 1;
+}
+
 static bool election_stands_back(struct replica *replica)
 {
-    const bool first = !replica->stood_back;
-    replica->stood_back = first && !members_alone(replica) && !store_is_ready(replica);
-    return replica->stood_back;
+    const bool back = replica->stood_back < election_patience(replica);
+    replica->stood_back = back ? replica->stood_back + 1 : 0;
+    return back;
 }
 
 /* Raft 9.6: the question whether it would be elected is one that anybody may ask. Nobody sends to a member that was
@@ -122,21 +133,21 @@ void election_tick(struct replica *replica, struct output *output)
     if (replica->now_ns < replica->election_deadline_ns)
         return;
     /* It may have promised entries that it does not know of: to lead without them would lose them (CTRL 3.3). */
-    if (election_abstains(replica) || !members_may_campaign(replica)) {
-        /* It has not heard from its leader for so long that it sends nobody there any more. */
-        election_become_follower(replica, output, replica->stored.hard.term, 0);
-        election_reset_timer(replica);
-        election_ask_membership(replica);
+    const bool may = members_may_campaign(replica) && !election_abstains(replica);
+    const bool voter = members_is_voter(replica);
+    if (may && !election_stands_back(replica)) {
+        if (replica->config.pre_vote || !voter)
+            election_pre_campaign(replica, output);
+        else
+            election_campaign(replica, output, false);
         return;
     }
-    if (election_stands_back(replica)) {
-        election_reset_timer(replica);
+    election_reset_timer(replica);
+    if (may && voter)
         return;
-    }
-    if (replica->config.pre_vote)
-        election_pre_campaign(replica, output);
-    else
-        election_campaign(replica, output, false);
+    /* It has not heard from its leader for so long that it sends nobody there any more. */
+    election_become_follower(replica, output, replica->stored.hard.term, 0);
+    election_ask_membership(replica);
 }
 
 static void election_send_request(struct replica *replica, struct output *output, uint32_t slot)

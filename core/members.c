@@ -53,18 +53,22 @@ bool members_were_alone(const struct replica *replica)
     if (before->id.index != 0 && log_id_equal(before->id, members_now(replica)->id))
         return false;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
-        if (before->members[slot].id != replica->config.node_id
-            && (before->members[slot].roles & (MEMBER_VOTER | MEMBER_VOTER_OLD)) != 0)
+        if (before->members[slot].id != 0 && before->members[slot].id != replica->config.node_id)
             return false;
-    return true;
+    return members_alone(replica);
+}
+
+bool members_is_voter(const struct replica *replica)
+{
+    const uint64_t self = replica->config.node_id;
+    return configuration_is_voter(members_now(replica), self)
+           || configuration_is_voter(members_committed(replica), self);
 }
 
 bool members_may_campaign(const struct replica *replica)
 {
-    const uint64_t self = replica->config.node_id;
     return (replica->stored.flags & STORED_STRANGER) == 0
-           && (configuration_is_voter(members_now(replica), self)
-               || configuration_is_voter(members_committed(replica), self));
+           && (replica->self < MEMBERS_MAX || members_is_voter(replica));
 }
 
 bool members_may_ask(const struct replica *replica)

@@ -160,7 +160,8 @@ void members_flush(struct replica *replica, struct output *output)
     }
     /* Raft 4.2.2: it has led, without counting itself, until the others can go on alone; and 3.10, until one of them
      * does. */
-    if (!configuration_is_voter(now, replica->config.node_id) && !transfer_leave(replica, output))
+    const bool led = log_term(replica, replica->commit) == replica->stored.hard.term;
+    if (led && !configuration_is_voter(now, replica->config.node_id) && !transfer_leave(replica, output))
         election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 

@@ -263,7 +263,7 @@ void check_log_new_leader(struct check *check, uint32_t node, const struct repli
                    "leads term %llu without a majority: it was promised the votes of the node slots 0x%x",
                    (unsigned long long)view->term, votes);
     if (!check_members_may_lead(check, node, view->commit))
-        check_fail(check, CHECK_CONFIGURATION, node, "leads term %llu, and is no voter",
+        check_fail(check, CHECK_CONFIGURATION, node, "leads term %llu, and is no member",
                    (unsigned long long)view->term);
     leader_complete(check, node, view->term);
 }

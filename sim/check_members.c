@@ -157,17 +157,18 @@ void check_members_follow(struct check *check, uint32_t node, const struct repli
                    (unsigned long long)committed.index);
 }
 
-/* Raft 4.2.2: a voter of the configuration in use, or of the one before, until the former is known to be committed. */
+/* Raft 4.2.2: a member of the configuration in use, if need be one without a vote; or a voter of the one before, until the
+ * former is known to be committed. */
 bool check_members_may_lead(const struct check *check, uint32_t node, uint64_t commit)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const struct ghost_configuration *used = &check->configurations[ghost->used];
-    uint32_t voters = used->voters | used->voters_old;
+    uint32_t may = used->members;
     if (used->index > commit) {
         const uint32_t before = latest_in(check, node, &ghost->memory, used->index - 1);
-        voters |= check->configurations[before].voters | check->configurations[before].voters_old;
+        may |= check->configurations[before].voters | check->configurations[before].voters_old;
     }
-    return (voters >> node & 1) != 0;
+    return (may >> node & 1) != 0;
 }
 
 /* ---- those that come ---- */

@@ -118,6 +118,8 @@ enum fault_kind {
     FAULT_STOPPED_UNVOTED,   /* ... and had nothing to campaign for: a learner, or it abstains */
     FAULT_REMOVED_CAMPAIGNS, /* a node that is no member any more */
     FAULT_REMOVED_REVIVED,   /* started again */
+    FAULT_LEARNER_CAMPAIGNS, /* since nobody else has won */
+    FAULT_LEARNER_LEADS,
     FAULT_LEADER_LEAVES,     /* a leader that is no voter any more hands over */
     FAULT_LEADER_PREFERS,    /* a leader hands over to one with a higher priority, */
     FAULT_PREFERRED_LEADS,   /* ... which then leads */

@@ -473,6 +473,20 @@ static void note_hand_over(struct world *world, const struct event *event)
         reconfigure->preferred = event->b == TRANSFER_PREFERS ? event->a : 0;
 }
 
+/* A member without a vote. */
+static void note_learner(struct coverage *coverage, const struct node *node, enum raft_role role)
+{
+    const struct configuration *used = replica_configuration(node->replica);
+    struct replica_view view;
+    replica_inspect(node->replica, &view);
+    if (view.slot == MEMBERS_MAX || (used->members[view.slot].roles & MEMBER_LEARNER) == 0)
+        return;
+    if (role == RAFT_PRE_CANDIDATE)
+        coverage_fire(coverage, FAULT_LEARNER_CAMPAIGNS);
+    if (role == RAFT_LEADER)
+        coverage_fire(coverage, FAULT_LEARNER_LEADS);
+}
+
 void reconfigure_note(struct world *world, const struct node *node, const struct event *event)
 {
     struct reconfigure *reconfigure = &world->workload.reconfigure;
@@ -481,6 +495,8 @@ void reconfigure_note(struct world *world, const struct node *node, const struct
     if (event->kind == EVENT_ROLE && (event->a == RAFT_PRE_CANDIDATE || event->a == RAFT_CANDIDATE)
         && (check_members(world->scene.check) >> node->slot & 1) == 0)
         coverage_fire(coverage, FAULT_REMOVED_CAMPAIGNS);
+    if (event->kind == EVENT_ROLE)
+        note_learner(coverage, node, (enum raft_role)event->a);
     if (event->kind == EVENT_TRANSFER)
         note_hand_over(world, event);
     if (event->kind != EVENT_CONFIGURATION)

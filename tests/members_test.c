@@ -541,6 +541,63 @@ TEST(a_leader_that_leaves_appends_no_other_change)
     cluster_free(cluster);
 }
 
+/* Mutant R25: a learner may have led, too. */
+TEST(the_only_voter_keeps_a_promise_that_a_learner_may_rest_a_lease_on)
+{
+    struct cluster *cluster = cluster_with_leases();
+    const uint32_t voter = elected(cluster), one = (voter + 1) % NODES_AT_FORMAT, other = (voter + 2) % NODES_AT_FORMAT;
+    const struct member_operation both[] = { operation(MEMBER_DEMOTE, one + 1), operation(MEMBER_DEMOTE, other + 1) };
+    struct node *node = node_at(cluster, voter);
+    EXPECT_EQUAL(change(cluster, both, ARRAY_COUNT(both), REQUEST_FLAG_FORCE), REPLY_OK);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, one + 1), REPLY_OK);
+    cluster_run(cluster, 50 * MS);
+    node_crash(node);
+    start(cluster, voter);
+    cluster_run(cluster, 95 * MS); /* an election timeout is 100 */
+    EXPECT(node_view(node).role != RAFT_LEADER);
+    cluster_run(cluster, 200 * MS);
+    EXPECT_EQUAL(node_view(node).role, RAFT_LEADER);
+    cluster_free(cluster);
+}
+
+static bool lose_entries_between_voters(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes,
+                                        uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster, (void)from, (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_APPEND_REQUEST || to >= NODES_AT_FORMAT;
+}
+
+/* Mutant C26. The first leader has promoted a learner, and told nobody; the second one sent its first entry to that
+ * learner alone, and is gone. So the first one has not the longest log, and needs the vote of who has. */
+TEST(a_learner_with_the_longest_log_leads_when_nobody_else_can_win)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    const uint32_t first = elected(cluster);
+    const struct member_operation promote = operation(MEMBER_PROMOTE, 4);
+    cluster->cut[first] = true;
+    send_change(cluster, first, &promote, 1, 0);
+    cluster->hook = lose_entries_between_voters;
+    const uint32_t second = elected(cluster);
+    cluster_run(cluster, 20 * MS);
+    EXPECT(configuration_is_joint(configuration_at(cluster, first)));
+    EXPECT_EQUAL(node_view(node_at(cluster, 3)).last.index, node_view(node_at(cluster, second)).last.index);
+    node_crash(node_at(cluster, second));
+    cluster->cut[first] = false;
+    cluster->hook = NULL;
+    cluster_run(cluster, 400 * MS);
+    EXPECT_EQUAL(leader_of(cluster), NODES); /* who has a vote goes first */
+    cluster_run(cluster, 800 * MS);
+    EXPECT(cluster->events[3][EVENT_TRANSFER] > 0);
+    EXPECT(leader_of(cluster) < NODES_AT_FORMAT);
+    put(cluster, 2, 2);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_PROMOTE, 4), REPLY_OK);
+    cluster_free(cluster);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
