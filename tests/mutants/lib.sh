@@ -87,6 +87,11 @@ find_failure() { # directory, first seed, schedules, profile
 # The outcome and the checker in such a line: "safety: durable_quorum".
 checker_of() { echo "$1" | sed 's/^raftsim: seed [0-9]*: //; s/ at step .*//'; }
 
+# Of what raftsim shrink says: decisions left, those before, and seconds.
+shrink_figures() {
+    sed -n 's/^ *\([0-9]*\) decisions of \([0-9]*\), \([0-9]*\) attempts, \([0-9.]*\) s.*/\1 \2 \4/p'
+}
+
 # A row of a table, with tabs between its cells, in the place of the one of an earlier run.
 keep_row() { # table, mutant, cell...
     kept=$1
