@@ -25,6 +25,9 @@
 
 #define RAFTSIM_VERSION "0.1"
 
+#define JOBS_MAX_TEXT "64"
+STATIC_ASSERT(CAMPAIGN_JOBS_MAX == 64, "JOBS_MAX_TEXT says so");
+
 enum { RUN_COUNT = 10000, DIGEST_COUNT = 200, BENCH_COUNT = 5000 };
 
 static const char usage[] =
@@ -114,6 +117,7 @@ static const char usage_shrink[] =
     "\n"
     "  --profile NAME   of the run that the seed comes from (mixed)\n"
     "  --for TIME       at most so long (10s); when interrupted, it writes how far it got\n"
+    "  --quiet          no progress line\n"
     "  -o FILE          where to (standard output)\n";
 
 static const char usage_digest[] = "raftsim digest [options]: one digest over a fixed set of schedules\n"
@@ -179,10 +183,11 @@ enum exit_code exit_code_of(enum outcome outcome)
 
 static volatile sig_atomic_t interrupted;
 
+/* The second time it ends the process. */
 static void interrupt(int signal_number)
 {
-    (void)signal_number;
     interrupted = 1;
+    signal(signal_number, SIG_DFL);
 }
 
 void raftsim_note_interrupts(void)
@@ -208,7 +213,7 @@ uint64_t build_id(void)
     return id;
 }
 
-static bool parse_number(const char *text, uint64_t *number)
+bool raftsim_parse_number(const char *text, uint64_t *number)
 {
     char *end;
     errno = 0;
@@ -311,15 +316,15 @@ static bool option_set(struct options *options, int key, const char *value)
     switch (key) {
     case OPTION_SEED:
         options->seed_git = strcmp(value, "git") == 0;
-        return options->seed_git || parse_number(value, &options->seed);
-    case OPTION_COUNT: return parse_number(value, &options->count) && options->count > 0;
+        return options->seed_git || raftsim_parse_number(value, &options->seed);
+    case OPTION_COUNT: return raftsim_parse_number(value, &options->count) && options->count > 0;
     case OPTION_FOR: return parse_time(value, &options->seconds);
     case OPTION_SHARD: return parse_shard(value, &options->shard, &options->shards);
     case OPTION_JSONL: options->jsonl = value; return true;
     case OPTION_HTML: options->html = value; return true;
     case OPTION_COMMIT: snprintf(options->commit, sizeof options->commit, "%.64s", value); return commit_valid(value);
     case OPTION_JOBS:
-        if (!parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
+        if (!raftsim_parse_number(value, &jobs) || jobs == 0 || jobs > CAMPAIGN_JOBS_MAX)
             return false;
         options->jobs = (uint32_t)jobs;
         return true;
@@ -332,7 +337,7 @@ static bool option_set(struct options *options, int key, const char *value)
     case OPTION_UNTIL: options->look.until = value; return true;
     case OPTION_BREAK: options->look.break_at = value; return true;
     case OPTION_STATE: options->look.state = value; return true;
-    case OPTION_INPUTS: return parse_number(value, &options->inputs) && options->inputs > 0;
+    case OPTION_INPUTS: return raftsim_parse_number(value, &options->inputs) && options->inputs > 0;
     case OPTION_BLESS: return options->bless = true;
     case OPTION_STRICT: options->mode = MODE_STRICT; return true;
     case OPTION_HANG: return parse_time(value, &options->hang_seconds);
@@ -353,7 +358,7 @@ static const char *option_wants(int key)
     case OPTION_FOR:
     case OPTION_HANG: return "a time with its unit, such as 90s, 10m or 2h";
     case OPTION_SHARD: return "I/N, where I is less than N";
-    case OPTION_JOBS: return "a number of processes";
+    case OPTION_JOBS: return "a number of processes, 1 to " JOBS_MAX_TEXT;
     case OPTION_COMMIT: return "all digits of a commit";
     case OPTION_PROFILE: return "a name that raftsim run --help lists";
     default: return "another value";
@@ -537,7 +542,7 @@ static const char *replay_stray(const struct options *options, bool is_recording
 static int replay(struct options *options)
 {
     const bool is_recording = playback_is_file(options->target);
-    const bool is_seed = !is_recording && parse_number(options->target, &options->seed);
+    const bool is_seed = !is_recording && raftsim_parse_number(options->target, &options->seed);
     const char *stray = replay_stray(options, is_recording, is_seed);
     if (stray != NULL)
         return usage_error(options->target, stray);
@@ -623,12 +628,12 @@ static int command(int argc, char **argv)
     struct options options = { .seed = 1, .shards = 1, .trace_dir = ".", .hang_seconds = 60 };
     if (argc > 0)
         raftsim_program = argv[0];
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         puts("raftsim " RAFTSIM_VERSION);
         return EXIT_OK;
     }
     options.jobs = processors > 0 ? u32_min((uint32_t)processors, CAMPAIGN_JOBS_MAX) : 1;
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_OK;
     }
@@ -658,12 +663,12 @@ static int command(int argc, char **argv)
         return code >= 0 ? code : replay(&options);
     }
     if (strcmp(argv[1], "shrink") == 0) {
-        code = parse_options(argc - 1, argv + 1, usage_shrink, " profile for output ", WANTS_TARGET, &options);
+        code = parse_options(argc - 1, argv + 1, usage_shrink, " profile for output quiet ", WANTS_TARGET, &options);
         return code >= 0 ? code : raftsim_shrink(&options);
     }
     if (strcmp(argv[1], "trace") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_trace, " profile output ", WANTS_TARGET, &options);
-        if (code < 0 && !parse_number(options.target, &options.seed))
+        if (code < 0 && !raftsim_parse_number(options.target, &options.seed))
             return usage_error(options.target, "not a seed");
         return code >= 0 ? code : raftsim_trace(&options);
     }

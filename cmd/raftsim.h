@@ -56,7 +56,9 @@ struct options {
 extern const char *raftsim_program; /* as it was called, for commands to copy */
 
 enum exit_code exit_code_of(enum outcome outcome);
-/* From now on SIGINT and SIGTERM end nothing; they are noted. */
+/* Decimal, or hexadecimal behind 0x. False: anything else. */
+bool raftsim_parse_number(const char *text, uint64_t *number);
+/* From now on the first SIGINT or SIGTERM ends nothing; it is noted. */
 void raftsim_note_interrupts(void);
 bool raftsim_interrupted(void);
 /* Which build this is: the hash of the program itself. */
@@ -75,7 +77,7 @@ void raftsim_trace_failure(const struct options *options, const struct campaign_
 /* Which world lives now, NULL: none; for failed assertions. */
 void raftsim_watch(struct world *world);
 int raftsim_explore(int argc, char **argv); /* argv[0] is "explore"; it has options of its own */
-/* Of many schedules, whoever ran them: one line about them, and the exit code that they deserve, with a word about what
+/* Of many schedules, whoever ran them: a line about them, and of many what is covered; and the exit code that they deserve, with a word about what
  * never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);
 int raftsim_judge(enum profile profile, const struct results_totals *totals, const enum outcome *first);

@@ -115,15 +115,20 @@ static int explore_parse(int argc, char **argv, struct explore_options *options)
             return EXIT_USAGE;
         }
         name = argv[i] + 2;
+        char *equals = strchr(argv[i], '=');
+        if (equals != NULL)
+            *equals = '\0';
         if (!explore_option(name, &flag))
             return explore_usage(name, NULL, "unknown option");
-        if (!flag && i + 1 == argc)
+        if (flag && equals != NULL)
+            return explore_usage(name, NULL, "takes no value");
+        if (!flag && equals == NULL && i + 1 == argc)
             return explore_usage(name, NULL, "its value is missing");
-        const char *value = flag ? NULL : argv[++i];
+        const char *value = flag ? NULL : equals != NULL ? equals + 1 : argv[++i];
         if (!explore_option_set(options, name, value))
             return explore_usage(name, value,
                                  strcmp(name, "memory") == 0 ? "not a size of 16M at least, such as 500M or 4G"
-                                                             : "not a valid value");
+                                                             : "not a number that it can take");
     }
     const char *problem = explore_bounds_problem(&options->bounds);
     if (problem == NULL)

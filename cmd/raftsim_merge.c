@@ -54,14 +54,6 @@ static void print_json(const struct merge *merge, uint32_t last)
     puts("]}");
 }
 
-static void print_sketch(const char *name, const struct sketch *sketch)
-{
-    const struct sketch_estimate estimate = sketch_estimate(sketch);
-    printf("coverage: about %" PRIu64 " %s; of those that the next schedule shows, %" PRIu64 ".%03" PRIu64
-           " %% are new\n",
-           estimate.kinds, name, estimate.unseen / 10000000, estimate.unseen / 10000 % 1000);
-}
-
 /* As far as anybody reads it. */
 static const char *commit_name(const struct merge_commit *commit)
 {
@@ -79,8 +71,6 @@ static void print_text(const struct merge *merge, uint32_t last)
            profile_text(commit->first->run.profile),
            commit->missing > 0 ? "shards are missing" : results_state_text(commit->totals.state));
     raftsim_summary(&commit->totals);
-    print_sketch("states", &commit->totals.census.states);
-    print_sketch("edges", &commit->totals.census.edges);
 }
 
 static bool write_page(const struct merge *merge, const char *path)

@@ -12,6 +12,8 @@
 #include "raftsim.h"
 
 enum { TOTALS_MS = 1000, PATH_BYTES = 4096, KINDS_MAX = 32 };
+/* Of fewer schedules nobody wants to know what the next one shows. */
+enum { CENSUS_WORTH = 100 };
 
 static uint64_t now_ms(void)
 {
@@ -65,15 +67,6 @@ static void print_progress(const struct options *options, const struct campaign_
         fprintf(stderr, ", %" PRIu64 " s to go", left_s);
     fputs(terminal && !last ? "" : "\n", stderr);
     fflush(stderr);
-}
-
-static void print_json(const struct options *options, const struct results_totals *totals)
-{
-    printf("{\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, totals->schedules, totals->failures);
-    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed, profile_text(options->profile),
-           options->jobs);
-    results_write_counters(stdout, totals);
-    puts("}");
 }
 
 /* What a run tells as it goes. */
@@ -182,6 +175,14 @@ static void report_totals(struct report *report, const struct options *options, 
         results_write_totals(report->jsonl, totals);
 }
 
+static void print_sketch(const char *name, const struct sketch *sketch)
+{
+    const struct sketch_estimate estimate = sketch_estimate(sketch);
+    printf("coverage: about %" PRIu64 " %s; of those that the next schedule shows, %" PRIu64 ".%03" PRIu64
+           " %% are new\n",
+           estimate.kinds, name, estimate.unseen / 10000000, estimate.unseen / 10000 % 1000);
+}
+
 void raftsim_summary(const struct results_totals *totals)
 {
     printf("%" PRIu64 " schedule%s, %" PRIu64 " failure%s, %" PRIu64 " inputs, %" PRIu64 " client operations, %" PRIu64
@@ -189,6 +190,10 @@ void raftsim_summary(const struct results_totals *totals)
            totals->schedules, totals->schedules == 1 ? "" : "s", totals->failures, totals->failures == 1 ? "" : "s",
            totals->coverage.inputs, totals->coverage.calls, totals->coverage.simulated_ns / 1000000000,
            totals->spent_ms / 1000, totals->spent_ms % 1000);
+    if (totals->census.schedules < CENSUS_WORTH)
+        return;
+    print_sketch("states", &totals->census.states);
+    print_sketch("edges", &totals->census.edges);
 }
 
 int raftsim_judge(enum profile profile, const struct results_totals *totals, const enum outcome *first)
@@ -203,6 +208,26 @@ int raftsim_judge(enum profile profile, const struct results_totals *totals, con
     fprintf(stderr, "raftsim: vacuous: in %" PRIu64 " schedules \"%s\" never happened\n", totals->coverage.schedules,
             gap);
     return EXIT_VACUOUS;
+}
+
+static void print_json(const struct report *report, const struct options *options, struct campaign *campaign)
+{
+    const struct results_totals *totals = &report->totals;
+    const struct campaign_failure *failures;
+    const uint32_t count = campaign_failures(campaign, &failures);
+    printf("{\"state\":\"%s\",\"schedules\":%" PRIu64 ",\"failures\":%" PRIu64, results_state_text(totals->state),
+           totals->schedules, totals->failures);
+    printf(",\"seed\":%" PRIu64 ",\"profile\":\"%s\",\"jobs\":%" PRIu32, options->seed, profile_text(options->profile),
+           options->jobs);
+    results_write_counters(stdout, totals);
+    fputs(",\"failed\":[", stdout);
+    for (uint32_t i = 0; i < (options->keep_going ? count : u32_min(count, 1)); i++) {
+        char path[PATH_BYTES];
+        trace_path(options, options->seed + failures[i].number, path);
+        fputs(i > 0 ? "," : "", stdout);
+        results_put_failure(stdout, &report->run, &failures[i], path);
+    }
+    puts("]}");
 }
 
 static int run_campaign(const struct options *options, struct report *report)
@@ -238,9 +263,11 @@ static int run_campaign(const struct options *options, struct report *report)
     const struct campaign_failure *failures;
     const uint32_t count = campaign_failures(campaign, &failures);
     if (options->json)
-        print_json(options, &report->totals);
+        print_json(report, options, campaign);
     else
         raftsim_summary(&report->totals);
+    if (report->totals.state == RESULTS_INTERRUPTED && !options->quiet)
+        fputs("raftsim: interrupted\n", stderr);
     const int code = raftsim_judge(options->profile, &report->totals, count > 0 ? &failures[0].outcome : NULL);
     campaign_free(campaign);
     return code;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../sim/trace_command.h"
 #include "raftsim.h"
@@ -52,18 +53,51 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool is_over(void *context) { return raftsim_interrupted() || now_ms() >= *(const uint64_t *)context; }
+struct shrink_watch {
+    uint64_t begin_ms;
+    uint64_t end_ms;
+    uint64_t shown_ms;
+    bool quiet;
+};
+
+static bool is_over(void *context)
+{
+    const struct shrink_watch *watch = context;
+    return raftsim_interrupted() || now_ms() >= watch->end_ms;
+}
+
+static void show_progress(void *context, uint32_t attempts, uint32_t decisions)
+{
+    struct shrink_watch *watch = context;
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    const uint64_t now = now_ms();
+    if (watch->quiet || now - watch->shown_ms < (terminal ? 200U : 10000U))
+        return;
+    watch->shown_ms = now;
+    fprintf(stderr,
+            "%sraftsim: shrinking: %" PRIu32 " decisions are left, %" PRIu32 " attempts, %" PRIu64 "/s, %" PRIu64
+            " s to go at most%s",
+            terminal ? "\r\033[K" : "", decisions, attempts, attempts * UINT64_C(1000) / u64_max(now - watch->begin_ms, 1),
+            (u64_max(watch->end_ms, now) - now) / 1000, terminal ? "" : "\n");
+}
 
 /* from: a file, NULL: the seed. */
 static int shrink(const struct options *options, const char *from, uint64_t seed, const char *to, uint64_t seconds)
 {
     const uint64_t begin_ms = now_ms();
-    uint64_t end_ms = begin_ms + seconds * 1000;
-    const struct shrink_options shrink_options = { .over = is_over, .context = &end_ms };
+    struct shrink_watch watch = {
+        .begin_ms = begin_ms,
+        .end_ms = begin_ms + seconds * 1000,
+        .shown_ms = begin_ms,
+        .quiet = options->quiet,
+    };
+    const struct shrink_options shrink_options = { .over = is_over, .progress = show_progress, .context = &watch };
     const struct trace_command command = { .path = to, .build = build_id(), .watch = raftsim_watch };
     struct shrink_report report;
     const enum trace_verdict verdict =
         trace_command_shrink(&command, from, seed, options->profile, &shrink_options, &report);
+    if (watch.shown_ms != begin_ms && isatty(STDERR_FILENO) == 1)
+        fputs("\r\033[K", stderr);
     if (verdict == VERDICT_LIVED)
         fprintf(stderr,
                 "  shrunk: %s\n          %" PRIu32 " decisions of %" PRIu32 ", %" PRIu32 " attempts, %" PRIu64
@@ -80,9 +114,8 @@ static int shrink(const struct options *options, const char *from, uint64_t seed
 int raftsim_shrink(const struct options *options)
 {
     uint64_t seed = 0;
-    char rest;
     raftsim_note_interrupts();
-    const bool is_seed = sscanf(options->target, "%" SCNu64 "%c", &seed, &rest) == 1;
+    const bool is_seed = raftsim_parse_number(options->target, &seed);
     return shrink(options, is_seed ? NULL : options->target, seed,
                   options->output != NULL ? options->output : "/dev/stdout",
                   options->seconds > 0 ? options->seconds : SHRINK_SECONDS);

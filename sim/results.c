@@ -78,7 +78,7 @@ void results_write_run(FILE *file, const struct results_run *run)
     fflush(file);
 }
 
-void results_write_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,
+void results_put_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,
                            const char *trace)
 {
     fprintf(file,
@@ -92,7 +92,14 @@ void results_write_failure(FILE *file, const struct results_run *run, const stru
     results_write_text(file, failure->text);
     fputs(",\"trace\":", file);
     results_write_text(file, trace);
-    fputs("}\n", file);
+    putc('}', file);
+}
+
+void results_write_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,
+                           const char *trace)
+{
+    results_put_failure(file, run, failure, trace);
+    putc('\n', file);
     fflush(file);
 }
 

@@ -52,6 +52,9 @@ void results_add(struct results_totals *sum, const struct results_totals *part);
 
 /* A string with its quotes. */
 void results_write_text(FILE *file, const char *text);
+/* An object alone. */
+void results_put_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,
+                         const char *trace);
 /* Each writes one line, and flushes it. */
 void results_write_run(FILE *file, const struct results_run *run);
 void results_write_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,

@@ -43,6 +43,8 @@ bool shrink_attempt(struct shrink *shrink)
     } else if (shrink->best->count > 0) {
         memset(shrink->dropped, 0, shrink->best->count);
     }
+    if (shrink->options->progress != NULL)
+        shrink->options->progress(shrink->options->context, shrink->attempts, shrink->best->count);
     return alike;
 }
 
