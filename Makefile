@@ -1,6 +1,6 @@
 # Whitewater: one Makefile for everything. `make help` lists the targets.
 #
-#   make [MODE=release|fast|debug|sanitize|fuzz] [CC=gcc|clang] [V=1] [TARGET]
+#   make [MODE=release|fast|debug|sanitize|coverage|fuzz] [CC=gcc|clang] [V=1] [TARGET]
 #
 # Every pair of mode and compiler has its own objects under build/MODE/CC/, so none ever mixes with another. The release
 # programs are also reachable as build/raftd, build/raftctl, build/raftsim and build/raftbench.
@@ -33,11 +33,13 @@ FLAGS_debug := -O0
 FLAGS_release := -O2
 FLAGS_fast := -O3
 FLAGS_sanitize := -O1 $(SANITIZERS)
+FLAGS_coverage := -O0 --coverage
 FLAGS_fuzz := -O1 $(SANITIZERS) -fsanitize=fuzzer-no-link
 LINK_sanitize := $(SANITIZERS)
+LINK_coverage := --coverage
 LINK_fuzz := $(SANITIZERS)
 ifeq ($(FLAGS_$(MODE)),)
-$(error MODE=$(MODE): expected release, fast, debug, sanitize or fuzz)
+$(error MODE=$(MODE): expected release, fast, debug, sanitize, coverage or fuzz)
 endif
 
 # raftsim lives in calls between small functions of many files: a sixth faster when the linker inlines them. Only the
@@ -97,7 +99,7 @@ libs_of = $(foreach layer,$(call layers_of,$(1)),$(LIBS_$(layer)))
 .SECONDARY:
 .PHONY: all programs tests help deps run test check check-sanitize check-tidy check-compilers format format-check \
         lint purity powerloss ctrl bless scenarios bench bench-wal bench-checkpoint bench-restart bench-away bench-failover \
-        bench-record bench-sim explore mutants mutants-explore mutants-scenarios mutants-mechanical fuzz clean
+        bench-record bench-sim coverage explore mutants mutants-explore mutants-scenarios mutants-mechanical fuzz clean
 
 ## all: build the programs; release mode is the default, and what build/raftd and its friends point to
 all: programs
@@ -265,6 +267,10 @@ bench-record: programs
 bench-sim: programs
 	$(Q)build/raftsim bench --count $(or $(COUNT),20000)
 	$(Q)build/raftsim run --count $(or $(COUNT),20000) --jobs $$(nproc) --quiet
+
+## coverage: which lines and branches of the core schedules reach (C="kv raft" or C=all names the lines that none does)
+coverage: build/.deps-build
+	$(Q)tests/coverage $(C)
 
 ## mutants: plant known bugs one by one in copies of the tree; the simulator must find each (M=E01 for one, M="P W" for groups)
 mutants: build/.deps-build

@@ -43,7 +43,8 @@ uint64_t wal_body_offset(const struct limits *limits)
 
 uint64_t wal_used_bytes(const struct replica *replica)
 {
-    return replica->wal.tail - replica->superblock.durable.head.lsn;
+    const uint64_t from = replica->superblock.durable.head.lsn;
+    return u64_max(replica->wal.tail, from) - from; /* before the log is read nothing is known of its end */
 }
 
 uint64_t wal_promised_index(const struct replica *replica)

@@ -42,6 +42,7 @@ static const char *const kind_texts[] = {
     [CHECK_LEASE] = "lease",
     [CHECK_CONFIGURATION] = "configuration",
     [CHECK_TRANSFER] = "transfer",
+    [CHECK_STATUS] = "status",
     [CHECK_TIMER] = "timer",
     [CHECK_DEADLINE] = "deadline",
     [CHECK_SCRUB] = "scrub",

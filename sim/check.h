@@ -54,6 +54,7 @@ enum check_kind {
     CHECK_LEASE,         /* WB-lease: nobody is elected while that of another leader lasts; its answers end with it */
     CHECK_CONFIGURATION, /* I13 the latest one in the log is in use, at most one is not committed, quorums intersect */
     CHECK_TRANSFER,      /* who is said to have taken over was elected; nothing is appended meanwhile, nor for ever */
+    CHECK_STATUS,        /* what a node says of itself is no more than is committed, nor more than it has */
     CHECK_TIMER,         /* a candidate that gets no vote holds up nobody */
     CHECK_DEADLINE,      /* who has waited longer than it may is turned away as late, and nobody else is */
     CHECK_SCRUB,         /* what is mended was damaged */
@@ -138,6 +139,8 @@ void check_invoked(struct check *check, uint32_t call, uint32_t client, const st
 /* The client takes this reply as the outcome of the call. A refusal (not leader, busy, session expired...) is an
  * outcome only if there was never another copy of the request: it then says that the call has no effect. */
 void check_returned(struct check *check, uint32_t call, const struct reply *reply, uint64_t now);
+/* What a node says of itself. */
+void check_status(struct check *check, const struct reply *reply);
 /* The client gave up: outcome unknown. */
 void check_abandoned(struct check *check, uint32_t call, uint64_t now);
 

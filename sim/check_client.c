@@ -293,6 +293,33 @@ void check_returned(struct check *check, uint32_t call, const struct reply *repl
     }
 }
 
+void check_status(struct check *check, const struct reply *reply)
+{
+    struct node_status status;
+    check_count(check, CHECK_STATUS);
+    if (check->failure.failed || reply->status == REPLY_BUSY)
+        return;
+    if (reply->status != REPLY_OK || reply->value.count < sizeof status) {
+        check_fail(check, CHECK_STATUS, UINT32_MAX, "who asked for the status was answered: %s, %u bytes",
+                   reply_status_text(reply->status), reply->value.count);
+        return;
+    }
+    memcpy(&status, reply->value.bytes, sizeof status);
+    if (reply->value.count != sizeof status + status.members * sizeof(struct member_status))
+        check_fail(check, CHECK_STATUS, UINT32_MAX, "a status of %u members has %u bytes", status.members,
+                   reply->value.count);
+    if (status.commit_index > check->committed || status.applied_index > status.commit_index)
+        check_fail(check, CHECK_STATUS, UINT32_MAX, "node %llu says it has applied %llu of %llu committed, and %llu are",
+                   (unsigned long long)status.node_id, (unsigned long long)status.applied_index,
+                   (unsigned long long)status.commit_index, (unsigned long long)check->committed);
+    if (status.wal_bytes_used > status.wal_bytes_max || status.store_bytes_used > status.store_bytes_max)
+        check_fail(check, CHECK_STATUS, UINT32_MAX,
+                   "node %llu says that it uses %llu of %llu bytes of its log, and %llu of %llu of its store",
+                   (unsigned long long)status.node_id, (unsigned long long)status.wal_bytes_used,
+                   (unsigned long long)status.wal_bytes_max, (unsigned long long)status.store_bytes_used,
+                   (unsigned long long)status.store_bytes_max);
+}
+
 void check_abandoned(struct check *check, uint32_t call, uint64_t now)
 {
     ASSERT(call < check->call_count);

@@ -5,7 +5,7 @@
 #include "workload_call.h"
 
 /* Request ids of what is no call: garbage, and the question for a checkpoint. Those of calls are larger. */
-enum { ID_GARBAGE = 0, ID_CHECKPOINT = 1 };
+enum { ID_GARBAGE = 0, ID_CHECKPOINT = 1, ID_STATUS = 2 };
 
 enum prober_script { PROBER_REGISTER, PROBER_WRITE, PROBER_DELETE, PROBER_READ, PROBER_DONE };
 
@@ -156,15 +156,23 @@ static void client_invoke(struct workload *workload, struct scene *scene, struct
     client_attempt(workload, scene, network, slot);
 }
 
-/* What operators do beside the calls: they ask the leader for a checkpoint, and save what some node has. */
+static void client_ask(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot,
+                       enum request_kind kind, uint64_t id)
+{
+    const struct request request = { .request_id = id, .kind = kind };
+    request_encode(&request, scene->swarm.configs[0].cluster_id, workload->frame);
+    network_send(network, scene, ENDPOINT_CLIENT + slot, workload->clients[slot].node,
+                 (struct slice){ .bytes = workload->frame, .count = request_bytes(&request) });
+}
+
+/* What operators do beside the calls: they ask the leader for a checkpoint, look at its status, and save what some node
+ * has. */
 static void client_operate(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     const struct swarm *swarm = &scene->swarm;
     if (choose_chance(&scene->choose, SITE_ASK_CHECKPOINT, slot, swarm->asks)) {
-        const struct request request = { .request_id = ID_CHECKPOINT, .kind = REQUEST_CHECKPOINT };
-        request_encode(&request, swarm->configs[0].cluster_id, workload->frame);
-        network_send(network, scene, ENDPOINT_CLIENT + slot, workload->clients[slot].node,
-                     (struct slice){ .bytes = workload->frame, .count = request_bytes(&request) });
+        client_ask(workload, scene, network, slot, REQUEST_CHECKPOINT, ID_CHECKPOINT);
+        client_ask(workload, scene, network, slot, REQUEST_STATUS, ID_STATUS);
     }
     if (choose_chance(&scene->choose, SITE_SAVE, slot, swarm->saves))
         saver_begin(&workload->savers[slot], scene, network, slot,
@@ -408,6 +416,10 @@ static void client_take_other(struct scene *scene, const struct reply *reply)
                    reply_status_text(reply->status));
     if (reply->request_id == ID_GARBAGE)
         return;
+    if (reply->request_id == ID_STATUS) {
+        check_status(scene->check, reply);
+        return;
+    }
     if (reply->status == REPLY_OK)
         coverage_fire(&scene->coverage, FAULT_CHECKPOINT_ASKED);
     else if (reply->status != REPLY_NOT_LEADER && reply->status != REPLY_BUSY)
@@ -428,7 +440,7 @@ void workload_receive(struct workload *workload, struct scene *scene, struct net
     scene->coverage.replies[reply.status]++;
     if (reconfigure_receive(&workload->reconfigure, scene, &reply))
         return;
-    if (reply.request_id <= ID_CHECKPOINT) {
+    if (reply.request_id <= ID_STATUS) {
         client_take_other(scene, &reply);
         return;
     }
