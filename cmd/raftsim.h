@@ -77,8 +77,8 @@ void raftsim_trace_failure(const struct options *options, const struct campaign_
 /* Which world lives now, NULL: none; for failed assertions. */
 void raftsim_watch(struct world *world);
 int raftsim_explore(int argc, char **argv); /* argv[0] is "explore"; it has options of its own */
-/* Of many schedules, whoever ran them: a line about them, and of many what is covered; and the exit code that they deserve, with a word about what
- * never happened. first: how the first failure ended, NULL: there was none. */
+/* Of many schedules, whoever ran them: a line about them, and of many what is covered; and the exit code that they
+ * deserve, with a word about what never happened. first: how the first failure ended, NULL: there was none. */
 void raftsim_summary(const struct results_totals *totals);
 int raftsim_judge(enum profile profile, const struct results_totals *totals, const enum outcome *first);
 

@@ -77,8 +77,9 @@ static void show_progress(void *context, uint32_t attempts, uint32_t decisions)
     fprintf(stderr,
             "%sraftsim: shrinking: %" PRIu32 " decisions are left, %" PRIu32 " attempts, %" PRIu64 "/s, %" PRIu64
             " s to go at most%s",
-            terminal ? "\r\033[K" : "", decisions, attempts, attempts * UINT64_C(1000) / u64_max(now - watch->begin_ms, 1),
-            (u64_max(watch->end_ms, now) - now) / 1000, terminal ? "" : "\n");
+            terminal ? "\r\033[K" : "", decisions, attempts,
+            attempts * UINT64_C(1000) / u64_max(now - watch->begin_ms, 1), (u64_max(watch->end_ms, now) - now) / 1000,
+            terminal ? "" : "\n");
 }
 
 /* from: a file, NULL: the seed. */

@@ -102,9 +102,9 @@ static void election_pre_campaign(struct replica *replica, struct output *output
 
 /* Elections after the last leader that are left to the others. Who has no whole state could serve nobody, so those who
  * have one go first: their timers end before its second one does. But it does campaign then, because its log may be the
- * only one that can win, and because all others may lack pages, too, and get theirs from each other (decision 14). So may
- * that of a learner be, which stands back for longer: a leader that is gone may have sent it what a voter lacks, and
- * that voter, in whose configuration it has a vote already, does not win without it (members.h). */
+ * only one that can win, and because all others may lack pages, too, and get theirs from each other (decision 14). So
+ * may that of a learner be, which stands back for longer: a leader that is gone may have sent it what a voter lacks,
+ * and that voter, in whose configuration it has a vote already, does not win without it (members.h). */
 static uint32_t election_patience(const struct replica *replica)
 {
     if (!members_is_voter(replica))

@@ -67,8 +67,7 @@ bool members_is_voter(const struct replica *replica)
 
 bool members_may_campaign(const struct replica *replica)
 {
-    return (replica->stored.flags & STORED_STRANGER) == 0
-           && (replica->self < MEMBERS_MAX || members_is_voter(replica));
+    return (replica->stored.flags & STORED_STRANGER) == 0 && (replica->self < MEMBERS_MAX || members_is_voter(replica));
 }
 
 bool members_may_ask(const struct replica *replica)

@@ -309,7 +309,8 @@ void check_status(struct check *check, const struct reply *reply)
         check_fail(check, CHECK_STATUS, UINT32_MAX, "a status of %u members has %u bytes", status.members,
                    reply->value.count);
     if (status.commit_index > check->committed || status.applied_index > status.commit_index)
-        check_fail(check, CHECK_STATUS, UINT32_MAX, "node %llu says it has applied %llu of %llu committed, and %llu are",
+        check_fail(check, CHECK_STATUS, UINT32_MAX,
+                   "node %llu says it has applied %llu of %llu committed, and %llu are",
                    (unsigned long long)status.node_id, (unsigned long long)status.applied_index,
                    (unsigned long long)status.commit_index, (unsigned long long)check->committed);
     if (status.wal_bytes_used > status.wal_bytes_max || status.store_bytes_used > status.store_bytes_max)

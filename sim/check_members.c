@@ -157,8 +157,8 @@ void check_members_follow(struct check *check, uint32_t node, const struct repli
                    (unsigned long long)committed.index);
 }
 
-/* Raft 4.2.2: a member of the configuration in use, if need be one without a vote; or a voter of the one before, until the
- * former is known to be committed. */
+/* Raft 4.2.2: a member of the configuration in use, if need be one without a vote; or a voter of the one before, until
+ * the former is known to be committed. */
 bool check_members_may_lead(const struct check *check, uint32_t node, uint64_t commit)
 {
     const struct ghost_node *ghost = &check->nodes[node];

@@ -120,9 +120,9 @@ enum fault_kind {
     FAULT_REMOVED_REVIVED,   /* started again */
     FAULT_LEARNER_CAMPAIGNS, /* since nobody else has won */
     FAULT_LEARNER_LEADS,
-    FAULT_LEADER_LEAVES,     /* a leader that is no voter any more hands over */
-    FAULT_LEADER_PREFERS,    /* a leader hands over to one with a higher priority, */
-    FAULT_PREFERRED_LEADS,   /* ... which then leads */
+    FAULT_LEADER_LEAVES,   /* a leader that is no voter any more hands over */
+    FAULT_LEADER_PREFERS,  /* a leader hands over to one with a higher priority, */
+    FAULT_PREFERRED_LEADS, /* ... which then leads */
     FAULT_KINDS,
     FAULT_MEMBERS_FIRST = FAULT_LEARNER_ADDED,
     FAULT_MEMBERS_LAST = FAULT_PREFERRED_LEADS,

@@ -79,7 +79,7 @@ void results_write_run(FILE *file, const struct results_run *run)
 }
 
 void results_put_failure(FILE *file, const struct results_run *run, const struct campaign_failure *failure,
-                           const char *trace)
+                         const char *trace)
 {
     fprintf(file,
             "{\"type\":\"failure\",\"seed\":%" PRIu64 ",\"outcome\":\"%s\",\"checker\":", run->seed + failure->number,

@@ -6,8 +6,8 @@
  * keys; a shorter life; then runs of neighbouring decisions, halved until they are single ones; knobs back to their
  * defaults; values that are tame, or rounder; at last pairs. All again until nothing helps, or time is up.
  *
- * Each attempt begins at the beginning. To begin in the middle, from a world that was kept there, megabytes would have to
- * be copied, which takes as long as half a life of the usual length; and most attempts change what is early.
+ * Each attempt begins at the beginning. To begin in the middle, from a world that was kept there, megabytes would have
+ * to be copied, which takes as long as half a life of the usual length; and most attempts change what is early.
  *
  * Deterministic, as long as time does not run out. */
 #ifndef WW_SHRINK_H
@@ -16,7 +16,7 @@
 #include "trace_run.h"
 
 struct shrink_options {
-    bool (*over)(void *context); /* time is up; NULL: never */
+    bool (*over)(void *context);                                            /* time is up; NULL: never */
     void (*progress)(void *context, uint32_t attempts, uint32_t decisions); /* after each attempt; NULL: nobody looks */
     void *context;
     uint32_t attempts_max; /* 0: as many as it takes */
