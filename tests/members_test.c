@@ -598,6 +598,64 @@ TEST(a_learner_with_the_longest_log_leads_when_nobody_else_can_win)
     cluster_free(cluster);
 }
 
+/* Only the one candidate is heard, its entries reach the fourth node alone, and no checkpoint is given to anybody. */
+static uint32_t candidate;
+
+static bool lead_the_fourth_astray(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    memcpy(&header, bytes, sizeof header);
+    if (header.type == FRAME_VOTE_REQUEST)
+        return from == candidate;
+    return header.type != FRAME_CHECKPOINT_RESPONSE
+           && (to == 3 || lose_entries_between_voters(cluster, from, to, bytes, count));
+}
+
+/* Mutant S44. A voter that was added while it was down has a part of its first checkpoint, so it knows of no members;
+ * and the longest log, so nobody else can win. Its leader, the only one that it has ever heard of, is gone. */
+static void expect_rest_of_a_checkpoint(bool restarted)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t leader = elected(cluster), gone = (leader + 1) % NODES_AT_FORMAT;
+    const struct member_operation replace[] = { operation(MEMBER_ADD_VOTER, 4), operation(MEMBER_REMOVE, gone + 1) };
+    EXPECT_EQUAL(change(cluster, replace, ARRAY_COUNT(replace), 0), REPLY_OK);
+    node_crash(node_at(cluster, gone));
+    for (int i = 0; i < 4; i++)
+        write_until_checkpoint(cluster, 24);
+    EXPECT(replica_at(cluster, leader)->log.base.index > configuration_at(cluster, leader)->id.index);
+    start(cluster, 3);
+    const struct replica *fourth = replica_at(cluster, 3);
+    for (uint64_t turn = 0; turn < 100000 && (fourth->superblock.durable.flags & STORED_PARTIAL) == 0; turn++)
+        cluster_one_step(cluster, turn);
+    candidate = leader;
+    cluster->hook = lead_the_fourth_astray;
+    cluster->cut[leader] = true;
+    cluster_run(cluster, 200 * MS);
+    EXPECT(node_view(node_at(cluster, leader)).role != RAFT_LEADER);
+    cluster->cut[leader] = false;
+    EXPECT_EQUAL(elected(cluster), leader);
+    cluster_run(cluster, 50 * MS);
+    node_crash(node_at(cluster, leader));
+    const uint32_t other = NODES_AT_FORMAT - leader - gone;
+    EXPECT(log_id_compare(fourth->log.last, replica_at(cluster, other)->log.last) > 0);
+    EXPECT_EQUAL(fourth->superblock.durable.flags, STORED_PARTIAL | STORED_STRANGER);
+    EXPECT_EQUAL(configuration_members(configuration_at(cluster, 3)), 0);
+    if (restarted) {
+        node_crash(node_at(cluster, 3));
+        start(cluster, 3);
+    }
+    cluster->hook = NULL;
+    put(cluster, 2, 2);
+    expect_members(cluster, 1u << (other + 1) | 1u << 4, 1u << (leader + 1) | 1u << (other + 1) | 1u << 4, 0);
+    cluster_free(cluster);
+}
+
+TEST(who_knows_no_members_gets_the_rest_of_its_checkpoint_from_who_asks_for_its_vote)
+{
+    expect_rest_of_a_checkpoint(false);
+    expect_rest_of_a_checkpoint(true);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
