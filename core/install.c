@@ -273,9 +273,10 @@ static struct message install_question(const struct replica *replica, uint64_t t
     };
 }
 
+/* A leader that leaves does not find itself there, either. */
 static bool is_stranger(const struct replica *replica, uint64_t node_id)
 {
-    return node_id != 0 && members_slot(replica, node_id) == MEMBERS_MAX;
+    return node_id != 0 && node_id != replica->config.node_id && members_slot(replica, node_id) == MEMBERS_MAX;
 }
 
 void install_meet(struct replica *replica, uint64_t node_id)

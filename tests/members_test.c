@@ -656,6 +656,36 @@ TEST(who_knows_no_members_gets_the_rest_of_its_checkpoint_from_who_asks_for_its_
     expect_rest_of_a_checkpoint(true);
 }
 
+static bool lose_all_answers(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    return lose_acknowledgements(cluster, from, to, bytes, count)
+           && no_answer_about_checkpoints(cluster, from, to, bytes, count);
+}
+
+/* It leads until it hears that its leaving is committed, and so is no member of its own configuration. */
+TEST(a_leader_that_leaves_and_has_lost_a_page_asks_the_others_only)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    write_until_checkpoint(cluster, 6);
+    cluster_run(cluster, 200 * MS);
+    const uint32_t leader = elected(cluster);
+    struct replica *replica = replica_at(cluster, leader);
+    const struct member_operation leave = operation(MEMBER_REMOVE, leader + 1);
+    send_change(cluster, leader, &leave, 1, 0);
+    for (uint32_t turn = 0; turn < 1000 && members_slot(replica, leader + 1) < MEMBERS_MAX; turn++)
+        cluster_one_step(cluster, turn);
+    cluster->hook = lose_all_answers;
+    store_lose(replica, &node_at(cluster, leader)->output, 0);
+    cluster_run(cluster, 90 * MS); /* an election timeout is 100, and 40 go by between two questions */
+    EXPECT_EQUAL(replica->role, RAFT_LEADER);
+    EXPECT_EQUAL(replica->self, MEMBERS_MAX);
+    EXPECT_EQUAL(replica->install.asked_vainly, 3);
+    cluster->hook = NULL;
+    cluster_run(cluster, 300 * MS);
+    EXPECT(store_is_ready(replica));
+    cluster_free(cluster);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
