@@ -273,24 +273,39 @@ static struct message install_question(const struct replica *replica, uint64_t t
     };
 }
 
-/* Does the configuration in use not name whoever leads? It may be of long ago, and all others whom it names be gone. */
-static bool leader_is_stranger(const struct replica *replica)
+/* A leader that leaves does not find itself there, either. */
+static bool is_stranger(const struct replica *replica, uint64_t node_id)
 {
-    return replica->leader != 0 && members_slot(replica, replica->leader) == MEMBERS_MAX;
+    return node_id != 0 && node_id != replica->config.node_id && members_slot(replica, node_id) == MEMBERS_MAX;
 }
 
-/* The member behind the last one asked; behind the last slot a leader that is none. Who is no member has only been told
- * of whoever leads. 0: nobody. */
+void install_meet(struct replica *replica, uint64_t node_id)
+{
+    if (!install_is_idle(replica) && is_stranger(replica, node_id))
+        replica->install.asker = node_id;
+}
+
+/* Whom the configuration in use does not name: it may be of long ago, and all others whom it names be gone. Whoever
+ * leads; while nobody is known to, who last asked for a vote. That may be all who are left, and need the vote of this
+ * very node, which does not campaign itself before it has read who the members are (members.h). 0: nobody. */
+static uint64_t install_stranger(const struct replica *replica)
+{
+    const uint64_t node_id = replica->leader != 0 ? replica->leader : replica->install.asker;
+    return is_stranger(replica, node_id) ? node_id : 0;
+}
+
+/* The member behind the last one asked; behind the last slot one that is none. 0: nobody. */
 static uint64_t source_next(struct replica *replica)
 {
     struct install *install = &replica->install;
     const uint32_t others = members_others(replica);
+    const uint64_t stranger = install_stranger(replica);
     if (others == 0)
-        return replica->leader;
+        return stranger;
     do {
         install->asked_slot = (install->asked_slot + 1) % (MEMBERS_MAX + 1);
-        if (install->asked_slot == MEMBERS_MAX && leader_is_stranger(replica))
-            return replica->leader;
+        if (install->asked_slot == MEMBERS_MAX && stranger != 0)
+            return stranger;
     } while (install->asked_slot == MEMBERS_MAX || (others & (1u << install->asked_slot)) == 0);
     return members_id(replica, install->asked_slot);
 }
@@ -307,6 +322,7 @@ static void install_satisfied(struct replica *replica, struct output *output)
     replica->install.index_min = 0;
     replica->install.known = (struct log_id){ .term = 0 };
     replica->install.target = (struct checkpoint){ .id = { .term = 0 } };
+    replica->install.asker = 0;
     install_enter(replica, output, INSTALL_IDLE);
 }
 
@@ -329,7 +345,7 @@ static struct log_id install_known(const struct replica *replica)
 static uint32_t everybody(const struct replica *replica)
 {
     const uint32_t others = members_others(replica);
-    return others == 0 ? 1 : bits_count(others) + (leader_is_stranger(replica) ? 1 : 0);
+    return others == 0 ? 1 : bits_count(others) + (install_stranger(replica) != 0 ? 1 : 0);
 }
 
 /* Nobody is left to ask, nor will be again. */

@@ -15,9 +15,10 @@
  *                    +--in vain, and the own checkpoint and log do--> BACK --> store_load() --> IDLE
  *
  *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile; a
- *           leader that the configuration in use does not name yet is one of them. When
- *           the log is whole again before anybody offers anything, there is nothing left to ask for. After each
- *           round of them the own disk is asked once more for what it lost of the own checkpoint
+ *           leader that the configuration in use does not name yet is one of them, and while there is no leader the
+ *           last such node that asked for a vote. When the log is whole again before anybody offers anything, there is
+ *           nothing left to ask for. After each round of them the own disk is asked once more for what it lost of the
+ *           own checkpoint
  *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
  *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
@@ -113,6 +114,7 @@ struct install {
     uint32_t phase;           /* enum install_phase */
     uint32_t asked_slot;      /* of the peer that was asked last, whoever offered since; MEMBERS_MAX: of no member */
     uint64_t source;          /* id of the peer that is pulled from, or was last; 0: none yet */
+    uint64_t asker;           /* not IDLE: no member, and the last one of these that asked for a vote; 0: none */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct log_id known;      /* committed: the latest entry that somebody said a checkpoint holds; 0.0: none */
     uint64_t applied_before;  /* the last BACK: what is older is not shown again in this life */
@@ -155,6 +157,8 @@ bool install_has_regained(const struct replica *replica);
 /* Is anything asked for, and not answered yet? */
 bool install_is_awaited(const struct replica *replica);
 
+/* This node asks for a vote. If the configuration in use does not name it, it may have what is asked for here. */
+void install_meet(struct replica *replica, uint64_t node_id);
 /* FRAME_CHECKPOINT_RESPONSE. */
 void install_response(struct replica *replica, struct output *output, const struct message *message);
 /* Sends what may be asked for or answered now. Called once per step. */

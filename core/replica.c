@@ -200,6 +200,7 @@ static void peer_frame(struct replica *replica, struct output *output, struct sl
         return;
     switch (message.type) {
     case FRAME_VOTE_REQUEST:
+        install_meet(replica, message.from);
         election_vote_request(replica, output, &message);
         members_tell_removed(replica, output, &message);
         return;

@@ -598,6 +598,94 @@ TEST(a_learner_with_the_longest_log_leads_when_nobody_else_can_win)
     cluster_free(cluster);
 }
 
+/* Only the one candidate is heard, its entries reach the fourth node alone, and no checkpoint is given to anybody. */
+static uint32_t candidate;
+
+static bool lead_the_fourth_astray(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    memcpy(&header, bytes, sizeof header);
+    if (header.type == FRAME_VOTE_REQUEST)
+        return from == candidate;
+    return header.type != FRAME_CHECKPOINT_RESPONSE
+           && (to == 3 || lose_entries_between_voters(cluster, from, to, bytes, count));
+}
+
+/* Mutant S44. A voter that was added while it was down has a part of its first checkpoint, so it knows of no members;
+ * and the longest log, so nobody else can win. Its leader, the only one that it has ever heard of, is gone. */
+static void expect_rest_of_a_checkpoint(bool restarted)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t leader = elected(cluster), gone = (leader + 1) % NODES_AT_FORMAT;
+    const struct member_operation replace[] = { operation(MEMBER_ADD_VOTER, 4), operation(MEMBER_REMOVE, gone + 1) };
+    EXPECT_EQUAL(change(cluster, replace, ARRAY_COUNT(replace), 0), REPLY_OK);
+    node_crash(node_at(cluster, gone));
+    for (int i = 0; i < 4; i++)
+        write_until_checkpoint(cluster, 24);
+    EXPECT(replica_at(cluster, leader)->log.base.index > configuration_at(cluster, leader)->id.index);
+    start(cluster, 3);
+    const struct replica *fourth = replica_at(cluster, 3);
+    for (uint64_t turn = 0; turn < 100000 && (fourth->superblock.durable.flags & STORED_PARTIAL) == 0; turn++)
+        cluster_one_step(cluster, turn);
+    candidate = leader;
+    cluster->hook = lead_the_fourth_astray;
+    cluster->cut[leader] = true;
+    cluster_run(cluster, 200 * MS);
+    EXPECT(node_view(node_at(cluster, leader)).role != RAFT_LEADER);
+    cluster->cut[leader] = false;
+    EXPECT_EQUAL(elected(cluster), leader);
+    cluster_run(cluster, 50 * MS);
+    node_crash(node_at(cluster, leader));
+    const uint32_t other = NODES_AT_FORMAT - leader - gone;
+    EXPECT(log_id_compare(fourth->log.last, replica_at(cluster, other)->log.last) > 0);
+    EXPECT_EQUAL(fourth->superblock.durable.flags, STORED_PARTIAL | STORED_STRANGER);
+    EXPECT_EQUAL(configuration_members(configuration_at(cluster, 3)), 0);
+    if (restarted) {
+        node_crash(node_at(cluster, 3));
+        start(cluster, 3);
+    }
+    cluster->hook = NULL;
+    put(cluster, 2, 2);
+    expect_members(cluster, 1u << (other + 1) | 1u << 4, 1u << (leader + 1) | 1u << (other + 1) | 1u << 4, 0);
+    cluster_free(cluster);
+}
+
+TEST(who_knows_no_members_gets_the_rest_of_its_checkpoint_from_who_asks_for_its_vote)
+{
+    expect_rest_of_a_checkpoint(false);
+    expect_rest_of_a_checkpoint(true);
+}
+
+static bool lose_all_answers(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    return lose_acknowledgements(cluster, from, to, bytes, count)
+           && no_answer_about_checkpoints(cluster, from, to, bytes, count);
+}
+
+/* It leads until it hears that its leaving is committed, and so is no member of its own configuration. */
+TEST(a_leader_that_leaves_and_has_lost_a_page_asks_the_others_only)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    write_until_checkpoint(cluster, 6);
+    cluster_run(cluster, 200 * MS);
+    const uint32_t leader = elected(cluster);
+    struct replica *replica = replica_at(cluster, leader);
+    const struct member_operation leave = operation(MEMBER_REMOVE, leader + 1);
+    send_change(cluster, leader, &leave, 1, 0);
+    for (uint32_t turn = 0; turn < 1000 && members_slot(replica, leader + 1) < MEMBERS_MAX; turn++)
+        cluster_one_step(cluster, turn);
+    cluster->hook = lose_all_answers;
+    store_lose(replica, &node_at(cluster, leader)->output, 0);
+    cluster_run(cluster, 90 * MS); /* an election timeout is 100, and 40 go by between two questions */
+    EXPECT_EQUAL(replica->role, RAFT_LEADER);
+    EXPECT_EQUAL(replica->self, MEMBERS_MAX);
+    EXPECT_EQUAL(replica->install.asked_vainly, 3);
+    cluster->hook = NULL;
+    cluster_run(cluster, 300 * MS);
+    EXPECT(store_is_ready(replica));
+    cluster_free(cluster);
+}
+
 static void set_priority(struct cluster *cluster, uint64_t id, uint8_t priority)
 {
     struct member_operation set = operation(MEMBER_SET_PRIORITY, id);
