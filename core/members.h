@@ -14,17 +14,19 @@
  *
  * Who is no member of the configuration in use, nor a voter of the committed one before it, never campaigns. Who leaves
  * does until that is committed, without counting itself: it may be the only one with the entry that says so (4.2.2,
- * Figure 4.6). So does a learner, when several elections have brought no leader, for the same reason: one voter's log may
- * be the longer one and know it as a voter, which no leader has committed, and the leader that knew it as a learner may
- * have sent it what is newer and gone. Then it may be the only one that a quorum would elect. Every node answers whoever asks, grants votes, and takes what a leader sends (4.2.2): its own
- * configuration may be older than the sender's. A node that joins begins with an empty configuration.
- * Who was removed is told when it asks for a vote, and stops. A learner, and a voter that abstains, ask too when they
- * have heard no leader for an election timeout: for a pre-vote that they make no use of.
- * A leader that is no voter of the latest configuration leads until that is committed, and an entry of its own term, does
- * not count itself, hands over (transfer.h), and steps down when nobody takes over (4.2.2). It begins no other change.
+ * Figure 4.6). So does a learner, when several elections have brought no leader, for the same reason: one voter's log
+ * may be the longer one and know it as a voter, which no leader has committed, and the leader that knew it as a learner
+ * may have sent it what is newer and gone. Then it may be the only one that a quorum would elect. Every node answers
+ * whoever asks, grants votes, and takes what a leader sends (4.2.2): its own configuration may be older than the
+ * sender's. A node that joins begins with an empty configuration. Who was removed is told when it asks for a vote, and
+ * stops. A learner, and a voter that abstains, ask too when they have heard no leader for an election timeout: for a
+ * pre-vote that they make no use of. A leader that is no voter of the latest configuration leads until that is
+ * committed, and an entry of its own term, does not count itself, hands over (transfer.h), and steps down when nobody
+ * takes over (4.2.2). It begins no other change.
  *
  * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
- * installed (STORED_STRANGER) does not campaign before it has read them there.
+ * installed, or gave up for it damaged entries that may have been configurations (STORED_STRANGER), does not campaign
+ * before it has read them there.
  *
  * Invariants:
  *   latest.id is an entry of the log, or not above its base
@@ -55,8 +57,8 @@ uint32_t members_others(const struct replica *replica);
 uint32_t members_other_voters(const struct replica *replica);
 /* Is there nobody else to get anything from? A node that has not been told who there is may still be found. */
 bool members_alone(const struct replica *replica);
-/* Is there no other member, and was there none in the configuration before the one in use, either? Then only this node has
- * led since that was appended: who is no voter of the configuration in use appends no other one. */
+/* Is there no other member, and was there none in the configuration before the one in use, either? Then only this node
+ * has led since that was appended: who is no voter of the configuration in use appends no other one. */
 bool members_were_alone(const struct replica *replica);
 /* Does it have a vote, in the configuration in use or in the committed one before that? */
 bool members_is_voter(const struct replica *replica);
