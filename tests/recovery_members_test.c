@@ -283,6 +283,53 @@ TEST(a_configuration_lost_in_a_gap_comes_with_a_checkpoint_that_the_log_goes_on_
     }
 }
 
+/* Node `from` asks for a pre-vote. Is it told that it is no member any more? */
+static bool tells_removed(struct node *node, uint64_t from)
+{
+    const struct frame_context context = node_context(node);
+    const struct message question = {
+        .type = FRAME_VOTE_REQUEST,
+        .from = from,
+        .to = node->config.node_id,
+        .instance = 1000 + from,
+        .term = 1,
+        .vote_request = { .last = node_view(node).last, .term = 2, .pre = true },
+    };
+    bool told = false;
+    node->sent_count = 0;
+    node_message(node, &question);
+    for (uint32_t i = 0; i < node->sent_count; i++) {
+        struct message message;
+        const struct slice bytes = { .bytes = node->sent[i].bytes, .count = node->sent[i].count };
+        EXPECT_EQUAL(message_decode(bytes, &context, &message), FRAME_OK);
+        told = told || message.type == FRAME_REFUSAL;
+    }
+    node->sent_count = 0;
+    return told;
+}
+
+TEST(who_may_have_lost_a_configuration_in_a_gap_tells_nobody_that_it_was_removed)
+{
+    enum { LOST = 2 * ENTRIES + 1, CONFIGURATION = 3 * ENTRIES + 1, LAST = CONFIGURATION + ENTRIES };
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = gap_new();
+    memset(node->image + wal_body_offset(&node->limits) + 2 * BLOCK, 0x5a, 2 * BLOCK);
+    EXPECT(image_boot(node, &faults).abstained);
+    send_heartbeat(node);
+    node_settle(node);
+    EXPECT_EQUAL(node_view(node).commit, LAST);
+    EXPECT_EQUAL(node_view(node).first_faulty, LOST);
+    expect_configuration(node, 0);
+    EXPECT(!tells_removed(node, 4));
+    send_suffix(node, &(struct suffix){ log_id_at(node, LOST - 1), 1, SHORT_BODY_BYTES, 2 }, 1);
+    send_configuration(node, log_id_at(node, CONFIGURATION - 1), 1);
+    node_settle(node);
+    expect_configuration(node, CONFIGURATION);
+    EXPECT(!tells_removed(node, 4));
+    EXPECT(tells_removed(node, 5));
+    node_free(node);
+}
+
 TEST(a_configuration_behind_a_gap_that_no_superblock_held_is_cut_off)
 {
     enum { LOST = ENTRIES + 1, CONFIGURATION = 3 * ENTRIES + 1 };
