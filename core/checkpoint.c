@@ -470,6 +470,11 @@ static bool checkpoint_name(struct replica *replica)
     replica->stored.flags &= ~(uint64_t)STORED_PARTIAL;
     if (writer->partial)
         replica->stored.flags |= STORED_PARTIAL;
+    /* The log gives up a gap that may have held configurations: the pages say which one is the latest. */
+    if (members_may_be_lost(replica) && log_lost(replica) <= writer->next.id.index) {
+        ASSERT(writer->adopted);
+        replica->stored.flags |= STORED_STRANGER;
+    }
     return true;
 }
 

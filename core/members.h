@@ -25,7 +25,8 @@
  * takes over (4.2.2). It begins no other change.
  *
  * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
- * installed (STORED_STRANGER) does not campaign before it has read them there.
+ * installed, or gave up for it damaged entries that may have been configurations (STORED_STRANGER), does not campaign
+ * before it has read them there.
  *
  * Invariants:
  *   latest.id is an entry of the log, or not above its base

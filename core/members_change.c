@@ -195,9 +195,11 @@ void members_tell_removed(struct replica *replica, struct output *output, const 
     struct log_id commit = committed->id;
     if (replica->commit > commit.index)
         commit = (struct log_id){ .term = log_term(replica, replica->commit), .index = replica->commit };
-    /* Who has not read yet what its checkpoint says of the members knows of none between its own and that; and who
-     * joins, and has not been told of any, knows of none at all: the first one is in no log. */
-    const bool stranger = (replica->stored.flags & STORED_STRANGER) != 0 || configuration_members(committed) == 0;
+    /* Who has not read yet what its checkpoint says of the members knows of none between its own and that, nor does who
+     * may have lost one that is committed; and who joins, and has not been told of any, knows of none at all: the first
+     * one is in no log. */
+    const bool stranger = (replica->stored.flags & STORED_STRANGER) != 0 || members_may_be_lost(replica)
+                          || configuration_members(committed) == 0;
     if (member || stranger || commit.index == 0 || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
         return;
     const struct message refusal = {
@@ -217,11 +219,15 @@ void members_tell_removed(struct replica *replica, struct output *output, const 
 /* The peer has committed entries up to there, and by them this node is no member. If its own configuration says that it
  * is one, that is either among them, and no longer the latest; or it never was committed, and cannot be any more, since
  * terms only grow along a log (Raft 3.6.1). Else the peer has heard less than this node, and its refusal means nothing
- * (Raft 4.2.3); nor does it while a leader sends to this node: it may have been added again. */
+ * (Raft 4.2.3); nor does it while a leader sends to this node: it may have been added again. It may also have been by
+ * what is committed behind those entries, and is here only as a checkpoint whose pages were not read yet, or did not
+ * come yet. Nobody waits for ever for that: what is known here to be committed the others come to know, too. */
 bool members_removed(const struct replica *replica, struct log_id commit)
 {
     const struct log_id own = members_now(replica)->id;
-    return replica->leader == 0 && (commit.index >= own.index || commit.term > own.term);
+    const uint64_t known = u64_max(replica->commit, replica->install.known.index);
+    const bool superseded = commit.index >= own.index || commit.term > own.term;
+    return replica->leader == 0 && superseded && commit.index >= known;
 }
 
 /* ---- for operators ---- */

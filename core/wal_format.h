@@ -103,7 +103,8 @@ struct wal_head {
 enum stored_flag {
     STORED_ABSTAIN = 1, /* what was acknowledged is not known: no vote until it is matched again (CTRL 3.3) */
     STORED_PARTIAL = 2, /* pages of the checkpoint are still to be got from peers (install.h) */
-    /* The log began anew behind a checkpoint that was installed: who the members are is known when its pages are. */
+    /* The log began anew behind a checkpoint that was installed, or gave up for it what may have been a configuration:
+     * who the members are is known when its pages are. */
     STORED_STRANGER = 4,
     STORED_REJOIN = 8, /* the disk was replaced: in term 0 what it promised is not known (rejoin.h) */
 };

@@ -421,6 +421,89 @@ TEST(who_was_added_by_an_entry_that_is_void_is_told)
     cluster_free(cluster);
 }
 
+static struct node_frame late; /* the last answer to node 4 that it is no member any more; count 0: none yet */
+static bool offers_only;       /* node 4 gets no page of a checkpoint */
+
+static bool keep_refusals(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    if (to != 3 || message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK)
+        return true;
+    if (message.type == FRAME_REFUSAL) {
+        late.count = count;
+        memcpy(late.bytes, bytes, count);
+        return false;
+    }
+    return message.type != FRAME_CHECKPOINT_RESPONSE || !offers_only
+           || message.checkpoint_response.ask == CHECKPOINT_ASK_OFFER;
+}
+
+/* Node 4 was removed unheard. The answer that says so is late: it has been added again, and gets a checkpoint. */
+static struct cluster *cluster_with_a_late_refusal(void)
+{
+    struct cluster *cluster = cluster_ready(FIRST | 8);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    cluster->cut[3] = true;
+    EXPECT_EQUAL(change_one(cluster, MEMBER_REMOVE, 4), REPLY_OK);
+    cluster->hook = keep_refusals;
+    cluster->cut[3] = false;
+    late.count = 0;
+    for (uint32_t waited = 0; waited < 1000 && late.count == 0; waited++)
+        cluster_run(cluster, 1 * MS);
+    EXPECT(late.count > 0);
+    cluster->cut[3] = true;
+    for (int i = 0; i < 4; i++)
+        write_until_checkpoint(cluster, 6);
+    EXPECT(replica_at(cluster, elected(cluster))->log.base.index > node_view(node_at(cluster, 3)).last.index);
+    EXPECT_EQUAL(change_one(cluster, MEMBER_ADD_LEARNER, 4), REPLY_OK);
+    cluster->cut[3] = false;
+    return cluster;
+}
+
+/* It comes when the leader has not been heard for a while, and says nothing: who is a member goes on. */
+static void deliver_late_refusal(struct cluster *cluster)
+{
+    EXPECT_EQUAL(replica_at(cluster, 3)->leader, 0);
+    EXPECT(replica_at(cluster, 3)->superblock.durable.members.latest.id.index < node_view(node_at(cluster, 0)).commit);
+    node_peer_frame(node_at(cluster, 3), (struct slice){ .bytes = late.bytes, .count = late.count });
+    EXPECT_EQUAL(node_at(cluster, 3)->stop, 0);
+    cluster->hook = NULL;
+    cluster->cut[3] = false;
+    cluster_run(cluster, 500 * MS);
+    expect_members(cluster, IDS(1, 2, 3, 4), IDS(1, 2, 3), IDS(4));
+    cluster_free(cluster);
+}
+
+TEST(a_late_refusal_is_not_believed_by_who_has_a_later_checkpoint)
+{
+    offers_only = false;
+    struct cluster *cluster = cluster_with_a_late_refusal();
+    const struct stored *durable = &replica_at(cluster, 3)->superblock.durable;
+    for (uint64_t steps = 0; steps < 100000 && (durable->flags & STORED_STRANGER) == 0; steps++)
+        cluster_one_step(cluster, steps);
+    EXPECT((durable->flags & STORED_STRANGER) != 0);
+    cluster->cut[3] = true;
+    node_crash(node_at(cluster, 3));
+    start(cluster, 3);
+    while (node_view(node_at(cluster, 3)).role == RAFT_STARTING)
+        node_complete(node_at(cluster, 3), 0, DISK_OK);
+    EXPECT(!store_is_ready(replica_at(cluster, 3)));
+    deliver_late_refusal(cluster);
+}
+
+TEST(a_late_refusal_is_not_believed_by_who_was_offered_a_later_checkpoint)
+{
+    offers_only = true;
+    struct cluster *cluster = cluster_with_a_late_refusal();
+    cluster_run(cluster, 50 * MS);
+    EXPECT(replica_at(cluster, 3)->install.target.id.index > 0);
+    cluster->cut[3] = true;
+    cluster_run(cluster, 500 * MS);
+    deliver_late_refusal(cluster);
+}
+
 /* ---- handing over ---- */
 
 static bool lose_timeout_now(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
