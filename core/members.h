@@ -16,13 +16,16 @@
  * does until that is committed, without counting itself: it may be the only one with the entry that says so (4.2.2,
  * Figure 4.6). So does a learner, when several elections have brought no leader, for the same reason: one voter's log
  * may be the longer one and know it as a voter, which no leader has committed, and the leader that knew it as a learner
- * may have sent it what is newer and gone. Then it may be the only one that a quorum would elect. Every node answers
- * whoever asks, grants votes, and takes what a leader sends (4.2.2): its own configuration may be older than the
- * sender's. A node that joins begins with an empty configuration. Who was removed is told when it asks for a vote, and
- * stops. A learner, and a voter that abstains, ask too when they have heard no leader for an election timeout: for a
- * pre-vote that they make no use of. A leader that is no voter of the latest configuration leads until that is
- * committed, and an entry of its own term, does not count itself, hands over (transfer.h), and steps down when nobody
- * takes over (4.2.2). It begins no other change.
+ * may have sent it what is newer and gone. Then it may be the only one that a quorum would elect.
+ *
+ * Every node answers whoever asks, grants votes, and takes what a leader sends (4.2.2): its own configuration may be
+ * older than the sender's. A node that joins begins with an empty configuration. Who was removed is told when it asks
+ * for a vote, and stops. A learner, and a voter that abstains, ask too when they have heard no leader for an election
+ * timeout: for a pre-vote that they make no use of.
+ *
+ * A leader that is no voter of the latest configuration leads until that is committed, and an entry of its own term. It
+ * does not count itself, hands over (transfer.h), and steps down when nobody takes over (4.2.2). It begins no other
+ * change.
  *
  * Applied configurations lie in pages of the replicated state. A node whose log began anew behind a checkpoint that it
  * installed, or gave up for it damaged entries that may have been configurations (STORED_STRANGER), does not campaign
