@@ -70,6 +70,9 @@ bool members_heard(const struct replica *replica, uint32_t slot);
 /* Leader: does it lack more than limits.promote_lag_entries_max entries, or more bytes of the log than
  * wal_retain_blocks and a full window? */
 bool members_is_behind(const struct replica *replica, uint32_t slot);
+/* Leader: could this other member take over at once? It has answered, is not behind, does not abstain, and has a state
+ * to serve with: as far as it has said, it has none when it has no checkpoint although there is one. */
+bool members_is_well(const struct replica *replica, uint32_t slot);
 
 /* ---- the configuration in use changes ---- */
 

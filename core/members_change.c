@@ -57,6 +57,13 @@ bool members_is_behind(const struct replica *replica, uint32_t slot)
     return log_entry_lsn(replica, match + 1) + lag_bytes_max < replica->wal.tail;
 }
 
+bool members_is_well(const struct replica *replica, uint32_t slot)
+{
+    const struct peer *peer = &replica->peers[slot];
+    const bool stateless = peer->checkpoint.index == 0 && diverge_mark(replica).index != 0;
+    return members_heard(replica, slot) && !members_is_behind(replica, slot) && peer->nonce == 0 && !stateless;
+}
+
 static bool change_promotes_behind(const struct replica *replica, const struct configuration *next)
 {
     const struct configuration *now = members_now(replica);
@@ -72,7 +79,8 @@ static bool change_promotes_behind(const struct replica *replica, const struct c
 }
 
 /* Would those voters that are known to be well be no majority of what the change leads to? Who answers and is behind is
- * not well: until it has caught up nothing would commit, nor another change that takes this one back (Raft 4.2.1). */
+ * not well: until it has caught up nothing would commit, nor another change that takes this one back (Raft 4.2.1). Nor
+ * is who abstains, or lacks pages, though it confirms everything: without those who go it might never vote or serve. */
 static bool change_loses_quorum(const struct replica *replica, const struct configuration *next)
 {
     const struct configuration *now = members_now(replica);
@@ -83,7 +91,7 @@ static bool change_loses_quorum(const struct replica *replica, const struct conf
     configuration_leave(next, &behind);
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (now->members[slot].id != 0 && now->members[slot].id == next->members[slot].id
-            && members_heard(replica, slot) && (slot == replica->self || !members_is_behind(replica, slot)))
+            && (slot == replica->self || members_is_well(replica, slot)))
             healthy |= 1u << slot;
     return !quorum_has(&behind, healthy);
 }
@@ -134,6 +142,9 @@ void members_request(struct replica *replica, struct output *output, uint64_t cl
     struct reply refusal = { .request_id = request->request_id, .status = change_plan(replica, request, &next) };
     if (refusal.status == REPLY_OK && !change_append(replica, output, &next, replica->limits.wal_reserve_blocks))
         refusal.status = REPLY_BUSY;
+    /* Who has no checkpoint only because there was no marker so far has one after the next: then the same may pass. */
+    if (refusal.status == REPLY_WOULD_LOSE_QUORUM && diverge_mark(replica).index != 0 && replica->marker_index == 0)
+        replica->marker_asked = true;
     if (refusal.status != REPLY_OK) {
         refusal.version = members_now(replica)->id.index;
         client_reply(replica, output, client, &refusal);

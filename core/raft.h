@@ -49,6 +49,9 @@ bool election_term_durable(const struct replica *replica);
 /* append.c */
 void append_request(struct replica *replica, struct output *output, const struct message *message);
 void append_flush(struct replica *replica, struct output *output);
+/* Ends the abstention when this disk has all that the leader had when it was first heard. Also called once per step,
+ * before the superblock goes: whoever sent the last of it may be gone before it sends anything else. */
+void append_abstain_no_more(struct replica *replica, struct output *output);
 /* Follower: the leader of this term has committed up to `commit`, and up to `equal` this log is known to be its. */
 void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal);
 
