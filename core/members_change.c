@@ -176,22 +176,33 @@ void members_flush(struct replica *replica, struct output *output)
         election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
-void members_fail_change(struct replica *replica, struct output *output)
+/* It was not applied here, or nobody would wait any more: it came with a checkpoint. This leader began no other one
+ * since. */
+static bool change_is_done(const struct replica *replica)
+{
+    const struct configuration *now = members_now(replica);
+    return store_is_ready(replica) && !configuration_is_joint(now) && now->id.index >= replica->change.id.index
+           && now->id.index <= replica->applied;
+}
+
+void members_end_change(struct replica *replica, struct output *output)
 {
     struct change *change = &replica->change;
     const bool own = replica->role == RAFT_LEADER && change->id.term == replica->stored.hard.term;
-    if (change->id.index == 0 || own)
+    if (change->id.index == 0 || (own && !change_is_done(replica)))
         return;
     if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
         replica->wants_tick = true;
         return;
     }
+    const uint64_t index = members_now(replica)->id.index;
+    const struct reply done = { .request_id = change->request_id, .version = index, .applied = index };
     const struct reply unknown = {
         .request_id = change->request_id,
         .status = REPLY_UNKNOWN,
         .leader = replica->leader,
     };
-    client_reply(replica, output, change->client, &unknown);
+    client_reply(replica, output, change->client, own ? &done : &unknown);
     *change = (struct change){ .client = 0 };
 }
 

@@ -106,8 +106,8 @@ void client_read(struct replica *replica, struct output *output, uint64_t client
                  uint8_t flags);
 /* The entry at id was applied: answers the client that waits for it. */
 void client_applied(struct replica *replica, struct output *output, struct log_id id, const struct reply *outcome);
-/* Proposals of a lost leadership: their clients learn that the outcome is unknown. False: the output is full, some
- * wait. */
+/* Proposals of a lost leadership, and those that an install went past: their clients learn that the outcome is unknown.
+ * Called before anything is applied. False: the output is full, some wait. */
 bool client_fail_pending(struct replica *replica, struct output *output);
 /* Largest reply without a value of the store. */
 enum { CLIENT_REPLY_SMALL_BYTES = 256 };
