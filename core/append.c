@@ -79,6 +79,20 @@ void append_commit(struct replica *replica, struct output *output, uint64_t comm
     output_event(output, EVENT_COMMIT, known, 0);
 }
 
+void append_abstain_no_more(struct replica *replica, struct output *output)
+{
+    const uint64_t term = replica->stored.hard.term;
+    /* No leader of this term has said how far its log went. */
+    if (!election_abstains(replica) || replica->abstain_until == 0 || replica->abstain_term != term)
+        return;
+    if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
+        return;
+    if (rejoin_state_of(replica) != REJOIN_WHOLE)
+        output_event(output, EVENT_REJOINED, replica->abstain_until, term);
+    replica->stored.flags &= ~(uint64_t)(STORED_ABSTAIN | STORED_REJOIN);
+    output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, term);
+}
+
 /* CTRL 3.3: this node may have promised entries that it does not know of. All of them were in the log of whoever leads
  * now when it was first heard: with all that durable here again, there is nothing left to forget. (The leader's commit
  * index would not do: a promise of ours that is still under way may yet be counted.) */
@@ -93,12 +107,7 @@ static void append_abstain(struct replica *replica, struct output *output, const
         replica->abstain_term = message->term;
         replica->abstain_until = u64_max(message->append_request.last, 1);
     }
-    if (u64_min(replica->verified, wal_promised_index(replica)) < replica->abstain_until)
-        return;
-    if (rejoin_state_of(replica) != REJOIN_WHOLE)
-        output_event(output, EVENT_REJOINED, replica->abstain_until, message->term);
-    replica->stored.flags &= ~(uint64_t)(STORED_ABSTAIN | STORED_REJOIN);
-    output_event(output, EVENT_ABSTAIN_OVER, replica->abstain_until, message->term);
+    append_abstain_no_more(replica, output);
 }
 
 void append_request(struct replica *replica, struct output *output, const struct message *message)

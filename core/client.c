@@ -295,11 +295,19 @@ void client_applied(struct replica *replica, struct output *output, struct log_i
     pending_pop(replica);
 }
 
+/* Is its leadership over? Or was a checkpoint installed that holds the entry, so that it is never applied here? */
+static bool pending_is_vain(const struct replica *replica, const struct pending *pending)
+{
+    if (replica->role != RAFT_LEADER || pending->id.term != replica->stored.hard.term)
+        return true;
+    return store_is_ready(replica) && pending->id.index <= replica->applied;
+}
+
 bool client_fail_pending(struct replica *replica, struct output *output)
 {
     while (replica->pending_count > 0) {
         const struct pending *pending = pending_at(replica, 0);
-        if (replica->role == RAFT_LEADER && pending->id.term == replica->stored.hard.term)
+        if (!pending_is_vain(replica, pending))
             break;
         if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
             replica->wants_tick = true;
@@ -313,6 +321,6 @@ bool client_fail_pending(struct replica *replica, struct output *output)
         client_reply(replica, output, pending->client, &unknown);
         pending_pop(replica);
     }
-    members_fail_change(replica, output);
+    members_end_change(replica, output);
     return true;
 }

@@ -49,7 +49,7 @@ struct limits {
     uint32_t sessions_max;
     uint32_t members_max;             /* slots of a configuration that are used, 3..MEMBERS_MAX */
     uint32_t promote_lag_entries_max; /* a learner that is further behind is not promoted, and a voter does not count as
-                                         healthy (Raft 4.2.1); nor by more bytes, see members_is_behind() */
+                                         well (Raft 4.2.1); nor by more bytes, see members_is_behind() */
     /* queues */
     uint32_t pending_writes_max; /* proposals with a waiting client; a power of two */
     uint32_t pending_reads_max;  /* a power of two */

@@ -75,6 +75,9 @@ bool members_heard(const struct replica *replica, uint32_t slot);
 /* Leader: does it lack more than limits.promote_lag_entries_max entries, or more bytes of the log than
  * wal_retain_blocks and a full window? */
 bool members_is_behind(const struct replica *replica, uint32_t slot);
+/* Leader: could this other member take over at once? It has answered, is not behind, does not abstain, and has a state
+ * to serve with: as far as it has said, it has none when it has no checkpoint although there is one. */
+bool members_is_well(const struct replica *replica, uint32_t slot);
 
 /* ---- the configuration in use changes ---- */
 
@@ -106,8 +109,9 @@ void members_request(struct replica *replica, struct output *output, uint64_t cl
 void members_applied(struct replica *replica, struct output *output, const struct entry *entry);
 /* Leaves the joint state, and the leadership, when it is time. Called once per step. */
 void members_flush(struct replica *replica, struct output *output);
-/* A lost leadership: the client that waits learns that the outcome is unknown. */
-void members_fail_change(struct replica *replica, struct output *output);
+/* A lost leadership: the client that waits learns that the outcome is unknown. Or an install went past the end of the
+ * change: it learns that it is done. Called before anything is applied. */
+void members_end_change(struct replica *replica, struct output *output);
 /* The sender of a vote request may not know that it is no member any more (Raft 4.2.3). */
 void members_tell_removed(struct replica *replica, struct output *output, const struct message *message);
 /* Is what such a peer says, whose last committed entry is this one, true? */

@@ -57,6 +57,13 @@ bool members_is_behind(const struct replica *replica, uint32_t slot)
     return log_entry_lsn(replica, match + 1) + lag_bytes_max < replica->wal.tail;
 }
 
+bool members_is_well(const struct replica *replica, uint32_t slot)
+{
+    const struct peer *peer = &replica->peers[slot];
+    const bool stateless = peer->checkpoint.index == 0 && diverge_mark(replica).index != 0;
+    return members_heard(replica, slot) && !members_is_behind(replica, slot) && peer->nonce == 0 && !stateless;
+}
+
 static bool change_promotes_behind(const struct replica *replica, const struct configuration *next)
 {
     const struct configuration *now = members_now(replica);
@@ -72,7 +79,8 @@ static bool change_promotes_behind(const struct replica *replica, const struct c
 }
 
 /* Would those voters that are known to be well be no majority of what the change leads to? Who answers and is behind is
- * not well: until it has caught up nothing would commit, nor another change that takes this one back (Raft 4.2.1). */
+ * not well: until it has caught up nothing would commit, nor another change that takes this one back (Raft 4.2.1). Nor
+ * is who abstains, or lacks pages, though it confirms everything: without those who go it might never vote or serve. */
 static bool change_loses_quorum(const struct replica *replica, const struct configuration *next)
 {
     const struct configuration *now = members_now(replica);
@@ -83,7 +91,7 @@ static bool change_loses_quorum(const struct replica *replica, const struct conf
     configuration_leave(next, &behind);
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (now->members[slot].id != 0 && now->members[slot].id == next->members[slot].id
-            && members_heard(replica, slot) && (slot == replica->self || !members_is_behind(replica, slot)))
+            && (slot == replica->self || members_is_well(replica, slot)))
             healthy |= 1u << slot;
     return !quorum_has(&behind, healthy);
 }
@@ -134,6 +142,9 @@ void members_request(struct replica *replica, struct output *output, uint64_t cl
     struct reply refusal = { .request_id = request->request_id, .status = change_plan(replica, request, &next) };
     if (refusal.status == REPLY_OK && !change_append(replica, output, &next, replica->limits.wal_reserve_blocks))
         refusal.status = REPLY_BUSY;
+    /* Who has no checkpoint only because there was no marker so far has one after the next: then the same may pass. */
+    if (refusal.status == REPLY_WOULD_LOSE_QUORUM && diverge_mark(replica).index != 0 && replica->marker_index == 0)
+        replica->marker_asked = true;
     if (refusal.status != REPLY_OK) {
         refusal.version = members_now(replica)->id.index;
         client_reply(replica, output, client, &refusal);
@@ -165,22 +176,33 @@ void members_flush(struct replica *replica, struct output *output)
         election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
-void members_fail_change(struct replica *replica, struct output *output)
+/* It was not applied here, or nobody would wait any more: it came with a checkpoint. This leader began no other one
+ * since. */
+static bool change_is_done(const struct replica *replica)
+{
+    const struct configuration *now = members_now(replica);
+    return store_is_ready(replica) && !configuration_is_joint(now) && now->id.index >= replica->change.id.index
+           && now->id.index <= replica->applied;
+}
+
+void members_end_change(struct replica *replica, struct output *output)
 {
     struct change *change = &replica->change;
     const bool own = replica->role == RAFT_LEADER && change->id.term == replica->stored.hard.term;
-    if (change->id.index == 0 || own)
+    if (change->id.index == 0 || (own && !change_is_done(replica)))
         return;
     if (!output_room(output, 1, CLIENT_REPLY_SMALL_BYTES)) {
         replica->wants_tick = true;
         return;
     }
+    const uint64_t index = members_now(replica)->id.index;
+    const struct reply done = { .request_id = change->request_id, .version = index, .applied = index };
     const struct reply unknown = {
         .request_id = change->request_id,
         .status = REPLY_UNKNOWN,
         .leader = replica->leader,
     };
-    client_reply(replica, output, change->client, &unknown);
+    client_reply(replica, output, change->client, own ? &done : &unknown);
     *change = (struct change){ .client = 0 };
 }
 

@@ -49,6 +49,9 @@ bool election_term_durable(const struct replica *replica);
 /* append.c */
 void append_request(struct replica *replica, struct output *output, const struct message *message);
 void append_flush(struct replica *replica, struct output *output);
+/* Ends the abstention when this disk has all that the leader had when it was first heard. Also called once per step,
+ * before the superblock goes: whoever sent the last of it may be gone before it sends anything else. */
+void append_abstain_no_more(struct replica *replica, struct output *output);
 /* Follower: the leader of this term has committed up to `commit`, and up to `equal` this log is known to be its. */
 void append_commit(struct replica *replica, struct output *output, uint64_t commit, uint64_t equal);
 
@@ -103,8 +106,8 @@ void client_read(struct replica *replica, struct output *output, uint64_t client
                  uint8_t flags);
 /* The entry at id was applied: answers the client that waits for it. */
 void client_applied(struct replica *replica, struct output *output, struct log_id id, const struct reply *outcome);
-/* Proposals of a lost leadership: their clients learn that the outcome is unknown. False: the output is full, some
- * wait. */
+/* Proposals of a lost leadership, and those that an install went past: their clients learn that the outcome is unknown.
+ * Called before anything is applied. False: the output is full, some wait. */
 bool client_fail_pending(struct replica *replica, struct output *output);
 /* Largest reply without a value of the store. */
 enum { CLIENT_REPLY_SMALL_BYTES = 256 };

@@ -290,6 +290,7 @@ static void step_flush(struct replica *replica, struct output *output)
     checkpoint_flush(replica, output);
     replicate_checkpoint(replica, output);
     members_flush(replica, output);
+    append_abstain_no_more(replica, output);
     wal_flush(replica, output);
     rejoin_flush(replica, output);
     append_flush(replica, output);

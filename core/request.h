@@ -128,7 +128,7 @@ enum reply_status {
     REPLY_NO_VOTER_LEFT = 19,
     REPLY_WRONG_ROLE = 20,
     REPLY_LEARNER_BEHIND = 21,    /* its promotion would stall commits: let it catch up first (Raft 4.2.1) */
-    REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be healthy are no majority; `force` overrides */
+    REPLY_WOULD_LOSE_QUORUM = 22, /* behind it the voters known to be well are no majority; `force` overrides */
     REPLY_NO_LEADER = 23, /* local GET: this node has no leader to ask, or lost it while it asked; GET_STALE: it is no
                              member and has never heard one; try again, here or at another one */
     REPLY_LATE = 24,      /* its time was over when the node came to it; surely not executed by this attempt */

@@ -212,7 +212,7 @@ struct replica {
     uint32_t reads_assigned; /* of them, the first ones belong to a round, or to a question */
     uint32_t flush_first;    /* slot that is served first in the next step */
     uint32_t zero3;
-    bool marker_asked;      /* by a client: the next marker need not wait for the log to grow */
+    bool marker_asked;      /* by a client, or for one: the next marker need not wait for the log to grow */
     bool campaign_transfer; /* candidate: it is what the leader before it wanted (transfer.h) */
     bool began_empty;       /* it held nothing when this life began */
     uint8_t zero1;

@@ -11,18 +11,10 @@ bool transfer_is_under_way(const struct replica *replica)
 
 /* ---- the leader ---- */
 
-/* Could it take over at once? It has answered, lacks little of the log, and has a state to serve with: as far as it has
- * said, none when it has no checkpoint although there is one. */
-static bool target_is_ready(const struct replica *replica, uint32_t slot)
-{
-    const bool stateless = replica->peers[slot].checkpoint.index == 0 && diverge_mark(replica).index != 0;
-    return members_heard(replica, slot) && !members_is_behind(replica, slot) && !stateless;
-}
-
 static bool target_is_better(const struct replica *replica, uint32_t slot, uint32_t than)
 {
     const struct member *members = members_now(replica)->members;
-    const bool ready = target_is_ready(replica, slot), than_ready = target_is_ready(replica, than);
+    const bool ready = members_is_well(replica, slot), than_ready = members_is_well(replica, than);
     if (ready != than_ready)
         return ready;
     if (members[slot].priority != members[than].priority)
@@ -117,7 +109,7 @@ static uint64_t transfer_preferred(const struct replica *replica)
         return 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++)
         if (now->members[slot].priority > now->members[best].priority && is_new_voter(replica, slot)
-            && target_is_ready(replica, slot))
+            && members_is_well(replica, slot))
             best = slot;
     return best != replica->self ? members_id(replica, best) : 0;
 }

@@ -16,11 +16,10 @@
  *
  *   when the configuration in which it is no voter is committed (4.2.2), so that the others need not wait for a
  * time-out. It steps down when that fails, or nobody is well
- *   to a voter of a higher priority which has answered, was not behind (members_is_behind()), and had a state to serve
- * with, at each heartbeat for PREFERRED_TIMEOUTS election timeouts. A node begins such a one not more often than once
- * in HAND_OVER_TIMEOUTS, and after each one in a row to the same voter that failed twice as late as before, for as long
- * as HAND_OVER_DOUBLINGS_MAX of them: proposals wait meanwhile. No two of them in a cluster begin within
- * PREFERRED_TIMEOUTS, since a new leader looks anew
+ *   to a voter of a higher priority which was well (members_is_well()) at each heartbeat for PREFERRED_TIMEOUTS
+ * election timeouts. A node begins such a one not more often than once in HAND_OVER_TIMEOUTS, and after each one in a
+ * row to the same voter that failed twice as late as before, for as long as HAND_OVER_DOUBLINGS_MAX of them: proposals
+ * wait meanwhile. No two of them in a cluster begin within PREFERRED_TIMEOUTS, since a new leader looks anew
  *
  * Invariants:
  *   WAITING and ASKED only while leading, OVER only while not

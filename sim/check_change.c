@@ -1,10 +1,11 @@
 /* Refusals of changes of the members: who is told that the healthy voters would be no majority behind a change (Raft
  * 4.2) must have asked for too much. No entry depends on that, so a leader that refuses too often breaks no other rule.
  *
- * Healthy is who was heard within an election timeout and is not behind. What the leader heard is seen from outside
- * only in part, and what it lets pass as not behind is more than to have everything. So a refusal is judged by those
- * alone of whom both are certain: the leader itself, and who has all of its log and has moved what the leader believes
- * of it within that time. If these are a majority of what the change leads to, it had no reason to refuse. */
+ * Healthy is who was heard within an election timeout, is not behind, does not abstain, and has a checkpoint if the
+ * leader has one. What the leader heard is seen from outside only in part, and what it lets pass as not behind is more
+ * than to have everything. So a refusal is judged by those alone of whom all is certain: the leader itself, and who has
+ * all of its log, has moved what the leader believes of it within that time, and has said nothing else since. If these
+ * are a majority of what the change leads to, it had no reason to refuse. */
 #include "check_state.h"
 
 #include <string.h>
@@ -18,19 +19,33 @@ static bool slot_moved(const struct replica_view *before, const struct replica_v
            || view->promised_ns[slot] > before->promised_ns[slot];
 }
 
-static void follow_heard(struct ghost_node *ghost, const struct replica_view *view)
+/* What somebody says of itself counts against it even if it moves nothing: it may be late, and the leader believes the
+ * last answer. */
+static void follow_heard(const struct check *check, struct ghost_node *ghost, const struct replica_view *view)
 {
     const struct replica_view *before = &ghost->view;
+    struct message answer;
     if (view->role != RAFT_LEADER || before->role != RAFT_LEADER || before->term != view->term
         || !log_id_equal(before->configuration, view->configuration)) {
         ghost->heard = 0;
         return;
     }
-    for (uint32_t slot = 0; slot < MEMBERS_MAX && ghost->answered; slot++)
-        if (slot_moved(before, view, slot)) {
-            ghost->heard |= 1u << slot;
-            ghost->heard_ns[slot] = view->now_ns;
-        }
+    if (ghost->answer.count == 0 || message_decode(ghost->answer, &check->frame, &answer) != FRAME_OK)
+        return;
+    const uint32_t slot = configuration_slot(&check->configurations[ghost->used].value, answer.from);
+    if (slot == MEMBERS_MAX)
+        return;
+    const uint32_t bit = 1u << slot;
+    if (answer.append_response.checkpoint.index == 0)
+        ghost->stateless |= bit;
+    if (answer.append_response.nonce != 0)
+        ghost->heard &= ~bit;
+    if (answer.append_response.nonce != 0 || !slot_moved(before, view, slot))
+        return;
+    ghost->heard |= bit;
+    ghost->heard_ns[slot] = view->now_ns;
+    if (answer.append_response.checkpoint.index != 0)
+        ghost->stateless &= ~bit;
 }
 
 /* ---- what was refused ---- */
@@ -59,16 +74,18 @@ static bool is_refused(const struct check *check, const struct output *output, u
 }
 
 /* Bits per slot that keeps its member. Who lost what it had is answered for from nothing on, so who has all of the log
- * was heard since. */
+ * was heard since. Of the log as it was: behind the refusal a marker may have followed in the same step. */
 static uint32_t certainly_healthy(const struct check *check, uint32_t node, const struct replica_view *view,
                                   const struct configuration *now, const struct configuration *next)
 {
     const struct ghost_node *ghost = &check->nodes[node];
     const uint64_t timeout_ns = check->setup.configs[node].election_timeout_ns;
+    const bool all_stateless = ghost->stored.checkpoint.id.index == 0 && !ghost->hard_lost;
+    const uint32_t well = ghost->heard & ~(all_stateless ? 0 : ghost->stateless);
     uint32_t healthy = 0;
     for (uint32_t slot = 0; slot < MEMBERS_MAX; slot++) {
-        const bool heard = (ghost->heard >> slot & 1) != 0 && view->now_ns - ghost->heard_ns[slot] < timeout_ns
-                           && view->match[slot] >= view->last.index;
+        const bool heard = (well >> slot & 1) != 0 && view->now_ns - ghost->heard_ns[slot] < timeout_ns
+                           && view->match[slot] >= ghost->view.last.index;
         if (now->members[slot].id != 0 && now->members[slot].id == next->members[slot].id
             && (slot == view->slot || heard))
             healthy |= 1u << slot;
@@ -113,7 +130,7 @@ void check_change_follow(struct check *check, uint32_t node, const struct replic
     struct ghost_node *ghost = &check->nodes[node];
     struct request request;
     enum reply_status status;
-    follow_heard(ghost, view);
+    follow_heard(check, ghost, view);
     /* A leader that has just come to its term, or to its configuration, refuses for other reasons; one that gives up in
      * this step shows nothing any more. */
     if (view->role != RAFT_LEADER || ghost->view.role != RAFT_LEADER || ghost->view.term != view->term

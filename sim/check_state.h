@@ -139,10 +139,11 @@ struct ghost_node {
     uint64_t kept_term; /* of the leader to which it keeps; 0: to nobody */
     uint64_t kept_ns;   /* until when, by the clock of that leader */
 
-    bool asked_for_vote;            /* the input of the step under way is a request for a vote... */
-    bool answered;                  /* ... an answer to an append request */
-    struct slice asked;             /* ... the frame of a client; borrowed until the step is over. Else empty */
-    uint32_t heard;                 /* leaders, by slot of the configuration in use: certainly heard in this term... */
+    bool asked_for_vote; /* the input of the step under way is a request for a vote... */
+    struct slice answer; /* ... an answer to an append request; borrowed until the step is over. Else empty */
+    struct slice asked;  /* ... the frame of a client; likewise */
+    uint32_t heard;      /* leaders, by slot of the configuration in use: certainly heard in this term... */
+    uint32_t stateless;  /* ... but without a checkpoint, as it said last */
     uint64_t heard_ns[MEMBERS_MAX]; /* ... when last, by its clock */
     uint64_t transfer_since_ns;     /* by its clock: when it began to hand over to view.transfer_target */
 

@@ -13,13 +13,15 @@ void check_input(struct check *check, uint32_t node, const struct input *input)
     struct ghost_node *ghost = &check->nodes[node];
     struct frame_header header;
     ASSERT(node < check->setup.node_count);
-    ghost->asked_for_vote = ghost->answered = false;
-    ghost->asked = input->kind == INPUT_CLIENT_FRAME ? input->bytes : (struct slice){ .count = 0 };
+    const struct slice nothing = { .count = 0 };
+    ghost->asked_for_vote = false;
+    ghost->answer = nothing;
+    ghost->asked = input->kind == INPUT_CLIENT_FRAME ? input->bytes : nothing;
     if (input->kind != INPUT_PEER_FRAME || input->bytes.count < sizeof header)
         return;
     memcpy(&header, input->bytes.bytes, sizeof header);
     ghost->asked_for_vote = header.type == FRAME_VOTE_REQUEST;
-    ghost->answered = header.type == FRAME_APPEND_RESPONSE;
+    ghost->answer = header.type == FRAME_APPEND_RESPONSE ? input->bytes : nothing;
 }
 
 /* Raft 3.4: who cannot be elected must not keep those from campaigning who can. A new term or a vote sets the timer

@@ -62,6 +62,33 @@ TEST(a_refusal_while_all_voters_are_well_is_caught)
     EXPECT_CAUGHT(c, CHECK_REFUSAL);
 }
 
+/* It confirms everything; late or not, this is what it said last. */
+TEST(a_refusal_while_a_voter_abstains_passes)
+{
+    struct cluster *c = cluster_new();
+    call(c, 0, put(c, "two"));
+    const struct message message = {
+        .type = FRAME_APPEND_RESPONSE,
+        .from = 2,
+        .to = 1,
+        .instance = 1002,
+        .term = node_view(c->nodes[0]).term,
+        .append_response = { .match = node_view(c->nodes[0]).match[1], .nonce = 5 },
+    };
+    uint8_t frame[NODE_FRAME_BYTES_MAX];
+    const struct frame_context context = node_context(c->nodes[1]);
+    message_encode(&message, &context, frame);
+    const struct slice bytes = { .bytes = frame, .count = message_bytes(&message) };
+    check_input(c->check, 0, &(struct input){ .kind = INPUT_PEER_FRAME, .bytes = bytes });
+    node_peer_frame(c->nodes[0], bytes);
+    observe(c, 0, c->nodes[0]->sent_count);
+    ask(c, 0);
+    EXPECT_EQUAL(c->reply.status, REPLY_WOULD_LOSE_QUORUM);
+    EXPECT_EQUAL(judged(c), 1);
+    EXPECT_TEXT(verdict(c), "none");
+    cluster_free(c);
+}
+
 /* Who answered long ago may have been silent since. */
 TEST(a_voter_counts_as_heard_for_an_election_timeout_only)
 {

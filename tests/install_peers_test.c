@@ -431,4 +431,98 @@ TEST(who_got_its_own_page_from_its_disk_after_all_offers_its_next_checkpoint)
     cluster_free(cluster);
 }
 
+/* ---- who waits for an entry that an install goes past ---- */
+
+static bool nothing_confirmed_to_it(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return header.type != FRAME_APPEND_RESPONSE || to != commit_listener;
+}
+
+/* The leader and a client's request, with a marker behind its entry in the log. Before these are committed the leader
+ * finds a page wrong, in memory and on its disk; and what it gets for that is the checkpoint of that marker. */
+static uint32_t skip(struct cluster *cluster, const struct request *request)
+{
+    const uint32_t leader = elected(cluster), other = (leader + 1) % NODES;
+    struct node *node = node_at(cluster, leader);
+    const uint64_t term = node_view(node).term;
+    commit_listener = leader;
+    cluster->hook = nothing_confirmed_to_it;
+    node_request(node, 7, request);
+    const uint64_t entry = node_view(node).last.index;
+    node->replica->marker_asked = true;
+    cluster_settle(cluster);
+    const uint64_t marker = node->replica->marker_index;
+    EXPECT(node->replica->applied < entry && entry < marker && checkpoint_is_idle(node->replica));
+    uint32_t page = 1;
+    while (map_entry_const(node->replica, 0, page)->block == 0 || checkpoint_page_dirty(node->replica, page))
+        page++;
+    rot_page(cluster, leader, page);
+    page_raw(node->replica, page)[17] ^= 4;
+    store_lose(node->replica, &node->output, page);
+    cluster->hook = no_answers_to_it;
+    for (uint32_t tries = 0; tries < 100 && checkpoint_index(cluster, other) < marker; tries++)
+        cluster_run(cluster, 1 * MS);
+    EXPECT_EQUAL(checkpoint_index(cluster, other), marker);
+    EXPECT(node->replica->applied < entry && node->replica->commit >= marker);
+    cluster->hook = NULL;
+    for (uint32_t tries = 0; tries < 100 && !store_is_ready(node->replica); tries++)
+        cluster_run(cluster, 1 * MS);
+    EXPECT_EQUAL(checkpoint_index(cluster, leader), marker);
+    EXPECT(node_view(node).role == RAFT_LEADER && node_view(node).term == term && node->replica->applied >= marker);
+    return leader;
+}
+
+/* Mutant S46. Else the leader would call itself busy for as long as it leads: the oldest of its proposals waits. */
+TEST(whose_write_came_with_a_checkpoint_learns_that_its_outcome_is_unknown)
+{
+    uint32_t follower;
+    struct cluster *cluster = cluster_with_checkpoint(&follower);
+    const struct request request = {
+        .request_id = 100,
+        .kind = REQUEST_PUT,
+        .session = cluster->session,
+        .sequence = ++cluster->sequence,
+        .key = { .bytes = (const uint8_t *)"k001", .count = 4 },
+        .value = { .bytes = (const uint8_t *)"v", .count = 1 },
+    };
+    const uint64_t before = cluster->replies;
+    const uint32_t leader = skip(cluster, &request);
+    EXPECT_EQUAL(cluster->replies, before + 1);
+    EXPECT_EQUAL(cluster->status, REPLY_UNKNOWN);
+    EXPECT_EQUAL(replica_at(cluster, leader)->pending_count, 0);
+    cluster_run(cluster, 80 * MS);
+    put(cluster, 2, 2);
+    EXPECT_EQUAL(cluster->status, REPLY_OK);
+    EXPECT_EQUAL(leader_of(cluster), leader);
+    EXPECT_EQUAL(cluster->replies, before + 2);
+    cluster_free(cluster);
+}
+
+/* Else no change would ever begin while it leads. */
+TEST(whose_change_came_with_a_checkpoint_learns_that_it_is_done)
+{
+    uint32_t follower;
+    struct cluster *cluster = cluster_with_checkpoint(&follower);
+    const struct member_operation set = { .id = follower + 1, .kind = MEMBER_SET_PRIORITY, .priority = 1 };
+    const struct request request = {
+        .request_id = 100,
+        .kind = REQUEST_MEMBERS,
+        .value = { .bytes = (const uint8_t *)&set, .count = sizeof set },
+    };
+    const uint64_t before = cluster->replies;
+    const uint32_t leader = skip(cluster, &request);
+    EXPECT_EQUAL(cluster->replies, before + 1);
+    EXPECT_EQUAL(cluster->status, REPLY_OK);
+    node_request(node_at(cluster, leader), 7, &request);
+    cluster_run(cluster, 5 * MS);
+    EXPECT_EQUAL(cluster->replies, before + 2);
+    EXPECT_EQUAL(cluster->status, REPLY_OK);
+    cluster_free(cluster);
+}
+
 TEST_MAIN()

@@ -814,6 +814,109 @@ TEST(a_leader_does_not_hand_over_more_often_than_stated)
     cluster_free(cluster);
 }
 
+/* ---- who answers, and is not well ---- */
+
+/* Who abstains never hears that a request is younger than its question. */
+static bool lose_echoes(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    uint8_t frame[NODE_FRAME_BYTES_MAX];
+    struct message message;
+    const struct frame_context context = node_context(cluster->nodes[from]);
+    (void)to;
+    if (message_decode((struct slice){ .bytes = bytes, .count = count }, &context, &message) != FRAME_OK
+        || message.type != FRAME_APPEND_REQUEST)
+        return true;
+    message.append_request.echo = 0;
+    message_encode(&message, &context, frame);
+    memcpy(bytes, frame, count);
+    return true;
+}
+
+/* Leaves this one as the only voter. */
+static enum reply_status change_to_only(struct cluster *cluster, uint32_t voter)
+{
+    const struct member_operation both[] = { operation(MEMBER_REMOVE, (voter + 1) % NODES_AT_FORMAT + 1),
+                                             operation(MEMBER_REMOVE, (voter + 2) % NODES_AT_FORMAT + 1) };
+    return change(cluster, both, ARRAY_COUNT(both), 0);
+}
+
+/* By now it may be. */
+static void expect_goes_on_alone(struct cluster *cluster, uint32_t voter)
+{
+    const uint32_t old = elected(cluster);
+    EXPECT_EQUAL(change_to_only(cluster, voter), REPLY_OK);
+    node_crash(node_at(cluster, old));
+    cluster_run(cluster, 300 * MS);
+    EXPECT_EQUAL(leader_of(cluster), voter);
+    put(cluster, 2, 2);
+    cluster_free(cluster);
+}
+
+static void expect_confirms_all(struct cluster *cluster, uint32_t slot)
+{
+    const uint32_t leader = elected(cluster);
+    EXPECT(members_heard(replica_at(cluster, leader), slot));
+    EXPECT_EQUAL(node_view(node_at(cluster, leader)).match[slot], node_view(node_at(cluster, leader)).last.index);
+}
+
+/* Mutant C28. It confirms all entries, but it cannot lead, nor elect anybody. */
+TEST(a_voter_that_abstains_is_not_left_alone)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t voter = (elected(cluster) + 1) % NODES_AT_FORMAT;
+    const struct configuration voters = node_voters(NODES_AT_FORMAT);
+    cluster->hook = lose_echoes;
+    node_crash(node_at(cluster, voter));
+    node_format(node_at(cluster, voter), &voters, INSTANCE_REJOIN | 1);
+    start(cluster, voter);
+    cluster_run(cluster, 100 * MS);
+    EXPECT((replica_at(cluster, voter)->stored.flags & STORED_ABSTAIN) != 0);
+    expect_confirms_all(cluster, voter);
+    EXPECT_EQUAL(change_to_only(cluster, voter), REPLY_WOULD_LOSE_QUORUM);
+    cluster->hook = NULL;
+    cluster_run(cluster, 50 * MS);
+    expect_goes_on_alone(cluster, voter);
+}
+
+/* It confirms all entries, but nobody would be left to give it its page. */
+TEST(a_voter_that_lacks_pages_is_not_left_alone)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    write_until_checkpoint(cluster, 6);
+    const uint32_t voter = (elected(cluster) + 1) % NODES_AT_FORMAT;
+    struct node *node = node_at(cluster, voter);
+    uint32_t page = 0;
+    while (map_entry_is_zero(map_entry_const(node->replica, 0, page)))
+        page++;
+    node->data[(uint64_t)map_entry_const(node->replica, 0, page)->block * node->limits.page_bytes + 17] ^= 4;
+    cluster->hook = no_answer_about_checkpoints;
+    node_crash(node);
+    start(cluster, voter);
+    cluster_run(cluster, 100 * MS);
+    EXPECT_EQUAL(replica_at(cluster, voter)->store.state, STORE_DAMAGED);
+    expect_confirms_all(cluster, voter);
+    EXPECT_EQUAL(change_to_only(cluster, voter), REPLY_WOULD_LOSE_QUORUM);
+    cluster->hook = NULL;
+    cluster_run(cluster, 100 * MS);
+    expect_goes_on_alone(cluster, voter);
+}
+
+/* The leader has made a checkpoint for itself alone, so the others have none: they look as if they lacked pages. */
+TEST(who_has_no_checkpoint_only_because_there_was_no_marker_is_well_after_the_next_one)
+{
+    struct cluster *cluster = cluster_ready(FIRST);
+    const uint32_t leader = elected(cluster), voter = (leader + 1) % NODES_AT_FORMAT;
+    checkpoint_renew(replica_at(cluster, leader));
+    cluster_run(cluster, 100 * MS);
+    EXPECT(replica_at(cluster, leader)->superblock.durable.checkpoint.id.index > 0);
+    EXPECT_EQUAL(replica_at(cluster, voter)->superblock.durable.checkpoint.id.index, 0);
+    EXPECT_EQUAL(change_to_only(cluster, voter), REPLY_WOULD_LOSE_QUORUM);
+    cluster_run(cluster, 100 * MS);
+    EXPECT_EQUAL(change_to_only(cluster, voter), REPLY_OK);
+    expect_members(cluster, IDS(voter + 1), IDS(voter + 1), 0);
+    cluster_free(cluster);
+}
+
 /* Loses power on one node, or on all, after so many steps of a change. Whatever became of it, all agree, and go on. */
 static bool crash_in_change(uint32_t steps, uint32_t victims, bool all_land)
 {

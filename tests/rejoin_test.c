@@ -124,6 +124,60 @@ TEST(a_node_that_lost_its_disk_becomes_a_voter_again)
     scene_end(&scene);
 }
 
+static bool lose_requests_to_victim(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t *bytes, uint32_t count)
+{
+    struct frame_header header;
+    (void)cluster;
+    (void)from;
+    (void)count;
+    memcpy(&header, bytes, sizeof header);
+    return to != victim_slot || header.type != FRAME_APPEND_REQUEST;
+}
+
+/* Mutant C29. What the leader had arrives with one request, and whoever sent that is gone before the next one. */
+TEST(it_is_whole_when_its_disk_is_and_not_when_the_next_request_arrives)
+{
+    struct scene scene = scene_begin(3);
+    struct node *node = node_at(scene.cluster, scene.victim);
+    const struct replica *leads = replica_at(scene.cluster, scene.leader);
+    victim_slot = scene.victim;
+    scene.cluster->hook = lose_requests_to_victim;
+    lose_disk(&scene, scene.victim, 1);
+    cluster_run(scene.cluster, 100 * MS);
+    EXPECT_EQUAL(view_at(&scene, scene.victim).rejoin, REJOIN_CATCHING_UP);
+    EXPECT_EQUAL(leads->log.base.index, 0);
+    uint8_t entries[NODE_FRAME_BYTES_MAX / 2];
+    struct message all = {
+        .type = FRAME_APPEND_REQUEST,
+        .from = scene.leader + 1,
+        .to = scene.victim + 1,
+        .instance = 1000 + scene.leader + 1,
+        .term = view_at(&scene, scene.leader).term,
+        .append_request = { .last = leads->log.last.index, .echo = node->replica->abstain_nonce },
+    };
+    struct append_request *request = &all.append_request;
+    for (uint64_t index = 1; index <= request->last; index++) {
+        const struct slice entry = log_entry_bytes(leads, index);
+        EXPECT(request->entries.count + entry.count <= sizeof entries);
+        memcpy(entries + request->entries.count, entry.bytes, entry.count);
+        request->entries.count += entry.count;
+        request->entry_count++;
+    }
+    request->entries.bytes = entries;
+    node_message(node, &all);
+    EXPECT_EQUAL(node_view(node).rejoin, REJOIN_CATCHING_UP);
+    EXPECT(node->op_count > 0);
+    node_settle(node);
+    EXPECT_EQUAL(node_view(node).rejoin, REJOIN_WHOLE);
+    EXPECT_EQUAL(node_view(node).durable_flags & (STORED_ABSTAIN | STORED_REJOIN), 0);
+    /* So it may elect the third one. */
+    node_crash(node_at(scene.cluster, scene.leader));
+    scene.cluster->hook = NULL;
+    cluster_run(scene.cluster, 500 * MS);
+    EXPECT(leader_of(scene.cluster) < NODES);
+    scene_end(&scene);
+}
+
 TEST(it_gets_the_checkpoint_when_the_log_no_longer_reaches_back)
 {
     struct scene scene = scene_begin(4);
