@@ -675,6 +675,7 @@ TEST(a_leader_that_leaves_and_has_lost_a_page_asks_the_others_only)
     for (uint32_t turn = 0; turn < 1000 && members_slot(replica, leader + 1) < MEMBERS_MAX; turn++)
         cluster_one_step(cluster, turn);
     cluster->hook = lose_all_answers;
+    node_at(cluster, leader)->data[(uint64_t)map_entry(replica, 0, 0)->block * cluster->limits.page_bytes + 17] ^= 4;
     store_lose(replica, &node_at(cluster, leader)->output, 0);
     cluster_run(cluster, 90 * MS); /* an election timeout is 100, and 40 go by between two questions */
     EXPECT_EQUAL(replica->role, RAFT_LEADER);
