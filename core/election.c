@@ -1,7 +1,7 @@
 /* Leader election (Raft 3.4, 3.6.1), PreVote (9.6), and what may leave before the disk has it (3.8). */
 #include "raft.h"
 
-enum { LEARNER_PATIENCE = 4 };
+enum { LEARNER_PATIENCE = 4, LONER_PATIENCE = 4 };
 
 bool election_term_durable(const struct replica *replica)
 {
@@ -104,12 +104,17 @@ static void election_pre_campaign(struct replica *replica, struct output *output
  * have one go first: their timers end before its second one does. But it does campaign then, because its log may be the
  * only one that can win, and because all others may lack pages, too, and get theirs from each other (decision 14). So
  * may that of a learner be, which stands back for longer: a leader that is gone may have sent it what a voter lacks,
- * and that voter, in whose configuration it has a vote already, does not win without it (members.h). */
+ * and that voter, in whose configuration it has a vote already, does not win without it (members.h). And who is alone
+ * may be so by the will of a leader that has all that it lacks, and leads it still, or would by its vote
+ * (members_alone_for_good()). */
 static uint32_t election_patience(const struct replica *replica)
 {
     if (!members_is_voter(replica))
         return LEARNER_PATIENCE;
-    return members_alone(replica) || store_is_ready(replica) ? 0 : 1;
+    if (!members_alone(replica))
+        return store_is_ready(replica) ? 0 : 1;
+    const bool whole = store_is_ready(replica) && replica->log.first_faulty == 0;
+    return whole || members_alone_for_good(replica) ? 0 : LONER_PATIENCE;
 }
 
 static bool election_stands_back(struct replica *replica)

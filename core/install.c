@@ -348,10 +348,9 @@ static uint32_t everybody(const struct replica *replica)
     return others == 0 ? 1 : bits_count(others) + (install_stranger(replica) != 0 ? 1 : 0);
 }
 
-/* Nobody is left to ask, nor will be again. */
-static bool is_alone_for_good(const struct replica *replica)
+bool install_nobody_left(const struct replica *replica)
 {
-    return members_alone(replica) && members_now(replica)->id.index <= replica->commit;
+    return members_alone_for_good(replica) && install_stranger(replica) == 0;
 }
 
 /* Has everybody been asked in vain, and is all that is wanted what this disk could not bring when it was last read? */
@@ -359,7 +358,7 @@ static bool own_may_be_read_again(const struct replica *replica)
 {
     const struct install *install = &replica->install;
     const struct checkpoint *own = &replica->stored.checkpoint;
-    if ((install->asked_count < everybody(replica) && !is_alone_for_good(replica)) || !install_may_aim(replica))
+    if ((install->asked_count < everybody(replica) && !install_nobody_left(replica)) || !install_may_aim(replica))
         return false;
     if (replica->store.state != STORE_DAMAGED || replica->store.map_damaged || install->distrusted)
         return false;
@@ -411,7 +410,8 @@ static void install_ask(struct replica *replica, struct output *output)
     const bool due = install->asked_ns == 0 || replica->now_ns - install->asked_ns >= install_timeout_ns(replica);
     if (!due || replica->store.state == STORE_LOADING)
         return;
-    if ((is_alone_for_good(replica) || install->asked_vainly >= everybody(replica)) && install_can_go_back(replica)) {
+    const bool vainly = install->asked_vainly >= everybody(replica) || install_nobody_left(replica);
+    if (vainly && install_can_go_back(replica)) {
         install_go_back(replica, output);
         return;
     }
@@ -420,7 +420,7 @@ static void install_ask(struct replica *replica, struct output *output)
         store_load_again(replica, output);
         return;
     }
-    if (members_alone(replica))
+    if (install_nobody_left(replica))
         return;
     const uint64_t asked = source_next(replica);
     install->asked_count = (uint8_t)u32_min(install->asked_count + 1u, MEMBERS_MAX);
@@ -702,8 +702,7 @@ uint64_t install_deadline(const struct replica *replica)
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
     const bool may_act =
-        !members_alone(replica)
-        || (is_alone_for_good(replica) && (install_can_go_back(replica) || own_may_be_read_again(replica)));
+        !install_nobody_left(replica) || install_can_go_back(replica) || own_may_be_read_again(replica);
     if (install->phase == INSTALL_ASK && may_act)
         return install->asked_ns + install_timeout_ns(replica);
     if (install->phase != INSTALL_PULL)

@@ -157,6 +157,8 @@ bool install_has_regained(const struct replica *replica);
 /* Is anything asked for, and not answered yet? */
 bool install_is_awaited(const struct replica *replica);
 
+/* Is nobody left to ask, nor will be again? */
+bool install_nobody_left(const struct replica *replica);
 /* This node asks for a vote. If the configuration in use does not name it, it may have what is asked for here. */
 void install_meet(struct replica *replica, uint64_t node_id);
 /* FRAME_CHECKPOINT_RESPONSE. */

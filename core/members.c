@@ -58,6 +58,11 @@ bool members_were_alone(const struct replica *replica)
     return members_alone(replica);
 }
 
+bool members_alone_for_good(const struct replica *replica)
+{
+    return members_were_alone(replica) || (members_alone(replica) && members_now(replica)->id.index <= replica->commit);
+}
+
 bool members_is_voter(const struct replica *replica)
 {
     const uint64_t self = replica->config.node_id;

@@ -63,6 +63,9 @@ bool members_alone(const struct replica *replica);
 /* Is there no other member, and was there none in the configuration before the one in use, either? Then only this node
  * has led since that was appended: who is no voter of the configuration in use appends no other one. */
 bool members_were_alone(const struct replica *replica);
+/* Alone, and nobody else can lead any more? Who appended the configuration in use, and leaves with it, leads until it
+ * knows that to be committed (Raft 4.2.2), and has all that is. */
+bool members_alone_for_good(const struct replica *replica);
 /* Does it have a vote, in the configuration in use or in the committed one before that? */
 bool members_is_voter(const struct replica *replica);
 /* May this node campaign (Raft 4.2.2)? */

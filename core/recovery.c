@@ -383,10 +383,11 @@ static void log_meet_checkpoint(struct replica *replica)
 static bool is_alone_and_damaged(struct replica *replica, struct output *output)
 {
     const bool unknown = (replica->stored.flags & STORED_ABSTAIN) != 0;
-    /* Only voters tell what it must match again; a learner may still have the bytes of an entry that it knows by name.
+    /* Only voters tell what it must match again, and who does not know that votes for nobody, so that no leader comes
+     * back by its vote; a learner, or a leader that leaves, may still have the bytes of an entry that it knows by name.
      */
     const bool alone = replica->self < MEMBERS_MAX && members_other_voters(replica) == 0;
-    if (!(unknown ? alone : members_alone(replica) && replica->log.first_faulty != 0))
+    if (!(unknown ? alone : members_alone_for_good(replica) && replica->log.first_faulty != 0))
         return false;
     replica_stop(replica, output, STOP_WAL_DAMAGED, log_intact(replica) + 1);
     return true;

@@ -17,6 +17,9 @@
  * before it is over: so a leader whose pages are damaged steps down after the same while, however well it goes. It
  * stands back at the next election (election_tick()), and leads again only if nobody else can.
  *
+ * Who leads alone, and asks nobody that answers, stops after that while: no other one can try. It has waited for who
+ * led before (election_patience()).
+ *
  * A DONT_HAVE counts only from a node that is in the leader's term, durably, and that knows its log to the end: one
  * that abstains answers HAVE_FAULTY. The leader itself never counts. */
 #include "raft.h"
@@ -39,6 +42,10 @@ static void repair_give_up(struct replica *replica, struct output *output)
 {
     const struct repair *repair = &replica->repair;
     const uint32_t others = members_other_voters(replica);
+    if (members_alone(replica)) {
+        replica_stop(replica, output, STOP_WAL_DAMAGED, repair->id.index);
+        return;
+    }
     if (((repair->dont_have | repair->faulty) & others) == others)
         output_event(output, EVENT_UNRECOVERABLE, repair->id.index, repair->id.term);
     election_become_follower(replica, output, replica->stored.hard.term, 0);
@@ -56,6 +63,10 @@ static void repair_without_pages(struct replica *replica, struct output *output)
         replica->pages_missed_ns = u64_max(replica->now_ns, 1);
     if (replica->now_ns - replica->pages_missed_ns <= 2 * replica->config.election_timeout_ns)
         return;
+    if (members_alone(replica) && replica->install.phase == INSTALL_ASK) {
+        replica_stop(replica, output, STOP_DATA_DAMAGED, replica->store.pages_damaged);
+        return;
+    }
     output_event(output, EVENT_LED_IN_VAIN, replica->stored.checkpoint.id.index, replica->install.wanted_pages);
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }

@@ -297,6 +297,8 @@ static void step_flush(struct replica *replica, struct output *output)
     replicate_flush(replica, output);
     transfer_flush(replica, output);
     repair_flush(replica, output);
+    if (replica->role == RAFT_STOPPED)
+        return;
     diverge_flush(replica, output);
     apply_committed(replica, output);
     read_serve(replica, output);

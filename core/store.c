@@ -222,7 +222,7 @@ static void read_retry(const struct replica *replica, struct output *output, uin
 static void store_give_up(struct replica *replica, struct output *output)
 {
     replica->store.state = STORE_DAMAGED;
-    if (members_alone(replica))
+    if (install_nobody_left(replica))
         replica_stop(replica, output, STOP_DATA_DAMAGED, replica->store.pages_damaged);
     else
         install_want(replica, output, replica->stored.checkpoint.id.index, replica->stored.checkpoint.id);
