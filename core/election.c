@@ -120,7 +120,7 @@ static uint32_t election_patience(const struct replica *replica)
 static bool election_stands_back(struct replica *replica)
 {
     const bool back = replica->stood_back < election_patience(replica);
-    replica->stood_back = back ? replica->stood_back + 1 : 0;
+    replica->stood_back = back ? (uint8_t)(replica->stood_back + 1) : 0;
     return back;
 }
 

@@ -202,7 +202,7 @@ static void install_aim(struct replica *replica, struct output *output, uint64_t
     /* Memory is not any state any more, until store_load() is through. A state that differs from everybody else's goes
      * back, and the log is applied to it again. */
     replica->store.state = STORE_DAMAGED;
-    replica->applied = u64_min(replica->applied, response->id.index);
+    install_apply_again(replica, u64_min(replica->applied, response->id.index));
     install->pages_aimed = 0;
     install_take_root(replica, response->root_hash);
     scan_restart(replica);

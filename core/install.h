@@ -117,7 +117,7 @@ struct install {
     uint64_t asker;           /* not IDLE: no member, and the last one of these that asked for a vote; 0: none */
     uint64_t index_min;       /* no checkpoint below it helps */
     struct log_id known;      /* committed: the latest entry that somebody said a checkpoint holds; 0.0: none */
-    uint64_t applied_before;  /* the last BACK: what is older is not shown again in this life */
+    uint64_t applied_before;  /* when that went back: what is older is not shown again in this life */
     struct checkpoint target; /* root.block and root.checksum mean nothing */
     uint64_t asked_ns;        /* ASK: when the last one was asked */
     uint64_t heard_ns;        /* last useful answer */
@@ -173,6 +173,8 @@ uint64_t install_deadline(const struct replica *replica);
 bool install_own_holds(const struct replica *replica, struct log_id id);
 /* May the own one be loaded instead, and the log be applied to it? */
 bool install_may_go_back(const struct replica *replica);
+/* The state goes back to what had applied up to index. Nobody is shown it before it is as new as it was. */
+void install_apply_again(struct replica *replica, uint64_t index);
 void install_back_begin(struct replica *replica);
 /* Forgets a bounded part of what memory holds. True: memory is as replica_init() leaves it. */
 bool install_back_step(struct replica *replica);

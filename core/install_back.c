@@ -35,12 +35,16 @@ bool install_may_go_back(const struct replica *replica)
 
 bool install_has_regained(const struct replica *replica) { return replica->applied >= replica->install.applied_before; }
 
+void install_apply_again(struct replica *replica, uint64_t index)
+{
+    replica->install.applied_before = u64_max(replica->install.applied_before, replica->applied);
+    replica->applied = index;
+}
+
 void install_back_begin(struct replica *replica)
 {
     struct install *install = &replica->install;
-    /* From the checkpoint on the log is applied again. */
-    install->applied_before = u64_max(install->applied_before, replica->applied);
-    replica->applied = replica->stored.checkpoint.id.index;
+    install_apply_again(replica, replica->stored.checkpoint.id.index);
     install->asked_count = 0;
     install->pages_since_switch = 0;
     install->scan_level = 0;

@@ -176,7 +176,7 @@ struct replica {
     bool leader_heard;        /* leader_heard_ns means something */
     bool accepted;            /* a peer has answered its votes or entries in this life */
     bool wants_tick;          /* work is left for another step at once */
-    uint32_t stood_back;      /* elections that it left to others since it heard a leader, or campaigned */
+    uint8_t stood_back;       /* elections that it left to others since it heard a leader, or campaigned */
     uint32_t votes;           /* bit per slot */
     uint32_t pre_votes;
     uint32_t campaign_due; /* bit per slot: vote request still to be sent */

@@ -232,8 +232,7 @@ void store_lose(struct replica *replica, struct output *output, uint32_t page)
 {
     ASSERT(store_is_ready(replica) && checkpoint_is_idle(replica));
     checkpoint_touch(replica, page);
-    /* From the checkpoint on the log is applied again, to whole pages. */
-    replica->applied = replica->stored.checkpoint.id.index;
+    install_apply_again(replica, replica->stored.checkpoint.id.index); /* to whole pages */
     replica->store.again = false;
     damaged(replica, output, 0, page);
     store_give_up(replica, output);

@@ -477,6 +477,39 @@ static uint32_t skip(struct cluster *cluster, const struct request *request)
     return leader;
 }
 
+/* Mutant R27. */
+TEST(who_lost_a_page_shows_nothing_that_is_older_than_what_it_has_shown)
+{
+    struct limits limits = test_limits();
+    limits.apply_per_step_max = 1;
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    cluster_run(cluster, 200 * MS);
+    for (uint8_t value = 0; value < 6; value++)
+        put(cluster, 3, value);
+    cluster_run(cluster, 50 * MS);
+    const uint32_t slot = (elected(cluster) + 1) % NODES;
+    struct node *node = node_at(cluster, slot);
+    const uint64_t applied = node->replica->applied;
+    EXPECT(applied > checkpoint_index(cluster, slot) + 5);
+    uint32_t page = 1;
+    while (map_entry_const(node->replica, 0, page)->block == 0 || checkpoint_page_dirty(node->replica, page))
+        page++;
+    rot_page(cluster, slot, page);
+    page_raw(node->replica, page)[17] ^= 4;
+    store_lose(node->replica, &node->output, page);
+    for (uint64_t turn = 0; turn < 100000 && !store_is_ready(node->replica); turn++)
+        if (!cluster_step(cluster, slot) && !cluster_step(cluster, (slot + 1) % NODES)
+            && !cluster_step(cluster, (slot + 2) % NODES))
+            cluster_advance(cluster, cluster->now_ns + MS);
+    EXPECT(store_is_ready(node->replica) && node->replica->applied < applied);
+    EXPECT_EQUAL(stale_read(cluster, slot), REPLY_BUSY);
+    cluster_run(cluster, 50 * MS);
+    EXPECT(node->replica->applied >= applied);
+    EXPECT_EQUAL(stale_read(cluster, slot), REPLY_OK);
+    cluster_free(cluster);
+}
+
 /* Mutant S46. Else the leader would call itself busy for as long as it leads: the oldest of its proposals waits. */
 TEST(whose_write_came_with_a_checkpoint_learns_that_its_outcome_is_unknown)
 {
