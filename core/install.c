@@ -400,6 +400,11 @@ static void install_back(struct replica *replica, struct output *output)
     store_load(replica, output, false);
 }
 
+static bool ask_may_act(const struct replica *replica)
+{
+    return !install_nobody_left(replica) || install_can_go_back(replica) || own_may_be_read_again(replica);
+}
+
 static void install_ask(struct replica *replica, struct output *output)
 {
     struct install *install = &replica->install;
@@ -701,10 +706,8 @@ uint64_t install_deadline(const struct replica *replica)
     /* Nothing is asked before what is on the disk has been read: the last completion brings the next step. */
     if (replica->store.state == STORE_LOADING)
         return UINT64_MAX;
-    const bool may_act =
-        !install_nobody_left(replica) || install_can_go_back(replica) || own_may_be_read_again(replica);
-    if (install->phase == INSTALL_ASK && may_act)
-        return install->asked_ns + install_timeout_ns(replica);
+    if (install->phase == INSTALL_ASK)
+        return ask_may_act(replica) ? install->asked_ns + install_timeout_ns(replica) : UINT64_MAX;
     if (install->phase != INSTALL_PULL)
         return UINT64_MAX;
     for (uint32_t slot = 0; slot < INSTALL_REQUESTS_MAX; slot++)
