@@ -33,7 +33,7 @@
 #define RECORDING_DIGEST_START 0x5752454347494455ULL
 
 enum {
-    RECORDING_VERSION = 1,
+    RECORDING_VERSION = 2,
     RECORDING_BLOCK_BYTES = 4096, /* of the region, and of what is written at once */
     RECORDING_CHUNK_BYTES = 1 << 20,
     RECORDING_HEADER_BYTES = 4096,

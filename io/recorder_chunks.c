@@ -14,8 +14,11 @@
 #include <unistd.h>
 
 enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 4 };
-/* Written at once: a batch of the log waits no longer for the disk that they share. */
-enum { PIECE_BYTES = 64 << 10 };
+/* Written at once: a batch of the log waits no longer for the disk that they share; and when much waits to be written,
+ * fewer calls cost less than those batches do. */
+enum { PIECE_BYTES = 64 << 10, PIECE_BYTES_BUSY = 256 << 10, CHUNKS_BUSY = 3 };
+/* Memory in pieces that the kernel need not look up page by page for each write. */
+enum { HUGE_PAGE_BYTES = 2 << 20, MAPPING_BYTES = CHUNKS * RECORDING_CHUNK_BYTES + HUGE_PAGE_BYTES };
 
 struct chunk {
     uint64_t file_offset;
@@ -26,7 +29,8 @@ struct chunk {
 
 struct recorder_chunks {
     int fd;
-    uint8_t *memory;
+    void *mapping;
+    uint8_t *memory; /* in it */
     struct chunk all[CHUNKS];
     uint32_t open; /* of the loop; NONE: none */
     pthread_t thread;
@@ -45,13 +49,13 @@ static struct recorder_chunks *of_process; /* for the handler of signals */
 static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 
 /* All of the chunk that is not in the file, in whole blocks. */
-static int chunk_write(const struct recorder_chunks *chunks, uint32_t slot, uint32_t from, uint32_t to)
+static int chunk_write(const struct recorder_chunks *chunks, uint32_t slot, uint32_t from, uint32_t to, uint32_t piece)
 {
     const uint8_t *memory = chunks->memory + (size_t)slot * RECORDING_CHUNK_BYTES;
     uint32_t at = from / RECORDING_BLOCK_BYTES * RECORDING_BLOCK_BYTES;
     const uint32_t end = (uint32_t)u64_round_up(to, RECORDING_BLOCK_BYTES);
     while (at < end) {
-        const uint32_t count = u32_min(end - at, PIECE_BYTES);
+        const uint32_t count = u32_min(end - at, piece);
         const ssize_t put = pwrite(chunks->fd, memory + at, count, (off_t)(chunks->all[slot].file_offset + at));
         if (put < 0 && errno == EINTR)
             continue;
@@ -69,7 +73,8 @@ static void handle_fatal(int signal_number)
     of_process = NULL;
     for (uint32_t slot = 0; chunks != NULL && slot < CHUNKS; slot++)
         if (atomic_load(&chunks->all[slot].used))
-            chunk_write(chunks, slot, atomic_load(&chunks->all[slot].written), atomic_load(&chunks->all[slot].filled));
+            chunk_write(chunks, slot, atomic_load(&chunks->all[slot].written), atomic_load(&chunks->all[slot].filled),
+                        RECORDING_CHUNK_BYTES);
     raise(signal_number); /* SA_RESETHAND: it ends the process now, or when this returns */
 }
 
@@ -94,8 +99,9 @@ static void leave_signals(void)
 
 /* ---- the thread ---- */
 
-/* The oldest chunk with something to write; NONE: stopping, and there is nothing. last: nobody fills it any more. */
-static uint32_t thread_next(struct recorder_chunks *chunks, bool *last)
+/* The oldest chunk with something to write; NONE: stopping, and there is nothing. last: nobody fills it any more. busy:
+ * others wait behind it. */
+static uint32_t thread_next(struct recorder_chunks *chunks, bool *last, bool *busy)
 {
     uint32_t slot = NONE;
     pthread_mutex_lock(&chunks->mutex);
@@ -103,6 +109,7 @@ static uint32_t thread_next(struct recorder_chunks *chunks, bool *last)
         if (chunks->queue_count > 0) {
             slot = chunks->queue[chunks->queue_first];
             *last = chunks->queue_count > 1 || chunks->open == NONE;
+            *busy = chunks->queue_count >= CHUNKS_BUSY;
             if (*last || atomic_load(&chunks->all[slot].filled) > atomic_load(&chunks->all[slot].written))
                 break;
         }
@@ -134,12 +141,13 @@ static void thread_written(struct recorder_chunks *chunks, uint32_t slot, uint32
 static void *thread_run(void *argument)
 {
     struct recorder_chunks *chunks = argument;
-    bool last = false;
+    bool last = false, busy = false;
     uint32_t slot;
-    while ((slot = thread_next(chunks, &last)) != NONE) {
+    while ((slot = thread_next(chunks, &last, &busy)) != NONE) {
         const uint32_t start = atomic_load(&chunks->all[slot].written);
         const uint32_t end = atomic_load(&chunks->all[slot].filled);
-        const int result = start < end ? chunk_write(chunks, slot, start, end) : 0;
+        const uint32_t piece = busy ? PIECE_BYTES_BUSY : PIECE_BYTES;
+        const int result = start < end ? chunk_write(chunks, slot, start, end, piece) : 0;
         thread_written(chunks, slot, end, last, result);
         if (!last)
             nanosleep(&(struct timespec){ .tv_nsec = (long)RECORDER_PERIOD_NS }, NULL);
@@ -147,21 +155,29 @@ static void *thread_run(void *argument)
     return NULL;
 }
 
+static bool memory_map(struct recorder_chunks *chunks)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    chunks->mapping = mmap(NULL, MAPPING_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (chunks->mapping == MAP_FAILED)
+        return false;
+    chunks->memory = (uint8_t *)u64_round_up((uintptr_t)chunks->mapping, HUGE_PAGE_BYTES);
+    madvise(chunks->mapping, MAPPING_BYTES, MADV_HUGEPAGE);
+    madvise(chunks->mapping, MAPPING_BYTES, MADV_DONTFORK);                  /* no child needs it */
+    memset(chunks->memory, 0, (size_t)CHUNKS_USUAL * RECORDING_CHUNK_BYTES); /* found now, and not in the loop */
+    return true;
+}
+
 int chunks_open(int fd, struct recorder_chunks **opened)
 {
     struct recorder_chunks *chunks = calloc(1, sizeof *chunks);
     if (chunks == NULL)
         return -ENOMEM;
-    void *memory = mmap(NULL, (size_t)CHUNKS * RECORDING_CHUNK_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
+    if (!memory_map(chunks)) {
         free(chunks);
         return -ENOMEM;
     }
-    madvise(memory, (size_t)CHUNKS * RECORDING_CHUNK_BYTES, MADV_DONTFORK); /* no child needs it */
-    memset(memory, 0, (size_t)CHUNKS_USUAL * RECORDING_CHUNK_BYTES);        /* found now, and not in the loop */
     chunks->fd = fd;
-    chunks->memory = memory;
     chunks->open = NONE;
     pthread_mutex_init(&chunks->mutex, NULL);
     pthread_cond_init(&chunks->wake, NULL);
@@ -171,7 +187,7 @@ int chunks_open(int fd, struct recorder_chunks **opened)
     const int result = pthread_create(&chunks->thread, NULL, thread_run, chunks);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0) {
-        munmap(memory, (size_t)CHUNKS * RECORDING_CHUNK_BYTES);
+        munmap(chunks->mapping, MAPPING_BYTES);
         free(chunks);
         return -result;
     }
@@ -190,7 +206,7 @@ void chunks_close(struct recorder_chunks *chunks)
     pthread_mutex_unlock(&chunks->mutex);
     pthread_join(chunks->thread, NULL);
     leave_signals();
-    munmap(chunks->memory, (size_t)CHUNKS * RECORDING_CHUNK_BYTES);
+    munmap(chunks->mapping, MAPPING_BYTES);
     pthread_cond_destroy(&chunks->wake);
     pthread_mutex_destroy(&chunks->mutex);
     free(chunks);
