@@ -150,13 +150,19 @@ void checkpoint_freeze(struct replica *replica, struct output *output, struct lo
     output_event(output, EVENT_CHECKPOINT_FROZEN, id.index, writer->frozen_count);
 }
 
-void checkpoint_relieve(struct replica *replica, struct output *output)
+/* Has the log no room for another command of a client? Of its reserve there may be some left. */
+static bool log_is_full(const struct replica *replica)
 {
     const struct limits *limits = &replica->limits;
+    return !wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks);
+}
+
+void checkpoint_relieve(struct replica *replica, struct output *output)
+{
     if (!checkpoint_is_idle(replica) || !store_is_ready(replica)
         || replica->applied <= replica->stored.checkpoint.id.index)
         return;
-    const bool full = !wal_has_room(replica, limits_command_bytes_max(limits), limits->wal_reserve_blocks);
+    const bool full = log_is_full(replica);
     if (!full && !replica->checkpoint.renewal_due && !wal_head_is_due(replica))
         return;
     const struct log_id id = { .term = log_term(replica, replica->applied), .index = replica->applied };
@@ -341,7 +347,8 @@ static uint64_t pages_due_by_log(const struct replica *replica)
                    writer->pages_frozen * entries / u64_max(1, limits->checkpoint_entries / 2));
 }
 
-/* May the next run be written, or is it too early? Half a pool of copies is a reason to hurry, too. */
+/* May the next run be written, or is it too early? Half a pool of copies is a reason to hurry, too, and so is a full
+ * log: it cannot grow, so it says nothing of what is due, and clients are refused until this is over. */
 static bool pages_are_due(struct replica *replica)
 {
     struct checkpoint_writer *writer = &replica->checkpoint;
@@ -350,7 +357,7 @@ static bool pages_are_due(struct replica *replica)
     const uint64_t due_ns = writer->frozen_ns + done * replica->limits.page_bytes * NS_PER_SECOND / bytes_per_second;
     writer->due_ns = UINT64_MAX;
     if (due_ns <= replica->now_ns + AHEAD_NS || done <= pages_due_by_log(replica)
-        || writer->shadow_count > replica->limits.shadow_pages_max / 2)
+        || writer->shadow_count > replica->limits.shadow_pages_max / 2 || log_is_full(replica))
         return true;
     writer->due_ns = due_ns - AHEAD_NS;
     return false;

@@ -11,7 +11,8 @@
  *   PAGES       frozen pages are hashed and written to free blocks, in runs, data_depth at a time. Whoever changes a
  *               frozen page that was not written yet first copies it to the shadow pool (page.c -> checkpoint_touch).
  *               Those who write to the log meanwhile use the same disk, so this keeps pace with them: it is over when
- *               the log has grown by half of what calls for the next checkpoint
+ *               the log has grown by half of what calls for the next checkpoint. While the log is full nobody does,
+ *               and nothing is waited for
  *   MAP         map blocks with a changed entry, level by level, from where they lie: nobody else changes the map
  *   HEAD        all of it is durable, and so is the log up to the marker; where the log may begin from now on is
  *               looked for, a bounded number of batches per step

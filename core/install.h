@@ -45,8 +45,8 @@
  *
  * The peer (install_serve.c) answers from its durable checkpoint while its own writer is idle, from memory where the
  * page has not changed since, else from disk; when that has lost it, only a new checkpoint has such a page again, and
- * it makes one. It holds back its own next marker for a while (install_lease_held()) as
- * long as its log has room.
+ * it makes one. It holds back its own next marker for a while (install_lease_held()) as long as its log has room: not
+ * more than half of its ring is used, nor of its table of slots.
  *
  * Frames of this file promise nothing, and whatever they say is verified by hashes. A question changes no term here: it
  * asks for what is committed, whoever leads, and its sender hears of later terms from that leader. An answer does (Raft

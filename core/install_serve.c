@@ -103,7 +103,8 @@ bool install_lease_held(const struct replica *replica)
     const uint64_t lease_ns = 2 * replica->config.election_timeout_ns;
     if (replica->install.served_ns == 0 || replica->now_ns - replica->install.served_ns >= lease_ns)
         return false;
-    return wal_used_bytes(replica) <= (uint64_t)limits->wal_body_blocks * limits->block_bytes / 2;
+    return wal_used_bytes(replica) <= (uint64_t)limits->wal_body_blocks * limits->block_bytes / 2
+           && wal_used_entries(replica) <= limits->log_entries_max / 2;
 }
 
 /* ---- hashes ---- */

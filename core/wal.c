@@ -47,6 +47,18 @@ uint64_t wal_used_bytes(const struct replica *replica)
     return u64_max(replica->wal.tail, from) - from; /* before the log is read nothing is known of its end */
 }
 
+/* The next start reads the log from its head on, which may be before its base (wal_head_follow_base()). */
+static uint64_t forgotten_entries(const struct replica *replica)
+{
+    const uint64_t base = replica->log.base.index;
+    return base - u64_min(base, replica->superblock.durable.head.base.index);
+}
+
+uint64_t wal_used_entries(const struct replica *replica)
+{
+    return replica->log.last.index - replica->log.base.index + forgotten_entries(replica);
+}
+
 uint64_t wal_promised_index(const struct replica *replica)
 {
     /* Raft 7: a log behind a checkpoint that is not all here is a promise without its past. */
@@ -83,11 +95,9 @@ bool wal_has_room(const struct replica *replica, uint32_t body_bytes, uint32_t r
 {
     const struct wal *wal = &replica->wal;
     const uint32_t bytes = entry_bytes(body_bytes);
-    /* The log's table of slots keeps the same reserve, counted in entries, but never more than half of itself. And the
-     * next start reads the log from its head on, which may be before its base (wal_head_follow_base()). */
-    const uint64_t base = replica->log.base.index;
-    const uint64_t forgotten = base - u64_min(base, replica->superblock.durable.head.base.index);
-    if (!log_has_room(replica, forgotten + u32_min(reserve_blocks, replica->limits.log_entries_max / 2)))
+    /* The log's table of slots keeps the same reserve, counted in entries, but never more than half of itself. */
+    const uint64_t reserve = u32_min(reserve_blocks, replica->limits.log_entries_max / 2);
+    if (!log_has_room(replica, forgotten_entries(replica) + reserve))
         return false;
     /* Whether it joins the open batch or not: as if it began another one. */
     uint64_t end = wal->tail;

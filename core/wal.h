@@ -238,7 +238,9 @@ void superblock_renew(struct replica *replica);
 /* Do all copies hold what is stored? */
 bool superblock_is_durable(const struct replica *replica);
 
+/* From the head on, of the body ring and of the log's table of slots. */
 uint64_t wal_used_bytes(const struct replica *replica);
+uint64_t wal_used_entries(const struct replica *replica);
 
 /* recovery_walk.c: takes the batches of the body as far as they are loaded. */
 enum recovery_verdict {

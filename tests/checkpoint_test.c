@@ -73,6 +73,39 @@ TEST(applying_waits_when_the_shadow_pool_is_full)
     rig_free(rig);
 }
 
+/* The ring holds what is kept and what calls for the next checkpoint, and hardly more. A full log grows no further, so
+ * its growth says nothing of what is due; and at the pace of an idle disk, clients would be refused for seconds. */
+TEST(a_full_log_does_not_wait_for_the_pace_of_an_idle_disk)
+{
+    struct limits limits = rig_limits();
+    limits.checkpoint_kib_per_second = 1;
+    limits.checkpoint_wal_blocks = 100;
+    limits.checkpoint_entries = 1000;
+    limits.wal_retain_blocks = 60;
+    limits.wal_body_blocks = limits.checkpoint_wal_blocks + limits.wal_retain_blocks + limits.wal_reserve_blocks + 1;
+    EXPECT(limits_problem(&limits) == NULL);
+    struct rig *rig = rig_new(&limits);
+    const struct replica *replica = rig->node->replica;
+    const uint32_t bytes = limits_command_bytes_max(&limits);
+    for (uint32_t i = 0; i < 1000 && wal_has_room(replica, bytes, limits.wal_reserve_blocks); i++) {
+        node_tick(rig->node, rig->checkpoints == 0 ? TIMEOUT_NS : 0); /* the first one is not hurried by the log */
+        look(rig);
+        random_write(rig, 40);
+        settle(rig, rig->checkpoints == 0);
+    }
+    EXPECT(!wal_has_room(replica, bytes, limits.wal_reserve_blocks));
+    EXPECT_EQUAL(replica->checkpoint.phase, CHECKPOINT_PAGES);
+    EXPECT(replica->checkpoint.frozen_count > 2 * limits.data_run_bytes_max / limits.page_bytes);
+    EXPECT(replica->checkpoint.shadow_count < limits.shadow_pages_max / 2);
+    EXPECT(rig->frozen_index + 10 > replica->log.last.index);
+    const uint64_t now_ns = rig->node->now_ns;
+    settle(rig, true);
+    EXPECT_EQUAL(rig->node->now_ns, now_ns);
+    EXPECT_EQUAL(rig->durable_index, rig->frozen_index);
+    EXPECT(wal_has_room(replica, bytes, limits.wal_reserve_blocks));
+    rig_free(rig);
+}
+
 /* checkpoint_touch() asserts that the pool has a slot: so the bound behind checkpoint_has_room() is one. */
 TEST(no_entry_changes_more_pages_than_the_shadow_pool_has_room_for)
 {

@@ -522,6 +522,33 @@ TEST(a_peer_that_is_asked_holds_back_its_marker_for_a_while)
     cluster_free(cluster);
 }
 
+/* Small entries: the log's table of slots is full long before half of its ring is. */
+TEST(a_peer_that_is_asked_all_the_time_makes_its_next_checkpoint_before_the_slots_run_out)
+{
+    struct limits limits = test_limits();
+    limits.wal_body_blocks = 2048;
+    EXPECT(limits_problem(&limits) == NULL);
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    const uint32_t leader = elected(cluster);
+    const struct replica *replica = replica_at(cluster, leader);
+    const uint64_t before = checkpoint_index(cluster, leader);
+    uint32_t held_back = 0;
+    for (uint32_t i = 0; i < limits.log_entries_max && checkpoint_index(cluster, leader) == before; i++) {
+        struct message message = question(cluster, (leader + 1) % NODES, leader, CHECKPOINT_ASK_HASHES);
+        message.checkpoint_request.level = 1;
+        node_message(cluster->nodes[leader], &message);
+        held_back += install_lease_held(replica) && checkpoint_is_due(replica);
+        put(cluster, i % KEYS, (uint8_t)i);
+        EXPECT_EQUAL(elected(cluster), leader);
+        EXPECT(wal_used_entries(replica) < limits.log_entries_max * 3 / 4);
+    }
+    EXPECT(held_back > 0);
+    EXPECT(checkpoint_index(cluster, leader) > before);
+    EXPECT_EQUAL(checkpoint_index(cluster, leader), replica->marker_index); /* nor was its full log relieved */
+    cluster_free(cluster);
+}
+
 /* The frame that the node last sent to the client; the count of pages in it. */
 static uint32_t client_got(struct node *node, enum checkpoint_ask ask, struct message *message)
 {
