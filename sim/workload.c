@@ -170,10 +170,10 @@ static void client_ask(struct workload *workload, struct scene *scene, struct ne
 static void client_operate(struct workload *workload, struct scene *scene, struct network *network, uint32_t slot)
 {
     const struct swarm *swarm = &scene->swarm;
-    if (choose_chance(&scene->choose, SITE_ASK_CHECKPOINT, slot, swarm->asks)) {
+    if (choose_chance(&scene->choose, SITE_ASK_CHECKPOINT, slot, swarm->asks))
         client_ask(workload, scene, network, slot, REQUEST_CHECKPOINT, ID_CHECKPOINT);
+    if (choose_chance(&scene->choose, SITE_ASK_STATUS, slot, swarm->asks))
         client_ask(workload, scene, network, slot, REQUEST_STATUS, ID_STATUS);
-    }
     if (choose_chance(&scene->choose, SITE_SAVE, slot, swarm->saves))
         saver_begin(&workload->savers[slot], scene, network, slot,
                     (uint32_t)choose(&scene->choose, SITE_SAVE_OF, slot, swarm->node_count));
