@@ -52,13 +52,18 @@ static void repair_give_up(struct replica *replica, struct output *output)
 }
 
 /* While they are only being loaded, that is over soon, and another one would have to load as well; unless the disk
- * stands still, which check_disk() notices. */
+ * stands still, which check_disk() notices. But what it had lost already counts as missing while it is asked for that
+ * once more. */
 static void repair_without_pages(struct replica *replica, struct output *output)
 {
-    if (replica->role != RAFT_LEADER || replica->store.state != STORE_DAMAGED) {
+    const struct store *store = &replica->store;
+    const bool loading = store->state == STORE_LOADING;
+    if (replica->role != RAFT_LEADER || store_is_ready(replica) || (loading && !store->again)) {
         replica->pages_missed_ns = 0;
         return;
     }
+    if (loading)
+        return;
     if (replica->pages_missed_ns == 0)
         replica->pages_missed_ns = u64_max(replica->now_ns, 1);
     if (replica->now_ns - replica->pages_missed_ns <= 2 * replica->config.election_timeout_ns)
