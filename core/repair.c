@@ -42,11 +42,12 @@ static void repair_give_up(struct replica *replica, struct output *output)
 {
     const struct repair *repair = &replica->repair;
     const uint32_t others = members_other_voters(replica);
-    if (members_alone(replica)) {
+    const bool alone = members_alone(replica);
+    if (alone && (install_is_idle(replica) || replica->install.phase == INSTALL_ASK)) {
         replica_stop(replica, output, STOP_WAL_DAMAGED, repair->id.index);
         return;
     }
-    if (((repair->dont_have | repair->faulty) & others) == others)
+    if (!alone && ((repair->dont_have | repair->faulty) & others) == others)
         output_event(output, EVENT_UNRECOVERABLE, repair->id.index, repair->id.term);
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
