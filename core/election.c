@@ -117,8 +117,12 @@ static uint32_t election_patience(const struct replica *replica)
     return whole || members_alone_for_good(replica) ? 0 : LONER_PATIENCE;
 }
 
+/* While its pages come, a lone one waits for them, however long that takes: to lead does not help, and would leave
+ * behind whom they come from. When they come no more, install.c asks again, and the elections count. */
 static bool election_stands_back(struct replica *replica)
 {
+    if (members_alone(replica) && install_is_coming(replica))
+        return true;
     const bool back = replica->stood_back < election_patience(replica);
     replica->stood_back = back ? (uint8_t)(replica->stood_back + 1) : 0;
     return back;

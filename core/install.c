@@ -82,6 +82,11 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 
 bool install_is_idle(const struct replica *replica) { return replica->install.phase == INSTALL_IDLE; }
 
+bool install_is_coming(const struct replica *replica)
+{
+    return replica->install.phase == INSTALL_PULL || replica->install.phase == INSTALL_SWITCH;
+}
+
 bool install_is_awaited(const struct replica *replica) { return requests_in_flight(&replica->install) > 0; }
 
 /* Of what was asked for so much is decided. Returns how much, as far as it was still open. */
@@ -286,11 +291,13 @@ void install_meet(struct replica *replica, uint64_t node_id)
 }
 
 /* Whom the configuration in use does not name: it may be of long ago, and all others whom it names be gone. Whoever
- * leads; while nobody is known to, who last asked for a vote. That may be all who are left, and need the vote of this
- * very node, which does not campaign itself before it has read who the members are (members.h). 0: nobody. */
+ * leads; while no other one is known to, who last asked for a vote. That may be all who are left, and need the vote of
+ * this very node, which does not campaign itself before it has read who the members are (members.h). Or it was left
+ * behind by this one, which leads alone; it is not asked in vain for ever, since repair.c stops that. 0: nobody. */
 static uint64_t install_stranger(const struct replica *replica)
 {
-    const uint64_t node_id = replica->leader != 0 ? replica->leader : replica->install.asker;
+    const bool other = replica->leader != 0 && replica->leader != replica->config.node_id;
+    const uint64_t node_id = other ? replica->leader : replica->install.asker;
     return is_stranger(replica, node_id) ? node_id : 0;
 }
 

@@ -15,12 +15,11 @@
  *                    +--in vain, and the own checkpoint and log do--> BACK --> store_load() --> IDLE
  *
  *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile; a
- *           leader that the configuration in use does not name yet is one of them, and while there is no leader the
- *           last such node that asked for a vote. When the log is whole again before anybody offers anything, there is
- *           nothing left to ask for. After each round of them the own disk is asked once more for what it lost of the
- *           own checkpoint
- *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
- *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
+ *           leader that the configuration in use does not name yet is one of them, and while there is no other leader
+ *           the last such node that asked for a vote. When the log is whole again before anybody offers anything, there
+ * is nothing left to ask for. After each round of them the own disk is asked once more for what it lost of the own
+ * checkpoint PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted
+ * pages. In requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
  *           What memory holds already, since the log was applied beyond the own checkpoint, is not asked for; of the
  *           rest only the pieces that differ from what memory holds (pieces.h), whatever that is. If the page is not
@@ -154,6 +153,8 @@ void install_want(struct replica *replica, struct output *output, uint64_t index
 bool install_is_idle(const struct replica *replica);
 /* Is what is applied as new as what was applied before the state went back? */
 bool install_has_regained(const struct replica *replica);
+/* Does somebody have it, and send it? */
+bool install_is_coming(const struct replica *replica);
 /* Is anything asked for, and not answered yet? */
 bool install_is_awaited(const struct replica *replica);
 

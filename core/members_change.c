@@ -217,12 +217,14 @@ void members_tell_removed(struct replica *replica, struct output *output, const 
     struct log_id commit = committed->id;
     if (replica->commit > commit.index)
         commit = (struct log_id){ .term = log_term(replica, replica->commit), .index = replica->commit };
-    /* Who has not read yet what its checkpoint says of the members knows of none between its own and that, nor does who
-     * may have lost one that is committed; and who joins, and has not been told of any, knows of none at all: the first
-     * one is in no log. */
+    /* Who has no state to serve with may need whom it would dismiss: that may be the last one that has it. Who has not
+     * read yet what its checkpoint says of the members knows of none between its own and that, nor does who may have
+     * lost one that is committed; and who joins, and has not been told of any, knows of none at all: the first one is
+     * in no log. */
     const bool stranger = (replica->stored.flags & STORED_STRANGER) != 0 || members_may_be_lost(replica)
                           || configuration_members(committed) == 0;
-    if (member || stranger || commit.index == 0 || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
+    if (member || stranger || !store_is_ready(replica) || commit.index == 0
+        || !output_room(output, 1, CLIENT_REPLY_SMALL_BYTES))
         return;
     const struct message refusal = {
         .type = FRAME_REFUSAL,

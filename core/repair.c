@@ -42,23 +42,29 @@ static void repair_give_up(struct replica *replica, struct output *output)
 {
     const struct repair *repair = &replica->repair;
     const uint32_t others = members_other_voters(replica);
-    if (members_alone(replica)) {
+    const bool alone = members_alone(replica);
+    if (alone && (install_is_idle(replica) || replica->install.phase == INSTALL_ASK)) {
         replica_stop(replica, output, STOP_WAL_DAMAGED, repair->id.index);
         return;
     }
-    if (((repair->dont_have | repair->faulty) & others) == others)
+    if (!alone && ((repair->dont_have | repair->faulty) & others) == others)
         output_event(output, EVENT_UNRECOVERABLE, repair->id.index, repair->id.term);
     election_become_follower(replica, output, replica->stored.hard.term, 0);
 }
 
 /* While they are only being loaded, that is over soon, and another one would have to load as well; unless the disk
- * stands still, which check_disk() notices. */
+ * stands still, which check_disk() notices. But what it had lost already counts as missing while it is asked for that
+ * once more. */
 static void repair_without_pages(struct replica *replica, struct output *output)
 {
-    if (replica->role != RAFT_LEADER || replica->store.state != STORE_DAMAGED) {
+    const struct store *store = &replica->store;
+    const bool loading = store->state == STORE_LOADING;
+    if (replica->role != RAFT_LEADER || store_is_ready(replica) || (loading && !store->again)) {
         replica->pages_missed_ns = 0;
         return;
     }
+    if (loading)
+        return;
     if (replica->pages_missed_ns == 0)
         replica->pages_missed_ns = u64_max(replica->now_ns, 1);
     if (replica->now_ns - replica->pages_missed_ns <= 2 * replica->config.election_timeout_ns)

@@ -375,6 +375,29 @@ TEST(a_leader_without_its_pages_steps_down_and_another_one_serves)
     cluster_free(cluster);
 }
 
+/* A single page, which it asks its own disk for again and again meanwhile. */
+TEST(a_leader_that_reads_a_lost_page_in_vain_steps_down_and_another_one_serves)
+{
+    only_it_campaigns = true;
+    const struct limits limits = test_limits();
+    struct cluster *cluster = cluster_new(&limits, 7);
+    write_until_checkpoint(cluster, KEYS);
+    maimed = elected(cluster);
+    rot_page(cluster, maimed, 0);
+    cluster->hook = starve;
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        node_crash(cluster->nodes[slot]);
+    for (uint32_t slot = 0; slot < NODES; slot++)
+        start(cluster, slot);
+    EXPECT_EQUAL(elected(cluster), maimed);
+    only_it_campaigns = false;
+    cluster_run(cluster, 2000 * MS);
+    EXPECT_EQUAL(cluster->events[maimed][EVENT_LED_IN_VAIN], 1);
+    EXPECT(elected(cluster) != maimed);
+    put(cluster, 1, 1);
+    cluster_free(cluster);
+}
+
 TEST(what_the_disk_could_not_bring_is_asked_for_there_again_when_nobody_has_it)
 {
     only_it_campaigns = false;
