@@ -16,10 +16,11 @@
  *
  *   ASK     one peer after the other is asked what it has, in turn, whatever the leader offers unasked meanwhile; a
  *           leader that the configuration in use does not name yet is one of them, and while there is no other leader
- *           the last such node that asked for a vote. When the log is whole again before anybody offers anything, there
- * is nothing left to ask for. After each round of them the own disk is asked once more for what it lost of the own
- * checkpoint PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted
- * pages. In requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
+ *           the last such node that asked for a vote. When the log is whole again before anybody offers anything,
+ *           there is nothing left to ask for. After each round of them the own disk is asked once more for what it
+ *           lost of the own checkpoint
+ *   PULL    from the root down, level by level: the hashes of wanted map blocks; when all are known, wanted pages. In
+ *           requests of bounded size, some at a time, at a bounded rate. Each answer is verified by the hash that its
  *           parent holds. A page goes to memory and to a free block; what the durable checkpoint uses is not touched.
  *           What memory holds already, since the log was applied beyond the own checkpoint, is not asked for; of the
  *           rest only the pieces that differ from what memory holds (pieces.h), whatever that is. If the page is not
