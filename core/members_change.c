@@ -164,6 +164,10 @@ void members_flush(struct replica *replica, struct output *output)
     if (configuration_is_joint(now)) {
         struct configuration next;
         configuration_leave(now, &next);
+        /* Whoever is to go on alone may need the others still: for the pages that it lacks. */
+        const bool last = configuration_members(&next) == 1u << replica->self;
+        if (last && !store_is_ready(replica))
+            return;
         if (replica->log.first_faulty == 0 && !transfer_is_under_way(replica)
             && log_term(replica, done) == replica->stored.hard.term)
             change_append(replica, output, &next, 1);
