@@ -225,7 +225,7 @@ static bool starve(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t 
                                              : header.type != FRAME_CHECKPOINT_RESPONSE || to != starved;
 }
 
-/* Mutant S49. It leads before that is decided, and would be what decides it. */
+/* Mutant S51. It leads before that is decided, and would be what decides it. */
 TEST(who_is_to_be_left_alone_does_not_dismiss_the_others_before_it_has_its_pages)
 {
     struct cluster *cluster = cluster_new(&limits_tiny, FIRST);
