@@ -20,8 +20,8 @@
  *
  * Every node answers whoever asks, grants votes, and takes what a leader sends (4.2.2): its own configuration may be
  * older than the sender's. A node that joins begins with an empty configuration. Who was removed is told when it asks
- * for a vote, and stops. A learner, and a voter that abstains, ask too when they have heard no leader for an election
- * timeout: for a pre-vote that they make no use of.
+ * for a vote, by whoever has a state to serve with, and stops. A learner, and a voter that abstains, ask too when they
+ * have heard no leader for an election timeout: for a pre-vote that they make no use of.
  *
  * A leader that is no voter of the latest configuration leads until that is committed, and an entry of its own term. It
  * does not count itself, hands over (transfer.h), and steps down when nobody takes over (4.2.2). It begins no other
