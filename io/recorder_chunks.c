@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 4 };
+enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 8 };
 /* Written at once: a batch of the log waits no longer for the disk that they share; and when much waits to be written,
  * fewer calls cost less than those batches do. */
 enum { PIECE_BYTES = 64 << 10, PIECE_BYTES_BUSY = 256 << 10, CHUNKS_BUSY = 3 };
@@ -162,9 +162,11 @@ static bool memory_map(struct recorder_chunks *chunks)
     if (chunks->mapping == MAP_FAILED)
         return false;
     chunks->memory = (uint8_t *)u64_round_up((uintptr_t)chunks->mapping, HUGE_PAGE_BYTES);
-    madvise(chunks->mapping, MAPPING_BYTES, MADV_HUGEPAGE);
-    madvise(chunks->mapping, MAPPING_BYTES, MADV_DONTFORK);                  /* no child needs it */
-    memset(chunks->memory, 0, (size_t)CHUNKS_USUAL * RECORDING_CHUNK_BYTES); /* found now, and not in the loop */
+    madvise(chunks->mapping, MAPPING_BYTES, MADV_DONTFORK); /* no child needs it */
+    /* What is usually enough is found now, and not in the loop. */
+    const size_t usual = (size_t)CHUNKS_USUAL * RECORDING_CHUNK_BYTES;
+    madvise(chunks->memory, usual, MADV_HUGEPAGE);
+    memset(chunks->memory, 0, usual);
     return true;
 }
 
