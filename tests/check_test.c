@@ -43,7 +43,7 @@ TEST(an_honest_cluster_passes_and_every_check_compares)
         if (kind == CHECK_PINNED || kind == CHECK_LIVENESS || kind == CHECK_STOP || kind == CHECK_FRAME
             || kind == CHECK_SCRUB || kind == CHECK_LEASE || kind == CHECK_PROMISE_LEASE || kind == CHECK_DEADLINE)
             continue; /* the world's */
-        if (kind == CHECK_LEDGER_LEASE || kind == CHECK_TIMER || kind == CHECK_REFUSAL)
+        if (kind == CHECK_LEDGER_LEASE || kind == CHECK_TIMER || kind == CHECK_REFUSAL || kind == CHECK_STATUS)
             continue; /* below, and in check_change_test */
         if (check_counts(c->check)[kind] == 0)
             printf("never compared: %s\n", check_kind_text((enum check_kind)kind));
@@ -596,6 +596,43 @@ TEST(a_history_out_of_order_is_caught)
     EXPECT(!check_result(c->check)->failed);
     check_finish(c->check, true);
     EXPECT_CAUGHT(c, CHECK_LINEAR);
+}
+
+static bool status_passes(struct node_status status, uint32_t bytes)
+{
+    struct cluster *c = cluster_new();
+    const struct reply reply = {
+        .status = REPLY_OK,
+        .value = { .bytes = (const uint8_t *)&status, .count = bytes },
+    };
+    check_status(c->check, &reply);
+    EXPECT(check_counts(c->check)[CHECK_STATUS] > 0);
+    const bool passes = !check_result(c->check)->failed;
+    cluster_free(c);
+    return passes;
+}
+
+TEST(a_status_that_says_more_than_can_be_fails)
+{
+    const uint32_t bytes = sizeof(struct node_status);
+    const struct node_status honest = { .node_id = 1, .wal_bytes_max = 10, .store_bytes_max = 10 };
+    struct node_status status = honest;
+    EXPECT(status_passes(status, bytes));
+    EXPECT(!status_passes(status, bytes - 1));
+    status.members = 1;
+    EXPECT(!status_passes(status, bytes));
+    status = honest;
+    status.commit_index = 1000;
+    EXPECT(!status_passes(status, bytes));
+    status = honest;
+    status.applied_index = 1000;
+    EXPECT(!status_passes(status, bytes));
+    status = honest;
+    status.wal_bytes_used = 11;
+    EXPECT(!status_passes(status, bytes));
+    status = honest;
+    status.store_bytes_used = 11;
+    EXPECT(!status_passes(status, bytes));
 }
 
 TEST_MAIN()

@@ -50,7 +50,17 @@ TEST(what_is_wrong_with_an_option_is_said)
     result = RUN("raftsim", "explore", "--timeouts");
     expect(&result, 2, "--timeouts: its value is missing");
     result = RUN("raftsim", "explore", "--timeouts", "x");
-    expect(&result, 2, "--timeouts x: not a valid value");
+    expect(&result, 2, "--timeouts x: not a number that it can take");
+    result = RUN("raftsim", "explore", "--eager=1");
+    expect(&result, 2, "--eager: takes no value");
+    result = RUN("raftsim", "explore", "--ops=1", "--quiet");
+    EXPECT_EQUAL(result.status, 0);
+    result = RUN("raftsim", "run", "--jobs", "100000");
+    expect(&result, 2, "a number of processes, 1 to 64");
+    result = RUN("raftsim", "shrink", "-5");
+    expect(&result, 2, "unknown option");
+    result = RUN("raftsim", "shrink", "0x10", "--quiet");
+    EXPECT_EQUAL(result.status, 9); /* a seed, and it passes */
     process_end();
 }
 
