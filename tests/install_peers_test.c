@@ -466,6 +466,18 @@ static bool nothing_confirmed_to_it(struct cluster *cluster, uint32_t from, uint
     return header.type != FRAME_APPEND_RESPONSE || to != commit_listener;
 }
 
+/* A page of its checkpoint, in memory and on its disk, as the scrub would find it. */
+static void lose_page(struct cluster *cluster, uint32_t slot)
+{
+    struct node *node = node_at(cluster, slot);
+    uint32_t page = 1;
+    while (map_entry_const(node->replica, 0, page)->block == 0 || checkpoint_page_dirty(node->replica, page))
+        page++;
+    rot_page(cluster, slot, page);
+    page_raw(node->replica, page)[17] ^= 4;
+    store_lose(node->replica, &node->output, page);
+}
+
 /* The leader and a client's request, with a marker behind its entry in the log. Before these are committed the leader
  * finds a page wrong, in memory and on its disk; and what it gets for that is the checkpoint of that marker. */
 static uint32_t skip(struct cluster *cluster, const struct request *request)
@@ -481,12 +493,7 @@ static uint32_t skip(struct cluster *cluster, const struct request *request)
     cluster_settle(cluster);
     const uint64_t marker = node->replica->marker_index;
     EXPECT(node->replica->applied < entry && entry < marker && checkpoint_is_idle(node->replica));
-    uint32_t page = 1;
-    while (map_entry_const(node->replica, 0, page)->block == 0 || checkpoint_page_dirty(node->replica, page))
-        page++;
-    rot_page(cluster, leader, page);
-    page_raw(node->replica, page)[17] ^= 4;
-    store_lose(node->replica, &node->output, page);
+    lose_page(cluster, leader);
     cluster->hook = no_answers_to_it;
     for (uint32_t tries = 0; tries < 100 && checkpoint_index(cluster, other) < marker; tries++)
         cluster_run(cluster, 1 * MS);
@@ -515,12 +522,7 @@ TEST(who_lost_a_page_shows_nothing_that_is_older_than_what_it_has_shown)
     struct node *node = node_at(cluster, slot);
     const uint64_t applied = node->replica->applied;
     EXPECT(applied > checkpoint_index(cluster, slot) + 5);
-    uint32_t page = 1;
-    while (map_entry_const(node->replica, 0, page)->block == 0 || checkpoint_page_dirty(node->replica, page))
-        page++;
-    rot_page(cluster, slot, page);
-    page_raw(node->replica, page)[17] ^= 4;
-    store_lose(node->replica, &node->output, page);
+    lose_page(cluster, slot);
     for (uint64_t turn = 0; turn < 100000 && !store_is_ready(node->replica); turn++)
         if (!cluster_step(cluster, slot) && !cluster_step(cluster, (slot + 1) % NODES)
             && !cluster_step(cluster, (slot + 2) % NODES))
