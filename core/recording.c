@@ -126,29 +126,37 @@ uint32_t recording_bytes(const struct input *input, uint8_t form)
     return record_bytes(form != 0 ? 0 : input->bytes.count);
 }
 
-/* With its bytes, if they are stored. */
-static uint32_t stored_bytes(const struct recording_record *record)
+/* Are there bytes behind it? */
+static bool record_is_stored(const struct recording_record *record)
 {
-    return record_bytes((record->flags & (RECORDING_MEMORY | RECORDING_ZERO)) != 0 ? 0 : record->bytes);
+    return record->bytes > 0 && (record->flags & (RECORDING_MEMORY | RECORDING_ZERO)) == 0;
 }
 
-static uint64_t record_checksum(const uint8_t *record, uint32_t count, const struct recording_place *place)
+static uint32_t stored_bytes(const struct recording_record *record)
+{
+    return record_bytes(record_is_stored(record) ? record->bytes : 0);
+}
+
+/* Of the bytes first, where they come from: most have just been read there, and what was written a moment ago is read
+ * slowly. */
+static uint64_t record_checksum(const struct recording_record *record, const uint8_t *bytes,
+                                const struct recording_place *place)
 {
     const uint32_t start = offsetof(struct recording_record, digest);
-    return checksum64(record + start, count - start, place_seed(place));
+    const uint64_t content = record_is_stored(record) ? checksum64(bytes, record->bytes, 0) : 0;
+    return checksum64((const uint8_t *)record + start, sizeof *record - start, content ^ place_seed(place));
 }
 
 static uint32_t record_seal(struct recording_record *record, const uint8_t *bytes, const struct recording_place *place,
                             uint8_t *to)
 {
     const uint32_t count = stored_bytes(record);
+    record->checksum = record_checksum(record, bytes, place);
     memcpy(to, record, sizeof *record);
-    if (bytes != NULL && count > sizeof *record) {
+    if (bytes != NULL && record_is_stored(record)) {
         memset(to + count - 8, 0, 8);
         memcpy(to + sizeof *record, bytes, record->bytes);
     }
-    record->checksum = record_checksum(to, count, place);
-    memcpy(to, &record->checksum, sizeof record->checksum);
     return count;
 }
 
@@ -193,7 +201,7 @@ uint32_t recording_decode(struct slice bytes, const struct recording_place *plac
         return 0;
     memcpy(&record, bytes.bytes, sizeof record);
     if (!record_valid(&record) || stored_bytes(&record) > bytes.count
-        || record.checksum != record_checksum(bytes.bytes, stored_bytes(&record), place))
+        || record.checksum != record_checksum(&record, bytes.bytes + sizeof record, place))
         return 0;
     *recorded = (struct recorded){
         .digest = record.digest,

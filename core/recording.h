@@ -33,7 +33,7 @@
 #define RECORDING_DIGEST_START 0x5752454347494455ULL
 
 enum {
-    RECORDING_VERSION = 2,
+    RECORDING_VERSION = 3,
     RECORDING_BLOCK_BYTES = 4096, /* of the region, and of what is written at once */
     RECORDING_CHUNK_BYTES = 1 << 20,
     RECORDING_HEADER_BYTES = 4096,
@@ -69,7 +69,7 @@ enum { RECORDING_MORE = 1, RECORDING_MEMORY = 2, RECORDING_ZERO = 4 };
 
 /* Followed by the bytes of the input, padded to 8, unless they need not be stored. */
 struct recording_record {
-    uint64_t checksum; /* of all behind it, with the bytes and their padding */
+    uint64_t checksum; /* of all behind it but the padding, seeded with the checksum of the bytes */
     uint64_t digest;   /* of all outputs before this input */
     uint64_t now_ns;
     uint64_t arrived_ns;

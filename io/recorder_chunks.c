@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 8 };
 /* Written at once: a batch of the log waits no longer for the disk that they share; and when much waits to be written,
  * fewer calls cost less than those batches do. */
-enum { PIECE_BYTES = 64 << 10, PIECE_BYTES_BUSY = 256 << 10, CHUNKS_BUSY = 3 };
+enum { PIECE_BYTES = 256 << 10, PIECE_BYTES_BUSY = RECORDING_CHUNK_BYTES, CHUNKS_BUSY = 3 };
+/* Of the thread. Clients wait for a turn of the loop, and nobody for a write of this thread; but it must keep up. */
+enum { THREAD_NICE = 10 };
 /* Memory in pieces that the kernel need not look up page by page for each write. */
 enum { HUGE_PAGE_BYTES = 2 << 20, MAPPING_BYTES = CHUNKS * RECORDING_CHUNK_BYTES + HUGE_PAGE_BYTES };
 
@@ -143,6 +146,7 @@ static void *thread_run(void *argument)
     struct recorder_chunks *chunks = argument;
     bool last = false, busy = false;
     uint32_t slot;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE); /* best effort */
     while ((slot = thread_next(chunks, &last, &busy)) != NONE) {
         const uint32_t start = atomic_load(&chunks->all[slot].written);
         const uint32_t end = atomic_load(&chunks->all[slot].filled);
@@ -264,7 +268,8 @@ uint8_t *chunks_room(struct recorder_chunks *chunks)
 void chunks_add(struct recorder_chunks *chunks, uint32_t bytes)
 {
     ASSERT(bytes <= chunks_left(chunks));
-    atomic_fetch_add_explicit(&chunks->all[chunks->open].filled, bytes, memory_order_release);
+    /* Nobody else adds: no locked instruction, which would wait until all of the record is in the cache. */
+    atomic_store_explicit(&chunks->all[chunks->open].filled, chunks_filled(chunks) + bytes, memory_order_release);
 }
 
 bool chunks_idle(const struct recorder_chunks *chunks)
