@@ -153,7 +153,7 @@ static uint32_t record_seal(struct recording_record *record, const uint8_t *byte
     const uint32_t count = stored_bytes(record);
     record->checksum = record_checksum(record, bytes, place);
     memcpy(to, record, sizeof *record);
-    if (bytes != NULL && record_is_stored(record)) {
+    if (record_is_stored(record)) {
         memset(to + count - 8, 0, 8);
         memcpy(to + sizeof *record, bytes, record->bytes);
     }
@@ -180,7 +180,7 @@ uint32_t recording_encode_mark(uint8_t kind, uint64_t digest, const struct recor
 {
     struct recording_record record = { .digest = digest, .kind = kind };
     ASSERT(kind == RECORDING_PAD || kind == RECORDING_END);
-    return record_seal(&record, NULL, place, to);
+    return record_seal(&record, to, place, to); /* it has no bytes */
 }
 
 static bool record_valid(const struct recording_record *record)
@@ -194,6 +194,14 @@ static bool record_valid(const struct recording_record *record)
            && (record->flags & unstored) != unstored && record->bytes <= RECORDING_CHUNK_BYTES;
 }
 
+/* No checksum covers it. */
+static bool padding_is_zero(const struct recording_record *record, const uint8_t *bytes)
+{
+    if (!record_is_stored(record) || record->bytes % 8 == 0)
+        return true;
+    return bytes_are_zero(bytes + sizeof *record + record->bytes, 8 - record->bytes % 8);
+}
+
 uint32_t recording_decode(struct slice bytes, const struct recording_place *place, struct recorded *recorded)
 {
     struct recording_record record;
@@ -201,7 +209,8 @@ uint32_t recording_decode(struct slice bytes, const struct recording_place *plac
         return 0;
     memcpy(&record, bytes.bytes, sizeof record);
     if (!record_valid(&record) || stored_bytes(&record) > bytes.count
-        || record.checksum != record_checksum(&record, bytes.bytes + sizeof record, place))
+        || record.checksum != record_checksum(&record, bytes.bytes + sizeof record, place)
+        || !padding_is_zero(&record, bytes.bytes))
         return 0;
     *recorded = (struct recorded){
         .digest = record.digest,

@@ -67,9 +67,9 @@ enum { RECORDING_PAD = 64, RECORDING_END };
  */
 enum { RECORDING_MORE = 1, RECORDING_MEMORY = 2, RECORDING_ZERO = 4 };
 
-/* Followed by the bytes of the input, padded to 8, unless they need not be stored. */
+/* Followed by the bytes of the input, padded to 8 with zeros, unless they need not be stored. */
 struct recording_record {
-    uint64_t checksum; /* of all behind it but the padding, seeded with the checksum of the bytes */
+    uint64_t checksum; /* of the head behind it, seeded with its place and the checksum of the bytes */
     uint64_t digest;   /* of all outputs before this input */
     uint64_t now_ns;
     uint64_t arrived_ns;

@@ -6,7 +6,7 @@
  *
  * The loop copies each input into a chunk of memory before the step, and never waits: a thread writes chunks to the
  * file, what is new in the open one every RECORDER_PERIOD_NS. A crash of the process (a failed assertion, a signal)
- * writes what is left from its signal handler; a kill -9 loses what is younger than that period.
+ * writes what is left from its signal handler; a kill -9 loses what the thread has not come to, about a period.
  *
  * When a half of the file is full, the loop forks: the child has the region as it is at that moment, and writes it as
  * the anchor of the next segment while the loop goes on (recorder_anchor.c). What that costs the loop is the copy of

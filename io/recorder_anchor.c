@@ -14,14 +14,13 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../core/checksum.h"
 
-enum { PAGEMAP_ENTRIES = 512, NICE = 10 };
+enum { PAGEMAP_ENTRIES = 512, NICER = 10 };
 /* In memory, or swapped out: Documentation/admin-guide/mm/pagemap.rst. */
 #define PAGEMAP_USED (3ULL << 62)
 /* A chunk that is written at once leaves the disk to the log for so long: as fast as a checkpoint, about. */
@@ -166,7 +165,7 @@ enum anchor_status recorder_anchor_write(const struct recorder_anchor *anchor)
     /* What the child keeps open stays locked, and stays bound. */
     close_range(3, (unsigned)anchor->fd - 1, 0);
     close_range((unsigned)anchor->fd + 1, ~0U, 0);
-    setpriority(PRIO_PROCESS, 0, NICE);
+    (void)nice(NICER);
     writer.anchor = anchor;
     writer.pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     writer.pieces[0] = (struct iovec){ .iov_base = &writer.header, .iov_len = sizeof writer.header };

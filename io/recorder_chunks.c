@@ -11,15 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 8 };
 /* Written at once: a batch of the log waits no longer for the disk that they share; and when much waits to be written,
  * fewer calls cost less than those batches do. */
 enum { PIECE_BYTES = 256 << 10, PIECE_BYTES_BUSY = RECORDING_CHUNK_BYTES, CHUNKS_BUSY = 3 };
-/* Of the thread. Clients wait for a turn of the loop, and nobody for a write of this thread; but it must keep up. */
-enum { THREAD_NICE = 10 };
+/* The thread gives way to the loop by that: clients wait for the loop. It needs a tenth of a core at most. */
+enum { THREAD_NICER = 5 };
 /* Memory in pieces that the kernel need not look up page by page for each write. */
 enum { HUGE_PAGE_BYTES = 2 << 20, MAPPING_BYTES = CHUNKS * RECORDING_CHUNK_BYTES + HUGE_PAGE_BYTES };
 
@@ -146,7 +145,7 @@ static void *thread_run(void *argument)
     struct recorder_chunks *chunks = argument;
     bool last = false, busy = false;
     uint32_t slot;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE); /* best effort */
+    (void)nice(THREAD_NICER); /* of this thread alone, on Linux */
     while ((slot = thread_next(chunks, &last, &busy)) != NONE) {
         const uint32_t start = atomic_load(&chunks->all[slot].written);
         const uint32_t end = atomic_load(&chunks->all[slot].filled);
@@ -282,10 +281,11 @@ bool chunks_idle(const struct recorder_chunks *chunks)
 
 int chunks_turn(struct recorder_chunks *chunks)
 {
-    pthread_mutex_lock(&chunks->mutex);
-    if (chunks->asleep && chunks->open != NONE
-        && atomic_load(&chunks->all[chunks->open].filled) > atomic_load(&chunks->all[chunks->open].written))
-        pthread_cond_signal(&chunks->wake);
-    pthread_mutex_unlock(&chunks->mutex);
+    if (pthread_mutex_trylock(&chunks->mutex) == 0) { /* else it is awake, and need not be waited for */
+        if (chunks->asleep && chunks->open != NONE
+            && atomic_load(&chunks->all[chunks->open].filled) > atomic_load(&chunks->all[chunks->open].written))
+            pthread_cond_signal(&chunks->wake);
+        pthread_mutex_unlock(&chunks->mutex);
+    }
     return atomic_load(&chunks->error);
 }

@@ -1,7 +1,7 @@
 /* Fuzzer of recordings: any bytes as a record, as a header, as a trailer, and a whole file whose records are taken from
  * the input, with checksums that hold as often as not.
  *
- * Decoders must be total: no read beyond the bytes, no assertion, and what was decoded encodes to the same bytes. A
+ * Decoders must be total: no read beyond the bytes, no assertion, and what was decoded encodes to as many bytes. A
  * file must come to an end: same, different or broken.
  *
  * The records of a file that hold are those of a life that was lived, with damages of what no checksum keeps: bytes

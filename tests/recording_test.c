@@ -316,14 +316,33 @@ TEST(whatever_is_flipped_ends_before_it_and_is_damage_unless_it_was_the_last)
         EXPECT(header || at >= last || (view.damage.offset <= at && view.damage.step == view.steps));
         tape->file[at] ^= 0x10;
     }
-    /* What another lap left is not a record: the seed is another one. */
-    struct recorded recorded;
-    const struct recording_place place = { LIFE, 0, RECORDING_HEADER_BYTES };
-    const struct recording_place later = { LIFE, 2, RECORDING_HEADER_BYTES };
-    const struct slice first = { tape->file + RECORDING_HEADER_BYTES, 4096 };
-    EXPECT_EQUAL(recording_decode(first, &place, &recorded), sizeof(struct recording_record));
-    EXPECT_EQUAL(recording_decode(first, &later, &recorded), 0);
     recorded_free(node);
+}
+
+TEST(every_bit_of_a_record_counts_and_so_does_its_place)
+{
+    static uint8_t record[4096];
+    const uint8_t content[13] = "thirteen byte";
+    struct recorded recorded;
+    for (uint32_t count = 0; count <= sizeof content; count++) {
+        const struct recording_place place = { LIFE, 3, RECORDING_HEADER_BYTES + 64 };
+        const struct recording_place others[] = { { LIFE + 1, 3, place.offset },
+                                                  { LIFE, 5, place.offset },
+                                                  { LIFE, 3, place.offset + 8 } };
+        const struct input input = { .kind = INPUT_PEER_FRAME, .now_ns = 7, .bytes = { content, count } };
+        const uint32_t bytes = recording_encode(&input, 0, 9, &place, record);
+        EXPECT_EQUAL(bytes, sizeof(struct recording_record) + (count + 7) / 8 * 8);
+        const struct slice all = { record, bytes };
+        EXPECT_EQUAL(recording_decode(all, &place, &recorded), bytes);
+        EXPECT(recorded.input.bytes.count == count && memcmp(recorded.input.bytes.bytes, content, count) == 0);
+        for (size_t slot = 0; slot < ARRAY_COUNT(others); slot++)
+            EXPECT_EQUAL(recording_decode(all, &others[slot], &recorded), 0);
+        for (uint32_t bit = 0; bit < 8 * bytes; bit++) {
+            record[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            EXPECT_EQUAL(recording_decode(all, &place, &recorded), 0);
+            record[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+    }
 }
 
 /* Everything behind `at` is zero, as on a disk that was not written any more. */
