@@ -398,10 +398,11 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
             return usage_error(argv[optind - 1], "its value is missing");
         if (key == '?' || slot < 0)
             return usage_error(argv[optind - 1], "unknown option");
-        char name[32];
+        char name[32], dashed[32];
         snprintf(name, sizeof name, " %s ", option_table[slot].name);
+        snprintf(dashed, sizeof dashed, "--%s", option_table[slot].name);
         if (strstr(allowed, name) == NULL)
-            return usage_error(argv[optind - 1], "not an option of this command");
+            return usage_error(dashed, "not an option of this command");
         if (!option_set(options, key, optarg))
             return value_error(option_table[slot].name, key, optarg != NULL ? optarg : "nothing");
         slot = -1;

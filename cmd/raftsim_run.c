@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -289,10 +290,20 @@ static int find_commit(struct options *options)
     return 0;
 }
 
+/* False: errno says why not. */
+static bool is_directory(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return false;
+    errno = ENOTDIR;
+    return S_ISDIR(status.st_mode);
+}
+
 int raftsim_run(struct options *options)
 {
     static struct report report;
-    if (access(options->trace_dir, W_OK) != 0) {
+    if (!is_directory(options->trace_dir) || access(options->trace_dir, W_OK) != 0) {
         fprintf(stderr, "raftsim: --trace-dir %s: %s\n", options->trace_dir, strerror(errno));
         return EXIT_USAGE;
     }

@@ -142,7 +142,16 @@ void playback_no_segments(const struct playback_source *source, char error[PLAYB
 {
     uint8_t block[RECORDING_HEADER_BYTES];
     struct recording_header header;
-    if (source->bytes < sizeof block)
+    uint64_t magic = 0;
+    uint32_t version = RECORDING_VERSION;
+    if (source_read(source, 0, block, sizeof block)) {
+        memcpy(&magic, block, sizeof magic);
+        memcpy(&version, block + offsetof(struct recording_header, version), sizeof version);
+    }
+    if (magic == RECORDING_MAGIC && version != RECORDING_VERSION && version != 0)
+        snprintf(error, PLAYBACK_ERROR_BYTES, "a recording of version %" PRIu32 ", and this program reads version %d",
+                 version, RECORDING_VERSION);
+    else if (source->bytes < sizeof block)
         snprintf(error, PLAYBACK_ERROR_BYTES, "its %" PRIu64 " bytes are only the beginning of a recording",
                  source->bytes);
     else if (source_read(source, 0, block, sizeof block)
@@ -151,9 +160,7 @@ void playback_no_segments(const struct playback_source *source, char error[PLAYB
         snprintf(error, PLAYBACK_ERROR_BYTES, "it has %" PRIu64 " bytes, and had %" PRIu64 ": it is not all there",
                  source->bytes, 2 * header.half_bytes);
     else
-        snprintf(error, PLAYBACK_ERROR_BYTES,
-                 "not a recording of version %d, or nothing was recorded yet, or it is damaged at its beginning",
-                 RECORDING_VERSION);
+        snprintf(error, PLAYBACK_ERROR_BYTES, "nothing was recorded yet, or it is damaged at its beginning");
 }
 
 static uint64_t segment_offset(const struct recording_header *header)

@@ -68,8 +68,14 @@ enum trace_loaded trace_load(struct trace *trace, const char *path)
     const int error = errno;
     fclose(file);
     if (text == NULL)
-        return complain(path, strerror(error)), TRACE_UNREADABLE;
-    const bool good = trace_parse(trace, text, bytes, &line, &cause);
+        return complain(path, error == EFBIG ? "too large for a trace" : strerror(error)), TRACE_UNREADABLE;
+    bool good = trace_parse(trace, text, bytes, &line, &cause);
+    if (good && text[bytes - 1] != '\n') { /* half a decision may read like a whole one */
+        cause = "cut off: the last line has no end";
+        for (size_t at = 0; at < bytes; at++)
+            line += text[at] == '\n';
+        good = false;
+    }
     if (!good)
         complain_line(path, line, cause, text, bytes);
     free(text);

@@ -169,13 +169,35 @@ TEST(strictly_a_decision_that_nothing_asks_for_is_a_difference)
     process_end();
 }
 
+TEST(where_traces_would_go_is_looked_at_before_the_work)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    write_text("file", "", path);
+    struct process_result result = RUN("raftsim", "run", "--count", "1", "--trace-dir", path);
+    expect(&result, 2, "Not a directory");
+    result = RUN("raftsim", "explore", "--ops", "1", "--trace", "/no/such/directory/t");
+    expect(&result, 2, "--trace /no/such/directory/t: No such file or directory");
+    process_end();
+}
+
+TEST(a_trace_that_was_cut_off_is_refused)
+{
+    char path[PATH_BYTES];
+    process_begin();
+    write_text("cut.trace", "raftsim-trace 2\nseed 1\nsteps 1", path); /* 14, say */
+    struct process_result result = RUN("raftsim", "replay", path);
+    expect(&result, 2, "cut.trace:3: cut off: the last line has no end: 'steps 1'");
+    process_end();
+}
+
 TEST(options_may_stand_behind_files)
 {
     char path[PATH_BYTES];
     process_begin();
     write_text("run.jsonl", "{\"type\":\"totals\",\"schedules\":1}\n", path);
     struct process_result result = RUN("raftsim", "merge", path, "--seed", "1");
-    expect(&result, 2, "not an option of this command");
+    expect(&result, 2, "--seed: not an option of this command");
     result = RUN("raftsim", "merge", path, "--json");
     expect(&result, 2, "run.jsonl:1: a line of type \"totals\" that makes no sense");
     process_end();
