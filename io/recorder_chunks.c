@@ -18,7 +18,7 @@ enum { CHUNKS = 64, NONE = CHUNKS, CHUNKS_USUAL = 8 };
  * fewer calls cost less than those batches do. */
 enum { PIECE_BYTES = 256 << 10, PIECE_BYTES_BUSY = RECORDING_CHUNK_BYTES, CHUNKS_BUSY = 3 };
 /* The thread gives way to the loop by that: clients wait for the loop. It needs a tenth of a core at most. */
-enum { THREAD_NICER = 5 };
+enum { THREAD_NICER = 10 };
 /* Memory in pieces that the kernel need not look up page by page for each write. */
 enum { HUGE_PAGE_BYTES = 2 << 20, MAPPING_BYTES = CHUNKS * RECORDING_CHUNK_BYTES + HUGE_PAGE_BYTES };
 
