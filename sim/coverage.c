@@ -76,6 +76,8 @@ static const char *const fault_texts[FAULT_KINDS] = {
     [FAULT_LATE_REPLY] = "late_reply",
     [FAULT_BATCH] = "batch",
     [FAULT_HEDGE] = "hedge",
+    [FAULT_CROWD] = "crowd",
+    [FAULT_OUTPUT_FULL] = "output_full",
     [FAULT_RETRY] = "retry",
     [FAULT_ABANDON] = "abandon",
     [FAULT_MALFORMED_REQUEST] = "malformed_request",
@@ -182,7 +184,8 @@ static uint64_t fault_schedules_min(enum fault_kind kind)
     const bool rare = (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
                       || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN
                       || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE
-                      || kind == FAULT_DUPLICATE_LATE || (kind >= FAULT_MEMBERS_FIRST && kind <= FAULT_MEMBERS_LAST);
+                      || kind == FAULT_OUTPUT_FULL || kind == FAULT_DUPLICATE_LATE
+                      || (kind >= FAULT_MEMBERS_FIRST && kind <= FAULT_MEMBERS_LAST);
     return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 

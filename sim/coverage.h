@@ -86,6 +86,8 @@ enum fault_kind {
     FAULT_LATE_REPLY,  /* and its answer, from a lease that is over by now, is not sent */
     FAULT_BATCH,       /* inputs fed with `more` */
     FAULT_HEDGE,       /* the same request sent to two nodes */
+    FAULT_CROWD,       /* ... many times to one */
+    FAULT_OUTPUT_FULL, /* a step has emitted as many effects as there may be in one output */
     FAULT_RETRY,
     FAULT_ABANDON,           /* a client goes on without an answer */
     FAULT_MALFORMED_REQUEST, /* over a limit, or not a request at all */

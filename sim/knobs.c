@@ -52,6 +52,7 @@ static const struct knob knobs[] = {
     ONE("think", think_ns, KNOB_TIME),
     ONE("patience", patience_ns, KNOB_TIME),
     ONE("attempts", attempts_max, KNOB_COUNT),
+    ONE("copies", copies, KNOB_COUNT),
     LIMIT(block_bytes),
     LIMIT(superblock_stride_blocks),
     LIMIT(wal_header_blocks),
@@ -143,7 +144,7 @@ void knobs_default(struct swarm *swarm)
     memset(swarm, 0, sizeof *swarm);
     swarm->faults = true;
     swarm->node_count = swarm->member_count = 3;
-    swarm->client_count = swarm->key_count = 1;
+    swarm->client_count = swarm->key_count = swarm->copies = 1;
     swarm->inputs_max = 2000;
     swarm->safety_ns = 2000ULL * MS;
     swarm->limits = limits_tiny;
@@ -262,7 +263,9 @@ const char *knobs_problem(const struct swarm *swarm)
         return "members are nodes, one at least";
     if (swarm->client_count == 0 || swarm->client_count > CLIENTS_MAX || swarm->key_count == 0
         || swarm->key_count > KEYS_MAX)
-        return "there are 1 to 8 clients and 1 to 4 keys";
+        return "there are 1 to 8 clients and 1 to 32 keys";
+    if (swarm->copies == 0 || swarm->copies > COPIES_MAX)
+        return "there are 1 to 24 copies of a request";
     const char *problem = nodes_problem(swarm);
     if (problem == NULL)
         problem = times_problem(swarm);

@@ -137,9 +137,12 @@ static void draw_shape(struct swarm *swarm, const struct draw *draw)
         ticket -= percents[i];
     }
     swarm->client_count = 1 + (uint32_t)draw_below(draw, CLIENTS_MAX);
-    swarm->key_count = 1 + (uint32_t)draw_below(draw, KEYS_MAX);
+    swarm->key_count = 1 + (uint32_t)draw_below(draw, KEYS_FEW);
     swarm->inputs_max = draw_octave(draw, 100, 2000);
     swarm->member_count = swarm->node_count;
+    /* Clients that meet at few keys see most; but few keys make a tree of few nodes. */
+    if (draw_percent(draw, 10))
+        swarm->key_count = 1 + KEYS_FEW + (uint32_t)draw_below(draw, KEYS_MAX - KEYS_FEW);
     draw_spares(swarm, &(struct draw){ .swarm = swarm, .choose = draw->choose, .group = GROUP_MEMBERS });
 }
 
@@ -242,6 +245,10 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(inflight_bytes_max, 64, 512, 1024, 4096);
     if (swarm->family == PROFILE_ELECTION)
         KNOB(append_entries_max, 1, 1, 1, 2);
+    if (swarm->key_count > KEYS_FEW) { /* nodes that cells of very different sizes share */
+        KNOB(page_bytes, 256, 512, 1024, 1024);
+        KNOB(key_bytes_max, 16, 60, 120, 200);
+    }
     /* All of a store in one to eight election timeouts. */
     const uint64_t data_bytes = limits_data_bytes(&swarm->limits);
     const uint64_t rate = data_bytes * (1000000000 / 1024) / swarm->configs[0].election_timeout_ns;
@@ -443,6 +450,20 @@ static void draw_process(struct swarm *swarm, const struct draw *draw)
     swarm->backlog = draw_rate(draw, 5000, 250000);
 }
 
+/* So many answers fall due at once that a step cannot give them all. */
+static void draw_crowd(struct swarm *swarm, const struct draw *draw)
+{
+    swarm->copies = 1;
+    if (!draw_percent(draw, 6) || !swarm->faults)
+        return;
+    swarm->copies = COPIES_MAX / 2 + (uint32_t)draw_below(draw, COPIES_MAX / 2 + 1);
+    swarm->client_count = CLIENTS_MAX;
+    KNOB(pending_writes_max, 16, 32, 64, 64);
+    KNOB(pending_reads_max, 16, 32, 64, 64);
+    KNOB(effects_max, 28, 28, 28, 32);
+    KNOB(apply_per_step_max, 16, 32, 64, 64);
+}
+
 static void draw_client(struct swarm *swarm, const struct draw *draw)
 {
     const uint64_t election_ns = swarm->configs[0].election_timeout_ns;
@@ -469,6 +490,7 @@ static void draw_client(struct swarm *swarm, const struct draw *draw)
     swarm->deadlines = draw_percent(draw, 50) ? (uint32_t)draw_octave(draw, 50000, 900000) : 0;
     const uint64_t overload_ns = draw_octave(draw, election_ns, 8 * election_ns);
     swarm->overload_ns = draw_percent(draw, 30) ? overload_ns : 0;
+    draw_crowd(swarm, draw);
 }
 
 /* PCT: paces over ten octaves instead of priorities, and a depth of 2 to 4 (pct.h). */
@@ -615,6 +637,8 @@ static void swarm_count_others(const struct swarm *swarm, struct coverage *cover
         [FAULT_LATE_REPLY] = swarm->stale_clock && swarm->node_count > 1,
         [FAULT_BATCH] = swarm->batch,
         [FAULT_HEDGE] = swarm->hedge && swarm->node_count > 1,
+        [FAULT_CROWD] = swarm->copies > 1,
+        [FAULT_OUTPUT_FULL] = swarm->copies > 1,
         [FAULT_RETRY] = swarm->loss,
         [FAULT_ABANDON] = swarm->loss,
         [FAULT_MALFORMED_REQUEST] = swarm->malformed,

@@ -64,7 +64,7 @@ enum nemesis_kind {
     NEMESIS_KINDS,
 };
 
-enum { CLIENTS_MAX = 8, KEYS_MAX = 4, DEMOTIONS_MAX = 3 };
+enum { CLIENTS_MAX = 8, KEYS_FEW = 4, KEYS_MAX = 32, COPIES_MAX = 24, DEMOTIONS_MAX = 3 };
 
 /* Which messages a link loses on top of its usual loss. */
 enum selective_kind {
@@ -161,6 +161,7 @@ struct swarm {
     uint64_t think_ns;
     uint64_t patience_ns;  /* until a client tries again */
     uint32_t attempts_max; /* then it abandons the call */
+    uint32_t copies;       /* of each request to the node that is asked, as if so many clients asked the same */
     uint32_t reads;        /* share of gets */
     uint32_t stale_reads;  /* share of those */
     uint32_t local_reads;  /* share of the others: at the node asked, whoever leads */

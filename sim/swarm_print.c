@@ -117,12 +117,12 @@ void swarm_print(const struct swarm *swarm, FILE *file)
     swarm_print_machine(swarm, file);
     fprintf(file,
             "clients   count=%" PRIu32 " keys=%" PRIu32 " think_ns=%" PRIu64 " patience_ns=%" PRIu64
-            " attempts=%" PRIu32 " reads=%" PRIu32 " stale=%" PRIu32 " txn=%" PRIu32 " malformed=%" PRIu32
-            " hedge=%" PRIu32 " stubborn=%" PRIu32 " register_again=%" PRIu32 " asks=%" PRIu32 " saves=%" PRIu32
-            " transfers=%" PRIu32 " local=%" PRIu32 " bounded=%" PRIu32 " bound_ns=%" PRIu64 " deadlines=%" PRIu32
-            " overload_ns=%" PRIu64 "\n",
+            " attempts=%" PRIu32 " copies=%" PRIu32 " reads=%" PRIu32 " stale=%" PRIu32 " txn=%" PRIu32
+            " malformed=%" PRIu32 " hedge=%" PRIu32 " stubborn=%" PRIu32 " register_again=%" PRIu32 " asks=%" PRIu32
+            " saves=%" PRIu32 " transfers=%" PRIu32 " local=%" PRIu32 " bounded=%" PRIu32 " bound_ns=%" PRIu64
+            " deadlines=%" PRIu32 " overload_ns=%" PRIu64 "\n",
             swarm->client_count, swarm->key_count, swarm->think_ns, swarm->patience_ns, swarm->attempts_max,
-            swarm->reads, swarm->stale_reads, swarm->transactions, swarm->malformed, swarm->hedge, swarm->stubborn,
-            swarm->register_again, swarm->asks, swarm->saves, swarm->transfers, swarm->local_reads, swarm->bounded,
-            swarm->bound_ns, swarm->deadlines, swarm->overload_ns);
+            swarm->copies, swarm->reads, swarm->stale_reads, swarm->transactions, swarm->malformed, swarm->hedge,
+            swarm->stubborn, swarm->register_again, swarm->asks, swarm->saves, swarm->transfers, swarm->local_reads,
+            swarm->bounded, swarm->bound_ns, swarm->deadlines, swarm->overload_ns);
 }

@@ -108,7 +108,12 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     const bool drawn = choose_draws(&scene->choose) && choose(&scene->choose, SITE_CALL_DRAW, slot, 8) == 7;
     const bool anonymous = choose_note(&scene->choose, SITE_ANONYMOUS, drawn, 0) != 0;
     request_encode(&client->request, anonymous ? 0 : swarm->configs[0].cluster_id, workload->frame);
-    client->copies += client_send(workload, scene, network, slot, client_target(client, scene, slot));
+    const uint32_t target = client_target(client, scene, slot);
+    const uint32_t copies = scene->healed ? 1 : swarm->copies;
+    for (uint32_t copy = 0; copy < copies; copy++)
+        client->copies += client_send(workload, scene, network, slot, target);
+    if (copies > 1)
+        coverage_fire(&scene->coverage, FAULT_CROWD);
     const uint32_t other = scene->healed ? 0 : client_hedge(scene, slot);
     if (other != 0) {
         client->copies += client_send(workload, scene, network, slot, (other - 1) % swarm->node_count);

@@ -25,7 +25,7 @@ static uint64_t draw_clause(struct scene *scene, uint32_t client, uint64_t n)
 static struct slice workload_key(struct scene *scene, uint8_t *to, uint32_t slot)
 {
     const uint32_t room = u32_min(scene->swarm.limits.key_bytes_max, CLIENT_KEY_BYTES_MAX);
-    const uint32_t bytes = slot == 0 ? 1 : slot == 1 ? room : 1 + (room - 1) / (slot + 1);
+    const uint32_t bytes = slot == 0 ? 1 : slot % 5 == 1 ? room : 1 + (room - 1) / (slot + 1);
     memset(to, 'k', bytes);
     to[bytes - 1] = (uint8_t)('a' + slot);
     return (struct slice){ .bytes = to, .count = bytes };

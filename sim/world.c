@@ -369,6 +369,8 @@ void world_feed(struct world *world, struct node *node, struct input *input, uin
     world_check_write_failure(world, node, input);
     world_check_scrub(world, node);
     node->deadline_ns = output->deadline_ns;
+    if (output->effect_count == output->effect_max)
+        coverage_fire(&scene->coverage, FAULT_OUTPUT_FULL);
     uint32_t crash_at = UINT32_MAX;
     if (!scene->healed && choose_chance(&scene->choose, SITE_DIE, node->slot, scene->swarm.effect_crash))
         crash_at = (uint32_t)choose(&scene->choose, SITE_DIE_AT, node->slot, output->effect_count + 1);

@@ -724,6 +724,50 @@ TEST(batches_lost_in_a_row_without_any_name_are_known_by_the_terms_on_both_sides
     node_free(node);
 }
 
+/* Entries that were repaired lie a second time behind all others. Lost again they are what they were before; but what
+ * follows them is known, and that nothing else is lost. */
+TEST(repairs_lost_in_a_row_without_any_name_hold_no_entry_of_their_own)
+{
+    enum { BEHIND = 8, NAMES_KEPT = 3 };
+    static const uint32_t lost[] = { 3, 6 };
+    static struct kept_log log;
+    struct name_block newest = { .offset = 0 };
+    struct image_faults faults = { .unreadable = { false } };
+    struct node *node = row_new(&log);
+    const struct limits *limits = &node->limits;
+    for (uint32_t i = 0; i < ARRAY_COUNT(lost); i++)
+        memset(node->image + wal_body_offset(limits) + lost[i] * BLOCK, 0x5a, BLOCK);
+    EXPECT_EQUAL(image_boot(node, &faults).damaged, ARRAY_COUNT(lost));
+    const uint64_t repairs = node->replica->wal.tail;
+    for (uint32_t i = 0; i < ARRAY_COUNT(lost); i++) {
+        const struct log_id prev = log_id_at(node, lost[i] * ENTRIES);
+        send_suffix(node, &(struct suffix){ prev, 1, SHORT_BODY_BYTES, (uint8_t)lost[i] }, 1);
+        node_settle(node);
+    }
+    EXPECT_EQUAL(node_view(node).first_faulty, 0);
+    const uint64_t behind = node->replica->wal.tail;
+    EXPECT_EQUAL(behind - repairs, ARRAY_COUNT(lost) * BLOCK);
+    for (uint32_t i = 0; i < BEHIND; i++)
+        past_add(node, ENTRY_COMMAND, (uint8_t)i, false, &newest);
+    kept_log_read(node, &log);
+    const uint64_t names = node->replica->wal.name_sequence;
+    node_crash(node);
+
+    memset(node->image + wal_body_offset(limits) + repairs, 0x5a, behind - repairs);
+    for (uint64_t i = NAMES_KEPT; i < limits->wal_header_blocks; i++)
+        memset(node->image + wal_header_offset(limits) + (names - i) % limits->wal_header_blocks * BLOCK, 0x5a, BLOCK);
+    const struct rebirth rebirth = image_boot(node, &faults);
+    EXPECT_EQUAL(rebirth.damaged, ARRAY_COUNT(lost) + 1);
+    EXPECT(!rebirth.abstained && !rebirth.cut);
+    for (uint32_t i = 0; i < ARRAY_COUNT(lost); i++)
+        for (uint32_t at = lost[i] * ENTRIES + 1; at <= (lost[i] + 1) * ENTRIES; at++)
+            log.entries[at] = (struct kept_entry){ .term = log.entries[at].term, .faulty = true };
+    struct kept_log found;
+    kept_log_read(node, &found);
+    EXPECT(kept_log_equal(&found, &log));
+    node_free(node);
+}
+
 /* ---- a head that stays behind ---- */
 
 /* The checkpoint ends inside a damaged batch: what it holds of the log is given up, but the head stays where it was,
