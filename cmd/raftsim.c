@@ -73,7 +73,7 @@ static const char usage_run[] =
     "  --quiet          no progress line\n"
     "\n"
     "A campaign of at least 1000 schedules in which an enabled fault, or with the mixed profile any fault, event or\n"
-    "checker, never happened fails with code 7; rare ones count from 20000 schedules on, three from 500000.\n";
+    "checker, never happened fails with code 7; rare ones count from 20000 schedules on, six from 500000.\n";
 
 static const char usage_merge[] =
     "raftsim merge [options] FILE...: adds up what runs wrote with --jsonl, and judges it as one run\n"
