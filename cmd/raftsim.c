@@ -537,6 +537,8 @@ static const char *replay_stray(const struct options *options, bool is_recording
         return "--strict, --lenient: are for a trace";
     if (options->inputs > 0 && !is_seed)
         return "--inputs: is for a seed";
+    if (options->profile != PROFILE_MIXED && !is_seed)
+        return "--profile: is for a seed";
     return NULL;
 }
 
