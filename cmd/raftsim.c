@@ -667,6 +667,8 @@ static int command(int argc, char **argv)
     }
     if (strcmp(argv[1], "shrink") == 0) {
         code = parse_options(argc - 1, argv + 1, usage_shrink, " profile for output quiet ", WANTS_TARGET, &options);
+        if (code < 0 && options.profile != PROFILE_MIXED && !raftsim_parse_number(options.target, &options.seed))
+            return usage_error(options.target, "--profile: is for a seed");
         return code >= 0 ? code : raftsim_shrink(&options);
     }
     if (strcmp(argv[1], "trace") == 0) {

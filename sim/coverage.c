@@ -179,13 +179,14 @@ void coverage_fire(struct coverage *coverage, enum fault_kind kind)
 /* From how many schedules on none may miss it by chance. */
 static uint64_t fault_schedules_min(enum fault_kind kind)
 {
-    if (kind == FAULT_LATE_REPLY || kind == FAULT_OUTPUT_FULL || kind == FAULT_LEARNER_CAMPAIGNS
-        || kind == FAULT_LEARNER_LEADS)
+    if (kind == FAULT_LATE_REPLY || kind == FAULT_LEARNER_CAMPAIGNS || kind == FAULT_LEARNER_LEADS
+        || kind == FAULT_REMOVED_REVIVED)
         return COVERAGE_SCHEDULES_RAREST;
     const bool rare = (kind >= FAULT_READ_TORN && kind <= FAULT_HARM_SEEN) || kind == FAULT_CRASH_IN_RECOVERY
                       || kind == FAULT_CRASH_IN_LOAD || kind == FAULT_POWER_LOSS_AGAIN
                       || kind == FAULT_POWER_LOSS_IN_EFFECTS || kind == FAULT_WRITE_FULL || kind == FAULT_PAGE_FALSE
-                      || kind == FAULT_DUPLICATE_LATE || (kind >= FAULT_MEMBERS_FIRST && kind <= FAULT_MEMBERS_LAST);
+                      || kind == FAULT_OUTPUT_FULL || kind == FAULT_DUPLICATE_LATE
+                      || (kind >= FAULT_MEMBERS_FIRST && kind <= FAULT_MEMBERS_LAST);
     return rare ? COVERAGE_SCHEDULES_RARE : COVERAGE_SCHEDULES_MIN;
 }
 

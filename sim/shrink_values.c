@@ -32,7 +32,7 @@ static bool shrink_length(struct shrink *shrink)
 bool shrink_shape(struct shrink *shrink)
 {
     static const uint8_t nodes[] = { 1, 2, 3, 4, 5, 6 };
-    static const uint8_t few[] = { 1, 2, 4 };
+    static const uint8_t few[] = { 1, 2, 4, 8, 16 };
     bool smaller = false;
     for (uint32_t i = 0; i < ARRAY_COUNT(nodes) && !shrink_is_over(shrink); i++)
         if (set_count(shrink, "nodes", nodes[i])) {
@@ -42,6 +42,7 @@ bool shrink_shape(struct shrink *shrink)
     for (uint32_t i = 0; i < ARRAY_COUNT(few) && !shrink_is_over(shrink); i++) {
         smaller |= set_count(shrink, "clients", few[i]);
         smaller |= set_count(shrink, "keys", few[i]);
+        smaller |= set_count(shrink, "copies", few[i]);
     }
     return shrink_length(shrink) || smaller;
 }

@@ -206,6 +206,16 @@ static void draw_knob(struct swarm *swarm, const struct draw *draw, uint32_t *kn
 }
 #define KNOB(name, ...) draw_knob(swarm, draw, &swarm->limits.name, &(const uint32_t[4]){ __VA_ARGS__ })
 
+/* Nodes that cells of very different sizes share. A transaction must fit with all its keys. */
+static void draw_keys(struct swarm *swarm, const struct draw *draw)
+{
+    swarm->limits.txn_compares_max = swarm->limits.txn_writes_max = 1;
+    swarm->limits.data_run_bytes_max = u32_max(swarm->limits.data_run_bytes_max, 1024);
+    KNOB(frame_bytes_max, 2048, 2048, 2048, 4096);
+    KNOB(page_bytes, 512, 512, 1024, 1024);
+    KNOB(key_bytes_max, 40, 60, 120, 200);
+}
+
 static void draw_limits(struct swarm *swarm, const struct draw *draw)
 {
     swarm->limits = limits_tiny;
@@ -245,10 +255,8 @@ static void draw_limits(struct swarm *swarm, const struct draw *draw)
     KNOB(inflight_bytes_max, 64, 512, 1024, 4096);
     if (swarm->family == PROFILE_ELECTION)
         KNOB(append_entries_max, 1, 1, 1, 2);
-    if (swarm->key_count > KEYS_FEW) { /* nodes that cells of very different sizes share */
-        KNOB(page_bytes, 256, 512, 1024, 1024);
-        KNOB(key_bytes_max, 16, 60, 120, 200);
-    }
+    if (swarm->key_count > KEYS_FEW)
+        draw_keys(swarm, draw);
     /* All of a store in one to eight election timeouts. */
     const uint64_t data_bytes = limits_data_bytes(&swarm->limits);
     const uint64_t rate = data_bytes * (1000000000 / 1024) / swarm->configs[0].election_timeout_ns;
@@ -454,10 +462,11 @@ static void draw_process(struct swarm *swarm, const struct draw *draw)
 static void draw_crowd(struct swarm *swarm, const struct draw *draw)
 {
     swarm->copies = 1;
-    if (!draw_percent(draw, 6) || !swarm->faults)
+    if (!draw_percent(draw, 5) || !swarm->faults)
         return;
     swarm->copies = COPIES_MAX / 2 + (uint32_t)draw_below(draw, COPIES_MAX / 2 + 1);
     swarm->client_count = CLIENTS_MAX;
+    swarm->inputs_max *= 2;
     KNOB(pending_writes_max, 16, 32, 64, 64);
     KNOB(pending_reads_max, 16, 32, 64, 64);
     KNOB(effects_max, 28, 28, 28, 32);

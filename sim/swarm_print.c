@@ -32,10 +32,12 @@ static void swarm_print_limits(const struct limits *limits, FILE *file)
             limits->wal_retain_blocks, limits->checkpoint_wal_blocks, limits->checkpoint_entries, limits->data_blocks,
             limits->data_run_bytes_max, limits->data_depth, limits->shadow_pages_max, limits->install_kib_per_second);
     fprintf(file,
-            "limits    value_bytes=%" PRIu32 " page_bytes=%" PRIu32 " pages=%" PRIu32 " sessions=%" PRIu32
-            " pending_writes=%" PRIu32 " pending_reads=%" PRIu32 " inflight=%" PRIu32 "/%" PRIu32
-            " append_entries=%" PRIu32 " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
-            limits->value_bytes_max, limits->page_bytes, limits->pages_max, limits->sessions_max,
+            "limits    key_bytes=%" PRIu32 " value_bytes=%" PRIu32 " txn=%" PRIu32 "/%" PRIu32 " frame_bytes=%" PRIu32
+            " page_bytes=%" PRIu32 " pages=%" PRIu32 " sessions=%" PRIu32 " pending_writes=%" PRIu32
+            " pending_reads=%" PRIu32 " inflight=%" PRIu32 "/%" PRIu32 " append_entries=%" PRIu32
+            " append_bytes=%" PRIu32 " apply=%" PRIu32 " effects=%" PRIu32 "\n",
+            limits->key_bytes_max, limits->value_bytes_max, limits->txn_compares_max, limits->txn_writes_max,
+            limits->frame_bytes_max, limits->page_bytes, limits->pages_max, limits->sessions_max,
             limits->pending_writes_max, limits->pending_reads_max, limits->inflight_max, limits->inflight_bytes_max,
             limits->append_entries_max, limits->append_bytes_max, limits->apply_per_step_max, limits->effects_max);
 }

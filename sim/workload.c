@@ -109,7 +109,9 @@ static void client_attempt(struct workload *workload, struct scene *scene, struc
     const bool anonymous = choose_note(&scene->choose, SITE_ANONYMOUS, drawn, 0) != 0;
     request_encode(&client->request, anonymous ? 0 : swarm->configs[0].cluster_id, workload->frame);
     const uint32_t target = client_target(client, scene, slot);
-    const uint32_t copies = scene->healed ? 1 : swarm->copies;
+    /* Sessions by the dozen would only evict each other. */
+    const bool many = !scene->healed && client->request.kind != REQUEST_REGISTER;
+    const uint32_t copies = many ? swarm->copies : 1;
     for (uint32_t copy = 0; copy < copies; copy++)
         client->copies += client_send(workload, scene, network, slot, target);
     if (copies > 1)

@@ -89,6 +89,8 @@ TEST(an_option_of_another_kind_of_life_is_refused)
     expect(&result, 2, "--inputs: is for a seed");
     result = RUN("raftsim", "replay", "/nonexistent/x.trace", "--profile", "disk");
     expect(&result, 2, "--profile: is for a seed");
+    result = RUN("raftsim", "shrink", "/nonexistent/x.trace", "--profile", "disk");
+    expect(&result, 2, "--profile: is for a seed");
     process_end();
 }
 
