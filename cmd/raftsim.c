@@ -419,7 +419,7 @@ static int parse_options(int argc, char **argv, const char *help, const char *al
         return -1;
     }
     if (wanted == WANTS_TARGET)
-        return usage_error(argv[0], "needs a seed, or a file");
+        return usage_error(argv[0], strcmp(argv[0], "trace") == 0 ? "needs a seed" : "needs a seed, or a file");
     if (optind < argc)
         return usage_error(argv[optind], "unexpected argument");
     return -1;
@@ -430,7 +430,7 @@ static bool look_start(struct look *look, const struct options *options)
 {
     char error[LOOK_ERROR_BYTES];
     struct look_options look_options = options->look;
-    look_options.out = stdout;
+    look_options.out = options->json ? stderr : stdout;
     look_options.html = options->html;
     if (look_begin(look, &look_options, error))
         return true;

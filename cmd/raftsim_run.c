@@ -127,6 +127,14 @@ static bool report_wants_small(struct report *report, const struct options *opti
     return true;
 }
 
+/* Also looked at between two traces: a bug may fail schedules faster than their traces are written. */
+static void stop_when_due(const struct report *report, const struct options *options, struct campaign *campaign)
+{
+    const uint64_t spent_ms = now_ms() - report->start_ms;
+    if (raftsim_interrupted() || (options->seconds > 0 && spent_ms >= options->seconds * 1000))
+        campaign_stop(campaign);
+}
+
 /* Each failure once: all as they come, or the first one when the run is over. */
 static void report_failures(struct report *report, const struct options *options, struct campaign *campaign,
                             const struct campaign_progress *progress)
@@ -143,6 +151,7 @@ static void report_failures(struct report *report, const struct options *options
         if (known < report->reported_count)
             continue;
         report->reported[report->reported_count++] = failures[i].number;
+        stop_when_due(report, options, campaign);
         char path[PATH_BYTES];
         trace_path(options, options->seed + failures[i].number, path);
         if (report->jsonl != NULL) /* first: the run may be killed while the trace is shrunk */
@@ -252,8 +261,7 @@ static int run_campaign(const struct options *options, struct report *report)
     for (;;) {
         campaign_poll(campaign, now_ms(), &progress);
         const uint64_t spent_ms = now_ms() - report->start_ms;
-        if (raftsim_interrupted() || (options->seconds > 0 && spent_ms >= options->seconds * 1000))
-            campaign_stop(campaign);
+        stop_when_due(report, options, campaign);
         print_progress(options, &progress, spent_ms);
         report_failures(report, options, campaign, &progress);
         report_totals(report, options, campaign, &progress);

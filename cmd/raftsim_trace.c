@@ -135,7 +135,7 @@ void raftsim_trace_failure(const struct options *options, const struct campaign_
     char to[4096];
     const uint64_t seed = options->seed + failure->number;
     const struct trace_command command = { .path = path, .build = build_id(), .watch = raftsim_watch };
-    if (trace_command_record(&command, seed, options->profile) != VERDICT_LIVED) {
+    if (raftsim_interrupted() || trace_command_record(&command, seed, options->profile) != VERDICT_LIVED) {
         fprintf(stderr, "  replay: %s replay %" PRIu64 " --profile %s --log\n", raftsim_program, seed,
                 profile_text(options->profile));
         return;

@@ -276,10 +276,12 @@ static void html_remember(struct html *html, const struct observed *observed)
         html->arrived = html->completed = 0;
 }
 
-/* The step that follows tells it. */
+/* The step that follows tells it; of nodes that are seen, not of those whom a recorded node talks to. */
 static bool html_defers(struct html *html, const struct observed *observed)
 {
-    if (observed->kind == OBSERVED_ARRIVE && observed->arrive.taken && observed->who < ENDPOINT_CLIENT)
+    if (observed->kind == OBSERVED_START)
+        html->started |= 1u << observed->who;
+    if (observed->kind == OBSERVED_ARRIVE && observed->arrive.taken && (html->started >> observed->who & 1) != 0)
         html->arrived = html->packets[observed->arrive.packet % PACKETS_MAX];
     else if (observed->kind == OBSERVED_DISK_END && !observed->disk.gone)
         html->completed = html->operations[observed->who][observed->disk.slot % 64];

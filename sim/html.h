@@ -67,6 +67,7 @@ struct html {
     uint32_t count;
     uint64_t time_ns;
     uint64_t step;
+    uint32_t started;              /* nodes that have a life here */
     uint32_t arrived;              /* 1 + event: the frame that the next step is fed */
     uint32_t completed;            /* ... the operation */
     uint32_t packets[PACKETS_MAX]; /* 1 + event that sent it */

@@ -63,6 +63,6 @@ struct sketch_estimate sketch_estimate(const struct sketch *sketch)
     uint64_t sightings = sketch->sightings;
     for (; once > UINT64_MAX / 1000000000; once /= 2)
         sightings /= 2;
-    estimate.unseen = sightings > 0 ? once * 1000000000 / sightings : 0;
+    estimate.unseen = sightings > 0 ? once * 1000000000 / sightings : 1000000000; /* all that comes is new */
     return estimate;
 }

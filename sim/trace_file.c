@@ -68,7 +68,8 @@ enum trace_loaded trace_load(struct trace *trace, const char *path)
     const int error = errno;
     fclose(file);
     if (text == NULL)
-        return complain(path, error == EFBIG ? "too large for a trace, and no recording of a node" : strerror(error)),
+        return complain(path, error == EFBIG ? "too large for a trace, and no recording that can be read here"
+                                             : strerror(error)),
                TRACE_UNREADABLE;
     bool good = trace_parse(trace, text, bytes, &line, &cause);
     if (good && text[bytes - 1] != '\n') { /* half a decision may read like a whole one */

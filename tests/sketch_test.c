@@ -19,12 +19,12 @@ TEST(few_kinds_are_counted_exactly)
     EXPECT_EQUAL(estimate.unseen, 334 * 1000000000LL / 1999);
 }
 
-TEST(nothing_seen_estimates_nothing)
+TEST(where_nothing_was_seen_all_that_comes_is_new)
 {
     static const struct sketch sketch;
     const struct sketch_estimate estimate = sketch_estimate(&sketch);
     EXPECT_EQUAL(estimate.kinds, 0);
-    EXPECT_EQUAL(estimate.unseen, 0);
+    EXPECT_EQUAL(estimate.unseen, 1000000000);
 }
 
 TEST(many_kinds_are_estimated)

@@ -101,6 +101,7 @@ class Life {
     /* Does a frame that was sent travel? The first fates do (enum frame_fate). */
     fate(i) { return this.b[i] & 15; }
     travels(i) { return this.fate(i) < 4; }
+    isHeld(i) { return this.fate(i) === 8; } /* until it is released, as a frame of its own */
     isCopy(i) { return this.fate(i) === 1 || this.fate(i) === 2; }
     isDelayed(i) { return (this.b[i] & 16) !== 0 || this.fate(i) === 2; }
     isDamaged(i) { return (this.b[i] & 32) !== 0; }

@@ -211,13 +211,14 @@ class Picture extends View {
         const line = this.frameLine(item);
         if (!line) return;
         const i = item.from;
-        const lost = !life.travels(i);
+        const held = life.isHeld(i);
+        const lost = !life.travels(i) && !held;
         const nobody = !lost && life.effect[i] >= 0 && life.kind[life.effect[i]] === K.ARRIVE && life.a[life.effect[i]] === 0;
         const color = theme.families[this.families[i]];
         context.strokeStyle = context.fillStyle = lost || nobody ? theme.lost : life.isDamaged(i) ? theme.damaged : color;
         context.lineWidth = strong ? 2.6 : this.families[i] === FAMILY.heartbeats ? 0.8 : 1.2;
         context.globalAlpha = strong ? 1 : (this.families[i] === FAMILY.heartbeats ? 0.6 : lost ? 1 : 0.85) * this.crowd;
-        context.setLineDash(life.isCopy(i) ? [2, 3] : life.isDelayed(i) ? [7, 3] : []);
+        context.setLineDash(life.isCopy(i) ? [2, 3] : life.isDelayed(i) || held ? [7, 3] : []);
         context.beginPath();
         context.moveTo(line.x1, line.y1);
         context.lineTo(line.x2, line.y2);
