@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,21 @@ void raftsim_note_interrupts(void)
 }
 
 bool raftsim_interrupted(void) { return interrupted != 0; }
+
+bool raftsim_can_write(const char *option, const char *path)
+{
+    char directory[4096];
+    bool can = access(path, F_OK) == 0 && access(path, W_OK) == 0;
+    if (!can && access(path, F_OK) != 0) {
+        const int bytes = snprintf(directory, sizeof directory, "%s", path);
+        const bool fits = bytes >= 0 && (size_t)bytes < sizeof directory;
+        errno = ENAMETOOLONG;
+        can = fits && access(dirname(directory), W_OK) == 0;
+    }
+    if (!can)
+        fprintf(stderr, "raftsim: %s %s: %s\n", option, path, strerror(errno));
+    return can;
+}
 
 uint64_t build_id(void)
 {

@@ -61,6 +61,8 @@ bool raftsim_parse_number(const char *text, uint64_t *number);
 /* From now on the first SIGINT or SIGTERM ends nothing; it is noted. */
 void raftsim_note_interrupts(void);
 bool raftsim_interrupted(void);
+/* Asked before work that may take hours. Nothing is created: there may be nothing to write. False: the user knows. */
+bool raftsim_can_write(const char *option, const char *path);
 /* Which build this is: the hash of the program itself. */
 uint64_t build_id(void);
 

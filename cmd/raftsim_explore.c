@@ -1,7 +1,6 @@
 /* The command "explore" of raftsim: options, progress, report. */
 #include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,20 +203,6 @@ static int explore_report_violation(const struct explore_options *options, struc
     return 0;
 }
 
-/* Asked before a search of hours. Nothing is created: there may be nothing to write. */
-static bool trace_can_be_written(const char *path)
-{
-    char directory[4096];
-    if (access(path, F_OK) == 0)
-        return access(path, W_OK) == 0;
-    const int bytes = snprintf(directory, sizeof directory, "%s", path);
-    if (bytes < 0 || (size_t)bytes >= sizeof directory) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    return access(dirname(directory), W_OK) == 0;
-}
-
 int raftsim_explore(int argc, char **argv)
 {
     struct explore_options options = { .trace = "raftsim-explore.trace" };
@@ -226,10 +211,8 @@ int raftsim_explore(int argc, char **argv)
     int code = explore_parse(argc, argv, &options);
     if (code >= 0)
         return code;
-    if (!trace_can_be_written(options.trace)) {
-        fprintf(stderr, "raftsim: --trace %s: %s\n", options.trace, strerror(errno));
+    if (!raftsim_can_write("--trace", options.trace))
         return EXIT_USAGE;
-    }
     struct explore *explore = explore_new(&options.bounds);
     if (explore == NULL) {
         fprintf(stderr, "raftsim: no memory\n");

@@ -108,6 +108,8 @@ static int judge(const struct merge *merge, const struct options *options)
 
 int raftsim_merge(const struct options *options)
 {
+    if (options->html != NULL && !raftsim_can_write("--html", options->html))
+        return EXIT_USAGE;
     struct merge *merge = merge_new();
     bool good = merge != NULL;
     for (int i = 0; good && i < options->file_count; i++)

@@ -117,6 +117,8 @@ int raftsim_shrink(const struct options *options)
     uint64_t seed = 0;
     raftsim_note_interrupts();
     const bool is_seed = raftsim_parse_number(options->target, &seed);
+    if (options->output != NULL && !raftsim_can_write("-o", options->output))
+        return EXIT_USAGE;
     return shrink(options, is_seed ? NULL : options->target, seed,
                   options->output != NULL ? options->output : "/dev/stdout",
                   options->seconds > 0 ? options->seconds : SHRINK_SECONDS);

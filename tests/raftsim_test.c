@@ -94,6 +94,17 @@ TEST(an_option_of_another_kind_of_life_is_refused)
     process_end();
 }
 
+/* Not after the work that nobody can see then. */
+TEST(where_a_result_goes_is_looked_at_first)
+{
+    process_begin();
+    struct process_result result = RUN("raftsim", "shrink", "/nonexistent/x.trace", "-o", "/nonexistent/y.trace");
+    expect(&result, 2, "raftsim: -o /nonexistent/y.trace: No such file");
+    result = RUN("raftsim", "merge", "/nonexistent/x.jsonl", "--html", "/nonexistent/y.html");
+    expect(&result, 2, "raftsim: --html /nonexistent/y.html: No such file");
+    process_end();
+}
+
 TEST(a_search_in_which_nothing_can_happen_is_no_success)
 {
     process_begin();
