@@ -33,6 +33,26 @@ TEST(no_family_of_the_portfolio_is_rare)
             EXPECT(counts[family] * 1000 >= DRAWN * (family == PROFILE_QUIET ? 5 : 42));
 }
 
+/* A limit that does not fit the others is not drawn: so of each that matters some must fit. */
+TEST(long_keys_and_crowds_are_drawn)
+{
+    static struct choose choices;
+    static struct coverage coverage;
+    enum { DRAWN = 5000 };
+    uint32_t long_keys = 0, longest_keys = 0, crowds = 0, long_queues = 0;
+    struct swarm swarm;
+    for (uint64_t seed = 1; seed <= DRAWN; seed++) {
+        choose_reset(&choices, seed);
+        swarm_draw(&swarm, &choices, &coverage, seed, PROFILE_MIXED);
+        long_keys += swarm.limits.key_bytes_max >= 60;
+        longest_keys += swarm.limits.key_bytes_max == 200;
+        crowds += swarm.copies > 1 && swarm.limits.effects_max <= 32;
+        long_queues += swarm.copies > 1 && swarm.limits.pending_reads_max == 64;
+    }
+    EXPECT(long_keys >= DRAWN / 100 && longest_keys >= DRAWN / 200);
+    EXPECT(crowds >= DRAWN / 30 && long_queues >= DRAWN / 60);
+}
+
 /* ---- PCT ---- */
 
 enum { UNDER_WAY_MAX = 4096 };
